@@ -1,0 +1,298 @@
+"""The nouns of agreement and their one canonical byte form (docs/protocol.md, sections 1-3).
+
+Every decoder is total: any byte string gives a value or `DecodeError`, and what it accepts re-encodes to the same bytes.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cbor2
+import sha3
+
+HEADER_BYTES = 640
+COMMITMENT_BYTES = 320
+HASH_BYTES = 32
+SIGNATURE_BYTES = 96
+VERSION = 1
+ZERO_HASH = bytes(HASH_BYTES)
+
+# Vote kinds. Distinct first bytes in the digest stop the reuse of a signature across phases.
+NOTARIZE = 1
+NULLIFY = 2
+FINALIZE = 3
+KINDS = (NOTARIZE, NULLIFY, FINALIZE)
+
+PAYLOAD_BYTES_MAX = 128 * 1024
+NULLIFICATIONS_MAX = 64
+COMMITTEE_MAX = 255
+_WORD_LIMIT = 1 << 256
+_U64_LIMIT = 1 << 64
+_U32_LIMIT = 1 << 32
+
+
+class DecodeError(ValueError):
+    """A peer sent bytes that are no message; the peer's mistake, never ours."""
+
+
+def keccak(data: bytes) -> bytes:
+    """Keccak-256, Ethereum's hash."""
+    return sha3.keccak_256(data).digest()
+
+
+def compute_domain(chain_id: int, contract: bytes) -> bytes:
+    """What binds every signature to one chain and one settlement contract (20 bytes)."""
+    return keccak(b"hansa/v1" + chain_id.to_bytes(32, "big") + contract)
+
+
+def vote_digest(domain: bytes, kind: int, epoch: int, view: int, header_hash: bytes) -> bytes:
+    """The 32 bytes a member signs; `header_hash` is ignored for nullify."""
+    body = bytes([kind]) + domain + epoch.to_bytes(4, "big") + view.to_bytes(8, "big")
+    return keccak(body if kind == NULLIFY else body + header_hash)
+
+
+def fault_bound(member_count: int) -> int:
+    """f: how many of n members may be faulty."""
+    return (member_count - 1) // 3
+
+
+def quorum(member_count: int) -> int:
+    """q = n - f; the settlement contract uses the same formula."""
+    return member_count - fault_bound(member_count)
+
+
+class Commitment(NamedTuple):
+    """Words 10-19 of the header: the engine's answer to a block. Agreement only ever compares its bytes."""
+
+    oracle_root: bytes
+    inbox_cursor: int
+    inbox_hash: bytes
+    l1_block: int
+    state_root: bytes
+    account_root: bytes
+    account_sums: bytes
+    withdrawals_root: bytes
+    withdrawals_total_quote: int
+    engine_version: int
+
+    def encode(self) -> bytes:
+        return b"".join(_word(value) for value in self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Commitment":
+        if len(data) != COMMITMENT_BYTES:
+            raise DecodeError(f"a commitment has {COMMITMENT_BYTES} bytes, not {len(data)}")
+        words = [data[at : at + 32] for at in range(0, COMMITMENT_BYTES, 32)]
+        number = [int.from_bytes(word, "big") for word in words]
+        return cls(
+            words[0], number[1], words[2], number[3], words[4], words[5], words[6], words[7], number[8], number[9]
+        )
+
+
+class Header(NamedTuple):
+    """20 words of 32 bytes, so that the contract recomputes `hash()` from calldata."""
+
+    epoch: int
+    view: int
+    height: int
+    parent_hash: bytes
+    parent_view: int
+    proposer: int
+    timestamp_ms: int
+    payload_root: bytes
+    next_committee_hash: bytes
+    commitment: bytes
+
+    def encode(self) -> bytes:
+        return _word(VERSION) + b"".join(_word(value) for value in self[:-1]) + self.commitment
+
+    def hash(self) -> bytes:
+        return keccak(self.encode())
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Header":
+        if len(data) != HEADER_BYTES:
+            raise DecodeError(f"a header has {HEADER_BYTES} bytes, not {len(data)}")
+        words = [data[at : at + 32] for at in range(0, HEADER_BYTES, 32)]
+        number = [int.from_bytes(word, "big") for word in words[:10]]
+        if number[0] != VERSION:
+            raise DecodeError(f"header version {number[0]} is not {VERSION}")
+        if number[1] >= _U32_LIMIT or number[6] >= COMMITTEE_MAX:
+            raise DecodeError("epoch or proposer out of range")
+        if max(number[2], number[3], number[5], number[7]) >= _U64_LIMIT:
+            raise DecodeError("view, height or time out of range")
+        return cls(
+            number[1], number[2], number[3], words[4], number[5], number[6], number[7], words[8], words[9],
+            data[HEADER_BYTES - COMMITMENT_BYTES :],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A header and the opaque payload it commits to."""
+
+    header: Header
+    payload: bytes
+
+    def hash(self) -> bytes:
+        return self.header.hash()
+
+    def to_cbor(self) -> list:
+        return [self.header.encode(), self.payload]
+
+    @classmethod
+    def from_cbor(cls, item: object) -> "Block":
+        header, payload = _fields(item, bytes, bytes)
+        if len(payload) > PAYLOAD_BYTES_MAX:
+            raise DecodeError("payload too large")
+        block = cls(Header.decode(header), payload)
+        if keccak(payload) != block.header.payload_root:
+            raise DecodeError("payload does not match the header's payload root")
+        return block
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One member's signature over one statement about one view."""
+
+    kind: int
+    epoch: int
+    view: int
+    header_hash: bytes
+    signer: int
+    signature: bytes
+
+    def to_cbor(self) -> list:
+        return [self.kind, self.epoch, self.view, self.header_hash, self.signer, self.signature]
+
+    @classmethod
+    def from_cbor(cls, item: object) -> "Vote":
+        vote = cls(*_fields(item, int, int, int, bytes, int, bytes))
+        _check_statement(vote.kind, vote.epoch, vote.view, vote.header_hash, vote.signature)
+        if not 0 <= vote.signer < COMMITTEE_MAX:
+            raise DecodeError("signer out of range")
+        return vote
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A quorum's aggregate signature over one statement."""
+
+    kind: int
+    epoch: int
+    view: int
+    header_hash: bytes
+    bitmap: bytes
+    signature: bytes
+
+    def signers(self) -> list[int]:
+        """Committee indices in ascending order."""
+        return [i for i in range(len(self.bitmap) * 8) if self.bitmap[i // 8] >> (i % 8) & 1]
+
+    def to_cbor(self) -> list:
+        return [self.kind, self.epoch, self.view, self.header_hash, self.bitmap, self.signature]
+
+    @classmethod
+    def from_cbor(cls, item: object) -> "Certificate":
+        certificate = cls(*_fields(item, int, int, int, bytes, bytes, bytes))
+        _check_statement(
+            certificate.kind, certificate.epoch, certificate.view, certificate.header_hash, certificate.signature
+        )
+        if not 1 <= len(certificate.bitmap) <= (COMMITTEE_MAX + 7) // 8:
+            raise DecodeError("bitmap out of range")
+        return certificate
+
+
+def make_bitmap(signers: list[int], member_count: int) -> bytes:
+    """Member i is bit `i % 8` of byte `i // 8`."""
+    bitmap = bytearray((member_count + 7) // 8)
+    for signer in signers:
+        bitmap[signer // 8] |= 1 << (signer % 8)
+    return bytes(bitmap)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A leader's block with all that a voter needs to accept its place in the chain."""
+
+    block: Block
+    vote: Vote
+    parent_certificate: Certificate | None
+    nullifications: tuple[Certificate, ...]
+
+    def to_cbor(self) -> list:
+        parent = self.parent_certificate
+        return [
+            self.block.to_cbor(),
+            self.vote.to_cbor(),
+            None if parent is None else parent.to_cbor(),
+            [certificate.to_cbor() for certificate in self.nullifications],
+        ]
+
+    @classmethod
+    def from_cbor(cls, item: object) -> "Proposal":
+        block, vote, parent, nullifications = _fields(item, list, list, (list, type(None)), list)
+        if len(nullifications) > NULLIFICATIONS_MAX:
+            raise DecodeError("too many nullifications")
+        return cls(
+            Block.from_cbor(block),
+            Vote.from_cbor(vote),
+            None if parent is None else Certificate.from_cbor(parent),
+            tuple(Certificate.from_cbor(entry) for entry in nullifications),
+        )
+
+
+Message = Vote | Certificate | Proposal | Block
+_TAGS: tuple[tuple[int, type], ...] = ((1, Vote), (2, Certificate), (3, Proposal), (4, Block))
+
+
+def encode_message(message: Message) -> bytes:
+    """Canonical bytes `[tag, message]`."""
+    for tag, kind in _TAGS:
+        if type(message) is kind:
+            return cbor2.dumps([tag, message.to_cbor()], canonical=True)
+    raise TypeError(f"{type(message).__name__} is no consensus message")
+
+
+def decode_message(data: bytes) -> Message:
+    """Inverse of `encode_message`; refuses every non-canonical spelling. Raises `DecodeError`."""
+    try:
+        item = cbor2.loads(data)
+    except Exception as error:  # cbor2 raises many kinds on hostile bytes; all mean the same here
+        raise DecodeError("not CBOR") from error
+    tag, body = _fields(item, int, list)
+    for known, kind in _TAGS:
+        if tag == known:
+            message = kind.from_cbor(body)
+            if encode_message(message) != data:
+                raise DecodeError("not the canonical encoding")
+            return message
+    raise DecodeError(f"unknown message tag {tag}")
+
+
+def _check_statement(kind: int, epoch: int, view: int, header_hash: bytes, signature: bytes) -> None:
+    if kind not in KINDS or not 0 <= epoch < _U32_LIMIT or not 0 < view < _U64_LIMIT:
+        raise DecodeError("kind, epoch or view out of range")
+    if len(header_hash) != HASH_BYTES or len(signature) != SIGNATURE_BYTES:
+        raise DecodeError("hash or signature has a wrong length")
+    if (kind == NULLIFY) != (header_hash == ZERO_HASH):
+        raise DecodeError("a nullification names no block, any other vote names one")
+
+
+def _fields(item: object, *types: type | tuple[type, ...]) -> list:
+    """The items of a CBOR array after an exact type check (bool is no int here)."""
+    if type(item) is not list or len(item) != len(types):
+        raise DecodeError(f"expected an array of {len(types)}")
+    for value, kind in zip(item, types):
+        if type(value) is not kind and not (isinstance(kind, tuple) and type(value) in kind):
+            raise DecodeError(f"expected {kind}, got {type(value).__name__}")
+    return item
+
+
+def _word(value: int | bytes) -> bytes:
+    if isinstance(value, bytes):
+        if len(value) != 32:
+            raise ValueError("a word has 32 bytes")
+        return value
+    if not 0 <= value < _WORD_LIMIT:
+        raise ValueError("integer does not fit a word")
+    return value.to_bytes(32, "big")

@@ -1,0 +1,179 @@
+"""Two configurations that must not be confused.
+
+`NetworkConfig` (genesis.toml) must be equal on every node: its digest goes into every handshake. `NodeConfig` (config.toml) is
+this operator's own. Both refuse unknown keys, naming the nearest known one, because a misspelt option is a silent default.
+"""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from consensus.messages import keccak
+from engine.params import ExchangeParams, MarketParams
+
+
+class ConfigError(Exception):
+    """The operator's mistake; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorEntry:
+    """One committee member as the settlement contract's registry has it."""
+
+    operator: str
+    bls_key: str
+    network_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """What every node of one network agrees on before the first block."""
+
+    name: str
+    chain_id: int
+    contract: str
+    token: str
+    genesis_time_ms: int
+    validators: tuple[ValidatorEntry, ...]
+    markets: tuple[MarketParams, ...]
+    delta_ms: int = 400
+    min_interval_ms: int = 200
+    inbox_inclusion_ms: int = 10_000
+    checkpoint_interval_blocks: int = 50
+
+    def digest(self) -> bytes:
+        """32 bytes naming the network; compared in the handshake."""
+        return keccak(json.dumps(_to_plain(self), sort_keys=True, separators=(",", ":")).encode())
+
+    def exchange_params(self) -> ExchangeParams:
+        return ExchangeParams(
+            markets=self.markets,
+            token=address_bytes(self.token),
+            validator_count=len(self.validators),
+            chain_id=self.chain_id,
+            contract=address_bytes(self.contract),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """Where a committee member listens for its peers."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """This node's own choices."""
+
+    index: int
+    rpc_urls: tuple[str, ...]
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 26656
+    api_host: str = "127.0.0.1"
+    api_port: int = 8645
+    peers: tuple[PeerAddress, ...] = ()
+    price_source: str = "path:seed=1"
+    snapshot_interval_blocks: int = 500
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder of one node and the names inside it."""
+
+    path: Path
+    genesis: Path = field(init=False)
+    config: Path = field(init=False)
+    keys: Path = field(init=False)
+    data: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "genesis", self.path / "genesis.toml")
+        object.__setattr__(self, "config", self.path / "config.toml")
+        object.__setattr__(self, "keys", self.path / "keys")
+        object.__setattr__(self, "data", self.path / "data")
+
+
+def address_bytes(text: str) -> bytes:
+    """20 bytes of a 0x-prefixed address. Raises `ConfigError`."""
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = b""
+    if len(value) != 20:
+        raise ConfigError(f"{text!r} is no address: write 0x and 40 hexadecimal digits")
+    return value
+
+
+def load_network(path: Path) -> NetworkConfig:
+    """Read genesis.toml. Raises `ConfigError`."""
+    return _build(NetworkConfig, _read_toml(path), str(path))
+
+
+def load_node(path: Path) -> NodeConfig:
+    """Read config.toml. Raises `ConfigError`."""
+    return _build(NodeConfig, _read_toml(path), str(path))
+
+
+def save_toml(path: Path, config: NetworkConfig | NodeConfig) -> None:
+    """Write a configuration so that the loaders above read back an equal value."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = _to_plain(config)
+    lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items() if not _is_table_array(value)]
+    for key, value in plain.items():
+        if _is_table_array(value):
+            for row in value:
+                lines += ["", f"[[{key}]]", *(f"{name} = {json.dumps(item)}" for name, item in row.items())]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _is_table_array(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _to_plain(config: Any) -> Any:
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {item.name: _to_plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
+    if isinstance(config, (tuple, list)):
+        return [_to_plain(item) for item in config]
+    return config
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist: `hansa testnet up` writes one, or pass --home") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from None
+
+
+_NESTED: dict[str, type] = {"validators": ValidatorEntry, "markets": MarketParams, "peers": PeerAddress}
+
+
+def _build(kind: type, plain: dict[str, Any], where: str) -> Any:
+    known = {item.name: item for item in dataclasses.fields(kind)}
+    for key in plain:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise ConfigError(f"{where}: unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+    values = {}
+    for key, value in plain.items():
+        if key in _NESTED:
+            value = tuple(_build(_NESTED[key], row, f"{where} [[{key}]]") for row in value)
+        values[key] = tuple(value) if isinstance(value, list) else value
+    required = {
+        name
+        for name, item in known.items()
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - set(values))
+    if missing:
+        raise ConfigError(f"{where}: missing {', '.join(missing)}")
+    return kind(**values)

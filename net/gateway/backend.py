@@ -1,0 +1,374 @@
+"""What a node gives its API: plain records and one protocol, `Backend`, that `validator` implements.
+
+Everything is an integer in the engine's own units (ticks, lots, quote units, milliseconds) or bytes; decimal text and instrument
+names exist only in the gateway. A method without `async` answers at once from memory and never waits. No method raises for
+anything a client may ask: what does not exist is `None` or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from consensus.messages import Certificate, Header
+from engine.commands import Command, compute_domain_separator
+from engine.results import Code, OrderState
+
+if TYPE_CHECKING:
+    from engine.params import MarketParams
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInfo:
+    """The constants of one network as one of its nodes serves it."""
+
+    chain_id: int
+    contract: bytes  # settlement contract, 20 bytes
+    network_id: bytes  # `domain` of docs/protocol.md, section 1
+    node_index: int  # committee index of this node; -1 for an observer
+    token: bytes  # settlement token, 20 bytes
+    markets: tuple[MarketParams, ...]  # market number = position
+    is_testnet: bool = True
+
+    @property
+    def domain_separator(self) -> bytes:
+        """EIP-712 domain separator of every command."""
+        return compute_domain_separator(self.chain_id, self.contract)
+
+
+class Refusal(IntEnum):
+    """Why this node did not take a command although the command itself may be good."""
+
+    SYNCING = 1  # behind the head: cannot judge, cannot include
+    NO_QUORUM = 2  # no block was finalised for too long
+    QUEUE_FULL = 3  # this node's batch queue
+    HALTED = 4  # frozen: the escape hatch is open
+
+
+class Status(StrEnum):
+    """How far a command has come. Each step implies the ones before it; from `CERTIFIED` on nothing can undo it."""
+
+    RECEIVED = "received"  # in this node's queue
+    INCLUDED = "included"  # in a proposed block
+    EXECUTED = "executed"  # in a notarised block, result known, not final
+    CERTIFIED = "certified"  # the block has a finalisation certificate
+    ON_CHAIN = "on_chain"  # a checkpoint at or above it is on the settlement chain
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The node's promise to put the command into its next batch. `signature` is its network key's (ed25519) over
+    `"hansa/receipt/v1" ‖ network_id ‖ command_id ‖ received_ms (8 B BE)`."""
+
+    node_index: int
+    command_id: bytes
+    received_ms: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Answer to `submit`. Exactly one of three: a receipt (queued), a `code` other than OK (refused by the rules, judged
+    against the head state, not queued) or a `refusal` (not now, not here, not queued)."""
+
+    command_id: bytes
+    receipt: Receipt | None = None
+    code: Code = Code.OK
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FillView:
+    """One side of one trade, as its account sees it."""
+
+    trade_id: int  # unique on the network; both sides carry the same
+    market: int
+    order_id: int
+    client_id: int
+    counterparty_order_id: int
+    side: int
+    is_maker: bool
+    price_ticks: int
+    size_lots: int
+    fee_quote: int  # negative: rebate
+    height: int
+    time_ms: int
+    is_liquidation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TradeView:
+    """One trade, as everybody sees it. `side` is the taker's."""
+
+    trade_id: int
+    market: int
+    side: int
+    price_ticks: int
+    size_lots: int
+    height: int
+    time_ms: int
+    is_liquidation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What is known of one command. Before `EXECUTED` only `command_id` and `status` mean anything."""
+
+    command_id: bytes
+    status: Status
+    code: Code = Code.OK
+    order_state: OrderState = OrderState.NONE
+    order_id: int = 0
+    filled_lots: int = 0
+    remaining_lots: int = 0
+    filled_value_quote: int = 0
+    height: int = 0
+    time_ms: int = 0
+    fills: tuple[FillView, ...] = ()
+    cancelled_count: int = 0  # orders that a cancel or cancel_all took off the book
+    withdrawal_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """One order at head, or as it was when it left the book."""
+
+    order_id: int
+    client_id: int
+    owner: bytes
+    subaccount: int
+    market: int
+    side: int
+    time_in_force: int
+    state: OrderState
+    price_ticks: int
+    size_lots: int
+    remaining_lots: int
+    filled_value_quote: int
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionView:
+    """One position, valued at the mark."""
+
+    market: int
+    size_lots: int  # below zero: short
+    mark_price_ticks: int
+    index_price_ticks: int
+    value_quote: int  # signed: size at mark
+    initial_margin_quote: int
+    maintenance_margin_quote: int
+    unsettled_funding_quote: int = 0  # below zero: to pay
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """One account at the last finalised block."""
+
+    index: int
+    owner: bytes
+    subaccount: int
+    height: int
+    balance_quote: int
+    equity_quote: int
+    initial_margin_quote: int
+    maintenance_margin_quote: int
+    withdrawable_quote: int
+    open_order_count: int
+    positions: tuple[PositionView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """The best `depth` levels of each side, best first, as `(price_ticks, size_lots)`."""
+
+    market: int
+    height: int
+    time_ms: int
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TickerView:
+    """Prices of a market; 0 where there is none yet."""
+
+    market: int
+    height: int
+    time_ms: int
+    mark_price_ticks: int
+    index_price_ticks: int
+    last_price_ticks: int
+    best_bid_ticks: int
+    best_bid_lots: int
+    best_ask_ticks: int
+    best_ask_lots: int
+    open_interest_lots: int
+    volume_24h_lots: int
+    volume_24h_quote: int
+    high_24h_ticks: int
+    low_24h_ticks: int
+    funding_8h_ppb: int  # parts in 1e9 of the position's value that longs pay to shorts in eight hours
+
+
+@dataclass(frozen=True, slots=True)
+class FinalisedHeader:
+    """A header and the certificate that makes it final."""
+
+    header: Header
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class AccountProof:
+    """Path of one leaf of the account tree to `finalised.header`'s account root (docs/protocol.md, section 4).
+
+    `siblings` go from the leaf upwards, 20 of them, each `(hash, claims, debt)`.
+    """
+
+    index: int
+    owner: bytes
+    subaccount: int
+    claims: int
+    debt: int
+    holdings: bytes
+    aux_hash: bytes
+    siblings: tuple[tuple[bytes, int, int], ...]
+    finalised: FinalisedHeader
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalProof:
+    """Path of one leaf of the withdrawal tree; 32 `siblings` from the leaf upwards."""
+
+    index: int
+    owner: bytes
+    token: bytes
+    amount_quote: int
+    siblings: tuple[bytes, ...]
+    finalised: FinalisedHeader
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalView:
+    """One withdrawal. `status` is the one of the block that holds it; `is_claimed` when the contract has paid it out."""
+
+    index: int
+    owner: bytes
+    subaccount: int
+    amount_quote: int
+    height: int
+    time_ms: int
+    status: Status
+    is_claimed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChange:
+    """New total size at one price of one book; 0 lots: the level is gone."""
+
+    side: int
+    price_ticks: int
+    size_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFill:
+    """A fill and whose it is."""
+
+    owner: bytes
+    subaccount: int
+    fill: FillView
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEvent:
+    """What one finalised block changed. Heights come in order and without gaps."""
+
+    height: int
+    header_hash: bytes
+    state_root: bytes
+    time_ms: int
+    command_count: int = 0
+    trades: tuple[TradeView, ...] = ()
+    fills: tuple[AccountFill, ...] = ()
+    orders: tuple[OrderView, ...] = ()  # every order that opened, changed or left the book, as it is after the block
+    book_changes: dict[int, tuple[LevelChange, ...]] = field(default_factory=dict)  # by market
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """The node in numbers."""
+
+    height: int
+    view: int
+    epoch: int
+    time_ms: int  # of the last finalised block
+    peer_count: int
+    validator_count: int
+    is_syncing: bool
+    is_halted: bool
+    finality_p50_ms: int
+    finality_p99_ms: int
+    commands_per_s: int
+    account_root: bytes  # of the last finalised block
+    onchain_height: int  # of the last checkpoint seen on the settlement chain
+    onchain_block: int
+    version: str = ""
+
+
+class Backend(Protocol):
+    """The node, seen from its API."""
+
+    domain: NetworkInfo
+
+    async def submit(self, command: Command) -> Submission:
+        """Judge the command against the head state and queue it for this node's next batch.
+
+        The same command again (same id) answers with its first receipt and queues nothing.
+        """
+
+    async def wait_result(self, command_id: bytes, timeout_s: float) -> CommandResult | None:
+        """The result once it is `CERTIFIED`; `None` after `timeout_s`."""
+
+    def command_status(self, command_id: bytes) -> CommandResult | None:
+        """What is known now; `None` for a command that this node never saw."""
+
+    def account(self, owner: bytes, subaccount: int) -> AccountView | None: ...
+
+    def open_orders(self, owner: bytes, subaccount: int) -> Sequence[OrderView]: ...
+
+    def order(self, order_id: int) -> OrderView | None:
+        """An open order, or one of those that left the book recently."""
+
+    def book(self, market: int, depth: int) -> BookView: ...
+
+    def ticker(self, market: int) -> TickerView: ...
+
+    def trades(self, market: int, count: int) -> Sequence[TradeView]:
+        """Newest first."""
+
+    def user_trades(self, owner: bytes, subaccount: int, count: int) -> Sequence[FillView]:
+        """Newest first."""
+
+    async def account_proof(self, owner: bytes, subaccount: int, height: int | None = None) -> AccountProof | None:
+        """At `height`, or at the last finalised block."""
+
+    async def withdrawal_proof(self, index: int) -> WithdrawalProof | None:
+        """Against the last finalised block that is also on the settlement chain, if any, else the last finalised one."""
+
+    def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]: ...
+
+    def certificate(self, height: int | None) -> FinalisedHeader | None: ...
+
+    def status(self) -> NodeStatus: ...
+
+    def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:
+        """One event per finalised block. The buffer is bounded: a subscriber that lags has its channel closed."""

@@ -1,1 +1,1 @@
-"""The node's API for traders: JSON-RPC 2.0 over HTTP and WebSocket, a stateless adapter between text and engine commands."""
+"""The node's API for traders: JSON-RPC 2.0 over HTTP and WebSocket, an adapter between text and engine commands."""

@@ -1,8 +1,8 @@
 """What a node gives its API: plain records and one protocol, `Backend`, that `validator` implements.
 
-Everything is an integer in the engine's own units (ticks, lots, quote units, milliseconds) or bytes; decimal text and instrument
-names exist only in the gateway. A method without `async` answers at once from memory and never waits. No method raises for
-anything a client may ask: what does not exist is `None` or empty.
+Everything is an integer in the engine's own units (ticks, lots, quote units, milliseconds) or bytes; decimal text and
+instrument names exist only in the gateway. A method without `async` answers at once from memory and never waits. No method
+raises for anything a client may ask: what does not exist is `None` or empty.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Answer to `submit`. Exactly one of three: a receipt (queued), a `code` other than OK (refused by the rules, judged
-    against the head state, not queued) or a `refusal` (not now, not here, not queued)."""
+    """Answer to `submit`. Exactly one of three: a receipt (queued), a `code` other than OK (refused by the rules as
+    judged against the head state, not queued) or a `refusal` (not now, not here, not queued).
+    """
 
     command_id: bytes
     receipt: Receipt | None = None
@@ -258,7 +259,7 @@ class WithdrawalProof:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalView:
-    """One withdrawal. `status` is the one of the block that holds it; `is_claimed` when the contract has paid it out."""
+    """One withdrawal. `status` is that of the block that holds it; `is_claimed` once the contract has paid it out."""
 
     index: int
     owner: bytes
@@ -345,7 +346,7 @@ class Backend(Protocol):
 
     def open_orders(self, owner: bytes, subaccount: int) -> Sequence[OrderView]: ...
 
-    def order(self, order_id: int) -> OrderView | None:
+    def order(self, market: int, order_id: int) -> OrderView | None:
         """An open order, or one of those that left the book recently."""
 
     def book(self, market: int, depth: int) -> BookView: ...
@@ -362,7 +363,7 @@ class Backend(Protocol):
         """At `height`, or at the last finalised block."""
 
     async def withdrawal_proof(self, index: int) -> WithdrawalProof | None:
-        """Against the last finalised block that is also on the settlement chain, if any, else the last finalised one."""
+        """Against the last finalised block that is also on the settlement chain, else the last finalised one."""
 
     def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]: ...
 

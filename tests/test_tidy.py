@@ -79,6 +79,7 @@ UNIT_EXCEPTIONS: dict[tuple[str, str], str] = {
     ("engine/payload.py", "amount"): "a field of the contract's inbox entry, in the token's own units",
     ("contracts/", "amount"): "the contract's own argument name, in the token's own units",
     ("engine/results.py", "NO_PRICE"): "the name of a result code",
+    ("net/wire.py", "PRICE"): "the name of a kind of message",
     ("engine/params.py", "tick_size"): "decimal text such as 0.1, part of the public instrument definition",
     ("engine/params.py", "lot_size"): "decimal text such as 0.001, part of the public instrument definition",
 }

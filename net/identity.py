@@ -1,0 +1,79 @@
+"""A validator's network key: one ed25519 seed is its libp2p identity and signs its batches and price reports."""
+
+from libp2p.crypto.ed25519 import Ed25519PublicKey, create_new_key_pair
+from libp2p.crypto.keys import KeyPair
+from libp2p.peer.id import ID
+from nacl.exceptions import CryptoError
+from nacl.signing import SigningKey, VerifyKey
+
+from engine.payload import Batch, PriceReport, batch_signing_bytes
+
+SEED_BYTES = 32
+NETWORK_KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+
+
+def derive_key_pair(seed: bytes) -> KeyPair:
+    """The libp2p key pair of a seed."""
+    if len(seed) != SEED_BYTES:
+        raise ValueError(f"a network seed has {SEED_BYTES} bytes, not {len(seed)}")
+    return create_new_key_pair(seed)
+
+
+def derive_network_key(seed: bytes) -> bytes:
+    """The 32-byte public key that the settlement contract's registry holds."""
+    if len(seed) != SEED_BYTES:
+        raise ValueError(f"a network seed has {SEED_BYTES} bytes, not {len(seed)}")
+    return bytes(SigningKey(seed).verify_key)
+
+
+def peer_id_of(network_key: bytes) -> ID:
+    """The libp2p peer id of a registered network key. Raises `ValueError` for what is no key."""
+    if len(network_key) != NETWORK_KEY_BYTES:
+        raise ValueError(f"a network key has {NETWORK_KEY_BYTES} bytes, not {len(network_key)}")
+    return ID.from_pubkey(Ed25519PublicKey.from_bytes(network_key))
+
+
+def network_key_of(peer_id: ID) -> bytes:
+    """Inverse of `peer_id_of`; ed25519 peer ids carry their key."""
+    return peer_id.extract_public_key().to_bytes()
+
+
+class NetworkSigner:
+    """Signs with a validator's network key; keeps the expanded key, so that a signature costs 46 us."""
+
+    def __init__(self, seed: bytes, domain: bytes) -> None:
+        self.network_key = derive_network_key(seed)
+        self._key = SigningKey(seed)
+        self._domain = domain
+
+    def sign_batch(self, author: int, sequence: int, commands: bytes) -> Batch:
+        """A sealed batch."""
+        unsigned = Batch(author, sequence, commands, bytes(SIGNATURE_BYTES))
+        return Batch(author, sequence, commands, self._sign(batch_signing_bytes(self._domain, unsigned.hash())))
+
+    def sign_price_report(self, validator: int, time_ms: int, price_ticks: tuple[int, ...]) -> PriceReport:
+        """A signed price report."""
+        unsigned = PriceReport(validator, time_ms, price_ticks, bytes(SIGNATURE_BYTES))
+        return PriceReport(validator, time_ms, price_ticks, self._sign(unsigned.signing_bytes(self._domain)))
+
+    def _sign(self, message: bytes) -> bytes:
+        return self._key.sign(message).signature
+
+
+def verify_batch(batch: Batch, network_key: bytes, domain: bytes) -> bool:
+    """Whether `network_key` signed this batch. Total: bad keys and signatures give False."""
+    return _verify(network_key, batch_signing_bytes(domain, batch.hash()), batch.signature)
+
+
+def verify_price_report(report: PriceReport, network_key: bytes, domain: bytes) -> bool:
+    """Whether `network_key` signed this price report. Total like `verify_batch`."""
+    return _verify(network_key, report.signing_bytes(domain), report.signature)
+
+
+def _verify(network_key: bytes, message: bytes, signature: bytes) -> bool:
+    try:
+        VerifyKey(network_key).verify(message, signature)
+    except (CryptoError, ValueError, TypeError):
+        return False
+    return True

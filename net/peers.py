@@ -1,0 +1,118 @@
+"""Standing of the other members: token buckets, offence scores, bans. Pure; the caller passes the clock.
+
+A ban is short at first and doubles: in a small committee a member that is silenced for long costs everybody liveness.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Offence(StrEnum):
+    """What a peer can do wrong, as seen by the link or by the node above it."""
+
+    MALFORMED_FRAME = "malformed frame"
+    OVERSIZED_FRAME = "oversized frame"
+    WRONG_HELLO = "wrong hello"
+    INVALID_SIGNATURE = "invalid signature"
+    INVALID_MESSAGE = "invalid message"
+    UNREQUESTED = "unrequested answer"
+    STREAM_FLOOD = "too many streams"
+
+
+# A score of BAN_SCORE bans. One malformed frame is proof of a broken or hostile peer, since links are authenticated;
+# a message that merely came late or twice is everyday life and no offence at all.
+PENALTIES: dict[Offence, float] = {
+    Offence.MALFORMED_FRAME: 50.0,
+    Offence.OVERSIZED_FRAME: 50.0,
+    Offence.WRONG_HELLO: 20.0,
+    Offence.INVALID_SIGNATURE: 50.0,
+    Offence.INVALID_MESSAGE: 25.0,
+    Offence.UNREQUESTED: 2.0,
+    Offence.STREAM_FLOOD: 25.0,
+}
+BAN_SCORE = 100.0
+SCORE_HALF_LIFE_S = 60.0
+BAN_FIRST_S = 10.0
+BAN_LAST_S = 300.0
+BAN_MEMORY_S = 1800.0
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """`rate` tokens per second up to `burst`. A take may overdraw; the answer says how long to wait before the next."""
+
+    rate: float
+    burst: float
+    tokens: float
+    updated_s: float
+
+    def take(self, count: float, now_s: float) -> float:
+        """Takes `count` tokens; the seconds until the bucket is out of debt, 0 when it is not in debt."""
+        self.tokens = min(self.burst, self.tokens + max(0.0, now_s - self.updated_s) * self.rate) - count
+        self.updated_s = max(self.updated_s, now_s)
+        return max(0.0, -self.tokens / self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one peer may send. Ten times what a full network load needs, so that only a flooder ever waits."""
+
+    frames_per_s: float = 5_000.0
+    frames_burst: float = 20_000.0
+    bytes_per_s: float = 16.0 * 1024 * 1024
+    bytes_burst: float = 32.0 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Standing:
+    score: float = 0.0
+    scored_s: float = 0.0
+    banned_until_s: float = 0.0
+    ban_count: int = 0
+    buckets: list[TokenBucket] = field(default_factory=list)
+
+
+class PeerBook:
+    """The standing of every peer, by committee index."""
+
+    def __init__(self, allowance: Allowance = Allowance()) -> None:
+        self._allowance = allowance
+        self._standings: dict[int, _Standing] = {}
+
+    def take(self, peer: int, frames: int, size_bytes: int, now_s: float) -> float:
+        """Accounts for what a peer sent; seconds that its reader should pause."""
+        standing = self._standing(peer)
+        if not standing.buckets:
+            limits = self._allowance
+            standing.buckets = [
+                TokenBucket(limits.frames_per_s, limits.frames_burst, limits.frames_burst, now_s),
+                TokenBucket(limits.bytes_per_s, limits.bytes_burst, limits.bytes_burst, now_s),
+            ]
+        frame_bucket, byte_bucket = standing.buckets
+        return max(frame_bucket.take(frames, now_s), byte_bucket.take(size_bytes, now_s))
+
+    def report(self, peer: int, offence: Offence, now_s: float) -> bool:
+        """Adds an offence to a peer's score; True when that bans it."""
+        standing = self._standing(peer)
+        standing.score = self.score(peer, now_s) + PENALTIES[offence]
+        standing.scored_s = now_s
+        if standing.score < BAN_SCORE:
+            return False
+        if now_s - standing.banned_until_s > BAN_MEMORY_S:
+            standing.ban_count = 0
+        standing.banned_until_s = now_s + min(BAN_LAST_S, BAN_FIRST_S * 2**standing.ban_count)
+        standing.ban_count += 1
+        standing.score = 0.0
+        return True
+
+    def score(self, peer: int, now_s: float) -> float:
+        """The score after decay."""
+        standing = self._standing(peer)
+        return standing.score * 0.5 ** (max(0.0, now_s - standing.scored_s) / SCORE_HALF_LIFE_S)
+
+    def banned_for_s(self, peer: int, now_s: float) -> float:
+        """Seconds left of a ban, 0 when there is none."""
+        return max(0.0, self._standing(peer).banned_until_s - now_s)
+
+    def _standing(self, peer: int) -> _Standing:
+        return self._standings.setdefault(peer, _Standing())

@@ -1,0 +1,407 @@
+"""Frames on a link between two validators: `u32 BE body length ‖ u8 type ‖ body`. Pure: bytes in, values out.
+
+Every type has its own limit, enforced from the header alone, before one byte of the body is kept. Every decoder is
+total: any body gives a frame or `WireError`, and what it accepts re-encodes to the same bytes.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+import cbor2
+
+from consensus.messages import Block, Certificate, DecodeError, Message, Proposal, Vote, decode_message, encode_message
+from engine.payload import Batch, PriceReport
+from engine.payload import DecodeError as PayloadDecodeError
+
+PROTOCOL_VERSION = 1
+HEADER_BYTES = 5
+HASH_BYTES = 32
+RANGE_BLOCKS_MAX = 256
+RANGE_BATCHES_MAX = 64
+# What a node should aim at when it fills a RangeResponse: votes wait behind it, so well below the limit.
+RANGE_RESPONSE_BYTES_TARGET = 512 * 1024
+
+
+class WireError(ValueError):
+    """A peer sent bytes that are no frame; the peer's mistake, never ours."""
+
+
+class FrameType(IntEnum):
+    """The type byte. Gaps separate the groups: link, agreement, orders, catching up."""
+
+    HELLO = 0x01
+    PING = 0x02
+    PONG = 0x03
+    VOTE = 0x10
+    CERTIFICATE = 0x11
+    PROPOSAL = 0x12
+    BLOCK = 0x13
+    BATCH = 0x20
+    PRICE = 0x21
+    BLOCK_REQUEST = 0x30
+    BATCH_REQUEST = 0x31
+    RANGE_REQUEST = 0x32
+    RANGE_RESPONSE = 0x33
+    NOT_FOUND = 0x34
+
+
+# A full batch (256 commands) has 41 KB, a full price report (62 markets) 0.7 KB, a proposal with the largest payload
+# and 64 nullifications 149 KB; a range response holds at least one block with all its batches (2.8 MB).
+BODY_BYTES_MAX: dict[FrameType, int] = {
+    FrameType.HELLO: 128,
+    FrameType.PING: 32,
+    FrameType.PONG: 16,
+    FrameType.VOTE: 512,
+    FrameType.CERTIFICATE: 512,
+    FrameType.PROPOSAL: 256 * 1024,
+    FrameType.BLOCK: 160 * 1024,
+    FrameType.BATCH: 64 * 1024,
+    FrameType.PRICE: 1024,
+    FrameType.BLOCK_REQUEST: 32,
+    FrameType.BATCH_REQUEST: 64,
+    FrameType.RANGE_REQUEST: 16,
+    FrameType.RANGE_RESPONSE: 4 * 1024 * 1024,
+    FrameType.NOT_FOUND: 33,
+}
+
+
+class Priority(IntEnum):
+    """Order in which a link's writer empties its queue."""
+
+    AGREEMENT = 0
+    ORDERS = 1
+    SYNC = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First frame of both sides: who speaks, for which network, and how far it has come."""
+
+    network_id: bytes
+    protocol_version: int
+    index: int
+    height: int
+    view: int
+    engine_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Sign of life; `token` comes back in the pong, height and view tell a lagging peer that it lags."""
+
+    token: int
+    height: int
+    view: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Echo of a ping's token."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """A vote, certificate, proposal or block; each travels under its own type byte, hence its own limit."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFrame:
+    """A sealed batch of commands, pushed by its author or sent in answer to a `BatchRequest`."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFrame:
+    """One validator's view of the index prices."""
+
+    report: PriceReport
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRequest:
+    """Answered by `Consensus(Block)` or `NotFound`."""
+
+    block_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """Answered by `BatchFrame` or `NotFound`."""
+
+    author: int
+    sequence: int
+    batch_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRequest:
+    """At most `limit` finalised blocks from `from_height` on; answered by a `RangeResponse`, empty if there are none."""
+
+    from_height: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class RangeBlock:
+    """A finalised block with every batch its payload refers to."""
+
+    block: Block
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RangeResponse:
+    """Consecutive finalised blocks and the finalisation certificate of the last one, which finalises them all."""
+
+    blocks: tuple[RangeBlock, ...]
+    certificate: Certificate | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The peer has no block or batch of that hash; `request` is the type of the request it answers."""
+
+    request: FrameType
+    key: bytes
+
+
+Frame = (
+    Hello
+    | Ping
+    | Pong
+    | Consensus
+    | BatchFrame
+    | PriceFrame
+    | BlockRequest
+    | BatchRequest
+    | RangeRequest
+    | RangeResponse
+    | NotFound
+)
+
+_HEADER = struct.Struct(">IB")
+_HELLO = struct.Struct(">32sHBQQ32s")
+_PING = struct.Struct(">QQQ")
+_PONG = struct.Struct(">Q")
+_BATCH_REQUEST = struct.Struct(">BQ32s")
+_RANGE_REQUEST = struct.Struct(">QI")
+_NOT_FOUND = struct.Struct(">B32s")
+_MESSAGE_TYPES: dict[type, FrameType] = {
+    Vote: FrameType.VOTE,
+    Certificate: FrameType.CERTIFICATE,
+    Proposal: FrameType.PROPOSAL,
+    Block: FrameType.BLOCK,
+}
+_PRIORITIES: dict[FrameType, Priority] = {
+    FrameType.BATCH: Priority.ORDERS,
+    FrameType.PRICE: Priority.ORDERS,
+    FrameType.BLOCK: Priority.SYNC,
+    FrameType.RANGE_RESPONSE: Priority.SYNC,
+}
+
+
+def default_priority(frame_type: FrameType) -> Priority:
+    """Votes, certificates, proposals and all small requests first, orders next, answers to those who lag last."""
+    return _PRIORITIES.get(frame_type, Priority.AGREEMENT)
+
+
+def frame_type(frame: Frame) -> FrameType:
+    """The type byte under which a frame travels."""
+    match frame:
+        case Consensus(message):
+            return _MESSAGE_TYPES[type(message)]
+        case BatchFrame():
+            return FrameType.BATCH
+        case PriceFrame():
+            return FrameType.PRICE
+        case Hello():
+            return FrameType.HELLO
+        case Ping():
+            return FrameType.PING
+        case Pong():
+            return FrameType.PONG
+        case BlockRequest():
+            return FrameType.BLOCK_REQUEST
+        case BatchRequest():
+            return FrameType.BATCH_REQUEST
+        case RangeRequest():
+            return FrameType.RANGE_REQUEST
+        case RangeResponse():
+            return FrameType.RANGE_RESPONSE
+        case NotFound():
+            return FrameType.NOT_FOUND
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Header and body. Raises `WireError` when the frame would exceed its limit or a field its range."""
+    try:
+        body = _encode_body(frame)
+    except (struct.error, OverflowError) as error:
+        raise WireError(f"{type(frame).__name__} has a field out of range") from error
+    kind = frame_type(frame)
+    if len(body) > BODY_BYTES_MAX[kind]:
+        raise WireError(f"{kind.name} of {len(body)} bytes is over its limit")
+    return _HEADER.pack(len(body), kind) + body
+
+
+def decode_frame(kind: FrameType, body: bytes) -> Frame:
+    """Inverse of `encode_frame` without the header. Raises `WireError` and nothing else."""
+    if len(body) > BODY_BYTES_MAX[kind]:
+        raise WireError(f"{kind.name} of {len(body)} bytes is over its limit")
+    try:
+        return _decode_body(kind, body)
+    except (struct.error, DecodeError, PayloadDecodeError, ValueError, OverflowError) as error:
+        raise WireError(f"bad {kind.name}: {error}") from error
+
+
+class FrameSplitter:
+    """Cuts a byte stream into frames. Holds at most one unfinished body, whose limit was checked from its header."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._failed = False
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the unfinished frame."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[tuple[FrameType, bytes]]:
+        """The frames that `data` completes. Raises `WireError` at the first bad header, and ever after."""
+        if self._failed:
+            raise WireError("the stream has already failed")
+        self._buffer += data
+        frames = []
+        at = 0
+        while len(self._buffer) - at >= HEADER_BYTES:
+            length, code = _HEADER.unpack_from(self._buffer, at)
+            kind = self._check_header(length, code)
+            end = at + HEADER_BYTES + length
+            if len(self._buffer) < end:
+                break
+            frames.append((kind, bytes(self._buffer[at + HEADER_BYTES : end])))
+            at = end
+        if at:
+            del self._buffer[:at]
+        return frames
+
+    def _check_header(self, length: int, code: int) -> FrameType:
+        kind = _TYPES.get(code)
+        if kind is not None and length <= BODY_BYTES_MAX[kind]:
+            return kind
+        self._failed = True
+        self._buffer.clear()
+        if kind is None:
+            raise WireError(f"unknown frame type {code:#04x}")
+        raise WireError(f"{kind.name} announces {length} bytes, over its limit of {BODY_BYTES_MAX[kind]}")
+
+
+_TYPES: dict[int, FrameType] = {int(kind): kind for kind in FrameType}
+
+
+def _encode_body(frame: Frame) -> bytes:
+    match frame:
+        case Consensus(message):
+            return encode_message(message)
+        case BatchFrame(batch):
+            return batch.encode()
+        case PriceFrame(report):
+            return report.encode()
+        case Hello():
+            _check_length(frame.network_id, frame.engine_digest)
+            return _HELLO.pack(
+                frame.network_id, frame.protocol_version, frame.index, frame.height, frame.view, frame.engine_digest
+            )
+        case Ping(token, height, view):
+            return _PING.pack(token, height, view)
+        case Pong(token):
+            return _PONG.pack(token)
+        case BlockRequest(block_hash):
+            _check_length(block_hash)
+            return block_hash
+        case BatchRequest(author, sequence, batch_hash):
+            _check_length(batch_hash)
+            return _BATCH_REQUEST.pack(author, sequence, batch_hash)
+        case RangeRequest(from_height, limit):
+            return _RANGE_REQUEST.pack(from_height, limit)
+        case RangeResponse():
+            return _encode_range(frame)
+        case NotFound(request, key):
+            _check_length(key)
+            return _NOT_FOUND.pack(request, key)
+
+
+def _decode_body(kind: FrameType, body: bytes) -> Frame:
+    match kind:
+        case FrameType.VOTE | FrameType.CERTIFICATE | FrameType.PROPOSAL | FrameType.BLOCK:
+            message = decode_message(body)
+            if _MESSAGE_TYPES[type(message)] is not kind:
+                raise WireError("another message than the type byte says")
+            return Consensus(message)
+        case FrameType.BATCH:
+            return BatchFrame(Batch.decode(body))
+        case FrameType.PRICE:
+            return PriceFrame(PriceReport.decode(body))
+        case FrameType.HELLO:
+            return Hello(*_HELLO.unpack(body))
+        case FrameType.PING:
+            return Ping(*_PING.unpack(body))
+        case FrameType.PONG:
+            return Pong(*_PONG.unpack(body))
+        case FrameType.BLOCK_REQUEST:
+            _check_length(body)
+            return BlockRequest(body)
+        case FrameType.BATCH_REQUEST:
+            return BatchRequest(*_BATCH_REQUEST.unpack(body))
+        case FrameType.RANGE_REQUEST:
+            return RangeRequest(*_RANGE_REQUEST.unpack(body))
+        case FrameType.RANGE_RESPONSE:
+            return _decode_range(body)
+        case FrameType.NOT_FOUND:
+            request, key = _NOT_FOUND.unpack(body)
+            return NotFound(FrameType(request), key)
+
+
+def _encode_range(frame: RangeResponse) -> bytes:
+    blocks = [[entry.block.to_cbor(), [batch.encode() for batch in entry.batches]] for entry in frame.blocks]
+    certificate = None if frame.certificate is None else frame.certificate.to_cbor()
+    return cbor2.dumps([blocks, certificate], canonical=True)
+
+
+def _decode_range(body: bytes) -> RangeResponse:
+    try:
+        item = cbor2.loads(body)
+    except Exception as error:  # cbor2 raises many kinds on hostile bytes; all mean the same here
+        raise WireError("not CBOR") from error
+    entries, certificate = _pair(item)
+    if type(entries) is not list or len(entries) > RANGE_BLOCKS_MAX or (certificate is None) != (not entries):
+        raise WireError("blocks and certificate do not fit each other")
+    blocks = []
+    for entry in entries:
+        block, batches = _pair(entry)
+        if type(batches) is not list or len(batches) > RANGE_BATCHES_MAX:
+            raise WireError("too many batches")
+        if any(type(batch) is not bytes for batch in batches):
+            raise WireError("a batch is a byte string")
+        blocks.append(RangeBlock(Block.from_cbor(block), tuple(Batch.decode(batch) for batch in batches)))
+    frame = RangeResponse(tuple(blocks), None if certificate is None else Certificate.from_cbor(certificate))
+    if _encode_range(frame) != body:
+        raise WireError("not the canonical encoding")
+    return frame
+
+
+def _pair(item: object) -> list:
+    if type(item) is not list or len(item) != 2:
+        raise WireError("expected a pair")
+    return item
+
+
+def _check_length(*values: bytes) -> None:
+    if any(len(value) != HASH_BYTES for value in values):
+        raise WireError(f"a hash has {HASH_BYTES} bytes")

@@ -1,0 +1,122 @@
+"""Runs the engine for agreement: one speculative state per block that may still become final.
+
+A block is executed once, on the state of its parent. States of abandoned branches are dropped when a block becomes final.
+"""
+
+import time
+from dataclasses import dataclass
+
+from consensus.messages import Block, Commitment, Header
+from engine.apply import BlockInput, BlockResult, PayloadInvalid, execute
+from engine.params import ExchangeParams
+from engine.payload import DecodeError, Payload
+from engine.state import EngineState
+from validator.batches import BatchPool
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A block's header fields that matter here, its post-state and what happened in it."""
+
+    height: int
+    time_ms: int
+    parent_hash: bytes
+    state: EngineState
+    result: BlockResult | None
+    payload: Payload | None
+
+
+def to_commitment(result: BlockResult) -> Commitment:
+    """The ten words of the header that the engine answers for."""
+    return Commitment(
+        oracle_root=result.oracle_root,
+        inbox_cursor=result.inbox_cursor,
+        inbox_hash=result.inbox_hash,
+        l1_block=result.l1_block,
+        state_root=result.state_root,
+        account_root=result.account_root,
+        account_sums=result.account_sums,
+        withdrawals_root=result.withdrawals_root,
+        withdrawals_total_quote=result.withdrawals_total_quote,
+        engine_version=result.engine_version,
+    )
+
+
+class Executor:
+    """Speculative execution over a tree of blocks rooted in the last final one."""
+
+    def __init__(self, params: ExchangeParams, pool: BatchPool, final_hash: bytes, state: EngineState) -> None:
+        self.params = params
+        self._pool = pool
+        self.final_hash = final_hash
+        self.execute_ms_total = 0.0
+        self._states: dict[bytes, Executed] = {
+            final_hash: Executed(state.height, state.time_ms, b"", state, None, None)
+        }
+
+    @property
+    def final(self) -> Executed:
+        return self._states[self.final_hash]
+
+    def get(self, block_hash: bytes) -> Executed | None:
+        return self._states.get(block_hash)
+
+    def missing_batches(self, payload: Payload) -> list[tuple[int, int, bytes]]:
+        """References whose batch we do not hold."""
+        return [ref for ref in payload.batch_refs if self._pool.get(ref[2]) is None]
+
+    def run(self, parent_hash: bytes, height: int, time_ms: int, payload: Payload) -> Executed | None:
+        """Execute a payload on a parent; None when the payload is invalid or the parent unknown.
+
+        Raises `engine.apply.InvariantBroken`: our own fault, the node stops before it signs.
+        """
+        parent = self._states.get(parent_hash)
+        if parent is None:
+            return None
+        batches = []
+        for author, sequence, batch_hash in payload.batch_refs:
+            checked = self._pool.get(batch_hash)
+            if checked is None or (checked.batch.author, checked.batch.sequence) != (author, sequence):
+                return None
+            batches.append(checked.to_input())
+        block = BlockInput(
+            height, time_ms, parent_hash, payload.price_reports, payload.inbox_entries, payload.l1_block, tuple(batches)
+        )
+        started_s = time.perf_counter()
+        try:
+            state, result = execute(parent.state, block)
+        except PayloadInvalid:
+            return None
+        self.execute_ms_total += (time.perf_counter() - started_s) * 1000
+        return Executed(height, time_ms, parent_hash, state, result, payload)
+
+    def execute(self, block: Block) -> bytes | None:
+        """The commitment of our own execution, or None when the block is invalid. Remembers the post-state."""
+        block_hash = block.hash()
+        known = self._states.get(block_hash)
+        if known is None:
+            try:
+                payload = Payload.decode(block.payload)
+            except DecodeError:
+                return None
+            header = block.header
+            known = self.run(header.parent_hash, header.height, header.timestamp_ms, payload)
+            if known is None:
+                return None
+            self._states[block_hash] = known
+        return None if known.result is None else to_commitment(known.result).encode()
+
+    def remember(self, header: Header, executed: Executed) -> None:
+        """Keep the state of a block that we built and executed ourselves."""
+        self._states[header.hash()] = executed
+
+    def finalise(self, block_hash: bytes) -> Executed:
+        """Move the root; states that do not descend from it are dropped."""
+        final = self._states[block_hash]
+        self.final_hash = block_hash
+        keep = {block_hash}
+        for candidate in sorted(self._states, key=lambda item: self._states[item].height):
+            if self._states[candidate].parent_hash in keep and self._states[candidate].height > final.height:
+                keep.add(candidate)
+        self._states = {candidate: self._states[candidate] for candidate in self._states if candidate in keep}
+        return final

@@ -1,0 +1,101 @@
+"""The node's journal: consensus records appended, synced before anything that depends on them leaves, replayed at the start.
+
+Segments keep the file short: a new one begins after `SEGMENT_BYTES_MAX`, and an old one is deleted once every view it can speak
+of lies far below the last final one. Errors of the disk are fatal: after a failed fsync the page cache may lie.
+"""
+
+import os
+from pathlib import Path
+
+from consensus.journal import CORRUPT_MIDDLE, encode_record, scan
+
+SEGMENT_BYTES_MAX = 4 * 1024 * 1024
+RECORD_TYPE_CONSENSUS = 1
+
+
+class JournalError(Exception):
+    """The journal cannot be trusted or written: the node must stop before it signs."""
+
+
+class Journal:
+    """See the module's text. `sealed_view` of a segment: the highest view the core had entered when it ended."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._sealed: list[tuple[Path, int | None]] = []
+        self.records: list[bytes] = []
+        self._sequence = 0
+        self._is_dirty = False
+        self._replay()
+
+    def _replay(self) -> None:
+        paths = sorted(self._folder.glob("*.journal"))
+        for at, path in enumerate(paths):
+            data = path.read_bytes()
+            records, valid_length, status = scan(data)
+            if status == CORRUPT_MIDDLE or (valid_length < len(data) and at < len(paths) - 1):
+                raise JournalError(
+                    f"{path} is damaged in the middle: keep it for analysis and start over as an observer, never delete it "
+                    "and vote again in this epoch"
+                )
+            if valid_length < len(data):
+                os.truncate(path, valid_length)  # its outputs were never sent
+            for record in records:
+                self._sequence = record.sequence
+                self.records.append(record.body)
+            self._sealed.append((path, None))
+        self._open_segment(paths[-1] if paths else None)
+
+    def _open_segment(self, path: Path | None) -> None:
+        self._path = path or self._folder / f"{self._sequence + 1:016d}.journal"
+        if path is not None:
+            self._sealed = [entry for entry in self._sealed if entry[0] != path]
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._length = os.fstat(self._descriptor).st_size
+        folder = os.open(self._folder, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    def append(self, record: bytes) -> None:
+        """Write; durable only after `sync`. Raises `JournalError`."""
+        self._sequence += 1
+        data = encode_record(self._sequence, RECORD_TYPE_CONSENSUS, record)
+        try:
+            if os.write(self._descriptor, data) != len(data):
+                raise JournalError("the journal's disk is full")
+        except OSError as error:
+            raise JournalError(f"the journal cannot be written: {error}") from error
+        self._length += len(data)
+        self._is_dirty = True
+
+    def sync(self) -> None:
+        """Everything appended so far survives a crash when this returns. Raises `JournalError`."""
+        if not self._is_dirty:
+            return
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise JournalError(f"the journal cannot be synced: {error}") from error
+        self._is_dirty = False
+
+    def rotate(self, view: int, final_view: int, retain_views: int) -> None:
+        """Begin a new segment when this one is long; delete those that only speak of views long final."""
+        if self._length > SEGMENT_BYTES_MAX:
+            self.sync()
+            os.close(self._descriptor)
+            self._sealed.append((self._path, view))
+            self._open_segment(None)
+        kept: list[tuple[Path, int | None]] = []
+        for path, sealed_view in self._sealed:
+            if sealed_view is None:
+                sealed_view = view  # left by an earlier run: nothing in it is newer than now
+            if sealed_view + retain_views < final_view:
+                path.unlink()
+            else:
+                kept.append((path, sealed_view))
+        self._sealed = kept
+
+    def close(self) -> None:
+        self.sync()
+        os.close(self._descriptor)

@@ -1,0 +1,189 @@
+"""Finalised blocks, their batches and results in SQLite, and the blocks and batches we voted for but that are not final yet.
+
+One writer, the node's loop. `commit` is a barrier: what was put before it survives a crash, and the node calls it before a vote
+that depends on the data leaves.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from consensus.messages import Block, Certificate, decode_message, encode_message
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, block BLOB NOT NULL,
+    certificate BLOB NOT NULL, is_direct INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS candidates (hash BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS batches (hash BLOB PRIMARY KEY, author INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    height INTEGER, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS results (command_id BLOB PRIMARY KEY, height INTEGER NOT NULL, code INTEGER NOT NULL,
+    order_state INTEGER NOT NULL, order_id INTEGER NOT NULL, filled_lots INTEGER NOT NULL, remaining_lots INTEGER NOT NULL,
+    filled_value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS fills (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+    market INTEGER NOT NULL, price_ticks INTEGER NOT NULL, size_lots INTEGER NOT NULL, taker_side INTEGER NOT NULL,
+    maker_account INTEGER NOT NULL, taker_account INTEGER NOT NULL, maker_order_id INTEGER NOT NULL,
+    taker_order_id INTEGER NOT NULL, maker_fee_quote INTEGER NOT NULL, taker_fee_quote INTEGER NOT NULL,
+    is_liquidation INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS fills_by_market ON fills (market, id);
+CREATE INDEX IF NOT EXISTS fills_by_maker ON fills (maker_account, id);
+CREATE INDEX IF NOT EXISTS fills_by_taker ON fills (taker_account, id);
+CREATE INDEX IF NOT EXISTS fills_by_maker_order ON fills (maker_order_id);
+CREATE INDEX IF NOT EXISTS fills_by_taker_order ON fills (taker_order_id);
+CREATE TABLE IF NOT EXISTS withdrawals (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, account INTEGER NOT NULL,
+    owner BLOB NOT NULL, amount_quote INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS batches_by_author ON batches (author, sequence);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalBlock:
+    """A finalised block with the certificate that covers it (its own, or a descendant's)."""
+
+    block: Block
+    certificate: Certificate
+    is_direct: bool
+
+
+class Store:
+    """See the module's text."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        self._is_open = False
+
+    def close(self) -> None:
+        self.commit()
+        self._db.close()
+
+    def commit(self) -> None:
+        """Make everything written so far durable."""
+        if self._is_open:
+            self._db.execute("COMMIT")
+            self._is_open = False
+
+    def _write(self, sql: str, rows: list[tuple]) -> None:
+        if not self._is_open:
+            self._db.execute("BEGIN")
+            self._is_open = True
+        self._db.executemany(sql, rows)
+
+    # blocks
+
+    def put_candidate(self, block: Block) -> None:
+        row = (block.hash(), block.header.height, encode_message(block))
+        self._write("INSERT OR IGNORE INTO candidates VALUES (?,?,?)", [row])
+
+    def candidate(self, block_hash: bytes) -> Block | None:
+        """A block we checked or finalised, by hash."""
+        row = self._db.execute(
+            "SELECT block FROM candidates WHERE hash=? UNION ALL SELECT block FROM blocks WHERE hash=? LIMIT 1",
+            (block_hash, block_hash),
+        ).fetchone()
+        return None if row is None else _decode_block(row[0])
+
+    def put_final(self, block: Block, certificate: Certificate) -> None:
+        block_hash, height = block.hash(), block.header.height
+        is_direct = certificate.header_hash == block_hash
+        row = (height, block_hash, encode_message(block), encode_message(certificate), int(is_direct))
+        self._write("INSERT OR REPLACE INTO blocks VALUES (?,?,?,?,?)", [row])
+        self._write("DELETE FROM candidates WHERE height<=?", [(height,)])
+
+    def final(self, height: int) -> FinalBlock | None:
+        row = self._db.execute("SELECT block, certificate, is_direct FROM blocks WHERE height=?", (height,)).fetchone()
+        return None if row is None else _final(row)
+
+    def finals(self, from_height: int, limit: int) -> Iterator[FinalBlock]:
+        rows = self._db.execute(
+            "SELECT block, certificate, is_direct FROM blocks WHERE height>=? ORDER BY height LIMIT ?", (from_height, limit)
+        )
+        for row in rows.fetchall():
+            yield _final(row)
+
+    def newest_direct(self, up_to_height: int | None = None) -> FinalBlock | None:
+        """The highest block (at most `up_to_height`) that a certificate of its own finalises."""
+        bound = (1 << 62) if up_to_height is None else up_to_height
+        row = self._db.execute(
+            "SELECT block, certificate, is_direct FROM blocks WHERE is_direct=1 AND height<=? ORDER BY height DESC LIMIT 1",
+            (bound,),
+        ).fetchone()
+        return None if row is None else _final(row)
+
+    def height(self) -> int:
+        return self._db.execute("SELECT COALESCE(MAX(height), 0) FROM blocks").fetchone()[0]
+
+    # batches
+
+    def put_batch(self, batch_hash: bytes, author: int, sequence: int, data: bytes) -> None:
+        self._write("INSERT OR IGNORE INTO batches VALUES (?,?,?,NULL,?)", [(batch_hash, author, sequence, data)])
+
+    def batch(self, batch_hash: bytes) -> bytes | None:
+        row = self._db.execute("SELECT data FROM batches WHERE hash=?", (batch_hash,)).fetchone()
+        return None if row is None else row[0]
+
+    def unplaced_batches(self) -> list[bytes]:
+        """Batches that no finalised block carries yet, in order of author and sequence."""
+        rows = self._db.execute("SELECT data FROM batches WHERE height IS NULL ORDER BY author, sequence")
+        return [row[0] for row in rows.fetchall()]
+
+    def place_batches(self, batch_hashes: list[bytes], height: int) -> None:
+        self._write("UPDATE batches SET height=? WHERE hash=?", [(height, batch_hash) for batch_hash in batch_hashes])
+
+    def drop_unplaced(self, author: int, through_sequence: int) -> None:
+        """Forget batches that can no longer enter a block, because their author's cursor has passed them."""
+        self._write(
+            "DELETE FROM batches WHERE height IS NULL AND author=? AND sequence<=?", [(author, through_sequence)]
+        )
+
+    # results
+
+    def put_results(self, rows: list[tuple]) -> None:
+        """Rows as the table's columns; a replayed command keeps its first result."""
+        self._write("INSERT OR IGNORE INTO results VALUES (?,?,?,?,?,?,?,?)", rows)
+
+    def result(self, command_id: bytes) -> tuple | None:
+        return self._db.execute("SELECT * FROM results WHERE command_id=?", (command_id,)).fetchone()
+
+    def put_fills(self, rows: list[tuple]) -> None:
+        self._write("INSERT OR IGNORE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+
+    def fills_of_market(self, market: int, count: int) -> list[tuple]:
+        sql = "SELECT * FROM fills WHERE market=? ORDER BY id DESC LIMIT ?"
+        return self._db.execute(sql, (market, count)).fetchall()
+
+    def fills_of_account(self, account: int, count: int) -> list[tuple]:
+        sql = "SELECT * FROM fills WHERE maker_account=? UNION SELECT * FROM fills WHERE taker_account=? ORDER BY id DESC LIMIT ?"
+        return self._db.execute(sql, (account, account, count)).fetchall()
+
+    def fills_of_order(self, order_id: int) -> list[tuple]:
+        sql = "SELECT * FROM fills WHERE maker_order_id=? UNION SELECT * FROM fills WHERE taker_order_id=? ORDER BY id"
+        return self._db.execute(sql, (order_id, order_id)).fetchall()
+
+    def put_withdrawals(self, rows: list[tuple]) -> None:
+        self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?)", rows)
+
+    def withdrawals(self, through_height: int | None = None, owner: bytes | None = None) -> list[tuple]:
+        """(index, height, account, owner, amount_quote) in order of index."""
+        bound = (1 << 62) if through_height is None else through_height
+        if owner is None:
+            return self._db.execute("SELECT * FROM withdrawals WHERE height<=? ORDER BY id", (bound,)).fetchall()
+        sql = "SELECT * FROM withdrawals WHERE height<=? AND owner=? ORDER BY id"
+        return self._db.execute(sql, (bound, owner)).fetchall()
+
+
+def _decode_block(data: bytes) -> Block:
+    block = decode_message(data)
+    if not isinstance(block, Block):
+        raise TypeError("the block store holds something that is no block")
+    return block
+
+
+def _final(row: tuple) -> FinalBlock:
+    certificate = decode_message(row[1])
+    if not isinstance(certificate, Certificate):
+        raise TypeError("the block store holds something that is no certificate")
+    return FinalBlock(_decode_block(row[0]), certificate, bool(row[2]))

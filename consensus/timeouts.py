@@ -1,0 +1,71 @@
+"""How long the core waits for what: all of it follows from one bound, delta, which grows while nothing is finalised.
+
+`delta_k = delta * (6/5)^min(k, 20)`, at most `cap_ms`, where k counts the views between the last finalised one and the
+current one. The reset is on finalisation, never on mere entry of a view: a node that only sees nullifications must keep
+doubling its patience, or an underestimated delta stalls the network for ever.
+
+Deviation from the table in the design notes: pacing is added to the time of `advance` as well as to that of `leader`, because a
+paced leader consumes it in both.
+"""
+
+from dataclasses import dataclass
+
+from consensus.messages import Header
+
+GROWTH_EXPONENT_MAX = 20
+
+
+@dataclass(frozen=True)
+class CoreConfig:
+    """What one instance of agreement (one epoch) is made of. `me` None makes an observer, which never signs."""
+
+    domain: bytes
+    epoch: int
+    member_count: int
+    me: int | None
+    genesis: Header
+    delta_ms: int = 100
+    growth_numerator: int = 6
+    growth_denominator: int = 5
+    cap_ms: int = 30_000
+    min_interval_ms: int = 200
+    execution_budget_ms: int = 100
+    retain_views: int = 64
+    future_views: int = 16
+    unfinalized_depth_max: int = 8
+    standstill_deltas: int = 10
+    fetch_initial_ms: int = 500
+    fetch_cap_ms: int = 5_000
+
+
+def compute_delta_ms(config: CoreConfig, view: int, final_view: int) -> int:
+    """delta_k for `view` when `final_view` is the highest view known to be finalised."""
+    exponent = min(max(view - final_view - 1, 0), GROWTH_EXPONENT_MAX)
+    grown_ms = config.delta_ms * config.growth_numerator**exponent // config.growth_denominator**exponent
+    return min(grown_ms, config.cap_ms)
+
+
+def compute_leader_ms(config: CoreConfig, delta_ms: int) -> int:
+    """A view without a proposal is given up after this."""
+    return 2 * delta_ms + config.min_interval_ms
+
+
+def compute_advance_ms(config: CoreConfig, delta_ms: int) -> int:
+    """A view without a notarised and executed block is given up after this."""
+    return 3 * delta_ms + config.min_interval_ms + config.execution_budget_ms
+
+
+def compute_retry_ms(delta_ms: int) -> int:
+    """A view that was given up is talked about again after this."""
+    return 2 * delta_ms
+
+
+def compute_forward_ms(config: CoreConfig) -> int:
+    """A certificate is forwarded to those who were not seen beyond its view by then."""
+    return config.delta_ms // 2
+
+
+def compute_fetch_ms(config: CoreConfig, attempts: int) -> int:
+    """Back-off after the `attempts`-th request for one block: x 1.5 each time."""
+    exponent = min(attempts, 10)
+    return min(config.fetch_initial_ms * 3**exponent // 2**exponent, config.fetch_cap_ms)

@@ -11,7 +11,6 @@ class Offence(StrEnum):
     """What a peer can do wrong, as seen by the link or by the node above it."""
 
     MALFORMED_FRAME = "malformed frame"
-    OVERSIZED_FRAME = "oversized frame"
     WRONG_HELLO = "wrong hello"
     INVALID_SIGNATURE = "invalid signature"
     INVALID_MESSAGE = "invalid message"
@@ -23,7 +22,6 @@ class Offence(StrEnum):
 # a message that merely came late or twice is everyday life and no offence at all.
 PENALTIES: dict[Offence, float] = {
     Offence.MALFORMED_FRAME: 50.0,
-    Offence.OVERSIZED_FRAME: 50.0,
     Offence.WRONG_HELLO: 20.0,
     Offence.INVALID_SIGNATURE: 50.0,
     Offence.INVALID_MESSAGE: 25.0,

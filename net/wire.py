@@ -141,7 +141,7 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
-    """At most `limit` finalised blocks from `from_height` on; answered by a `RangeResponse`, empty if there are none."""
+    """At most `limit` finalised blocks from `from_height` on; answered by a `RangeResponse`, be it empty."""
 
     from_height: int
     limit: int
@@ -206,9 +206,9 @@ _PRIORITIES: dict[FrameType, Priority] = {
 }
 
 
-def default_priority(frame_type: FrameType) -> Priority:
+def priority_of(kind: FrameType) -> Priority:
     """Votes, certificates, proposals and all small requests first, orders next, answers to those who lag last."""
-    return _PRIORITIES.get(frame_type, Priority.AGREEMENT)
+    return _PRIORITIES.get(kind, Priority.AGREEMENT)
 
 
 def frame_type(frame: Frame) -> FrameType:

@@ -1,0 +1,344 @@
+"""The committee host: one link to every other member, and one bounded channel of all that they say.
+
+The member with the higher index dials. Delivery is not guaranteed: after each `PeerUp` both sides compare height and
+view and send again what the other lacks.
+"""
+
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import trio
+from libp2p.custom_types import TProtocol
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.protocol_muxer.multiselect import Multiselect
+from libp2p.protocol_muxer.multiselect_client import MultiselectClient
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.tools.anyio_service import background_trio_service
+from multiaddr import Multiaddr
+
+from net.hardening import abort_connection, check_port_free, close_swarm, forget_failed_dial, open_swarm
+from net.identity import derive_key_pair, derive_network_key, peer_id_of
+from net.link import HelloState, Link, LinkHooks, LinkLimits, PeerCounters
+from net.peers import Allowance, Offence, PeerBook
+from net.wire import Frame, Priority, encode_frame, frame_type, priority_of
+
+LINK_PROTOCOL = TProtocol("/hansa/link/1")
+NEGOTIATE_TIMEOUT_S = 5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MemberAddress:
+    """Where a member of the committee listens, and the ed25519 key that the registry binds it to."""
+
+    index: int
+    network_key: bytes
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitteeLimits:
+    """Limits of the host; those of a single link are in `link`."""
+
+    link: LinkLimits = field(default_factory=LinkLimits)
+    allowance: Allowance = field(default_factory=Allowance)
+    events_max: int = 256
+    dial_timeout_s: float = 5.0
+    redial_first_s: float = 0.1
+    redial_last_s: float = 1.0
+    restart_delay_s: float = 0.5
+    close_timeout_s: float = 1.5
+
+
+class Inbound(NamedTuple):
+    """A frame from a member; never `Hello`, `Ping` or `Pong`, which the link keeps to itself."""
+
+    peer: int
+    frame: Frame
+
+
+class PeerUp(NamedTuple):
+    """A link is up; `height` and `view` are the peer's, as of its hello."""
+
+    peer: int
+    height: int
+    view: int
+
+
+class PeerDown(NamedTuple):
+    """The link that the last `PeerUp` announced has ended."""
+
+    peer: int
+    reason: str
+
+
+Event = Inbound | PeerUp | PeerDown
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatistics:
+    """One member as seen from here. Counters are totals over all links since start."""
+
+    connected: bool
+    links: int
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    writes: int
+    queue_bytes: int
+    last_heard_ago_s: float | None
+    rtt_ms: float
+    height: int
+    view: int
+    score: float
+    banned_for_s: float
+
+
+@asynccontextmanager
+async def open_committee(
+    *,
+    seed: bytes,
+    me: int,
+    members: Sequence[MemberAddress],
+    network_id: bytes,
+    listen_host: str,
+    hello: Callable[[], HelloState],
+    listen_port: int | None = None,
+    limits: CommitteeLimits = CommitteeLimits(),
+) -> AsyncIterator["Committee"]:
+    """Listens, dials and keeps all links up until the block is left. Raises `OSError` when the port is taken."""
+    by_index = {member.index: member for member in members}
+    if by_index[me].network_key != derive_network_key(seed):
+        raise ValueError(f"the seed is not that of member {me}")
+    port = by_index[me].port if listen_port is None else listen_port
+    check_port_free(listen_host, port)
+    committee = Committee(seed, me, by_index, network_id, hello, limits)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(committee._serve, listen_host, port)
+        for member in by_index.values():
+            if member.index < me:
+                nursery.start_soon(committee._keep_linked, member)
+        try:
+            yield committee
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+class Committee:
+    """All links of one validator. Made by `open_committee`."""
+
+    def __init__(
+        self,
+        seed: bytes,
+        me: int,
+        members: dict[int, MemberAddress],
+        network_id: bytes,
+        hello: Callable[[], HelloState],
+        limits: CommitteeLimits,
+    ) -> None:
+        self.me = me
+        self._key_pair = derive_key_pair(seed)
+        self._limits = limits
+        self._peer_ids = {index: peer_id_of(member.network_key) for index, member in members.items() if index != me}
+        self._indices = {peer_id: index for index, peer_id in self._peer_ids.items()}
+        self._book = PeerBook(limits.allowance)
+        self._counters = {index: PeerCounters() for index in self._peer_ids}
+        self._links: dict[int, Link] = {}
+        self._swarm: Swarm | None = None
+        self._swarm_ready = trio.Event()
+        self._send_events, self.events = trio.open_memory_channel[Event](limits.events_max)
+        self._hooks = LinkHooks(network_id, me, hello, self._deliver, self.report, self._take_allowance)
+
+    def send(self, peer: int, frame: Frame, priority: Priority | None = None) -> bool:
+        """Queues a frame for a peer without waiting; False when its link is down or its queue full.
+
+        Raises `WireError` for a frame over its limits, which is the caller's mistake.
+        """
+        kind = frame_type(frame)
+        link = self._links.get(peer)
+        return link is not None and link.send(encode_frame(frame), priority_of(kind) if priority is None else priority)
+
+    def broadcast(self, frame: Frame, priority: Priority | None = None) -> int:
+        """Like `send` to every connected peer, encoded once; the number of links that took it."""
+        data = encode_frame(frame)
+        order = priority_of(frame_type(frame)) if priority is None else priority
+        return sum(link.send(data, order) for link in list(self._links.values()))
+
+    def peers(self) -> list[int]:
+        """Indices of the connected members, ascending."""
+        return sorted(self._links)
+
+    def report(self, peer: int, offence: Offence) -> None:
+        """Counts an offence against a peer; too many in a short time ban it for a while."""
+        now_s = trio.current_time()
+        banned = self._book.report(peer, offence, now_s)
+        _log.warning("member %d: %s", peer, offence)
+        if banned:
+            reason = f"banned for {self._book.banned_for_s(peer, now_s):.0f} s"
+            _log.warning("member %d: %s", peer, reason)
+            if peer in self._links:
+                self._links[peer].close(reason)
+
+    def statistics(self) -> dict[int, PeerStatistics]:
+        """Every other member, connected or not."""
+        now_s = trio.current_time()
+        return {index: self._describe(index, counters, now_s) for index, counters in self._counters.items()}
+
+    def _describe(self, index: int, counters: PeerCounters, now_s: float) -> PeerStatistics:
+        link = self._links.get(index)
+        return PeerStatistics(
+            connected=link is not None,
+            links=counters.links,
+            frames_in=counters.frames_in,
+            frames_out=counters.frames_out,
+            bytes_in=counters.bytes_in,
+            bytes_out=counters.bytes_out,
+            writes=counters.writes,
+            queue_bytes=link.queue_bytes if link else 0,
+            last_heard_ago_s=now_s - counters.last_heard_s if counters.last_heard_s else None,
+            rtt_ms=counters.rtt_ms,
+            height=counters.height,
+            view=counters.view,
+            score=self._book.score(index, now_s),
+            banned_for_s=self._book.banned_for_s(index, now_s),
+        )
+
+    def _admits_inbound(self, peer_id: ID) -> bool:
+        index = self._indices.get(peer_id)
+        return index is not None and index > self.me and not self._is_banned(index)
+
+    def _admits_outbound(self, peer_id: ID) -> bool:
+        index = self._indices.get(peer_id)
+        return index is not None and index < self.me
+
+    def _is_banned(self, index: int) -> bool:
+        return self._book.banned_for_s(index, trio.current_time()) > 0
+
+    def _take_allowance(self, peer: int, frames: int, size_bytes: int) -> float:
+        return self._book.take(peer, frames, size_bytes, trio.current_time())
+
+    async def _deliver(self, peer: int, frame: Frame) -> None:
+        await self._send_events.send(Inbound(peer, frame))
+
+    async def _serve(self, host: str, port: int, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Runs the swarm, and again if ever it ends: no peer may end a validator, whatever the library misses."""
+        started = False
+
+        def note_start() -> None:
+            nonlocal started
+            if not started:
+                started = True
+                task_status.started()
+
+        while True:
+            try:
+                await self._serve_once(host, port, note_start)
+            except Exception as error:
+                if not started:
+                    raise
+                _log.error("the committee host ended and starts again: %r", error)
+            await trio.sleep(self._limits.restart_delay_s)
+
+    async def _serve_once(self, host: str, port: int, on_start: Callable[[], None]) -> None:
+        listen = _tcp_address(host, port)
+        swarm = open_swarm(self._key_pair, listen, self._admits_inbound, self._admits_outbound, self._accept_stream)
+        async with background_trio_service(swarm):
+            try:
+                if not await swarm.listen(listen):
+                    raise OSError(f"cannot listen on {host}:{port}")
+                self._swarm = swarm
+                self._swarm_ready.set()
+                on_start()
+                await trio.sleep_forever()
+            finally:
+                self._swarm = None
+                self._swarm_ready = trio.Event()
+                with trio.move_on_after(self._limits.close_timeout_s, shield=True):
+                    await close_swarm(swarm)
+
+    async def _accept_stream(self, stream: Any) -> None:
+        index = self._indices[stream.muxed_conn.peer_id]
+        protocols = Multiselect({LINK_PROTOCOL: None})
+        await protocols.negotiate(MultiselectCommunicator(stream), NEGOTIATE_TIMEOUT_S)
+        await self._serve_link(index, stream)
+
+    async def _keep_linked(self, member: MemberAddress) -> None:
+        """Dials a member with a lower index whenever there is no link to it."""
+        delay_s = self._limits.redial_first_s
+        while True:
+            if self._is_banned(member.index):
+                await trio.sleep(self._limits.redial_last_s)
+                continue
+            stream = await self._dial(member)
+            if stream is not None and await self._serve_link(member.index, stream):
+                delay_s = self._limits.redial_first_s
+            await trio.sleep(delay_s * random.uniform(0.75, 1.25))
+            delay_s = min(2 * delay_s, self._limits.redial_last_s)
+
+    async def _dial(self, member: MemberAddress) -> Any | None:
+        """A negotiated stream on a new connection, or None."""
+        await self._swarm_ready.wait()
+        swarm, connection = self._swarm, None
+        try:
+            with trio.fail_after(self._limits.dial_timeout_s):
+                peer_id = self._peer_ids[member.index]
+                forget_failed_dial(swarm, peer_id)
+                connection = await swarm.dial_addr(await _resolve(member.host, member.port), peer_id)
+                stream = await connection.new_stream()
+                await MultiselectClient().select_one_of([LINK_PROTOCOL], MultiselectCommunicator(stream))
+                return stream
+        except Exception as error:  # whatever goes wrong, the answer is to dial again
+            _log.debug("member %d at %s:%d not reached: %r", member.index, member.host, member.port, error)
+        if connection is not None:
+            abort_connection(connection.muxed_conn)
+        return None
+
+    async def _serve_link(self, peer: int, stream: Any) -> bool:
+        """Runs a link from hello to end; False when it never was up."""
+        link = Link(peer, stream, self._hooks, self._limits.link, self._counters[peer])
+        try:
+            hello = await link.exchange_hello()
+            if hello is None or self._is_banned(peer):
+                return False
+            await self._replace(peer, link)
+            _log.info("member %d is up at height %d", peer, hello.height)
+            announced = await link.run(lambda: self._send_events.send(PeerUp(peer, hello.height, hello.view)))
+        finally:
+            link.close("closed")
+            if self._links.get(peer) is link:
+                del self._links[peer]
+            link.finished.set()
+        _log.info("member %d is down: %s", peer, link.reason)
+        if announced:
+            await self._send_events.send(PeerDown(peer, link.reason))
+        return True
+
+    async def _replace(self, peer: int, link: Link) -> None:
+        """The newer link wins: a peer that dials again has lost the old one, even if we have not noticed."""
+        while peer in self._links:
+            old = self._links[peer]
+            old.close("replaced by a newer link")
+            await old.finished.wait()
+        self._links[peer] = link
+        self._counters[peer].links += 1
+        for connection in self._swarm.get_connections(self._peer_ids[peer]) if self._swarm else ():
+            if connection.muxed_conn is not link.muxed_conn:
+                abort_connection(connection.muxed_conn)
+
+
+def _tcp_address(host: str, port: int) -> Multiaddr:
+    return Multiaddr(f"/ip{6 if ':' in host else 4}/{host}/tcp/{port}")
+
+
+async def _resolve(host: str, port: int) -> Multiaddr:
+    """Names are looked up at each dial: a restarted container has a new address."""
+    found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+    return _tcp_address(found[0][4][0], port)

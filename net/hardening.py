@@ -1,0 +1,324 @@
+"""Workarounds for defects of py-libp2p 0.8.1, each with its reason. Nothing else in Hansa knows of them.
+
+They touch private attributes, hence the assertion: another version of the library needs this file re-read first.
+"""
+
+import logging
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from types import MethodType
+from typing import Any
+
+import trio
+from libp2p import new_swarm
+from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.exceptions import ParseError
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.connection import swarm_connection
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.protocol_muxer import multiselect_communicator
+from libp2p.security.exceptions import HandshakeFailure
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
+from libp2p.stream_muxer.yamux import yamux
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
+from multiaddr import Multiaddr
+
+LIBRARY_VERSION = "0.8.1"
+assert version("libp2p") == LIBRARY_VERSION, f"net/hardening.py was verified against libp2p {LIBRARY_VERSION}"
+
+NEGOTIATION_BYTES_MAX = 1024
+UPGRADE_TIMEOUT_S = 5.0
+INBOUND_SLOTS = 256
+INBOUND_SLOTS_PER_ADDRESS = 64
+WINDOW_BYTES = 4 * 1024 * 1024
+WINDOW_STEP_BYTES = 1024 * 1024
+WINDOW_GRANT_AFTER_BYTES = 4096
+RECEIVE_BYTES_MAX = WINDOW_BYTES + 2 * WINDOW_STEP_BYTES
+STREAMS_MAX = 8
+RESET_TIMEOUT_S = 0.5
+READ_CHUNK_BYTES = 64 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+def open_swarm(
+    key_pair: KeyPair,
+    listen: Multiaddr,
+    admits_inbound: Callable[[ID], bool],
+    admits_outbound: Callable[[ID], bool],
+    on_stream: Callable[[NetStream], Awaitable[None]],
+) -> Swarm:
+    """A swarm without a host around it: TCP, noise and yamux; no identify, no discovery, no dialing on its own."""
+    quiet_library_logging()
+    gate = GatedNoise(key_pair, admits_inbound, admits_outbound)
+    swarm = new_swarm(
+        key_pair=key_pair,
+        # The default also offers plaintext, where a dialer may claim any identity.
+        sec_opt={NOISE: gate},
+        muxer_opt={yamux.PROTOCOL_ID: yamux.Yamux},
+        listen_addrs=[listen],
+        retry_config=RetryConfig(max_retries=0),
+        connection_config=ConnectionConfig(
+            max_connections=2 * INBOUND_SLOTS,
+            min_connections=INBOUND_SLOTS,  # the difference is the number of inbound slots
+            low_watermark=INBOUND_SLOTS,
+            high_watermark=2 * INBOUND_SLOTS,
+            inbound_upgrade_timeout=UPGRADE_TIMEOUT_S,
+            outbound_upgrade_timeout=UPGRADE_TIMEOUT_S,
+        ),
+    )
+    swarm.upgrader.muxer_multistream = HardenedMuxer(swarm.upgrader.muxer_multistream)
+    _bound_negotiation()
+    _free_inbound_slots(swarm)
+    _disable_auto_connector(swarm)
+    swarm.set_stream_handler(_guarded(on_stream))
+    return swarm
+
+
+class GatedNoise(NoiseTransport):
+    """Noise that ends a connection whose authenticated peer is not admitted: before the muxer, before any handler.
+
+    The library knows no gate by peer id, only by IP address.
+    """
+
+    def __init__(
+        self, key_pair: KeyPair, admits_inbound: Callable[[ID], bool], admits_outbound: Callable[[ID], bool]
+    ) -> None:
+        super().__init__(key_pair, noise_privkey=create_noise_key_pair().private_key)
+        self._admits_inbound = admits_inbound
+        self._admits_outbound = admits_outbound
+
+    async def secure_inbound(self, conn: Any) -> Any:
+        return await self._admit(await super().secure_inbound(conn), self._admits_inbound)
+
+    async def secure_outbound(self, conn: Any, peer_id: ID) -> Any:
+        return await self._admit(await super().secure_outbound(conn, peer_id), self._admits_outbound)
+
+    async def _admit(self, secured: Any, admits: Callable[[ID], bool]) -> Any:
+        peer_id = secured.get_remote_peer()
+        if not admits(peer_id):
+            await secured.close()
+            raise HandshakeFailure(f"peer {peer_id} is not admitted")
+        _buffer_noise_reads(secured)
+        return secured
+
+
+class HardenedMuxer(MuxerMultistream):
+    """Negotiates yamux as the library does, but builds `HardenedYamux`: the library's class is wired into its code."""
+
+    def __init__(self, original: MuxerMultistream) -> None:
+        super().__init__({yamux.PROTOCOL_ID: HardenedYamux}, original.negotiate_timeout)
+
+    async def new_conn(self, conn: Any, peer_id: ID) -> "HardenedYamux":
+        protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
+        muxed = HardenedYamux(conn, peer_id, is_initiator=conn.is_initiator)
+        self._annotate_connection(muxed, conn, protocol)
+        return muxed
+
+
+class WindowOverrun(trio.TooSlowError):
+    """A peer sent more than it was granted. A `TooSlowError`, for that is what makes yamux close the connection:
+    any other error it logs and goes on, and the flood with it."""
+
+
+class HardenedYamux(yamux.Yamux):
+    """Yamux with a bounded receive buffer, a bounded number of streams, cheap windows and a start that cannot raise."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The library only logs a window overrun: a peer could push any amount into a stream that nobody reads.
+        self.stream_buffers = _BoundedBuffers()
+        self.streams = _BoundedStreams()
+
+    async def start(self) -> None:
+        # The swarm runs this as a task of its own; an exception here would end the swarm with all its connections.
+        try:
+            await super().start()
+        except Exception as error:
+            _log.warning("a connection of %s failed: %r", self.peer_id, error)
+            abort_connection(self)
+
+    async def _write_frame(self, data: bytes) -> None:
+        # The library formats two strings per frame for a log that is off, and yields once more than needed.
+        async with self._write_lock:
+            await self.secured_conn.write(data)
+
+
+class _BoundedStreams(dict):
+    """Streams of one connection. Limits their number and gives each the cheap window policy."""
+
+    def __setitem__(self, stream_id: int, stream: yamux.YamuxStream) -> None:
+        if len(self) >= STREAMS_MAX:
+            raise WindowOverrun(f"more than {STREAMS_MAX} streams")
+        stream._auto_tune_and_send_window_update = MethodType(_update_window, stream)  # type: ignore[method-assign]
+        super().__setitem__(stream_id, stream)
+
+
+class _BoundedBuffers(dict):
+    """Receive buffers of one connection; replaces the library's bytearrays by bounded ones."""
+
+    def __setitem__(self, stream_id: int, _empty: bytearray) -> None:
+        super().__setitem__(stream_id, _BoundedBuffer())
+
+
+class _BoundedBuffer(bytearray):
+    def extend(self, data: Any) -> None:
+        if len(self) + len(data) > RECEIVE_BYTES_MAX:
+            raise WindowOverrun(f"more than {RECEIVE_BYTES_MAX} bytes unread")
+        super().extend(data)
+
+
+async def _update_window(stream: yamux.YamuxStream, *, bytes_read: int = 0) -> None:
+    """One large grant, then one update per step consumed. The library sends an update for every single read, and
+    grants twice what was read, so that no bound on the buffer would ever hold."""
+    stream._pending_recv_release += bytes_read
+    increment = 0
+    if stream.target_recv_window < WINDOW_BYTES:
+        if stream._pending_recv_release > WINDOW_GRANT_AFTER_BYTES:
+            increment = WINDOW_BYTES - stream.target_recv_window + stream._pending_recv_release
+            stream.target_recv_window = WINDOW_BYTES
+    elif stream._pending_recv_release >= WINDOW_STEP_BYTES:
+        increment = stream._pending_recv_release
+    if increment:
+        stream._pending_recv_release = 0
+        stream.recv_window += increment
+        await stream.send_window_update(increment)
+
+
+def _buffer_noise_reads(secured: Any) -> None:
+    """Two system calls and some ten task switches per noise message become one read of up to 64 KiB."""
+    transport = secured.conn
+    raw = transport.read_writer.read_write_closer
+    buffer = bytearray()
+
+    async def read_msg(prefix_encoded: bool = False) -> bytes:
+        while True:
+            if len(buffer) >= 2:
+                end = 2 + int.from_bytes(buffer[:2], "big")
+                if len(buffer) >= end:
+                    sealed = bytes(buffer[2:end])
+                    del buffer[:end]
+                    return transport.decrypt(sealed)
+            chunk = await raw.read(READ_CHUNK_BYTES)
+            if not chunk:
+                return b""  # the session above takes this for the end of the connection
+            buffer.extend(chunk)
+
+    transport.read_msg = read_msg
+
+
+async def _read_delim_bounded(reader: Any) -> bytes:
+    message = await read_varint_prefixed_bytes_limited(reader, NEGOTIATION_BYTES_MAX)
+    if message[-1:] != b"\n":
+        raise ParseError("a negotiation message ends with a newline")
+    return message[:-1]
+
+
+def _bound_negotiation() -> None:
+    """Protocol negotiation reads whatever length a stranger announces, before anybody is authenticated."""
+    multiselect_communicator.read_delim = _read_delim_bounded
+
+
+def _free_inbound_slots(swarm: Swarm) -> None:
+    """An inbound slot is held until the swarm stops, long after its connection has ended: hold it as long as the
+    connection lives. Also counts the connections of one address, which the library does not."""
+    upgrade = swarm.upgrade_inbound_raw_conn
+    open_by_address: Counter[str] = Counter()
+
+    async def upgrade_and_wait(raw_conn: Any, listen: Multiaddr) -> Any:
+        remote = raw_conn.get_remote_address()
+        address = remote[0] if remote else ""
+        if open_by_address[address] >= INBOUND_SLOTS_PER_ADDRESS:
+            raise SwarmException(f"too many connections from {address}")
+        open_by_address[address] += 1
+        try:
+            muxed = await upgrade(raw_conn, listen)
+            await muxed.event_closed.wait()
+        finally:
+            open_by_address[address] -= 1
+            if not open_by_address[address]:
+                del open_by_address[address]
+        raise SwarmException("the connection has ended")  # makes the caller free the slot
+
+    swarm.upgrade_inbound_raw_conn = upgrade_and_wait  # type: ignore[method-assign]
+
+
+def _disable_auto_connector(swarm: Swarm) -> None:
+    """It dials every address it ever saw; the committee has its own rule of who dials whom."""
+
+    async def stay() -> None:
+        await trio.lowlevel.checkpoint()
+
+    swarm.auto_connector.maybe_connect = stay  # type: ignore[method-assign]
+
+
+def _guarded(on_stream: Callable[[NetStream], Awaitable[None]]) -> Callable[[NetStream], Awaitable[None]]:
+    """An exception that leaves a stream handler ends the whole swarm; and a stream that only one side closes is kept
+    for ever, hence the reset."""
+
+    async def handle(stream: NetStream) -> None:
+        try:
+            await on_stream(stream)
+        except Exception as error:
+            _log.info("a stream of %s ended: %r", stream.muxed_conn.peer_id, error)
+        finally:
+            # Shielded and bounded: a reset writes, and the peer may not be reading.
+            with trio.move_on_after(RESET_TIMEOUT_S, shield=True) as scope:
+                await stream.reset()
+            if scope.cancelled_caught:
+                abort_connection(stream.muxed_conn)
+
+    return handle
+
+
+def abort_connection(muxed: Any) -> None:
+    """Closes the TCP socket under a connection, at once and without waiting for anybody.
+
+    The library's own ways down wait for the write lock, which a write to a stopped peer holds for ever.
+    """
+    muxed.secured_conn.conn.read_writer.read_write_closer.stream.stream.socket.close()
+
+
+async def close_swarm(swarm: Swarm) -> None:
+    """Ends a swarm and all its sockets.
+
+    Leaving the swarm's own context only tries to close, in a cancelled scope, and its connections live on; closing them
+    its way costs 0.2 s each, one after the other.
+    """
+    for connection in swarm.get_connections():
+        abort_connection(connection.muxed_conn)
+    await swarm.close()
+
+
+def forget_failed_dial(swarm: Swarm, peer_id: ID) -> None:
+    """A failed dial puts a peer into a negative cache for 60 s; to be called before each dial."""
+    swarm.unblock_peer(peer_id)
+
+
+def check_port_free(host: str, port: int) -> None:
+    """Raises `OSError` when somebody listens there already.
+
+    The library listens with SO_REUSEPORT: a second node on the same port would silently steal half of the connections.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def quiet_library_logging() -> None:
+    """Keeps the library off stderr: it has no handler of its own, and one of its modules logs through the root logger,
+    whose first use installs a handler there. Errors of peers are logged by us, in our words."""
+    library = logging.getLogger("libp2p")
+    if not library.handlers:
+        library.addHandler(logging.NullHandler())
+    library.propagate = False
+    swarm_connection.logging = logging.getLogger("libp2p.network.connection.swarm_connection")

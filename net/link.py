@@ -1,0 +1,275 @@
+"""One live link to one peer: hello, then a reader, a coalescing writer and a heartbeat over one stream.
+
+A link ends exactly once, for the first reason that anybody gives, by closing the TCP socket under it. It never raises.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import trio
+
+from net.hardening import abort_connection
+from net.link_queue import OutboundQueue
+from net.peers import Offence
+from net.wire import (
+    PROTOCOL_VERSION,
+    Frame,
+    FrameSplitter,
+    FrameType,
+    Hello,
+    Ping,
+    Pong,
+    Priority,
+    WireError,
+    decode_frame,
+    encode_frame,
+)
+
+READ_CHUNK_BYTES = 256 * 1024
+RTT_WEIGHT = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """Patience and room of a link. Validators share starved machines, so silence is forgiven for three seconds."""
+
+    heartbeat_s: float = 0.5
+    dead_after_s: float = 3.0
+    hello_timeout_s: float = 5.0
+    write_bytes_max: int = 256 * 1024
+    queue_bytes_max: int = 8 * 1024 * 1024
+    sync_queue_bytes_max: int = 6 * 1024 * 1024
+
+
+class HelloState(NamedTuple):
+    """What this node says of itself in a hello and in heartbeats."""
+
+    height: int
+    view: int
+    engine_digest: bytes = bytes(32)
+
+
+@dataclass(slots=True)
+class PeerCounters:
+    """Totals of one peer over all its links, and what was last heard of it."""
+
+    links: int = 0
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    writes: int = 0
+    last_heard_s: float = 0.0
+    rtt_ms: float = 0.0
+    height: int = 0
+    view: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHooks:
+    """What a link asks of the committee above it."""
+
+    network_id: bytes
+    me: int
+    state: Callable[[], HelloState]
+    deliver: Callable[[int, Frame], Awaitable[None]]
+    report: Callable[[int, Offence], None]
+    take_allowance: Callable[[int, int, int], float]
+
+
+class _LinkFailure(Exception):
+    """Ends the link; the text is the reason."""
+
+
+class Link:
+    """One stream to one peer. `exchange_hello`, then `run`; `send` and `close` at any time from any task."""
+
+    def __init__(self, peer: int, stream: Any, hooks: LinkHooks, limits: LinkLimits, counters: PeerCounters) -> None:
+        self.peer = peer
+        self.reason = ""
+        self.finished = trio.Event()
+        self._stream = stream
+        self._hooks = hooks
+        self._limits = limits
+        self._counters = counters
+        self._queue = OutboundQueue(limits.queue_bytes_max, limits.sync_queue_bytes_max)
+        self._splitter = FrameSplitter()
+        self._early: list[tuple[FrameType, bytes]] = []
+        self._wake = trio.Event()
+        self._scope = trio.CancelScope()
+        self._silence_s = 0.0
+        self._reader_waits = False
+        self._announced = False
+        self._ping_token = 0
+        self._ping_sent_s = 0.0
+
+    @property
+    def queue_bytes(self) -> int:
+        """Bytes that wait to be written."""
+        return self._queue.size_bytes
+
+    @property
+    def muxed_conn(self) -> Any:
+        """The connection under the link."""
+        return self._stream.muxed_conn
+
+    def send(self, data: bytes, priority: Priority) -> bool:
+        """Queues an encoded frame, without waiting. False when the link is down or its queue is full."""
+        if self.reason:
+            return False
+        if not self._queue.push(data, priority):
+            if self._queue.overflowed:
+                self.close(f"queue over {self._limits.queue_bytes_max} bytes")
+            return False
+        self._wake.set()
+        return True
+
+    def close(self, reason: str) -> None:
+        """Ends the link at once."""
+        if not self.reason:
+            self.reason = reason
+            abort_connection(self.muxed_conn)
+            self._scope.cancel()
+
+    async def exchange_hello(self) -> Hello | None:
+        """Both sides speak first, neither waits for the other. None when the link has ended over it."""
+        try:
+            with trio.fail_after(self._limits.hello_timeout_s):
+                await self._stream.write(encode_frame(self._own_hello()))
+                while not self._early:
+                    self._early = await self._read_frames()
+            kind, body = self._early.pop(0)
+            hello = decode_frame(kind, body)
+            if not isinstance(hello, Hello):
+                raise WireError(f"{kind.name} before hello")
+            self._check_hello(hello)
+            return hello
+        except trio.TooSlowError:
+            self.close("no hello")
+        except WireError as error:
+            self._hooks.report(self.peer, Offence.MALFORMED_FRAME)
+            self.close(str(error))
+        except Exception as error:  # the stream's own errors are of many kinds and all mean that it has ended
+            self.close(str(error) or repr(error))
+        return None
+
+    async def run(self, announce: Callable[[], Awaitable[None]]) -> bool:
+        """Serves the link until it ends; whether `announce`, which precedes the first delivery, came to its end."""
+
+        async def read() -> None:
+            await self._wait(announce)
+            self._announced = True
+            await self._read()
+
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                for part in (read, self._write, self._beat):
+                    nursery.start_soon(self._guard, part)
+        return self._announced
+
+    def _own_hello(self) -> Hello:
+        state = self._hooks.state()
+        return Hello(
+            self._hooks.network_id, PROTOCOL_VERSION, self._hooks.me, state.height, state.view, state.engine_digest
+        )
+
+    def _check_hello(self, hello: Hello) -> None:
+        if hello.network_id != self._hooks.network_id:
+            problem = f"network {hello.network_id.hex()[:16]}, ours is {self._hooks.network_id.hex()[:16]}"
+        elif hello.protocol_version != PROTOCOL_VERSION:
+            problem = f"protocol version {hello.protocol_version}, ours is {PROTOCOL_VERSION}"
+        elif hello.index != self.peer:
+            problem = f"claims to be member {hello.index}"
+        else:
+            if hello.engine_digest != self._hooks.state().engine_digest:
+                _log.warning("member %d runs another engine: %s", self.peer, hello.engine_digest.hex())
+            self._counters.height, self._counters.view = hello.height, hello.view
+            return
+        _log.warning("member %d refused: %s", self.peer, problem)
+        self._hooks.report(self.peer, Offence.WRONG_HELLO)
+        raise _LinkFailure(problem)
+
+    async def _guard(self, part: Callable[[], Awaitable[None]]) -> None:
+        """A part of a link ends the link, whatever happens in it."""
+        try:
+            await part()
+        except WireError as error:
+            self._hooks.report(self.peer, Offence.MALFORMED_FRAME)
+            self.close(str(error))
+        except Exception as error:  # the stream's own errors are of many kinds and all mean that it has ended
+            self.close(str(error) or repr(error))
+
+    async def _read_frames(self) -> list[tuple[FrameType, bytes]]:
+        data = await self._stream.read(READ_CHUNK_BYTES)
+        if not data:
+            raise _LinkFailure("end of stream")
+        self._silence_s = 0.0
+        self._counters.bytes_in += len(data)
+        self._counters.last_heard_s = trio.current_time()
+        frames = self._splitter.feed(data)
+        pause_s = self._hooks.take_allowance(self.peer, len(frames), len(data))
+        if pause_s > 0:
+            await self._wait(trio.sleep, pause_s)
+        return frames
+
+    async def _read(self) -> None:
+        frames = self._early
+        while True:
+            for kind, body in frames:
+                self._counters.frames_in += 1
+                await self._receive(decode_frame(kind, body))
+            frames = await self._read_frames()
+
+    async def _receive(self, frame: Frame) -> None:
+        match frame:
+            case Ping(token, height, view):
+                self._counters.height, self._counters.view = height, view
+                self.send(encode_frame(Pong(token)), Priority.AGREEMENT)
+            case Pong(token):
+                if token == self._ping_token and self._ping_sent_s:
+                    self._note_rtt(trio.current_time() - self._ping_sent_s)
+            case Hello():
+                raise WireError("a second hello")
+            case _:
+                await self._wait(self._hooks.deliver, self.peer, frame)
+
+    async def _wait(self, action: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """A reader that waits for us hears nothing; that is not the peer's silence."""
+        self._reader_waits = True
+        try:
+            await action(*arguments)
+        finally:
+            self._reader_waits = False
+
+    def _note_rtt(self, rtt_s: float) -> None:
+        self._ping_sent_s = 0.0
+        old_ms = self._counters.rtt_ms
+        self._counters.rtt_ms = rtt_s * 1e3 if not old_ms else old_ms + RTT_WEIGHT * (rtt_s * 1e3 - old_ms)
+
+    async def _write(self) -> None:
+        while True:
+            while not self._queue:
+                self._wake = trio.Event()
+                await self._wake.wait()
+            data, frames = self._queue.take(self._limits.write_bytes_max)
+            await self._stream.write(data)
+            self._counters.writes += 1
+            self._counters.frames_out += frames
+            self._counters.bytes_out += len(data)
+
+    async def _beat(self) -> None:
+        while True:
+            state = self._hooks.state()
+            self._ping_token += 1
+            self._ping_sent_s = started_s = trio.current_time()
+            self.send(encode_frame(Ping(self._ping_token, state.height, state.view)), Priority.AGREEMENT)
+            await trio.sleep(self._limits.heartbeat_s)
+            if not self._reader_waits:
+                # When this process was stopped or starved, the lost time says nothing about the peer.
+                self._silence_s += min(trio.current_time() - started_s, 2 * self._limits.heartbeat_s)
+            if self._silence_s >= self._limits.dead_after_s:
+                raise _LinkFailure(f"silent for {self._limits.dead_after_s:g} s")

@@ -1,0 +1,1 @@
+"""The embedded development chain: one process, Prague rules, JSON-RPC over HTTP, state in one sqlite file."""

@@ -1,0 +1,620 @@
+# pragma version 0.4.3
+# pragma evm-version prague
+"""
+@title Settlement: the custody and the judge of the Hansa network
+@notice Holds the collateral, keeps one hash-chained inbox of deposits, accepts the finalised headers of the committee as
+        checkpoints, and pays withdrawals against them. It has no owner, no upgrade and no switch.
+@dev The bytes that are hashed and signed are defined in docs/protocol.md. Money is in quote units (1e-6 USDC), times are in
+     seconds of `block.timestamp`. Needs the BLS12-381 precompiles of EIP-2537. Points are words, never byte strings: G1 is
+     4 words, G2 is 8 (EIP-2537 layout), so no input has an optional or a variable part.
+     Every external function checks first, then writes, then logs, and touches the token last.
+"""
+
+import bls
+
+interface Token:
+    def balanceOf(owner: address) -> uint256: view
+    def transfer(receiver: address, amount: uint256) -> bool: nonpayable
+    def transferFrom(owner: address, receiver: address, amount: uint256) -> bool: nonpayable
+
+
+# ---------------------------------------------------------------- events
+
+event Registered:
+    number: indexed(uint256)
+    operator: indexed(address)
+    network_key: bytes32
+    key: bytes32[4]
+
+event Activated:
+    epoch: indexed(uint256)
+    committee_size: uint256
+
+event InboxEntry:
+    index: indexed(uint256)
+    kind: uint256
+    token: address
+    beneficiary: indexed(address)
+    subaccount: uint256
+    sender: indexed(address)
+    amount: uint256
+    data: bytes32
+    time_s: uint256
+    hash: bytes32
+
+event Checkpoint:
+    height: indexed(uint256)
+    header_hash: indexed(bytes32)
+    state_root: bytes32
+    account_root: bytes32
+    account_sums: bytes32
+    withdrawals_root: bytes32
+    posted_s: uint256
+
+event WithdrawalClaimed:
+    index: indexed(uint256)
+    owner: indexed(address)
+    amount: uint256
+
+
+# ---------------------------------------------------------------- types and constants
+
+struct Registration:
+    operator: address
+    network_key: bytes32
+    key: bytes32[4]
+
+# What the contract keeps of a checkpoint. Only its hash is stored (one slot instead of six); whoever uses a checkpoint
+# shows the record again, as the event `Checkpoint` told it.
+struct Record:
+    header_hash: bytes32
+    state_root: bytes32
+    account_root: bytes32
+    account_sums: bytes32
+    withdrawals_root: bytes32
+    posted_s: uint256
+
+# The last checkpoint, packed in one slot: height (64 bits) | posted_s (64) | inbox cursor (64) | withdrawals_total (64).
+struct Last:
+    height: uint256
+    posted_s: uint256
+    inbox_cursor: uint256
+    withdrawals_total: uint256
+
+HEADER_VERSION: constant(uint256) = 1
+FIRST_EPOCH: constant(uint256) = 1
+COMMITTEE_MAX: constant(uint256) = 255
+NONSIGNERS_MAX: constant(uint256) = 84  # (COMMITTEE_MAX - 1) // 3
+KIND_DEPOSIT: constant(uint256) = 1
+DEPOSIT_LIMIT: constant(uint256) = 2**62  # the engine counts money in signed 64-bit integers
+ACCOUNT_DEPTH: constant(uint256) = 20
+WITHDRAWAL_DEPTH: constant(uint256) = 32
+MASK_64: constant(uint256) = 2**64 - 1
+MASK_128: constant(uint256) = 2**128 - 1
+
+# Header words, docs/protocol.md section 2.
+W_VERSION: constant(uint256) = 0
+W_EPOCH: constant(uint256) = 1
+W_VIEW: constant(uint256) = 2
+W_HEIGHT: constant(uint256) = 3
+W_NEXT_COMMITTEE_HASH: constant(uint256) = 9
+W_INBOX_CURSOR: constant(uint256) = 11
+W_INBOX_HASH: constant(uint256) = 12
+W_STATE_ROOT: constant(uint256) = 14
+W_ACCOUNT_ROOT: constant(uint256) = 15
+W_ACCOUNT_SUMS: constant(uint256) = 16
+W_WITHDRAWALS_ROOT: constant(uint256) = 17
+W_WITHDRAWALS_TOTAL: constant(uint256) = 18
+W_ENGINE_VERSION: constant(uint256) = 19
+
+# Keys live in contract code: a STOP byte so that the code never runs, then words. The code limit of 24 576 bytes holds
+# 191 points, hence two blobs: the aggregate and members 0-127; members 128-254.
+BLOB_KEYS: constant(uint256) = 128
+BLOB_POINTS_MAX: constant(uint256) = 129
+
+
+# ---------------------------------------------------------------- immutables and storage
+
+TOKEN: public(immutable(address))
+DEPLOYER: public(immutable(address))
+DEPLOYED_BLOCK: public(immutable(uint256))
+CLAIM_DELAY_S: public(immutable(uint256))
+FORCE_DEADLINE_S: public(immutable(uint256))
+DEBT_MAX_QUOTE: public(immutable(uint256))
+ENGINE_VERSION: public(immutable(uint256))
+
+registration_count: public(uint256)
+registrations: HashMap[uint256, Registration]
+# Key hashes and operators that have registered.
+taken: HashMap[bytes32, bool]
+
+# Committee size (bits 160-167) and address of the first blob; zero before activation.
+committee: uint256
+second_blob: address
+# Committee index to registration number.
+member_numbers: HashMap[uint256, uint256]
+
+inbox_length: public(uint256)
+# The hash chain after so many entries; zero entries have hash zero.
+inbox_hash: public(HashMap[uint256, bytes32])
+# By number of entries n > 0: deposits of the first n entries (bits 64-255) and the time of entry n - 1 (bits 0-63).
+inbox_totals: HashMap[uint256, uint256]
+
+last: uint256
+# By height: hash of the `Record`; zero where no checkpoint is.
+record_hash: public(HashMap[uint256, bytes32])
+# Paid withdrawals, 256 to a word.
+claimed: HashMap[uint256, uint256]
+
+
+@deploy
+def __init__(
+    token: address, claim_delay_s: uint256, force_deadline_s: uint256, debt_max_quote: uint256, engine_version: uint256
+):
+    """
+    @param token Collateral; must be a plain ERC-20 without fees or rebasing
+    @param claim_delay_s Age a checkpoint needs before withdrawals are paid against it
+    @param force_deadline_s Age at which an unconsumed inbox entry blocks checkpoints
+    @param debt_max_quote Largest sum of negative equity a checkpoint may show
+    @param engine_version The one version of the engine whose answers are accepted
+    """
+    assert token.is_contract, "deploy: token is no contract"
+    assert force_deadline_s > 0, "deploy: deadline is zero"
+    TOKEN = token
+    DEPLOYER = msg.sender
+    DEPLOYED_BLOCK = block.number
+    CLAIM_DELAY_S = claim_delay_s
+    FORCE_DEADLINE_S = force_deadline_s
+    DEBT_MAX_QUOTE = debt_max_quote
+    ENGINE_VERSION = engine_version
+
+
+# ---------------------------------------------------------------- committee
+
+@external
+def register(key: bytes32[4], possession: bytes32[8], network_key: bytes32):
+    """
+    @notice Offer the caller as a validator of the first committee.
+    @param key Public BLS key, G1
+    @param possession Signature by that key over `possession_digest`, G2
+    @param network_key ed25519 key of the node
+    """
+    assert self.committee == 0, "register: closed"
+    assert network_key != empty(bytes32), "register: network key is zero"
+    assert not bls.is_infinity(key), "register: key is infinity"
+    key_hash: bytes32 = keccak256(abi_encode(key))
+    operator: bytes32 = convert(msg.sender, bytes32)
+    assert not self.taken[key_hash], "register: key is taken"
+    assert not self.taken[operator], "register: operator is taken"
+    digest: bytes32 = self._possession_digest(msg.sender, network_key, key_hash)
+    assert bls.is_signed(key, digest, possession), "register: possession not proven"
+
+    number: uint256 = self.registration_count
+    self.taken[key_hash] = True
+    self.taken[operator] = True
+    self.registrations[number] = Registration(operator=msg.sender, network_key=network_key, key=key)
+    self.registration_count = number + 1
+    log Registered(number=number, operator=msg.sender, network_key=network_key, key=key)
+
+
+@external
+def activate(numbers: DynArray[uint256, COMMITTEE_MAX]):
+    """
+    @notice Close registration and start epoch 1. Only the deployer, once.
+    @param numbers Registrations that form the committee, strictly increasing; the position is the committee index
+    """
+    assert msg.sender == DEPLOYER, "activate: not the deployer"
+    assert self.committee == 0, "activate: already active"
+    size: uint256 = len(numbers)
+    assert size > 0, "activate: empty committee"
+    total: uint256 = self.registration_count
+    first: bytes32[4][BLOB_POINTS_MAX] = empty(bytes32[4][BLOB_POINTS_MAX])
+    second: bytes32[4][BLOB_POINTS_MAX] = empty(bytes32[4][BLOB_POINTS_MAX])
+    aggregate: bytes32[4] = empty(bytes32[4])
+    for i: uint256 in range(size, bound=COMMITTEE_MAX):
+        number: uint256 = numbers[i]
+        assert number < total, "activate: no such registration"
+        assert i == 0 or number > numbers[i - 1], "activate: numbers not increasing"
+        key: bytes32[4] = self.registrations[number].key
+        aggregate = bls.add_g1(aggregate, key)
+        self.member_numbers[i] = number
+        if i < BLOB_KEYS:
+            first[i + 1] = key
+        else:
+            second[i - BLOB_KEYS] = key
+    assert not bls.is_infinity(aggregate), "activate: aggregate is infinity"
+    first[0] = aggregate
+
+    blob: address = self._write_blob(first, min(size, BLOB_KEYS) + 1)
+    self.committee = (size << 160) | convert(blob, uint256)
+    if size > BLOB_KEYS:
+        self.second_blob = self._write_blob(second, size - BLOB_KEYS)
+    log Activated(epoch=FIRST_EPOCH, committee_size=size)
+
+
+# ---------------------------------------------------------------- inbox
+
+@external
+@nonreentrant
+def deposit(beneficiary: address, subaccount: uint256, amount: uint256):
+    """
+    @notice Bring `amount` of the token for an account of the exchange; needs the caller's allowance.
+    """
+    assert self.committee != 0, "deposit: not active"
+    assert beneficiary != empty(address), "deposit: beneficiary is zero"
+    assert subaccount < 2**32, "deposit: subaccount too large"
+    assert amount > 0, "deposit: amount is zero"
+    assert amount < DEPOSIT_LIMIT, "deposit: amount too large"
+
+    # The token moves first here: only the balance tells what really arrived. `nonreentrant` keeps the order honest.
+    before: uint256 = staticcall Token(TOKEN).balanceOf(self)
+    assert extcall Token(TOKEN).transferFrom(msg.sender, self, amount, default_return_value=True), "deposit: refused"
+    arrived: uint256 = staticcall Token(TOKEN).balanceOf(self) - before
+    assert arrived == amount, "deposit: inexact transfer"
+    self._append(KIND_DEPOSIT, beneficiary, subaccount, amount)
+
+
+@internal
+def _append(kind: uint256, beneficiary: address, subaccount: uint256, amount: uint256):
+    index: uint256 = self.inbox_length
+    data: bytes32 = empty(bytes32)
+    hash: bytes32 = keccak256(
+        abi_encode(
+            self.inbox_hash[index], index, kind, TOKEN, beneficiary, subaccount, msg.sender, amount, data, block.timestamp
+        )
+    )
+    deposited: uint256 = (self.inbox_totals[index] >> 64) + amount
+    self.inbox_hash[index + 1] = hash
+    self.inbox_totals[index + 1] = (deposited << 64) | block.timestamp
+    self.inbox_length = index + 1
+    log InboxEntry(
+        index=index,
+        kind=kind,
+        token=TOKEN,
+        beneficiary=beneficiary,
+        subaccount=subaccount,
+        sender=msg.sender,
+        amount=amount,
+        data=data,
+        time_s=block.timestamp,
+        hash=hash,
+    )
+
+
+# ---------------------------------------------------------------- checkpoints
+
+@external
+def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature: bytes32[8]):
+    """
+    @notice Accept a finalised header. Anyone may post any certified header that advances the height.
+    @param header The 20 words of the header
+    @param nonsigners Committee indices that are absent from the signature, one byte each, strictly increasing
+    @param signature Aggregate finalisation signature, G2
+    """
+    committee: uint256 = self.committee
+    assert committee != 0, "checkpoint: not active"
+    assert convert(header[W_VERSION], uint256) == HEADER_VERSION, "checkpoint: version"
+    assert convert(header[W_EPOCH], uint256) == FIRST_EPOCH, "checkpoint: epoch"
+    assert convert(header[W_VIEW], uint256) <= MASK_64, "checkpoint: view too large"
+    assert header[W_NEXT_COMMITTEE_HASH] == empty(bytes32), "checkpoint: no rotation yet"
+    assert convert(header[W_ENGINE_VERSION], uint256) == ENGINE_VERSION, "checkpoint: engine not active"
+
+    last: Last = self._unpack_last()
+    height: uint256 = convert(header[W_HEIGHT], uint256)
+    assert height > last.height, "checkpoint: height does not advance"
+    assert height <= MASK_64, "checkpoint: height too large"
+    cursor: uint256 = convert(header[W_INBOX_CURSOR], uint256)
+    assert cursor >= last.inbox_cursor, "checkpoint: cursor goes back"
+    withdrawals: uint256 = convert(header[W_WITHDRAWALS_TOTAL], uint256)
+    assert withdrawals >= last.withdrawals_total, "checkpoint: withdrawals decrease"
+    assert withdrawals <= MASK_64, "checkpoint: withdrawals too large"
+    deposited: uint256 = self._check_inbox(cursor, header[W_INBOX_HASH])
+    self._check_solvency(convert(header[W_ACCOUNT_SUMS], uint256), withdrawals, deposited)
+
+    header_hash: bytes32 = keccak256(abi_encode(header))
+    signers: bytes32[4] = self._aggregate_without(committee, nonsigners)
+    digest: bytes32 = self._finalize_digest(header[W_EPOCH], header[W_VIEW], header_hash)
+    assert bls.is_signed(signers, digest, signature), "checkpoint: signature"
+
+    self.last = (height << 192) | (block.timestamp << 128) | (cursor << 64) | withdrawals
+    self.record_hash[height] = keccak256(
+        abi_encode(
+            header_hash,
+            header[W_STATE_ROOT],
+            header[W_ACCOUNT_ROOT],
+            header[W_ACCOUNT_SUMS],
+            header[W_WITHDRAWALS_ROOT],
+            block.timestamp,
+        )
+    )
+    log Checkpoint(
+        height=height,
+        header_hash=header_hash,
+        state_root=header[W_STATE_ROOT],
+        account_root=header[W_ACCOUNT_ROOT],
+        account_sums=header[W_ACCOUNT_SUMS],
+        withdrawals_root=header[W_WITHDRAWALS_ROOT],
+        posted_s=block.timestamp,
+    )
+
+
+@internal
+@view
+def _check_inbox(cursor: uint256, hash: bytes32) -> uint256:
+    """
+    @notice The header has read exactly our first `cursor` entries and ignored no overdue one.
+    @return Deposits of those entries
+    """
+    total: uint256 = self.inbox_totals[cursor]
+    # Beyond the inbox every slot is zero, and so would be the hash: the entry's own time tells that it exists.
+    assert cursor == 0 or total != 0, "checkpoint: cursor beyond the inbox"
+    assert hash == self.inbox_hash[cursor], "checkpoint: inbox hash"
+    waiting_since_s: uint256 = self.inbox_totals[cursor + 1] & MASK_64
+    assert (
+        waiting_since_s == 0 or block.timestamp <= waiting_since_s + FORCE_DEADLINE_S
+    ), "checkpoint: skips an overdue entry"
+    return total >> 64
+
+
+@internal
+@view
+def _check_solvency(account_sums: uint256, withdrawals: uint256, deposited: uint256):
+    # Debt is bounded, or invented debtors could balance invented claims.
+    debt: uint256 = account_sums & MASK_128
+    assert debt <= DEBT_MAX_QUOTE, "checkpoint: too much debt"
+    assert (account_sums >> 128) + withdrawals <= deposited + debt, "checkpoint: claims exceed deposits"
+
+
+# ---------------------------------------------------------------- withdrawals and account proofs
+
+@external
+@nonreentrant
+def claim_withdrawal(
+    height: uint256, record: Record, index: uint256, owner: address, amount: uint256, proof: bytes32[WITHDRAWAL_DEPTH]
+):
+    """
+    @notice Pay withdrawal `index` to its owner. Anyone may call, once per index.
+    @param height A checkpoint at least CLAIM_DELAY_S old
+    @param record That checkpoint as its event told it
+    @param proof Siblings from the leaf up
+    """
+    self._check_record(height, record)
+    assert block.timestamp >= record.posted_s + CLAIM_DELAY_S, "claim: too early"
+    assert index < 2**WITHDRAWAL_DEPTH, "claim: index too large"
+    bit: uint256 = 1 << (index & 255)
+    word: uint256 = self.claimed[index >> 8]
+    assert word & bit == 0, "claim: already paid"
+    node: bytes32 = keccak256(abi_encode(convert(2, uint256), index, owner, TOKEN, amount))
+    path: uint256 = index
+    for sibling: bytes32 in proof:
+        node = keccak256(concat(node, sibling)) if path & 1 == 0 else keccak256(concat(sibling, node))
+        path >>= 1
+    assert node == record.withdrawals_root, "claim: wrong proof"
+
+    self.claimed[index >> 8] = word | bit
+    log WithdrawalClaimed(index=index, owner=owner, amount=amount)
+    assert extcall Token(TOKEN).transfer(owner, amount, default_return_value=True), "claim: transfer refused"
+
+
+@external
+@view
+def verify_account(
+    height: uint256,
+    record: Record,
+    index: uint256,
+    owner: address,
+    subaccount: uint256,
+    claim: uint256,
+    debt: uint256,
+    digest: bytes32,
+    sibling_hashes: bytes32[ACCOUNT_DEPTH],
+    sibling_sums: uint256[ACCOUNT_DEPTH],
+) -> bool:
+    """
+    @notice Whether the account with this claim and debt (quote units) is leaf `index` of checkpoint `height`.
+    """
+    self._check_record(height, record)
+    assert index < 2**ACCOUNT_DEPTH, "account: index too large"
+    assert claim <= MASK_128 and debt <= MASK_128, "account: sum too large"
+    sums: uint256 = (claim << 128) | debt
+    node: bytes32 = keccak256(abi_encode(convert(1, uint256), index, owner, subaccount, sums, digest))
+    path: uint256 = index
+    for level: uint256 in range(ACCOUNT_DEPTH):
+        sibling: bytes32 = sibling_hashes[level]
+        other: uint256 = sibling_sums[level]
+        if path & 1 == 0:
+            node = keccak256(abi_encode(node, sums, sibling, other))
+        else:
+            node = keccak256(abi_encode(sibling, other, node, sums))
+        # Parts are added apart: a carry from debt into claims would let a forged sum pass.
+        claims: uint256 = (sums >> 128) + (other >> 128)
+        debts: uint256 = (sums & MASK_128) + (other & MASK_128)
+        assert claims <= MASK_128 and debts <= MASK_128, "account: sum too large"
+        sums = (claims << 128) | debts
+        path >>= 1
+    return node == record.account_root and convert(sums, bytes32) == record.account_sums
+
+
+@internal
+@view
+def _check_record(height: uint256, record: Record):
+    stored: bytes32 = self.record_hash[height]
+    assert stored != empty(bytes32), "record: no such checkpoint"
+    assert stored == keccak256(abi_encode(record)), "record: not this checkpoint"
+
+
+# ---------------------------------------------------------------- signatures
+
+@internal
+@view
+def _domain() -> bytes32:
+    # Computed each time, so that a fork of the chain with a new chain id has another domain.
+    return keccak256(concat(b"hansa/v1", convert(chain.id, bytes32), convert(self, bytes20)))
+
+
+@internal
+@view
+def _possession_digest(operator: address, network_key: bytes32, key_hash: bytes32) -> bytes32:
+    return keccak256(
+        concat(
+            b"hansa/register/v1",
+            convert(chain.id, bytes32),
+            convert(self, bytes20),
+            convert(operator, bytes20),
+            network_key,
+            key_hash,
+        )
+    )
+
+
+@internal
+@view
+def _finalize_digest(epoch: bytes32, view_number: bytes32, header_hash: bytes32) -> bytes32:
+    return keccak256(concat(b"\x03", self._domain(), slice(epoch, 28, 4), slice(view_number, 24, 8), header_hash))
+
+
+@internal
+@view
+def _aggregate_without(committee: uint256, nonsigners: Bytes[NONSIGNERS_MAX]) -> bytes32[4]:
+    """
+    @notice The committee's aggregate key minus the keys of `nonsigners`.
+    """
+    size: uint256 = committee >> 160
+    blob: address = convert(committee & convert(max_value(uint160), uint256), address)
+    aggregate: bytes32[4] = abi_decode(slice(blob.code, 1, 128), bytes32[4])
+    count: uint256 = len(nonsigners)
+    if count == 0:
+        return aggregate
+    assert count <= (size - 1) // 3, "checkpoint: too few signers"
+    absent: bytes32[4] = empty(bytes32[4])
+    next_index: uint256 = 0
+    for i: uint256 in range(count, bound=NONSIGNERS_MAX):
+        index: uint256 = convert(slice(nonsigners, i, 1), uint256)
+        assert index >= next_index, "checkpoint: non-signers not increasing"
+        assert index < size, "checkpoint: non-signer out of range"
+        next_index = index + 1
+        if index < BLOB_KEYS:
+            absent = bls.add_g1(absent, abi_decode(slice(blob.code, 129 + 128 * index, 128), bytes32[4]))
+        else:
+            position: uint256 = 1 + 128 * (index - BLOB_KEYS)
+            absent = bls.add_g1(absent, abi_decode(slice(self.second_blob.code, position, 128), bytes32[4]))
+    signers: bytes32[4] = bls.add_g1(aggregate, bls.negate_g1(absent))
+    assert not bls.is_infinity(signers), "checkpoint: signers cancel out"
+    return signers
+
+
+@internal
+def _write_blob(points: bytes32[4][BLOB_POINTS_MAX], count: uint256) -> address:
+    """
+    @notice Create a contract whose code is STOP and the first `count` points.
+    """
+    data: Bytes[BLOB_POINTS_MAX * 128] = slice(abi_encode(points), 0, count * 128)
+    # PUSH2 length, DUP1, PUSH1 offset, PUSH0, CODECOPY, PUSH0, RETURN: returns all that follows these ten bytes.
+    length: bytes2 = convert(convert(count * 128 + 1, uint16), bytes2)
+    return raw_create(concat(b"\x61", length, b"\x80\x60\x0a\x5f\x39\x5f\xf3", b"\x00", data))
+
+
+# ---------------------------------------------------------------- views
+
+@internal
+@view
+def _unpack_last() -> Last:
+    word: uint256 = self.last
+    return Last(
+        height=word >> 192,
+        posted_s=(word >> 128) & MASK_64,
+        inbox_cursor=(word >> 64) & MASK_64,
+        withdrawals_total=word & MASK_64,
+    )
+
+
+@external
+@view
+def last_checkpoint() -> Last:
+    """
+    @notice The last checkpoint; height 0 if there is none yet.
+    """
+    return self._unpack_last()
+
+
+@external
+@view
+def committee_size() -> uint256:
+    """
+    @notice Members of the committee; 0 before activation.
+    """
+    return self.committee >> 160
+
+
+@external
+@view
+def registration(number: uint256) -> Registration:
+    """
+    @notice Registration `number`, counted from 0.
+    """
+    assert number < self.registration_count, "registration: no such number"
+    return self.registrations[number]
+
+
+@external
+@view
+def member(index: uint256) -> Registration:
+    """
+    @notice Committee member `index` of epoch 1.
+    """
+    assert index < self.committee >> 160, "member: no such index"
+    return self.registrations[self.member_numbers[index]]
+
+
+@external
+@view
+def inbox_time_s(index: uint256) -> uint256:
+    """
+    @notice When entry `index` came; 0 if it has not.
+    """
+    return self.inbox_totals[index + 1] & MASK_64
+
+
+@external
+@view
+def deposited_total(cursor: uint256) -> uint256:
+    """
+    @notice Deposits (quote units) of the first `cursor` entries.
+    """
+    return self.inbox_totals[cursor] >> 64
+
+
+@external
+@view
+def is_claimed(index: uint256) -> bool:
+    """
+    @notice Whether withdrawal `index` has been paid.
+    """
+    return (self.claimed[index >> 8] >> (index & 255)) & 1 == 1
+
+
+@external
+@view
+def domain() -> bytes32:
+    """
+    @notice What binds every vote to this chain and this contract.
+    """
+    return self._domain()
+
+
+@external
+@view
+def possession_digest(operator: address, network_key: bytes32, key: bytes32[4]) -> bytes32:
+    """
+    @notice What `operator` signs with `key` before `register`.
+    """
+    return self._possession_digest(operator, network_key, keccak256(abi_encode(key)))
+
+
+@external
+@view
+def finalize_digest(header: bytes32[20]) -> bytes32:
+    """
+    @notice What the committee signs to finalise `header`.
+    """
+    return self._finalize_digest(header[W_EPOCH], header[W_VIEW], keccak256(abi_encode(header)))

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import rlp
 from eth.abc import BlockHeaderAPI, ComputationAPI, SignedTransactionAPI
-from eth.constants import BLANK_ROOT_HASH, ZERO_ADDRESS
 from eth.consensus import ConsensusContext
+from eth.constants import BLANK_ROOT_HASH, ZERO_ADDRESS
 from eth.db.chain import ChainDB
 from eth.db.trie import make_trie_root_and_nodes
 from eth.exceptions import Revert, VMError
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth.vm.spoof import SpoofTransaction
-from eth_utils import ValidationError, to_canonical_address
 from eth_account import Account
+from eth_utils import ValidationError, to_canonical_address
 
 from contracts.devchain.precompiles import FastVM
 from contracts.devchain.store import LogRow, Store, TransactionRow

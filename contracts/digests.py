@@ -1,0 +1,74 @@
+"""What the contract hashes, in Python: domains, digests, the inbox chain and tree leaves (docs/protocol.md)."""
+
+import sha3
+
+from contracts import bls
+
+ACCOUNT_DEPTH = 20
+WITHDRAWAL_DEPTH = 32
+HEADER_BYTES = 640
+KIND_DEPOSIT = 1
+_FINALIZE = b"\x03"
+
+
+def keccak(data: bytes) -> bytes:
+    """Keccak-256, Ethereum's hash."""
+    return sha3.keccak_256(data).digest()
+
+
+def compute_domain(chain_id: int, contract: bytes) -> bytes:
+    """What binds every vote to one chain and one settlement contract (20 bytes)."""
+    return keccak(b"hansa/v1" + chain_id.to_bytes(32, "big") + contract)
+
+
+def possession_digest(chain_id: int, contract: bytes, operator: bytes, network_key: bytes, bls_key48: bytes) -> bytes:
+    """What a validator signs with its BLS key before `register`."""
+    return keccak(
+        b"hansa/register/v1"
+        + chain_id.to_bytes(32, "big")
+        + contract
+        + operator
+        + network_key
+        + keccak(bls.key_words(bls_key48))
+    )
+
+
+def finalize_digest(domain: bytes, header: bytes) -> bytes:
+    """What the committee signs to finalise a header of 640 bytes."""
+    epoch, view = header[60:64], header[88:96]
+    return keccak(_FINALIZE + domain + epoch + view + keccak(header))
+
+
+def next_inbox_hash(
+    previous: bytes, index: int, kind: int, token: bytes, beneficiary: bytes, subaccount: int, sender: bytes, amount: int,
+    data: bytes, time_s: int,
+) -> bytes:  # fmt: skip
+    """The inbox chain after one more entry; addresses have 20 bytes."""
+    return keccak(previous + _words(index, kind, token, beneficiary, subaccount, sender, amount, data, time_s))
+
+
+def withdrawal_leaf(index: int, owner: bytes, token: bytes, amount: int) -> bytes:
+    """Leaf of the withdrawal tree."""
+    return keccak(_words(2, index, owner, token, amount))
+
+
+def account_leaf(index: int, owner: bytes, subaccount: int, sums: bytes, digest: bytes) -> bytes:
+    """Hash of an account's leaf; `sums` is one word."""
+    return keccak(_words(1, index, owner, subaccount, sums, digest))
+
+
+def encode_sums(claims: int, debt: int) -> bytes:
+    """Claims and debt in quote units as one word."""
+    return claims.to_bytes(16, "big") + debt.to_bytes(16, "big")
+
+
+def sum_node(left: tuple[bytes, bytes], right: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Parent of two nodes `(hash, sums)` of the account tree."""
+    parts = [
+        int.from_bytes(left[1][at : at + 16], "big") + int.from_bytes(right[1][at : at + 16], "big") for at in (0, 16)
+    ]
+    return keccak(left[0] + left[1] + right[0] + right[1]), encode_sums(*parts)
+
+
+def _words(*values: int | bytes) -> bytes:
+    return b"".join(v.rjust(32, b"\0") if isinstance(v, bytes) else v.to_bytes(32, "big") for v in values)

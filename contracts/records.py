@@ -1,0 +1,82 @@
+"""What the settlement contract tells, as values. Addresses have 20 bytes, money is in quote units, times are Unix seconds."""
+
+from dataclasses import dataclass
+
+
+class ChainError(Exception):
+    """The world failed: no answer, or one that makes no sense. The caller may retry."""
+
+
+class Refused(Exception):
+    """The contract said no; `reason` names the rule. Retrying the same is useless."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class TxResult:
+    """A mined, successful transaction."""
+
+    tx_hash: bytes
+    block_number: int
+    gas_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRecord:
+    """One entry of the inbox; `hash` is the chain after it."""
+
+    index: int
+    kind: int
+    token: bytes
+    beneficiary: bytes
+    subaccount: int
+    sender: bytes
+    amount: int
+    data: bytes
+    time_s: int
+    hash: bytes
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A committee member; `bls_key` is compressed (48 bytes)."""
+
+    index: int
+    operator: bytes
+    bls_key: bytes
+    network_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """What the contract knows of one finalised header."""
+
+    height: int
+    header_hash: bytes
+    state_root: bytes
+    account_root: bytes
+    account_sums: bytes
+    withdrawals_root: bytes
+    timestamp_s: int
+    block_number: int
+
+    def to_abi(self) -> tuple[bytes, bytes, bytes, bytes, bytes, int]:
+        """The contract's struct `Record`."""
+        return (
+            self.header_hash, self.state_root, self.account_root, self.account_sums, self.withdrawals_root,
+            self.timestamp_s,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LastCheckpoint:
+    """How far the contract has come; all zero before the first checkpoint."""
+
+    height: int
+    timestamp_s: int
+    inbox_cursor: int
+    withdrawals_total: int

@@ -1,0 +1,290 @@
+"""Typed access to the settlement contract.
+
+Blocking; from async code call it in worker threads. Every method raises `ChainError` when the chain does not answer (retry) and
+`Refused` when the contract says no (do not).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from eth_utils import to_canonical_address, to_checksum_address
+from web3.contract import Contract
+from web3.providers.base import BaseProvider
+from web3.types import EventData
+
+from contracts import bls
+from contracts.artifact import load_artifact
+from contracts.chain_link import ChainLink
+from contracts.digests import ACCOUNT_DEPTH, HEADER_BYTES, WITHDRAWAL_DEPTH
+from contracts.records import (
+    ChainError,
+    CheckpointRecord,
+    InboxRecord,
+    LastCheckpoint,
+    Member,
+    Refused,
+    TxResult,
+)
+
+__all__ = [
+    "ChainError", "CheckpointRecord", "Deployment", "InboxRecord", "LastCheckpoint", "Member", "Refused", "Settlement",
+    "TxResult", "deploy",
+]  # fmt: skip
+
+INBOX_PAGE_MAX = 256
+CLAIM_DELAY_S = 900
+FORCE_DEADLINE_S = 3_600
+DEBT_MAX_QUOTE = 1_000_000 * 10**6
+ENGINE_VERSION = 1
+
+
+class Settlement:
+    """The settlement contract at `address`, as seen through one RPC endpoint."""
+
+    def __init__(self, endpoint: str | BaseProvider, address: str, private_key: bytes | None = None) -> None:
+        """Raises `ChainError` if nothing answers or no contract is there."""
+        self._link = ChainLink(endpoint, private_key)
+        self.chain_id = self._link.chain_id
+        self.address = to_checksum_address(address)
+        self.address_bytes = to_canonical_address(address)
+        web3 = self._link.web3
+        if not self._link.ask(lambda: web3.eth.get_code(self.address)):
+            raise ChainError(f"there is no contract at {self.address} on chain {self.chain_id}: wrong address or chain?")
+        self._contract: Contract = web3.eth.contract(self.address, abi=load_artifact("Settlement")["abi"])
+        token = self._read("TOKEN")
+        self.token_address = to_canonical_address(token)
+        self._token: Contract = web3.eth.contract(token, abi=load_artifact("TestUSDC")["abi"])
+        self._deployed_block: int = self._read("DEPLOYED_BLOCK")
+        # (index, block) of the youngest entry seen: where later ones are looked for.
+        self._inbox_hint = (0, self._deployed_block)
+
+    # -------------------------------------------------------- the chain
+
+    def finalized_block(self) -> int:
+        """Number of the last block that the chain will not take back."""
+        return self._link.ask(lambda: self._link.web3.eth.get_block("finalized")["number"])
+
+    def latest_block(self) -> int:
+        """Number of the youngest block."""
+        return self._link.ask(lambda: self._link.web3.eth.block_number)
+
+    def domain(self) -> bytes:
+        """What the contract binds votes to."""
+        return self._read("domain")
+
+    def claim_delay_s(self) -> int:
+        """Age a checkpoint needs before withdrawals are paid against it."""
+        return self._read("CLAIM_DELAY_S")
+
+    def force_deadline_s(self) -> int:
+        """Age at which an inbox entry that no checkpoint consumed blocks further checkpoints."""
+        return self._read("FORCE_DEADLINE_S")
+
+    def debt_max_quote(self) -> int:
+        """Largest sum of negative equity a checkpoint may show."""
+        return self._read("DEBT_MAX_QUOTE")
+
+    def engine_version(self) -> int:
+        """The version of the engine whose headers are accepted."""
+        return self._read("ENGINE_VERSION")
+
+    # -------------------------------------------------------- committee
+
+    def register(self, bls_key48: bytes, possession96: bytes, network_key: bytes) -> TxResult:
+        """Offer this account as a validator; `possession96` signs `digests.possession_digest`."""
+        key, possession = _split(bls.key_words(bls_key48)), _split(bls.signature_words(possession96))
+        return self._send("register", key, possession, network_key)
+
+    def activate(self, numbers: list[int] | None = None) -> TxResult:
+        """Start epoch 1 with the registrations `numbers` (default: all), in that order. Only the deployer, once."""
+        if numbers is None:
+            numbers = list(range(self._read("registration_count")))
+        return self._send("activate", numbers)
+
+    def registrations(self) -> list[Member]:
+        """Everyone who registered; `index` is the registration's number."""
+        return [_member(i, self._read("registration", i)) for i in range(self._read("registration_count"))]
+
+    def committee(self, epoch: int = 1) -> list[Member]:
+        """The committee in index order; empty before activation."""
+        if epoch != 1:
+            raise ValueError(f"the contract knows epoch 1 only, not {epoch}")
+        return [_member(i, self._read("member", i)) for i in range(self._read("committee_size"))]
+
+    # -------------------------------------------------------- inbox
+
+    def inbox_length(self) -> int:
+        """Entries so far, in the latest block."""
+        return self._read("inbox_length")
+
+    def inbox_hash(self, cursor: int) -> bytes:
+        """The hash chain after `cursor` entries; zero for 0 and for what is not there yet."""
+        return self._read("inbox_hash", cursor)
+
+    def deposited_total(self, cursor: int) -> int:
+        """Deposits in the first `cursor` entries."""
+        return self._read("deposited_total", cursor)
+
+    def inbox_entries(self, from_index: int, limit: int, to_block: int | None = None) -> list[InboxRecord]:
+        """At most `limit` entries from `from_index` on, in order, of blocks up to `to_block` (default: finalised)."""
+        last_block = self.finalized_block() if to_block is None else to_block
+        known_index, known_block = self._inbox_hint
+        first_block = known_block if from_index >= known_index else self._deployed_block
+        if last_block < first_block:
+            return []
+        wanted = range(from_index, from_index + min(limit, INBOX_PAGE_MAX))
+        logs = self._find_events("InboxEntry", {"index": list(wanted)}, first_block, last_block)
+        entries = sorted((_inbox_record(log) for log in logs), key=lambda entry: entry.index)
+        if [entry.index for entry in entries] != list(wanted[: len(entries)]):
+            raise ChainError("the node's answer has a gap in the inbox: ask again, or ask another node")
+        if entries and to_block is None:
+            self._inbox_hint = (entries[-1].index, entries[-1].block_number)
+        return entries
+
+    def deposit(self, beneficiary: bytes, subaccount: int, amount: int) -> TxResult:
+        """Bring `amount` of this account's token to the exchange; approves first where needed."""
+        owner = to_checksum_address(self._link.sender)
+        allowance = self._token.functions.allowance(owner, self.address)
+        if self._link.ask(lambda: allowance.call()) < amount:
+            self._link.send(self._token.functions.approve(self.address, amount))
+        return self._send("deposit", to_checksum_address(beneficiary), subaccount, amount)
+
+    def mint_test_usdc(self, to: bytes, amount: int) -> TxResult:
+        """Create test money; only on networks whose token is `TestUSDC`."""
+        return self._link.send(self._token.functions.mint(to_checksum_address(to), amount))
+
+    def token_balance(self, owner: bytes) -> int:
+        """Token units that `owner` holds on chain."""
+        balance = self._token.functions.balanceOf(to_checksum_address(owner))
+        return self._link.ask(lambda: balance.call())
+
+    # -------------------------------------------------------- checkpoints
+
+    def checkpoint(self, header: bytes, nonsigners: list[int], signature96: bytes) -> TxResult:
+        """Post a finalised header (640 bytes); `nonsigners` are the committee indices absent from the signature."""
+        if len(header) != HEADER_BYTES:
+            raise ValueError(f"a header has {HEADER_BYTES} bytes, not {len(header)}")
+        return self._send("checkpoint", _split(header), bytes(nonsigners), _split(bls.signature_words(signature96)))
+
+    def last(self) -> LastCheckpoint:
+        """How far checkpoints have come; all zero before the first."""
+        return LastCheckpoint(*self._read("last_checkpoint"))
+
+    def last_checkpoint(self) -> CheckpointRecord | None:
+        """The last checkpoint; None if there is none yet."""
+        height = self.last().height
+        return None if height == 0 else self.checkpoint_at(height)
+
+    def checkpoint_at(self, height: int) -> CheckpointRecord | None:
+        """The checkpoint of `height`; None if that height was not posted."""
+        logs = self._find_events("Checkpoint", {"height": height}, self._deployed_block, self.latest_block())
+        if not logs:
+            return None
+        fields = logs[-1]["args"]
+        return CheckpointRecord(
+            fields["height"], fields["header_hash"], fields["state_root"], fields["account_root"],
+            fields["account_sums"], fields["withdrawals_root"], fields["posted_s"], logs[-1]["blockNumber"],
+        )  # fmt: skip
+
+    # -------------------------------------------------------- proofs
+
+    def claim_withdrawal(self, height: int, index: int, owner: bytes, amount: int, proof: list[bytes]) -> TxResult:
+        """Have withdrawal `index` paid to `owner` against checkpoint `height`; `proof` has the siblings from the leaf up."""
+        _check_length(proof, WITHDRAWAL_DEPTH)
+        record = self._require_checkpoint(height)
+        return self._send("claim_withdrawal", height, record.to_abi(), index, to_checksum_address(owner), amount, proof)
+
+    def is_claimed(self, index: int) -> bool:
+        """Whether withdrawal `index` has been paid."""
+        return self._read("is_claimed", index)
+
+    def verify_account(
+        self, height: int, index: int, owner: bytes, subaccount: int, claim: int, debt: int, digest: bytes,
+        sibling_hashes: list[bytes], sibling_sums: list[bytes],
+    ) -> bool:  # fmt: skip
+        """Whether the contract finds this account under checkpoint `height`; sums are words `claims ‖ debt`."""
+        _check_length(sibling_hashes, ACCOUNT_DEPTH)
+        _check_length(sibling_sums, ACCOUNT_DEPTH)
+        record = self._require_checkpoint(height)
+        return self._read(
+            "verify_account", height, record.to_abi(), index, to_checksum_address(owner), subaccount, claim, debt, digest,
+            sibling_hashes, [int.from_bytes(sums, "big") for sums in sibling_sums],
+        )  # fmt: skip
+
+    # -------------------------------------------------------- inside
+
+    def _require_checkpoint(self, height: int) -> CheckpointRecord:
+        record = self.checkpoint_at(height)
+        if record is None:
+            raise ChainError(f"height {height} has no checkpoint yet: wait for one or name another height")
+        return record
+
+    def _read(self, name: str, *arguments: Any) -> Any:
+        function = self._contract.functions[name](*arguments)
+        return self._link.ask(lambda: function.call())
+
+    def _send(self, name: str, *arguments: Any) -> TxResult:
+        return self._link.send(self._contract.functions[name](*arguments))
+
+    def _find_events(self, name: str, filters: dict, first_block: int, last_block: int) -> list[EventData]:
+        event = self._contract.events[name]
+        return self._link.ask(
+            lambda: list(event.get_logs(argument_filters=filters, from_block=first_block, to_block=last_block))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Checksummed addresses of a new settlement contract and its token."""
+
+    settlement: str
+    token: str
+
+
+def deploy(
+    endpoint: str | BaseProvider,
+    private_key: bytes,
+    *,
+    token: str | None = None,
+    claim_delay_s: int = CLAIM_DELAY_S,
+    force_deadline_s: int = FORCE_DEADLINE_S,
+    debt_max_quote: int = DEBT_MAX_QUOTE,
+    engine_version: int = ENGINE_VERSION,
+) -> Deployment:
+    """Create a settlement contract; without `token` also a `TestUSDC`. The account becomes the deployer, who activates."""
+    link = ChainLink(endpoint, private_key)
+    if token is None:
+        token = link.deploy(_factory(link, "TestUSDC").constructor())
+    factory = _factory(link, "Settlement")
+    settlement = link.deploy(
+        factory.constructor(token, claim_delay_s, force_deadline_s, debt_max_quote, engine_version)
+    )
+    return Deployment(settlement, to_checksum_address(token))
+
+
+def _factory(link: ChainLink, name: str) -> type[Contract]:
+    artifact = load_artifact(name)
+    return link.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
+
+
+def _split(data: bytes) -> list[bytes]:
+    return [data[at : at + 32] for at in range(0, len(data), 32)]
+
+
+def _check_length(proof: list[bytes], depth: int) -> None:
+    if len(proof) != depth:
+        raise ValueError(f"a proof has {depth} siblings, not {len(proof)}")
+
+
+def _member(index: int, registration: tuple[str, bytes, list[bytes]]) -> Member:
+    operator, network_key, key = registration
+    return Member(index, to_canonical_address(operator), bls.compress_key(b"".join(key)), network_key)
+
+
+def _inbox_record(log: EventData) -> InboxRecord:
+    fields = log["args"]
+    return InboxRecord(
+        fields["index"], fields["kind"], to_canonical_address(fields["token"]),
+        to_canonical_address(fields["beneficiary"]), fields["subaccount"], to_canonical_address(fields["sender"]),
+        fields["amount"], fields["data"], fields["time_s"], fields["hash"], log["blockNumber"],
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.apply import BatchInput
-from engine.commands import COMMAND, COMMAND_BYTES, Command, recover_signer
+from engine.commands import COMMAND, COMMAND_BYTES, Command, command_id, is_well_formed, keccak, recover_signer
 from engine.payload import BATCH_COMMANDS_MAX, BATCH_REFS_MAX, Batch
 from net.identity import NetworkSigner, verify_batch
 
@@ -20,12 +20,13 @@ BLOCK_COMMANDS_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class CheckedBatch:
-    """A batch whose author signature holds, with the address that signed each command (zero: nobody)."""
+    """A batch whose author signature holds, with the id of each command and the address that signed it (zero: nobody)."""
 
     batch: Batch
     batch_hash: bytes
     commands: np.ndarray
     signers: np.ndarray
+    ids: tuple[bytes, ...]
 
     def to_input(self) -> BatchInput:
         return BatchInput(self.batch.author, self.batch.sequence, self.commands, self.signers)
@@ -44,10 +45,14 @@ def make_checked(batch: Batch, domain_separator: bytes) -> CheckedBatch:
     """Recover every command's signer; for batches whose author is known to be right (our own, or finalised)."""
     commands = np.frombuffer(batch.commands, dtype=COMMAND)
     signers = np.zeros((len(commands), 20), dtype=np.uint8)
+    ids = []
     for row in range(len(commands)):
-        command = Command.decode(batch.commands[row * COMMAND_BYTES : (row + 1) * COMMAND_BYTES])
+        record = batch.commands[row * COMMAND_BYTES : (row + 1) * COMMAND_BYTES]
+        command = Command.decode(record)
         signers[row] = np.frombuffer(recover_signer(command, domain_separator), dtype=np.uint8)
-    return CheckedBatch(batch, batch.hash(), commands, signers)
+        # What is no command has no EIP-712 digest; it is named by its bytes.
+        ids.append(command_id(command, domain_separator) if is_well_formed(command) else keccak(record))
+    return CheckedBatch(batch, batch.hash(), commands, signers, tuple(ids))
 
 
 class Sealer:
@@ -124,6 +129,11 @@ class BatchPool:
                     return tuple(refs)
                 refs.append((checked.batch.author, checked.batch.sequence, checked.batch_hash))
         return tuple(refs)
+
+    def pending_of(self, author: int) -> list[CheckedBatch]:
+        """An author's batches that are not final yet, oldest first."""
+        pending = self._pending[author]
+        return [pending[sequence] for sequence in sorted(pending)]
 
     def has_work(self, cursors: list[int]) -> bool:
         return any(sequence > cursors[author] for author, pending in enumerate(self._pending) for sequence in pending)

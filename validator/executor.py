@@ -3,11 +3,11 @@
 A block is executed once, on the state of its parent. States of abandoned branches are dropped when a block becomes final.
 """
 
-import time
 from dataclasses import dataclass
 
-from consensus.messages import Block, Commitment, Header
-from engine.apply import BlockInput, BlockResult, PayloadInvalid, execute
+from consensus.messages import Block, Commitment, keccak
+from engine.apply import BlockInput, BlockResult, execute
+from engine.errors import PayloadInvalid
 from engine.params import ExchangeParams
 from engine.payload import DecodeError, Payload
 from engine.state import EngineState
@@ -49,7 +49,7 @@ class Executor:
         self.params = params
         self._pool = pool
         self.final_hash = final_hash
-        self.execute_ms_total = 0.0
+        self._built: tuple[tuple[bytes, int, bytes], Executed] | None = None
         self._states: dict[bytes, Executed] = {
             final_hash: Executed(state.height, state.time_ms, b"", state, None, None)
         }
@@ -68,7 +68,7 @@ class Executor:
     def run(self, parent_hash: bytes, height: int, time_ms: int, payload: Payload) -> Executed | None:
         """Execute a payload on a parent; None when the payload is invalid or the parent unknown.
 
-        Raises `engine.apply.InvariantBroken`: our own fault, the node stops before it signs.
+        Raises `engine.errors.InvariantBroken`: our own fault, the node stops before it signs.
         """
         parent = self._states.get(parent_hash)
         if parent is None:
@@ -82,33 +82,33 @@ class Executor:
         block = BlockInput(
             height, time_ms, parent_hash, payload.price_reports, payload.inbox_entries, payload.l1_block, tuple(batches)
         )
-        started_s = time.perf_counter()
         try:
             state, result = execute(parent.state, block)
         except PayloadInvalid:
             return None
-        self.execute_ms_total += (time.perf_counter() - started_s) * 1000
         return Executed(height, time_ms, parent_hash, state, result, payload)
 
     def execute(self, block: Block) -> bytes | None:
         """The commitment of our own execution, or None when the block is invalid. Remembers the post-state."""
-        block_hash = block.hash()
+        block_hash, header = block.hash(), block.header
         known = self._states.get(block_hash)
+        if known is None and self._built is not None:
+            key, built = self._built
+            known = built if key == (header.parent_hash, header.timestamp_ms, header.payload_root) else None
         if known is None:
             try:
                 payload = Payload.decode(block.payload)
             except DecodeError:
                 return None
-            header = block.header
             known = self.run(header.parent_hash, header.height, header.timestamp_ms, payload)
-            if known is None:
-                return None
-            self._states[block_hash] = known
-        return None if known.result is None else to_commitment(known.result).encode()
+        if known is None or known.result is None:
+            return None
+        self._states[block_hash] = known
+        return to_commitment(known.result).encode()
 
-    def remember(self, header: Header, executed: Executed) -> None:
-        """Keep the state of a block that we built and executed ourselves."""
-        self._states[header.hash()] = executed
+    def remember(self, parent_hash: bytes, timestamp_ms: int, payload: bytes, executed: Executed) -> None:
+        """Keep what we executed while building, so that our own block is not executed twice."""
+        self._built = ((parent_hash, timestamp_ms, keccak(payload)), executed)
 
     def finalise(self, block_hash: bytes) -> Executed:
         """Move the root; states that do not descend from it are dropped."""

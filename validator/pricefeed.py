@@ -1,11 +1,11 @@
 """Where a validator's own price reports come from: a seeded path that every process can compute for itself.
 
-`path:seed=7` gives each market the same price at the same moment on every machine, a pure function of seed, market and time;
-`noise_bps` adds a small error of this validator's own, so that the median has something to do. Integers only.
+`path:seed=7` gives each market the same price at the same moment on every machine, a pure function of seed, market and
+time; `noise_bps` adds a small error of this validator's own, so that the median has something to do. Integers only.
 
-The path is value noise: each octave draws one level per period from a hash and moves in a straight line between levels. It stays
-within `PATH_BPS_MAX` of the start price, and its fast octaves move more than a percent within a minute, enough to end a trader
-at high leverage now and then.
+The path is value noise: each octave draws one level per period from a hash and moves in a straight line between levels.
+It stays within `PATH_BPS_MAX` of the start price, and its fast octaves move more than a percent within a minute, enough
+to end a trader at high leverage now and then.
 """
 
 import hashlib

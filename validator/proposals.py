@@ -1,7 +1,7 @@
 """A leader's payload and a voter's judgement of one.
 
 Both look at the same four things: batches held, price reports genuine, inbox entries equal to our own view of the settlement
-chain, and the chain height not ahead of it. A voter that still lacks something waits; agreement's timers end the wait.
+chain, and the chain height not ahead of it; a voter also looks at the header's time. A voter that still lacks something waits; agreement's timers end the wait.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,11 @@ from validator.batches import BatchPool
 from validator.chain import Inbox
 from validator.executor import Executed, Executor
 from validator.oracle import ReportBook
+
+# How far a proposal's time may lie from our own clock. Wide on the past side: a bound that slow messages can break for good
+# would stop the chain for good.
+CLOCK_AHEAD_MS_MAX = 500
+CLOCK_BEHIND_MS_MAX = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,9 @@ class Proposals:
             payload = Payload.decode(block.payload)
             base = Commitment.decode(parent.commitment)
         except DecodeError:
+            return False
+        timestamp_ms = block.header.timestamp_ms
+        if not now_ms - CLOCK_BEHIND_MS_MAX <= timestamp_ms <= now_ms + CLOCK_AHEAD_MS_MAX:
             return False
         if not all(self._reports.is_genuine(report) for report in payload.price_reports):
             return False

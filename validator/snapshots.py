@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from engine.errors import SnapshotError
 from engine.params import ExchangeParams
-from engine.state import EngineState, SnapshotError, decode_snapshot, encode_snapshot
+from engine.state import EngineState, decode_snapshot, encode_snapshot
 
 KEEP_COUNT = 3
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.messages import Block, Certificate, decode_message, encode_message
+from engine.payload import Batch
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, block BLOB NOT NULL,
@@ -17,9 +18,10 @@ CREATE TABLE IF NOT EXISTS blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NUL
 CREATE TABLE IF NOT EXISTS candidates (hash BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS batches (hash BLOB PRIMARY KEY, author INTEGER NOT NULL, sequence INTEGER NOT NULL,
     height INTEGER, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS results (command_id BLOB PRIMARY KEY, height INTEGER NOT NULL, code INTEGER NOT NULL,
-    order_state INTEGER NOT NULL, order_id INTEGER NOT NULL, filled_lots INTEGER NOT NULL, remaining_lots INTEGER NOT NULL,
-    filled_value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS results (command_id BLOB PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+    code INTEGER NOT NULL, order_state INTEGER NOT NULL, order_id INTEGER NOT NULL, filled_lots INTEGER NOT NULL,
+    remaining_lots INTEGER NOT NULL, filled_value INTEGER NOT NULL, cancelled_count INTEGER NOT NULL,
+    withdrawal_index INTEGER NOT NULL, account_index INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS fills (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
     market INTEGER NOT NULL, price_ticks INTEGER NOT NULL, size_lots INTEGER NOT NULL, taker_side INTEGER NOT NULL,
     maker_account INTEGER NOT NULL, taker_account INTEGER NOT NULL, maker_order_id INTEGER NOT NULL,
@@ -32,8 +34,13 @@ CREATE INDEX IF NOT EXISTS fills_by_maker_order ON fills (maker_order_id);
 CREATE INDEX IF NOT EXISTS fills_by_taker_order ON fills (taker_order_id);
 CREATE TABLE IF NOT EXISTS withdrawals (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, account INTEGER NOT NULL,
     owner BLOB NOT NULL, amount_quote INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS evidence (first BLOB NOT NULL, second BLOB NOT NULL, PRIMARY KEY (first, second));
 CREATE INDEX IF NOT EXISTS batches_by_author ON batches (author, sequence);
 """
+_RESULT_COLUMNS = (
+    "height", "time_ms", "code", "order_state", "order_id", "filled_lots", "remaining_lots", "filled_value",
+    "cancelled_count", "withdrawal_index", "account_index",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,13 @@ class Store:
         row = self._db.execute("SELECT data FROM batches WHERE hash=?", (batch_hash,)).fetchone()
         return None if row is None else row[0]
 
+    def batch_of(self, batch_hash: bytes) -> Batch:
+        """A batch that a finalised block names. Raises `KeyError` when the store lost it."""
+        data = self.batch(batch_hash)
+        if data is None:
+            raise KeyError(f"the store has no batch {batch_hash.hex()}")
+        return Batch.decode(data)
+
     def unplaced_batches(self) -> list[bytes]:
         """Batches that no finalised block carries yet, in order of author and sequence."""
         rows = self._db.execute("SELECT data FROM batches WHERE height IS NULL ORDER BY author, sequence")
@@ -139,11 +153,26 @@ class Store:
             "DELETE FROM batches WHERE height IS NULL AND author=? AND sequence<=?", [(author, through_sequence)]
         )
 
+    # evidence
+
+    def put_evidence(self, first: bytes, second: bytes) -> None:
+        """Two signed messages that no honest member can both have sent."""
+        self._write("INSERT OR IGNORE INTO evidence VALUES (?,?)", [(first, second)])
+
+    def evidence(self) -> list[tuple[bytes, bytes]]:
+        return self._db.execute("SELECT first, second FROM evidence").fetchall()
+
     # results
 
     def put_results(self, rows: list[tuple]) -> None:
-        """Rows as the table's columns; a replayed command keeps its first result."""
-        self._write("INSERT OR IGNORE INTO results VALUES (?,?,?,?,?,?,?,?)", rows)
+        """Rows as the table's columns. A replayed command keeps its first result, unless that one had not spent its nonce:
+        then a later block may have executed it, and that is what its owner must be told."""
+        self._write(
+            "INSERT INTO results VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (command_id) DO UPDATE SET "
+            + ", ".join(f"{name}=excluded.{name}" for name in _RESULT_COLUMNS)
+            + " WHERE results.code BETWEEN 100 AND 299",
+            rows,
+        )
 
     def result(self, command_id: bytes) -> tuple | None:
         return self._db.execute("SELECT * FROM results WHERE command_id=?", (command_id,)).fetchone()
@@ -155,6 +184,14 @@ class Store:
         sql = "SELECT * FROM fills WHERE market=? ORDER BY id DESC LIMIT ?"
         return self._db.execute(sql, (market, count)).fetchall()
 
+    def market_day(self, market: int, since_ms: int) -> tuple[int, int, int, int]:
+        """(volume_lots, highest, lowest price_ticks, sum of price x size) of the trades since a time; zeros without any."""
+        return self._db.execute(
+            "SELECT COALESCE(SUM(size_lots),0), COALESCE(MAX(price_ticks),0), COALESCE(MIN(price_ticks),0), "
+            "COALESCE(SUM(price_ticks*size_lots),0) FROM fills WHERE market=? AND time_ms>=?",
+            (market, since_ms),
+        ).fetchone()
+
     def fills_of_account(self, account: int, count: int) -> list[tuple]:
         sql = "SELECT * FROM fills WHERE maker_account=? UNION SELECT * FROM fills WHERE taker_account=? ORDER BY id DESC LIMIT ?"
         return self._db.execute(sql, (account, account, count)).fetchall()
@@ -165,6 +202,10 @@ class Store:
 
     def put_withdrawals(self, rows: list[tuple]) -> None:
         self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?)", rows)
+
+    def has_withdrawal_above(self, height: int) -> bool:
+        """Whether a withdrawal waits for a checkpoint above `height`."""
+        return self._db.execute("SELECT 1 FROM withdrawals WHERE height>? LIMIT 1", (height,)).fetchone() is not None
 
     def withdrawals(self, through_height: int | None = None, owner: bytes | None = None) -> list[tuple]:
         """(index, height, account, owner, amount_quote) in order of index."""

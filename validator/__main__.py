@@ -1,0 +1,114 @@
+"""The `hansa` command. Sub-commands import what they need when they run, so that `--help` answers at once."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+app = cyclopts.App(
+    name="hansa",
+    help="One derivatives exchange run by a committee of validators.\n\nStart with `hansa testnet up`.",
+    version="0.1.0",
+)
+EXIT_CONFIG = 2
+EXIT_STOPPED = 3
+
+
+@app.command
+def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, config.toml and keys/")]) -> int:
+    """Run a validator until interrupted.
+
+    Example: hansa start --home .hansa-testnet/node0
+    """
+    if not __debug__:
+        print("hansa: refuses to run under python -O, which strips the checks a validator depends on", file=sys.stderr)
+        return EXIT_CONFIG
+    from validator.config import ConfigError, Home, load_node
+
+    place = Home(home)
+    try:
+        config = load_node(place.config)
+    except ConfigError as error:
+        print(f"hansa: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    _prepare_compiler_cache(place.path)
+    logging.basicConfig(
+        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    from validator.run import run_node
+
+    return run_node(place, config)
+
+
+@app.command
+def status(url: str = "http://127.0.0.1:8645") -> int:
+    """Print a node's height, view, peers, finality and last certified root as JSON.
+
+    Example: hansa status http://127.0.0.1:8645
+    """
+    return _print_call(url, "public/status", {})
+
+
+@app.command
+def call(
+    method: str,
+    *params: str,
+    url: Annotated[str, Parameter(help="The node's API")] = "http://127.0.0.1:8645",
+) -> int:
+    """Call any read method of a node's API with name=value parameters and print its result as JSON.
+
+    Examples:
+      hansa call public/get_order_book instrument_name=BTC-PERPETUAL
+      hansa call public/x_get_proof owner=0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+    """
+    pairs = [param.partition("=") for param in params]
+    return _print_call(url, method, {name: value for name, _, value in pairs})
+
+
+@app.command
+def testnet(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Run a local network: `hansa testnet up --help` tells how."""
+    return subprocess.call([sys.executable, "-m", "testnet", *tokens])
+
+
+def _print_call(url: str, method: str, params: dict[str, str]) -> int:
+    import json
+
+    import httpx
+
+    try:
+        response = httpx.get(f"{url.rstrip('/')}/api/v2/{method}", params=params, timeout=10)
+        answer = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        print(f"hansa: no answer from {url}: {error}. Is the node running?", file=sys.stderr)
+        return 1
+    print(json.dumps(answer.get("result", answer.get("error")), indent=2))
+    return 0 if "result" in answer else 1
+
+
+def _prepare_compiler_cache(home: Path) -> None:
+    """Numba keeps a cached caller after an edit of its callee, so the cache is named by the digest of all engine sources."""
+    import hashlib
+
+    import numba
+
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted((Path(__file__).parent.parent / "engine").glob("*.py")):
+        digest.update(source.read_bytes())
+    cache = Path(os.environ.get("HANSA_CACHE", Path.home() / ".cache" / "hansa")) / digest.hexdigest()[:16]
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+    numba.config.reload_config()
+
+
+def main() -> None:
+    """Entry point of the `hansa` command."""
+    sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""Drives the consensus core: events in, effects performed, nothing said before it is durable.
+
+One tick handles every waiting event, collects what is to be sent, syncs journal and store once (group commit), then sends and
+publishes. The core itself never waits; what needs waiting (a payload whose batches are on their way) is looked at again each
+tick.
+"""
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consensus import crypto
+from consensus.core import Core
+from consensus.effects import (
+    Aggregate,
+    Ban,
+    Build,
+    CancelTimer,
+    CheckPayload,
+    Diverged,
+    Effect,
+    Evidence,
+    Execute,
+    FallenBehind,
+    FetchBlock,
+    Finalized,
+    Halt,
+    Persist,
+    Send,
+    SetTimer,
+    Sign,
+    VerifyCertificates,
+)
+from consensus.events import (
+    Aggregated,
+    Built,
+    CertificatesVerified,
+    Event,
+    Executed,
+    PayloadChecked,
+    Received,
+    Refused,
+    Signed,
+    TimerFired,
+)
+from consensus.messages import Block, Certificate, Header, Vote, encode_message, vote_digest
+from validator.clocks import Clocks
+from validator.executor import Executor, to_commitment
+from validator.journal import Journal
+from validator.proposals import Proposals
+from validator.signer import Signer
+from validator.store import Store
+
+log = logging.getLogger("hansa.agreement")
+PENDING_CHECKS_MAX = 64
+
+
+class Stop(Exception):
+    """A broken invariant of our own: the node must end before it signs anything more."""
+
+
+@dataclass(slots=True)
+class Outside:
+    """What the driver asks of the rest of the node."""
+
+    send: Callable[[int | None, bytes], None]
+    fetch_block: Callable[[bytes, tuple[int, ...]], None]
+    fetch_batches: Callable[[Block, list[tuple[int, int, bytes]]], None]
+    fall_behind: Callable[[Certificate], None]
+    finalise: Callable[[Block, Certificate], None]
+    ban: Callable[[int, str], None]
+    after_flush: Callable[[], None]
+
+
+class Agreement:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        domain: bytes,
+        bls_keys: tuple[bytes, ...],
+        signer: Signer,
+        journal: Journal,
+        store: Store,
+        executor: Executor,
+        proposals: Proposals,
+        outside: Outside,
+        clocks: Clocks,
+    ) -> None:
+        self.core = core
+        self._domain = domain
+        self._bls_keys = bls_keys
+        self._signer = signer
+        self._journal = journal
+        self._store = store
+        self._executor = executor
+        self._proposals = proposals
+        self._outside = outside
+        self._clocks = clocks
+        self._events: deque[Event] = deque()
+        self._outbox: list[tuple[int | None, bytes]] = []
+        self._timers: dict[object, int] = {}
+        self._timer_heap: list[tuple[int, int, object]] = []
+        self._timer_count = 0
+        self._builds: dict[int, Build] = {}
+        self._checks: dict[bytes, CheckPayload] = {}
+
+    def start(self) -> None:
+        """First effects of a core that has just been rebuilt."""
+        self._perform_all(self.core.start(self._clocks.monotonic_ms()))
+
+    def post(self, event: Event) -> None:
+        """Queue an event for the next tick."""
+        self._events.append(event)
+
+    @property
+    def backlog(self) -> int:
+        return len(self._events)
+
+    def next_deadline_ms(self) -> int | None:
+        """When the earliest timer is due."""
+        while self._timer_heap and self._timers.get(self._timer_heap[0][2]) != self._timer_heap[0][0]:
+            heapq.heappop(self._timer_heap)
+        deadlines = [build.deadline_ms for build in self._builds.values()]
+        if self._timer_heap:
+            deadlines.append(self._timer_heap[0][0])
+        return min(deadlines, default=None)
+
+    def tick(self) -> None:
+        """Handle all that waits, then make it durable, then let it out. Raises `Stop`."""
+        now_ms = self._clocks.monotonic_ms()
+        for timer_id, at_ms in sorted(self._timers.items(), key=lambda item: item[1]):
+            if at_ms <= now_ms:
+                del self._timers[timer_id]
+                self._events.append(TimerFired(timer_id))
+        self._try_builds(now_ms)
+        self._drain()
+        self._try_checks()
+        self._drain()
+        self._flush()
+
+    def _drain(self) -> None:
+        while self._events:
+            self._perform_all(self.core.handle(self._clocks.monotonic_ms(), self._events.popleft()))
+
+    def _flush(self) -> None:
+        self._journal.sync()
+        self._store.commit()
+        outbox, self._outbox = self._outbox, []
+        for peer, data in outbox:
+            self._outside.send(peer, data)
+        self._outside.after_flush()
+
+    def _perform_all(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Persist(record):
+                self._journal.append(record)
+            case Send(peer, data):
+                self._outbox.append((peer, data))
+            case Sign(kind, view, header_hash):
+                answer = self._signer.sign(kind, view, header_hash)
+                self._events.append(Signed(answer) if isinstance(answer, Vote) else Refused(kind, view, answer))
+            case SetTimer(timer_id, at_ms):
+                self._set_timer(timer_id, at_ms)
+            case CancelTimer(timer_id):
+                self._timers.pop(timer_id, None)
+            case Aggregate():
+                self._aggregate(effect)
+            case VerifyCertificates(token, certificates):
+                is_good = all(self.is_genuine(certificate) for certificate in certificates)
+                self._events.append(CertificatesVerified(token, is_good))
+            case Build(view):
+                self._builds = {view: effect}
+            case CheckPayload(block):
+                if len(self._checks) < PENDING_CHECKS_MAX:
+                    self._checks[block.hash()] = effect
+            case Execute(block):
+                self._events.append(Executed(block.hash(), self._executor.execute(block)))
+            case _:
+                self._perform_outside(effect)
+
+    def _perform_outside(self, effect: Effect) -> None:
+        match effect:
+            case Finalized(block, certificate):
+                self._outside.finalise(block, certificate)
+            case FetchBlock(block_hash, peers):
+                held = self._store.candidate(block_hash)
+                if held is None:
+                    self._outside.fetch_block(block_hash, peers)
+                else:
+                    self._events.append(Received(peers[0] if peers else 0, encode_message(held)))
+            case FallenBehind(_, certificate):
+                self._outside.fall_behind(certificate)
+            case Ban(peer, reason):
+                self._outside.ban(peer, reason)
+            case Evidence(first, second):
+                log.error("evidence first=%s second=%s", first.hex(), second.hex())
+                self._store.put_evidence(first, second)
+            case Diverged(block_hash):
+                raise Stop(f"our execution of final block {block_hash.hex()} differs from the committee's certificate")
+            case Halt(reason):
+                raise Stop(reason)
+
+    def is_genuine(self, certificate: Certificate) -> bool:
+        """Whether the aggregate signature is that of the members the bitmap names."""
+        signers = certificate.signers()
+        if not signers or signers[-1] >= len(self._bls_keys):
+            return False
+        digest = vote_digest(
+            self._domain, certificate.kind, certificate.epoch, certificate.view, certificate.header_hash
+        )
+        return crypto.verify_aggregate([self._bls_keys[signer] for signer in signers], digest, certificate.signature)
+
+    def _aggregate(self, effect: Aggregate) -> None:
+        digest = vote_digest(self._domain, effect.kind, self.core.config.epoch, effect.view, effect.header_hash)
+        certificate, bad_signers = crypto.make_certificate(
+            effect.votes, self._bls_keys, digest, self.core.config.epoch, len(self._bls_keys)
+        )
+        self._events.append(Aggregated(effect.token, certificate, bad_signers))
+
+    def _set_timer(self, timer_id: object, at_ms: int) -> None:
+        self._timers[timer_id] = at_ms
+        self._timer_count += 1
+        heapq.heappush(self._timer_heap, (at_ms, self._timer_count, timer_id))
+
+    def _try_builds(self, now_ms: int) -> None:
+        wall_ms = self._clocks.wall_ms()
+        for view, build in list(self._builds.items()):
+            is_due = now_ms >= build.deadline_ms
+            if not is_due and not self._proposals.has_work(build.parent_hash, wall_ms):
+                continue
+            del self._builds[view]
+            built = self._proposals.build(build.parent_hash, build.parent_header, wall_ms)
+            if built is None or built.executed.result is None:
+                continue
+            commitment = to_commitment(built.executed.result).encode()
+            self._executor.remember(build.parent_hash, built.timestamp_ms, built.payload, built.executed)
+            self._events.append(Built(view, build.parent_hash, built.payload, built.timestamp_ms, commitment))
+
+    def _try_checks(self) -> None:
+        for block_hash, check in list(self._checks.items()):
+            verdict = self._proposals.check(check.block, check.parent, self._clocks.wall_ms())
+            if verdict is None:
+                missing = self._proposals.missing_batches(check.block)
+                if missing:
+                    self._outside.fetch_batches(check.block, missing)
+                continue
+            del self._checks[block_hash]
+            if verdict:
+                self._store.put_candidate(check.block)
+            self._events.append(PayloadChecked(block_hash, verdict))
+
+    def forget_checks_through(self, header: Header) -> None:
+        """Payloads at or below a final height need no judgement any more."""
+        self._checks = {
+            block_hash: check
+            for block_hash, check in self._checks.items()
+            if check.block.header.height > header.height
+        }

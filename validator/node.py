@@ -1,0 +1,345 @@
+"""One validator: the parts put together, and the one loop that owns the state.
+
+Starting is recovering: newest readable snapshot, finalised blocks after it, the journal's votes and certificates, then the
+network. A fresh node takes the same way with everything empty.
+"""
+
+import logging
+
+import trio
+from nacl.signing import SigningKey
+
+from consensus.core import Core, CoreConfig
+from consensus.events import PeerConnected, Received, Synced
+from consensus.leaders import compute_leaders
+from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
+from contracts.settlement import Settlement
+from engine.payload import Payload
+from engine.state import genesis
+from net.committee import Committee, MemberAddress, open_committee
+from net.gateway.backend import NetworkInfo, Refusal
+from net.identity import NetworkSigner
+from net.link import HelloState
+from net.wire import Consensus, RangeRequest, RangeResponse
+from validator.agreement import Agreement, Outside, Stop
+from validator.batches import BatchPool, CheckedBatch, Sealer
+from validator.catchup import RangeSync
+from validator.chain import Candidate, Inbox, OnChain, Submitter, Watcher
+from validator.clocks import Clocks
+from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
+from validator.executor import Executor
+from validator.journal import Journal
+from validator.keys import Keys
+from validator.ledger import Ledger
+from validator.oracle import REPORT_INTERVAL_MS, ReportBook
+from validator.peering import Peering
+from validator.pricefeed import parse_price_source
+from validator.proposals import Proposals
+from validator.recovery import make_genesis_header, recover
+from validator.service import Service
+from validator.signer import Signer
+from validator.snapshots import write_snapshot
+from validator.stats import Stats
+from validator.store import Store
+
+log = logging.getLogger("hansa.node")
+
+EPOCH = 1
+SEAL_INTERVAL_S = 0.03
+NO_QUORUM_AFTER_MS = 10_000
+
+
+class Node:
+    """Everything of one validator but its API server. Build it, then `run` it."""
+
+    def __init__(self, home: Home, network: NetworkConfig, config: NodeConfig, keys: Keys) -> None:
+        self.home, self.network, self.config = home, network, config
+        self._keys = keys
+        self._clocks = Clocks()
+        contract = address_bytes(network.contract)
+        self.domain = compute_domain(network.chain_id, contract)
+        self.params = network.exchange_params()
+        self.network_keys = tuple(bytes.fromhex(entry.network_key) for entry in network.validators)
+        self.info = NetworkInfo(
+            chain_id=network.chain_id, contract=contract, network_id=self.domain, node_index=config.index,
+            token=address_bytes(network.token), markets=network.markets,
+        )  # fmt: skip
+        self._separator = self.info.domain_separator
+        self._network_signer = NetworkSigner(keys.network, self.domain)
+        self._make_state()
+        self._make_agreement()
+        self._make_service()
+
+    # composition
+
+    def _make_state(self) -> None:
+        data = self.home.data
+        self.store = Store(data / "blocks.sqlite")
+        self._journal = Journal(data / "journal")
+        self._signer = Signer(data / "guard", self._keys.bls, self.config.index, self.domain, EPOCH)
+        self.pool = BatchPool(len(self.network_keys))
+        genesis_state = genesis(self.params, self.network.genesis_time_ms)
+        self.genesis_header = make_genesis_header(genesis_state, EPOCH)
+        recovered = recover(data / "snapshots", self.params, self.store, genesis_state, self.genesis_header, self._separator)
+        self.executor = Executor(self.params, self.pool, recovered.final_hash, recovered.state)
+        self._recovered = recovered
+        for checked in recovered.unplaced:
+            self.pool.add_named(checked)
+        self.reports = ReportBook(
+            self.network_keys, self.domain, len(self.params.markets), quorum(len(self.network_keys))
+        )
+        self.inbox, self.on_chain = Inbox(), OnChain()
+        first_sequence = max(self._clocks.wall_ms() * 1000, self.executor.final.state.batch_cursors()[self.config.index] + 1)
+        self.sealer = Sealer(self.config.index, self._network_signer, self._separator, first_sequence)
+        self.stats = Stats(self._clocks.wall_ms)
+
+    def _make_agreement(self) -> None:
+        network = self.network
+        core = Core(
+            CoreConfig(
+                domain=self.domain, epoch=EPOCH, member_count=len(network.validators), me=self.config.index,
+                genesis=self.genesis_header, delta_ms=network.delta_ms, min_interval_ms=network.min_interval_ms,
+            ),
+            compute_leaders(self.genesis_header.hash(), EPOCH, len(network.validators)),
+            tuple(self._journal.records),
+        )  # fmt: skip
+        self._journal.records.clear()
+        self.proposals = Proposals(self.executor, self.pool, self.reports, self.inbox, network.inbox_inclusion_ms)
+        outside = Outside(
+            send=self._send, fetch_block=self._fetch_block, fetch_batches=self._fetch_batches,
+            fall_behind=self._fall_behind, finalise=self._finalise, ban=self._ban, after_flush=self._after_flush,
+        )  # fmt: skip
+        self.agreement = Agreement(
+            core, domain=self.domain, bls_keys=tuple(bytes.fromhex(entry.bls_key) for entry in network.validators),
+            signer=self._signer, journal=self._journal, store=self.store, executor=self.executor,
+            proposals=self.proposals, outside=outside, clocks=self._clocks,
+        )  # fmt: skip
+        self._wake = trio.Event()
+        self._committee: Committee | None = None
+        self._peering: Peering | None = None
+
+    def _make_service(self) -> None:
+        self.ledger = Ledger(self.params, self.store, self.stats, self.executor.final.state)
+        self.service = Service(
+            self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
+            on_chain=self.on_chain, receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms,
+            enqueue=self._enqueue, health=self._health,
+        )  # fmt: skip
+        self.range_sync = RangeSync(
+            executor=self.executor, pool=self.pool, network_keys=self.network_keys, domain=self.domain,
+            domain_separator=self._separator, is_genuine=self.agreement.is_genuine, request=self._request_range,
+            peers=lambda: self._committee.peers() if self._committee else [], accept=self._accept_range,
+        )  # fmt: skip
+        self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
+
+    # running
+
+    async def run(self) -> None:
+        """Until cancelled, or until an invariant of our own breaks (`Stop`)."""
+        members = [
+            MemberAddress(index, key, peer.host, peer.port)
+            for index, (key, peer) in enumerate(zip(self.network_keys, self.config.peers))
+        ]
+        try:
+            async with open_committee(
+                seed=self._keys.network, me=self.config.index, members=members, network_id=self.network.digest(),
+                listen_host=self.config.listen_host, listen_port=self.config.listen_port, hello=self._hello,
+            ) as committee, trio.open_nursery() as nursery:  # fmt: skip
+                self._committee = committee
+                self._peering = Peering(self, committee, self._clocks)
+                nursery.start_soon(self._peering.run)
+                nursery.start_soon(self.range_sync.run, self._ban)
+                nursery.start_soon(self._report_prices)
+                nursery.start_soon(self._seal_batches)
+                self._start_chain(nursery)
+                await self._loop()
+        finally:
+            self._journal.close()
+            self.store.close()
+            self._signer.close()
+
+    def _start_chain(self, nursery: trio.Nursery) -> None:
+        settlements = [Settlement(url, self.network.contract, self._keys.operator) for url in self.config.rpc_urls]
+        watcher = Watcher(settlements, self.inbox, self.on_chain)
+        nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_chain_view)
+        submitter = Submitter(
+            settlements[0], self.config.index, len(self.network_keys), self.network.checkpoint_interval_blocks
+        )
+        nursery.start_soon(submitter.run, self.on_chain, self._checkpoint_candidate, self._is_withdrawal_waiting)
+
+    async def _loop(self) -> None:
+        final = self.store.newest_direct(self.executor.final.height)
+        if final is not None and final.block.header.height == self.executor.final.height:
+            self.agreement.post(Synced(final.block, final.certificate))
+        self.agreement.start()
+        while True:
+            self._wake = trio.Event()
+            self.agreement.tick()
+            self._journal.rotate(self.agreement.core.view, self.agreement.core.final_view, 64)
+            deadline_ms = self.agreement.next_deadline_ms()
+            wait_s = 0.25 if deadline_ms is None else (deadline_ms - self._clocks.monotonic_ms()) / 1000
+            if self.agreement.backlog:
+                await trio.lowlevel.checkpoint()
+                continue
+            with trio.move_on_after(min(0.25, max(0.0, wait_s))):
+                await self._wake.wait()
+
+    def wake(self) -> None:
+        """Something happened that the loop should look at now."""
+        self._wake.set()
+
+    def on_consensus(self, peer: int, data: bytes) -> None:
+        """A message of agreement from a member's own link."""
+        self.agreement.post(Received(peer, data))
+        self.wake()
+
+    def on_peer_up(self, peer: int, height: int) -> None:
+        """A link is up: what the other side may have missed goes out again; if it is ahead of us, we ask."""
+        self.agreement.post(PeerConnected(peer))
+        if height > self.executor.final.height + 1:
+            self.range_sync.start()
+        self.wake()
+
+    def on_batch(self, checked: CheckedBatch, is_named: bool) -> None:
+        """A checked batch; `is_named` when we asked for it because a block names it."""
+        if checked.batch.sequence <= self.executor.final.state.batch_cursors()[checked.batch.author]:
+            return
+        if is_named:
+            self.pool.add_named(checked)
+        elif not self.pool.add(checked):
+            return
+        batch = checked.batch
+        self.store.put_batch(checked.batch_hash, batch.author, batch.sequence, batch.encode())
+        self.wake()
+
+    def _hello(self) -> HelloState:
+        return HelloState(self.executor.final.height, self.agreement.core.view, self.params.digest())
+
+    def _health(self) -> tuple[int, int, bool, Refusal | None]:
+        peers = len(self._committee.peers()) if self._committee else 0
+        is_syncing = self.range_sync.is_active
+        refusal = None
+        silent_ms = self._clocks.wall_ms() - self.stats.last_final_ms
+        if is_syncing:
+            refusal = Refusal.SYNCING
+        elif silent_ms > NO_QUORUM_AFTER_MS:
+            refusal = Refusal.NO_QUORUM
+        return self.agreement.core.view, peers, is_syncing, refusal
+
+    # our own batches and prices
+
+    def _enqueue(self, record: bytes) -> int:
+        if self.sealer.add(record):
+            self._seal()
+        return self.sealer.waiting_count
+
+    async def _seal_batches(self) -> None:
+        while True:
+            await trio.sleep(SEAL_INTERVAL_S)
+            while self._seal():
+                await trio.lowlevel.checkpoint()
+
+    def _seal(self) -> bool:
+        checked = self.sealer.seal()
+        if checked is None:
+            return False
+        self.on_batch(checked, is_named=True)
+        if self._peering is not None:
+            self._peering.broadcast_batch(checked.batch)
+        return True
+
+    async def _report_prices(self) -> None:
+        while True:
+            now_ms = self._clocks.wall_ms()
+            report = self._network_signer.sign_price_report(self.config.index, now_ms, self._price_feed.prices(now_ms))
+            self.reports.add(report, now_ms)
+            if self._peering is not None:
+                self._peering.broadcast_report(report)
+            self.wake()
+            await trio.sleep((REPORT_INTERVAL_MS - now_ms % REPORT_INTERVAL_MS) / 1000)
+
+    # what agreement asks for
+
+    def _send(self, peer: int | None, data: bytes) -> None:
+        if self._peering is not None:
+            self._peering.send_consensus(peer, Consensus(decode_message(data)))
+
+    def _fetch_block(self, block_hash: bytes, peers: tuple[int, ...]) -> None:
+        if self._peering is not None:
+            self._peering.request_block(block_hash, peers)
+
+    def _fetch_batches(self, block: Block, missing: list[tuple[int, int, bytes]]) -> None:
+        if self._peering is not None:
+            self._peering.request_batches(block.header.proposer, missing)
+
+    def _fall_behind(self, certificate: Certificate) -> None:
+        log.info("catchup.start own_height=%d target_view=%d", self.executor.final.height, certificate.view)
+        self.range_sync.start()
+
+    def _ban(self, peer: int, reason: str) -> None:
+        log.warning("peer.offence peer=%d reason=%s", peer, reason)
+        if self._peering is not None:
+            self._peering.report(peer)
+
+    def _request_range(self, peer: int, request: RangeRequest) -> bool:
+        return self._peering is not None and self._peering.send(peer, request)
+
+    def _finalise(self, block: Block, certificate: Certificate) -> None:
+        block_hash = block.hash()
+        if self.executor.get(block_hash) is None and self.executor.execute(block) is None:
+            raise Stop(f"final block {block.header.height} cannot be executed")
+        executed = self.executor.finalise(block_hash)
+        refs = Payload.decode(block.payload).batch_refs
+        batches = [checked for ref in refs if (checked := self.pool.get(ref[2])) is not None]
+        self.ledger.apply(block, certificate, executed, batches)
+        self._forget_batches(executed.state.batch_cursors(), {ref[2] for ref in refs})
+        self.agreement.forget_checks_through(block.header)
+        if certificate.header_hash == block_hash:
+            self.service.keep_for_proofs(executed)
+        if block.header.height % self.config.snapshot_interval_blocks == 0:
+            write_snapshot(self.home.data / "snapshots", executed.state)
+
+    def _forget_batches(self, cursors: list[int], placed: set[bytes]) -> None:
+        """Drop what the final state has passed; our clients' commands that it passed by are sealed again."""
+        for checked in self.pool.drop_through(cursors):
+            if checked.batch_hash in placed:
+                continue
+            self.store.drop_unplaced(checked.batch.author, checked.batch.sequence)
+            if checked.batch.author == self.config.index:
+                for at in range(len(checked.ids)):
+                    self.sealer.add(checked.commands[at].tobytes())
+
+    def _accept_range(self, response: RangeResponse) -> None:
+        """Blocks and certificate were verified; execute them and tell agreement where we are now."""
+        certificate = response.certificate
+        if certificate is None:
+            return
+        for entry in response.blocks:
+            commitment = self.executor.execute(entry.block)
+            if commitment != entry.block.header.commitment:
+                raise Stop(f"our execution of final block {entry.block.header.height} differs from the committee's")
+            for batch in entry.batches:
+                self.store.put_batch(batch.hash(), batch.author, batch.sequence, batch.encode())
+            self._finalise(entry.block, certificate)
+        self.agreement.post(Synced(response.blocks[-1].block, certificate))
+        log.info("catchup.progress height=%d", self.executor.final.height)
+        self.wake()
+
+    def _after_flush(self) -> None:
+        self.ledger.publish()
+
+    # the settlement chain
+
+    def _on_chain_view(self) -> None:
+        self.service.keep_checkpoint(self.on_chain.height)
+        self.wake()
+
+    def _checkpoint_candidate(self, above_height: int) -> Candidate | None:
+        final = self.store.newest_direct()
+        if final is None or final.block.header.height <= above_height:
+            return None
+        return Candidate(final.block.header, final.certificate)
+
+    def _is_withdrawal_waiting(self) -> bool:
+        return self.store.has_withdrawal_above(self.on_chain.height)
+

@@ -1,0 +1,158 @@
+"""The node's side of the committee links: what each frame means, and what is asked of whom.
+
+Batches are checked in a worker thread, one peer's in the order they came, so that an author's sequence never overtakes itself.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from consensus.messages import encode_message
+from engine.payload import Batch, PriceReport
+from net.committee import Committee, Inbound, PeerDown, PeerUp
+from net.peers import Offence
+from net.wire import (
+    BatchFrame,
+    BatchRequest,
+    BlockRequest,
+    Consensus,
+    Frame,
+    FrameType,
+    NotFound,
+    PriceFrame,
+    RangeRequest,
+    RangeResponse,
+)
+from validator.batches import check_batch
+from validator.catchup import answer_range
+from validator.clocks import Clocks
+
+if TYPE_CHECKING:
+    from validator.node import Node
+
+log = logging.getLogger("hansa.peering")
+
+BATCH_QUEUE_MAX = 256
+FETCH_INTERVAL_MS = 250
+ASKED_MAX = 4096
+
+
+class Peering:
+    """Dispatches frames and keeps requests from being repeated too soon."""
+
+    def __init__(self, node: "Node", committee: Committee, clocks: Clocks) -> None:
+        self._node = node
+        self._committee = committee
+        self._clocks = clocks
+        self._asked_ms: dict[bytes, int] = {}
+        self._turn = 0
+        self._batch_queues: dict[int, trio.MemorySendChannel[Batch]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            async for event in self._committee.events:
+                match event:
+                    case PeerUp(peer, height, _):
+                        log.info("peer.up peer=%d height=%d", peer, height)
+                        self._send_own_batches(peer)
+                        self._node.on_peer_up(peer, height)
+                    case PeerDown(peer, reason):
+                        log.info("peer.down peer=%d reason=%s", peer, reason)
+                    case Inbound(peer, BatchFrame(batch)):
+                        await self._queue_batch(nursery, peer, batch)
+                    case Inbound(peer, frame):
+                        self._dispatch(peer, frame)
+
+    def _dispatch(self, peer: int, frame: Frame) -> None:
+        node = self._node
+        match frame:
+            case Consensus(message):
+                node.on_consensus(peer, encode_message(message))
+            case PriceFrame(report):
+                if node.reports.add(report, self._clocks.wall_ms()):
+                    node.wake()
+                else:
+                    self._committee.report(peer, Offence.INVALID_SIGNATURE)
+            case BlockRequest(block_hash):
+                block = node.store.candidate(block_hash) or node.agreement.core.block(block_hash)
+                self.send(peer, NotFound(FrameType.BLOCK_REQUEST, block_hash) if block is None else Consensus(block))
+            case BatchRequest(_, _, batch_hash):
+                data = node.store.batch(batch_hash)
+                missing = NotFound(FrameType.BATCH_REQUEST, batch_hash)
+                self.send(peer, missing if data is None else BatchFrame(Batch.decode(data)))
+            case RangeRequest():
+                self.send(peer, answer_range(node.store, frame))
+            case RangeResponse():
+                node.range_sync.on_response(peer, frame)
+            case _:
+                pass  # NotFound: the next request goes to another peer
+
+    async def _queue_batch(self, nursery: trio.Nursery, peer: int, batch: Batch) -> None:
+        if peer not in self._batch_queues:
+            send, receive = trio.open_memory_channel[Batch](BATCH_QUEUE_MAX)
+            self._batch_queues[peer] = send
+            nursery.start_soon(self._check_batches, peer, receive)
+        await self._batch_queues[peer].send(batch)
+
+    async def _check_batches(self, peer: int, receive: trio.MemoryReceiveChannel[Batch]) -> None:
+        node = self._node
+        async for batch in receive:
+            if node.pool.get(batch.hash()) is not None:
+                continue
+            checked = await trio.to_thread.run_sync(
+                check_batch, batch, node.network_keys, node.domain, node.info.domain_separator
+            )
+            if checked is None:
+                self._committee.report(peer, Offence.INVALID_SIGNATURE)
+                continue
+            node.on_batch(checked, is_named=self._asked_ms.pop(checked.batch_hash, None) is not None)
+
+    # out
+
+    def send(self, peer: int, frame: Frame) -> bool:
+        """False when the link is down or its queue full."""
+        return self._committee.send(peer, frame)
+
+    def send_consensus(self, peer: int | None, message_frame: Consensus) -> None:
+        if peer is None:
+            self._committee.broadcast(message_frame)
+        else:
+            self._committee.send(peer, message_frame)
+
+    def broadcast_batch(self, batch: Batch) -> None:
+        self._committee.broadcast(BatchFrame(batch))
+
+    def broadcast_report(self, report: PriceReport) -> None:
+        self._committee.broadcast(PriceFrame(report))
+
+    def _send_own_batches(self, peer: int) -> None:
+        """What a peer may have missed while the link was down."""
+        for checked in self._node.pool.pending_of(self._node.config.index):
+            self._committee.send(peer, BatchFrame(checked.batch))
+
+    def request_block(self, block_hash: bytes, peers: tuple[int, ...]) -> None:
+        for peer in peers:
+            self._committee.send(peer, BlockRequest(block_hash))
+
+    def request_batches(self, proposer: int, missing: list[tuple[int, int, bytes]]) -> None:
+        """Ask the author first, then the proposer, then the others in turn; each batch at most four times a second."""
+        now_ms = self._clocks.monotonic_ms()
+        if len(self._asked_ms) > ASKED_MAX:
+            self._asked_ms.clear()
+        for author, sequence, batch_hash in missing:
+            last_ms = self._asked_ms.get(batch_hash)
+            if last_ms is not None and now_ms - last_ms < FETCH_INTERVAL_MS:
+                continue
+            self._asked_ms[batch_hash] = now_ms
+            connected = self._committee.peers()
+            wanted = [peer for peer in (author, proposer) if peer in connected] if last_ms is None else []
+            if not wanted and connected:
+                self._turn += 1
+                wanted = [connected[self._turn % len(connected)]]
+            for peer in wanted[:1]:
+                self._committee.send(peer, BatchRequest(author, sequence, batch_hash))
+
+    def report(self, peer: int) -> None:
+        self._committee.report(peer, Offence.INVALID_MESSAGE)

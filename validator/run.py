@@ -1,0 +1,55 @@
+"""Runs one node and its API server until a signal or a broken invariant ends it."""
+
+import logging
+import signal
+import sys
+
+import trio
+
+from engine.errors import InvariantBroken
+from net.gateway.app import GatewayConfig, serve
+from validator.agreement import Stop
+from validator.config import ConfigError, Home, NodeConfig, load_network
+from validator.journal import JournalError
+from validator.keys import load_keys
+from validator.node import Node
+from validator.signer import SignerError
+
+log = logging.getLogger("hansa.run")
+EXIT_CONFIG = 2
+EXIT_STOPPED = 3
+
+
+def run_node(home: Home, config: NodeConfig) -> int:
+    """0 after a signal, 2 for the operator's mistake, 3 when the node stopped itself."""
+    for name in ("hypercorn", "httpx", "httpcore", "web3", "urllib3", "numba", "asyncio", "multiaddr"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        network, keys = load_network(home.genesis), load_keys(home.keys)
+        node = Node(home, network, config, keys)
+    except (ConfigError, SignerError, JournalError, Stop) as error:
+        print(f"hansa: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    try:
+        trio.run(_main, node, config)
+    except* (Stop, InvariantBroken, SignerError, JournalError) as group:
+        for error in group.exceptions:
+            log.critical("stopped %s", error, exc_info=error)
+        return EXIT_STOPPED
+    return 0
+
+
+async def _main(node: Node, config: NodeConfig) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_wait_signal, nursery.cancel_scope)
+        urls = await nursery.start(serve, node.service, GatewayConfig(host=config.api_host, port=config.api_port))
+        log.info("ready api=%s height=%d", urls, node.executor.final.height)
+        await node.run()
+
+
+async def _wait_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("stopping signal=%s", signal.Signals(number).name)
+            scope.cancel()
+            return

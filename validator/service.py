@@ -1,0 +1,290 @@
+"""What the node gives its API (`net.gateway.backend.Backend`): reads from the last finalised state, commands into the next batch."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+import trio
+from nacl.signing import SigningKey
+
+from consensus.messages import Commitment
+from engine import tree, views
+from engine.commands import Command, command_id, is_well_formed, recover_signer
+from engine.results import Code
+from net.gateway.backend import (
+    AccountProof,
+    AccountView,
+    BlockEvent,
+    BookView,
+    CommandResult,
+    FillView,
+    FinalisedHeader,
+    NetworkInfo,
+    NodeStatus,
+    OrderView,
+    PositionView,
+    Receipt,
+    Refusal,
+    Status,
+    Submission,
+    TickerView,
+    TradeView,
+    WithdrawalProof,
+    WithdrawalView,
+)
+from validator.chain import OnChain
+from validator.executor import Executed, Executor
+from validator.ledger import Ledger, to_fill, to_trade
+from validator.stats import Stats
+from validator.store import FinalBlock, Store
+
+QUEUE_COMMANDS_MAX = 20_000
+RECEIPTS_MAX = 50_000
+PROOF_STATES_MAX = 24
+CHECKPOINT_STATES_MAX = 4
+DAY_MS = 24 * 3600 * 1000
+
+
+class Service:
+    """Implements `Backend`. Runs in the node's trio loop, so every read sees one whole block."""
+
+    def __init__(
+        self,
+        info: NetworkInfo,
+        *,
+        executor: Executor,
+        ledger: Ledger,
+        store: Store,
+        stats: Stats,
+        on_chain: OnChain,
+        receipt_key: SigningKey,
+        wall_ms: Callable[[], int],
+        enqueue: Callable[[bytes], int],
+        health: Callable[[], tuple[int, int, bool, Refusal | None]],
+    ) -> None:
+        """`enqueue(record)` gives the number of waiting commands; `health()` (view, peers, is syncing, why not now)."""
+        self.domain = info
+        self._separator = info.domain_separator
+        self._executor = executor
+        self._ledger = ledger
+        self._store = store
+        self._stats = stats
+        self._on_chain = on_chain
+        self._receipt_key = receipt_key
+        self._wall_ms = wall_ms
+        self._enqueue = enqueue
+        self._health = health
+        self._receipts: OrderedDict[bytes, Receipt] = OrderedDict()
+        self._proof_states: OrderedDict[int, Executed] = OrderedDict()
+        self._checkpoint_states: OrderedDict[int, Executed] = OrderedDict()
+        self._waiting_count = 0
+
+    def keep_for_proofs(self, executed: Executed) -> None:
+        """Remember the states of the last heights with a certificate of their own, so that accounts can be proven."""
+        self._proof_states[executed.height] = executed
+        while len(self._proof_states) > PROOF_STATES_MAX:
+            self._proof_states.popitem(last=False)
+
+    def keep_checkpoint(self, height: int) -> None:
+        """Remember the state of a height that is on the settlement chain for longer."""
+        if height in self._proof_states:
+            self._checkpoint_states[height] = self._proof_states[height]
+        while len(self._checkpoint_states) > CHECKPOINT_STATES_MAX:
+            self._checkpoint_states.popitem(last=False)
+
+    # commands
+
+    async def submit(self, command: Command) -> Submission:
+        """See `Backend.submit`."""
+        if not is_well_formed(command):
+            return Submission(bytes(32), code=Code.MALFORMED)
+        identifier = command_id(command, self._separator)
+        known = self._receipts.get(identifier)
+        if known is not None:
+            return Submission(identifier, receipt=known)
+        refusal = self._health()[3]
+        if refusal is not None:
+            return Submission(identifier, refusal=refusal)
+        code = self._precheck(command)
+        if code != Code.OK:
+            return Submission(identifier, code=code)
+        if self._waiting_count >= QUEUE_COMMANDS_MAX:
+            return Submission(identifier, refusal=Refusal.QUEUE_FULL)
+        self._waiting_count = self._enqueue(command.encode())
+        received_ms = self._wall_ms()
+        promise = b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
+        signature = self._receipt_key.sign(promise).signature
+        receipt = Receipt(self.domain.node_index, identifier, received_ms, signature)
+        self._receipts[identifier] = receipt
+        while len(self._receipts) > RECEIPTS_MAX:
+            self._receipts.popitem(last=False)
+        return Submission(identifier, receipt=receipt)
+
+    def _precheck(self, command: Command) -> Code:
+        """What can be judged before a block: signature, account, expiry, nonce, and the market's fixed rules."""
+        if recover_signer(command, self._separator) != command.owner:
+            return Code.BAD_SIGNATURE
+        return views.precheck(self._executor.final.state, command, self._wall_ms())
+
+    async def wait_result(self, command_id: bytes, timeout_s: float) -> CommandResult | None:
+        return await self._ledger.wait(command_id, timeout_s, self._on_chain.height)
+
+    def command_status(self, command_id: bytes) -> CommandResult | None:
+        known = self._ledger.result(command_id, self._on_chain.height)
+        if known is not None:
+            return known
+        return CommandResult(command_id, Status.RECEIVED) if command_id in self._receipts else None
+
+    # accounts
+
+    def account(self, owner: bytes, subaccount: int) -> AccountView | None:
+        final = self._executor.final
+        index = views.find_account(final.state, owner, subaccount)
+        if index is None:
+            return None
+        summary = views.account_summary(final.state, index)
+        positions = tuple(
+            PositionView(
+                market=position.market, size_lots=position.size_lots, mark_price_ticks=position.mark_ticks,
+                index_price_ticks=position.mark_ticks, value_quote=position.value_quote,
+                initial_margin_quote=position.initial_margin_quote,
+                maintenance_margin_quote=position.maintenance_margin_quote,
+            )
+            for position in summary.positions
+        )  # fmt: skip
+        return AccountView(
+            index=index, owner=owner, subaccount=subaccount, height=final.height, balance_quote=summary.balance_quote,
+            equity_quote=summary.equity_quote, initial_margin_quote=summary.initial_margin_quote,
+            maintenance_margin_quote=summary.maintenance_margin_quote, withdrawable_quote=summary.free_quote,
+            open_order_count=len(self._ledger.orders.open_of(owner, subaccount)), positions=positions,
+        )  # fmt: skip
+
+    def open_orders(self, owner: bytes, subaccount: int) -> Sequence[OrderView]:
+        return self._ledger.orders.open_of(owner, subaccount)
+
+    def order(self, market: int, order_id: int) -> OrderView | None:
+        order = self._ledger.orders.get(order_id)
+        return order if order is not None and order.market == market else None
+
+    def user_trades(self, owner: bytes, subaccount: int, count: int) -> Sequence[FillView]:
+        index = views.find_account(self._executor.final.state, owner, subaccount)
+        if index is None:
+            return []
+        fills = []
+        for row in self._store.fills_of_account(index, count):
+            is_maker = row[7] == index
+            fills.append(to_fill(row, index, self._ledger.orders.get(row[9] if is_maker else row[10]), is_maker))
+        return fills
+
+    # markets
+
+    def book(self, market: int, depth: int) -> BookView:
+        final = self._executor.final
+        bids, asks = views.book_depth(final.state, market, depth)
+        return BookView(
+            market, final.height, final.time_ms, tuple((price, lots) for price, lots, _ in bids),
+            tuple((price, lots) for price, lots, _ in asks),
+        )  # fmt: skip
+
+    def ticker(self, market: int) -> TickerView:
+        final = self._executor.final
+        view = views.market_view(final.state, market)
+        bids, asks = views.book_depth(final.state, market, 1)
+        volume_lots, high_ticks, low_ticks, turnover = self._store.market_day(market, final.time_ms - DAY_MS)
+        multiplier = self.domain.markets[market].quote_per_tick_lot
+        return TickerView(
+            market=market, height=final.height, time_ms=final.time_ms, mark_price_ticks=view.mark_ticks,
+            index_price_ticks=view.mark_ticks, last_price_ticks=view.last_price_ticks,
+            best_bid_ticks=bids[0][0] if bids else 0, best_bid_lots=bids[0][1] if bids else 0,
+            best_ask_ticks=asks[0][0] if asks else 0, best_ask_lots=asks[0][1] if asks else 0,
+            open_interest_lots=view.open_interest_lots, volume_24h_lots=volume_lots,
+            volume_24h_quote=turnover * multiplier, high_24h_ticks=high_ticks, low_24h_ticks=low_ticks, funding_8h_ppb=0,
+        )  # fmt: skip
+
+    def trades(self, market: int, count: int) -> Sequence[TradeView]:
+        return [to_trade(row) for row in self._store.fills_of_market(market, count)]
+
+    # proofs
+
+    async def account_proof(self, owner: bytes, subaccount: int, height: int | None = None) -> AccountProof | None:
+        """At the highest remembered height that has a certificate of its own, or exactly at `height`."""
+        executed, final = self._proven_state(height)
+        if executed is None or final is None:
+            return None
+        index = views.find_account(executed.state, owner, subaccount)
+        if index is None:
+            return None
+        proof = await trio.to_thread.run_sync(tree.account_proof, executed.state, index)
+        siblings = tuple(
+            (hash_, int.from_bytes(sums[:16], "big"), int.from_bytes(sums[16:], "big"))
+            for hash_, sums in zip(proof.sibling_hashes, proof.sibling_sums)
+        )
+        return AccountProof(
+            index=index, owner=owner, subaccount=subaccount, claims=proof.claim_quote, debt=proof.debt_quote,
+            holdings=proof.holdings, aux_hash=proof.aux_digest, siblings=siblings,
+            finalised=FinalisedHeader(final.block.header, final.certificate),
+        )  # fmt: skip
+
+    def _proven_state(self, height: int | None) -> tuple[Executed | None, FinalBlock | None]:
+        heights = [height] if height is not None else sorted(self._proof_states, reverse=True)
+        for candidate in heights:
+            executed = self._proof_states.get(candidate) or self._checkpoint_states.get(candidate)
+            final = self._store.final(candidate)
+            if executed is not None and final is not None and final.is_direct:
+                return executed, final
+        return None, None
+
+    async def withdrawal_proof(self, index: int) -> WithdrawalProof | None:
+        rows = self._store.withdrawals()
+        if not 0 <= index < len(rows):
+            return None
+        final = self._store.final(self._on_chain.height)
+        if final is None or not final.is_direct or rows[index][1] > self._on_chain.height:
+            final = self._store.newest_direct()
+        if final is None or rows[index][1] > final.block.header.height:
+            return None
+        height, token = final.block.header.height, self.domain.token
+        leaves = [tree.withdrawal_leaf(row[0], row[3], token, row[4]) for row in rows if row[1] <= height]
+        siblings = await trio.to_thread.run_sync(tree.withdrawal_proof, leaves, index)
+        return WithdrawalProof(
+            index=index, owner=rows[index][3], token=token, amount_quote=rows[index][4], siblings=tuple(siblings),
+            finalised=FinalisedHeader(final.block.header, final.certificate),
+        )  # fmt: skip
+
+    def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]:
+        state = self._executor.final.state
+        found = []
+        for index, height, account, row_owner, amount in self._store.withdrawals(owner=owner):
+            final = self._store.final(height)
+            status = Status.ON_CHAIN if height <= self._on_chain.height else Status.CERTIFIED
+            found.append(
+                WithdrawalView(
+                    index=index, owner=row_owner, subaccount=views.account_key(state, account)[1], amount_quote=amount,
+                    height=height, time_ms=final.block.header.timestamp_ms if final else 0, status=status,
+                )
+            )  # fmt: skip
+        return found
+
+    def certificate(self, height: int | None) -> FinalisedHeader | None:
+        """The header and the certificate that covers it; for a height without one of its own, a later one's."""
+        final = self._store.newest_direct() if height is None else self._store.final(height)
+        return None if final is None else FinalisedHeader(final.block.header, final.certificate)
+
+    # the node
+
+    def status(self) -> NodeStatus:
+        final = self._executor.final
+        view, peer_count, is_syncing, refusal = self._health()
+        head = self._store.final(final.height)
+        root = bytes(32) if head is None else Commitment.decode(head.block.header.commitment).account_root
+        return NodeStatus(
+            height=final.height, view=view, epoch=1, time_ms=final.time_ms, peer_count=peer_count,
+            validator_count=self._executor.params.validator_count, is_syncing=is_syncing,
+            is_halted=refusal == Refusal.HALTED, finality_p50_ms=self._stats.finality_ms(50),
+            finality_p99_ms=self._stats.finality_ms(99), commands_per_s=self._stats.commands_per_s(),
+            account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block, version="0.1.0",
+        )  # fmt: skip
+
+    def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:
+        return self._ledger.subscribe()
+

@@ -1,0 +1,39 @@
+"""The node in numbers: time to finality, commands per second. Reported only; nothing decides by them."""
+
+from collections import deque
+from collections.abc import Callable
+
+SAMPLES_MAX = 2_000
+RATE_WINDOW_MS = 10_000
+
+
+class Stats:
+    """Finality is measured from the proposal's time (its proposer's clock) to the moment this node holds the certificate."""
+
+    def __init__(self, wall_ms: Callable[[], int]) -> None:
+        self._wall_ms = wall_ms
+        self._finality_ms: deque[int] = deque(maxlen=SAMPLES_MAX)
+        self._commands: deque[tuple[int, int]] = deque()
+        self.commands_total = 0
+        self.last_final_ms = 0
+
+    def on_final(self, height: int, time_ms: int, command_count: int) -> None:
+        now_ms = self._wall_ms()
+        self.last_final_ms = now_ms
+        self.commands_total += command_count
+        self._commands.append((now_ms, command_count))
+        # A block that came by catching up says nothing about finality.
+        if now_ms - time_ms < 60_000:
+            self._finality_ms.append(max(0, now_ms - time_ms))
+
+    def finality_ms(self, percent: int) -> int:
+        """Percentile of the last samples, 0 when there are none."""
+        ordered = sorted(self._finality_ms)
+        return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0
+
+    def commands_per_s(self) -> int:
+        """Over the last ten seconds."""
+        now_ms = self._wall_ms()
+        while self._commands and self._commands[0][0] < now_ms - RATE_WINDOW_MS:
+            self._commands.popleft()
+        return sum(count for _, count in self._commands) * 1000 // RATE_WINDOW_MS

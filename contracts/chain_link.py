@@ -1,4 +1,4 @@
-"""One account's link to a chain: sends transactions, waits for them and tells the world's failures from the contract's."""
+"""One account's link to a chain: sends transactions and tells the world's failures from the contract's refusals."""
 
 import threading
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class ChainLink:
             raise ChainError(f"the settlement chain did not answer: {type(error).__name__}: {error}") from error
 
     def send(self, action: ContractFunction | ContractConstructor) -> TxResult:
-        """Sign, send and wait for the block. Raises `Refused` or `ChainError`; after the latter it may still be mined."""
+        """Sign, send and wait for the block. Raises `Refused` or `ChainError`; after the latter it may be mined yet."""
         return self._result(self.ask(lambda: self._transact(action)), action)
 
     def deploy(self, constructor: ContractConstructor) -> str:

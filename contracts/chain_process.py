@@ -18,8 +18,8 @@ KINDS = ("devchain", "anvil")
 _POLL_S = 0.1
 _ANVIL_DUMP_INTERVAL_S = 1
 _NO_ANVIL = (
-    "anvil is not installed: run `npm install --prefix ~/anvil @foundry-rs/anvil@1.7.1` and put ~/anvil/node_modules/.bin on"
-    " PATH, or use the embedded chain (`devchain`)"
+    "anvil is not installed: run `npm install --prefix ~/anvil @foundry-rs/anvil@1.7.1` and put"
+    " ~/anvil/node_modules/.bin on PATH, or use the embedded chain (`devchain`)"
 )
 
 

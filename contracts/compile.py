@@ -1,7 +1,7 @@
 """Compiles the contracts of `src/` into `artifacts/`. For developers: needs vyper, which the network itself does not.
 
-`python -m contracts.compile` rewrites the artefacts; with `--check` it only tells whether they are fresh (exit status 1 if
-not).
+`python -m contracts.compile` rewrites the artefacts; with `--check` it only tells whether they are fresh (exit
+status 1 if not).
 """
 
 import argparse

@@ -40,8 +40,8 @@ def finalize_digest(domain: bytes, header: bytes) -> bytes:
 
 
 def next_inbox_hash(
-    previous: bytes, index: int, kind: int, token: bytes, beneficiary: bytes, subaccount: int, sender: bytes, amount: int,
-    data: bytes, time_s: int,
+    previous: bytes, index: int, kind: int, token: bytes, beneficiary: bytes, subaccount: int, sender: bytes,
+    amount: int, data: bytes, time_s: int,
 ) -> bytes:  # fmt: skip
     """The inbox chain after one more entry; addresses have 20 bytes."""
     return keccak(previous + _words(index, kind, token, beneficiary, subaccount, sender, amount, data, time_s))

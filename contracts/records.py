@@ -1,4 +1,4 @@
-"""What the settlement contract tells, as values. Addresses have 20 bytes, money is in quote units, times are Unix seconds."""
+"""What the settlement contract tells, as values: addresses of 20 bytes, money in quote units, Unix seconds."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """Typed access to the settlement contract.
 
-Blocking; from async code call it in worker threads. Every method raises `ChainError` when the chain does not answer (retry) and
-`Refused` when the contract says no (do not).
+Blocking; from async code call it in worker threads. Every method raises `ChainError` when the chain does not answer
+(retry) and `Refused` when the contract says no (do not).
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Settlement:
         self.address_bytes = to_canonical_address(address)
         web3 = self._link.web3
         if not self._link.ask(lambda: web3.eth.get_code(self.address)):
-            raise ChainError(f"there is no contract at {self.address} on chain {self.chain_id}: wrong address or chain?")
+            raise ChainError(f"there is no contract at {self.address} on chain {self.chain_id}: wrong address?")
         self._contract: Contract = web3.eth.contract(self.address, abi=load_artifact("Settlement")["abi"])
         token = self._read("TOKEN")
         self.token_address = to_canonical_address(token)
@@ -189,7 +189,7 @@ class Settlement:
     # -------------------------------------------------------- proofs
 
     def claim_withdrawal(self, height: int, index: int, owner: bytes, amount: int, proof: list[bytes]) -> TxResult:
-        """Have withdrawal `index` paid to `owner` against checkpoint `height`; `proof` has the siblings from the leaf up."""
+        """Have withdrawal `index` paid to `owner`, proven against checkpoint `height`; siblings from the leaf up."""
         _check_length(proof, WITHDRAWAL_DEPTH)
         record = self._require_checkpoint(height)
         return self._send("claim_withdrawal", height, record.to_abi(), index, to_checksum_address(owner), amount, proof)
@@ -207,8 +207,8 @@ class Settlement:
         _check_length(sibling_sums, ACCOUNT_DEPTH)
         record = self._require_checkpoint(height)
         return self._read(
-            "verify_account", height, record.to_abi(), index, to_checksum_address(owner), subaccount, claim, debt, digest,
-            sibling_hashes, [int.from_bytes(sums, "big") for sums in sibling_sums],
+            "verify_account", height, record.to_abi(), index, to_checksum_address(owner), subaccount, claim, debt,
+            digest, sibling_hashes, [int.from_bytes(sums, "big") for sums in sibling_sums],
         )  # fmt: skip
 
     # -------------------------------------------------------- inside
@@ -251,7 +251,7 @@ def deploy(
     debt_max_quote: int = DEBT_MAX_QUOTE,
     engine_version: int = ENGINE_VERSION,
 ) -> Deployment:
-    """Create a settlement contract; without `token` also a `TestUSDC`. The account becomes the deployer, who activates."""
+    """Create a settlement contract, and a `TestUSDC` unless `token` is given. The account is the one that activates."""
     link = ChainLink(endpoint, private_key)
     if token is None:
         token = link.deploy(_factory(link, "TestUSDC").constructor())

@@ -1,4 +1,4 @@
-"""The development chain itself: executes transactions on py-evm, one block for each, and answers questions about them."""
+"""The development chain itself: executes transactions on py-evm, one block for each, and answers questions."""
 
 import threading
 import time
@@ -64,7 +64,7 @@ class Chain:
     """All methods are safe to call from several threads."""
 
     def __init__(self, folder: Path | None = None, chain_id: int = 31337) -> None:
-        """Continue the chain in `folder` or start one; None keeps it in memory. Raises `ValueError` on another chain id."""
+        """Continue the chain in `folder` or start one; None keeps it in memory. Raises `ValueError` on a wrong id."""
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
@@ -181,13 +181,13 @@ class Chain:
             receipt_root=make_trie_root_and_nodes((receipt,))[0],
         )
         number = header.block_number
-        price = min(transaction.max_fee_per_gas, header.base_fee_per_gas + transaction.max_priority_fee_per_gas)
+        price_wei = min(transaction.max_fee_per_gas, header.base_fee_per_gas + transaction.max_priority_fee_per_gas)
         created = computation.msg.storage_address if computation.msg.is_create else None
         self._store.put_block(number, header.hash, rlp.encode(header))
         self._store.put_transaction(
             TransactionRow(
                 transaction.hash, number, raw, transaction.sender, created, int(computation.is_success),
-                receipt.gas_used, price,
+                receipt.gas_used, price_wei,
             )
         )  # fmt: skip
         for position, entry in enumerate(receipt.logs):

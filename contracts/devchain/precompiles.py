@@ -1,4 +1,4 @@
-"""The EIP-2537 precompiles for py-evm, backed by arkworks: about 100 times faster than py-evm's own, same gas and answers."""
+"""The EIP-2537 precompiles for py-evm, backed by arkworks: far faster than py-evm's own, same gas and answers."""
 
 from collections.abc import Callable
 

@@ -7,7 +7,8 @@ from contracts.devchain.chain import GAS_LIMIT, Call, Chain, Reverted, Transacti
 from contracts.devchain.render import render_block, render_log, render_receipt, render_transaction
 
 LOGS_MAX = 10_000
-_INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMS, _INTERNAL, _REVERTED, _REFUSED = -32600, -32601, -32602, -32603, 3, -32000
+_INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMS, _INTERNAL = -32600, -32601, -32602, -32603
+_REVERTED, _REFUSED = 3, -32000
 
 
 class RpcError(Exception):
@@ -32,7 +33,9 @@ class Rpc:
             "eth_blockNumber": lambda: hex(chain.head.block_number),
             "eth_getBlockByNumber": self._block_by_number,
             "eth_getBlockByHash": self._block_by_hash,
-            "eth_getBalance": lambda address, tag="latest": hex(chain.balance_wei(_address(address), self._number(tag))),
+            "eth_getBalance": lambda address, tag="latest": hex(
+                chain.balance_wei(_address(address), self._number(tag))
+            ),
             "eth_getTransactionCount": lambda address, tag="latest": hex(
                 chain.nonce(_address(address), self._number(tag))
             ),

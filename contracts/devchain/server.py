@@ -8,17 +8,20 @@ from contracts.devchain.rpc import Rpc
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 _IDLE_CONNECTION_S = 120
+_WAITING_CONNECTIONS_MAX = 128
 
 
 class Server(ThreadingHTTPServer):
     """Serves `rpc` on `host:port`; port 0 takes a free one."""
 
     daemon_threads = True
-    request_queue_size = 128
 
     def __init__(self, rpc: Rpc, host: str, port: int) -> None:
         super().__init__((host, port), _Handler)
         self.rpc = rpc
+
+    def server_activate(self) -> None:
+        self.socket.listen(_WAITING_CONNECTIONS_MAX)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no event."""
@@ -26,11 +29,14 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = _IDLE_CONNECTION_S
     # A small answer must not wait for the next packet (Nagle).
     disable_nagle_algorithm = True
     wbufsize = -1
     server: Server
+
+    def setup(self) -> None:
+        self.request.settimeout(_IDLE_CONNECTION_S)
+        super().setup()
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")

@@ -16,11 +16,13 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER);
 CREATE TABLE IF NOT EXISTS node (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS block (number INTEGER PRIMARY KEY, hash BLOB UNIQUE, header BLOB);
 CREATE TABLE IF NOT EXISTS tx (
-    hash BLOB PRIMARY KEY, block INTEGER, raw BLOB, sender BLOB, created BLOB, status INTEGER, gas_used INTEGER, price INTEGER
+    hash BLOB PRIMARY KEY, block INTEGER, raw BLOB, sender BLOB, created BLOB, status INTEGER, gas_used INTEGER,
+    price_wei INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tx_by_block ON tx (block);
 CREATE TABLE IF NOT EXISTS log (
-    block INTEGER, position INTEGER, tx BLOB, address BLOB, topic0 BLOB, topic1 BLOB, topic2 BLOB, topic3 BLOB, data BLOB,
+    block INTEGER, position INTEGER, tx BLOB, address BLOB,
+    topic0 BLOB, topic1 BLOB, topic2 BLOB, topic3 BLOB, data BLOB,
     PRIMARY KEY (block, position)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS log_by_address ON log (address, topic0, block);
@@ -39,7 +41,7 @@ class TransactionRow:
     created: bytes | None
     status: int
     gas_used: int
-    price: int
+    price_wei: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
-        # The write-ahead log survives the death of the process; losing the last blocks to a power cut is acceptable here.
+        # The write-ahead log survives the death of the process; a power cut may cost the last blocks, fine here.
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
@@ -112,7 +114,7 @@ class Store:
             self._db.execute(f"DELETE FROM {table} WHERE {column} > ?", (number,))
 
     def put_transaction(self, row: TransactionRow) -> None:
-        values = (row.hash, row.block, row.raw, row.sender, row.created, row.status, row.gas_used, row.price)
+        values = (row.hash, row.block, row.raw, row.sender, row.created, row.status, row.gas_used, row.price_wei)
         self._db.execute("INSERT INTO tx VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def get_transaction(self, tx_hash: bytes) -> TransactionRow | None:

@@ -1,8 +1,8 @@
 """What a node gives its API: plain records and one protocol, `Backend`, that `validator` implements.
 
 Everything is an integer in the engine's own units (ticks, lots, quote units, milliseconds) or bytes; decimal text and
-instrument names exist only in the gateway. A method without `async` answers at once from memory and never waits. No method
-raises for anything a client may ask: what does not exist is `None` or empty.
+instrument names exist only in the gateway. A method without `async` answers at once from memory and never waits. No
+method raises for anything a client may ask: what does not exist is `None` or empty.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import trio
 
 from consensus.messages import Certificate, Header
 from engine.commands import Command, compute_domain_separator
+from engine.params import MarketParams
 from engine.results import Code, OrderState
-
-if TYPE_CHECKING:
-    from engine.params import MarketParams
 
 
 @dataclass(frozen=True, slots=True)

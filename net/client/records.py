@@ -1,0 +1,228 @@
+"""Typed answers. Money, prices and sizes are `Decimal`, exactly as the node wrote them."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One own trade. `fee` below zero is a rebate."""
+
+    trade_id: str
+    instrument_name: str
+    order_id: str
+    direction: str
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+    is_maker: bool
+    label: int
+    height: int
+    timestamp_ms: int
+
+    @classmethod
+    def parse(cls, item: dict) -> "Fill":
+        return cls(
+            item["trade_id"], item["instrument_name"], item["order_id"], item["direction"], Decimal(item["price"]),
+            Decimal(item["amount"]), Decimal(item["fee"]), item["liquidity"] == "M", int(item["label"] or 0),
+            item["x_height"], item["timestamp"],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One public trade; `direction` is the taker's."""
+
+    trade_id: str
+    instrument_name: str
+    direction: str
+    price: Decimal
+    amount: Decimal
+    height: int
+    timestamp_ms: int
+
+    @classmethod
+    def parse(cls, item: dict) -> "Trade":
+        return cls(
+            item["trade_id"], item["instrument_name"], item["direction"], Decimal(item["price"]),
+            Decimal(item["amount"]), item["x_height"], item["timestamp"],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order. `state`: open, filled, cancelled, rejected, or pending while no block is known to hold it."""
+
+    order_id: str | None
+    instrument_name: str
+    direction: str
+    state: str
+    price: Decimal
+    amount: Decimal
+    filled_amount: Decimal | None
+    average_price: Decimal | None
+    label: int
+    is_post_only: bool
+    time_in_force: str
+
+    @classmethod
+    def parse(cls, item: dict) -> "Order":
+        return cls(
+            item["order_id"], item["instrument_name"], item["direction"], item["order_state"], Decimal(item["price"]),
+            Decimal(item["amount"]), _decimal(item["filled_amount"]), _decimal(item["average_price"]),
+            int(item["label"] or 0), item["post_only"], item["time_in_force"],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a signed command has come. `is_final`: nothing can undo it. `receipt` is the node's signed promise."""
+
+    command_id: str
+    status: str
+    is_final: bool
+    height: int | None
+    receipt: dict | None
+
+    @classmethod
+    def parse(cls, item: dict) -> "Progress":
+        return cls(item["x_command_id"], item["x_status"], item["x_is_final"], item["x_height"], item["x_receipt"])
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Answer to `buy` and `sell`."""
+
+    order: Order
+    trades: tuple[Fill, ...]
+    progress: Progress
+
+    @classmethod
+    def parse(cls, item: dict) -> "Placed":
+        return cls(Order.parse(item["order"]), tuple(map(Fill.parse, item["trades"])), Progress.parse(item))
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Answer to cancels; `count` is None until it is final."""
+
+    count: int | None
+    progress: Progress
+
+    @classmethod
+    def parse(cls, item: dict) -> "Cancelled":
+        return cls(item["cancelled"], Progress.parse(item))
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawing:
+    """Answer to `withdraw`; `index` is what `withdrawal_proof` takes, None until it is final."""
+
+    index: int | None
+    amount: Decimal
+    progress: Progress
+
+    @classmethod
+    def parse(cls, item: dict) -> "Withdrawing":
+        return cls(item["id"], Decimal(item["amount"]), Progress.parse(item))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One position at mark; `size` below zero is short."""
+
+    instrument_name: str
+    size: Decimal
+    mark_price: Decimal
+    index_price: Decimal
+    value: Decimal
+    initial_margin: Decimal
+    maintenance_margin: Decimal
+
+    @classmethod
+    def parse(cls, item: dict) -> "Position":
+        names = ("size", "mark_price", "index_price", "x_value", "initial_margin", "maintenance_margin")
+        return cls(item["instrument_name"], *(Decimal(item[name]) for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One subaccount at `height`."""
+
+    owner: str
+    subaccount: int
+    height: int
+    balance: Decimal
+    equity: Decimal
+    initial_margin: Decimal
+    maintenance_margin: Decimal
+    available: Decimal
+    withdrawable: Decimal
+    open_orders: int
+    positions: tuple[Position, ...]
+
+    @classmethod
+    def parse(cls, item: dict) -> "Account":
+        return cls(
+            item["x_owner"], item["x_subaccount"], item["x_height"], Decimal(item["balance"]), Decimal(item["equity"]),
+            Decimal(item["initial_margin"]), Decimal(item["maintenance_margin"]), Decimal(item["available_funds"]),
+            Decimal(item["available_withdrawal_funds"]), item["x_open_orders"],
+            tuple(map(Position.parse, item["x_positions"])),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """Prices of a market; None where there is none yet."""
+
+    instrument_name: str
+    mark_price: Decimal | None
+    index_price: Decimal | None
+    last_price: Decimal | None
+    best_bid_price: Decimal | None
+    best_ask_price: Decimal | None
+    open_interest: Decimal
+    funding_8h: Decimal
+    timestamp_ms: int
+    raw: dict
+
+    @classmethod
+    def parse(cls, item: dict) -> "Ticker":
+        return cls(
+            item["instrument_name"], _decimal(item["mark_price"]), _decimal(item["index_price"]),
+            _decimal(item["last_price"]), _decimal(item["best_bid_price"]), _decimal(item["best_ask_price"]),
+            Decimal(item["open_interest"]), Decimal(item["funding_8h"]), item["timestamp"], item,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBook:
+    """Levels `(price, amount)`, best first."""
+
+    instrument_name: str
+    height: int
+    bids: tuple[tuple[Decimal, Decimal], ...]
+    asks: tuple[tuple[Decimal, Decimal], ...]
+
+    @classmethod
+    def parse(cls, item: dict) -> "OrderBook":
+        def side(levels: list[Any]) -> tuple[tuple[Decimal, Decimal], ...]:
+            return tuple((Decimal(price), Decimal(amount)) for price, amount in levels)
+
+        return cls(item["instrument_name"], item["x_height"], side(item["bids"]), side(item["asks"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenAccount:
+    """Equity of an account, checked leaf by leaf against the header at `height`. `raw` is all that an escape needs."""
+
+    height: int
+    header_hash: str
+    claims: Decimal
+    debt: Decimal
+    raw: dict

@@ -1,0 +1,214 @@
+"""Signed requests: parameters to `Command`, signature check, submission, and the answer.
+
+A command that this node has queued may execute, so after `submit` there is no error: only the final result, which may
+be a refusal by the engine, or the status reached so far.
+"""
+
+import logging
+from typing import Any
+
+from engine.commands import (
+    ALL_MARKETS,
+    CANCEL,
+    CANCEL_ALL,
+    GOOD_TILL_CANCELLED,
+    IMMEDIATE_OR_CANCEL,
+    NO_SIGNER,
+    PLACE,
+    POST_ONLY,
+    WITHDRAW,
+    Command,
+    command_id,
+    is_well_formed,
+    recover_signer,
+)
+from engine.results import Code
+from net.gateway import present
+from net.gateway.api import Call, Pending
+from net.gateway.backend import CommandResult, Receipt, Status, Submission
+from net.gateway.errors import NOT_SUPPORTED, REFUSAL_FAULTS, UNKNOWN_VALUE, ApiError, engine_error
+from net.gateway.instruments import read_amount_quote
+from net.gateway.params import I64_MAX, U32_MAX, Params
+
+logger = logging.getLogger(__name__)
+_TIMES_IN_FORCE = {"good_til_cancelled": GOOD_TILL_CANCELLED, "immediate_or_cancel": IMMEDIATE_OR_CANCEL}
+_WAITS = {"final": True, "received": False}
+_SIGNED = {"owner", "subaccount", "nonce", "expiry_ms", "signature", "x_wait", "x_timeout_s"}
+_PLACE = _SIGNED | {
+    "instrument_name", "amount", "price", "type", "time_in_force", "post_only", "reject_post_only", "reduce_only",
+    "label",
+}  # fmt: skip
+
+
+def _read_signed(params: Params, kind: int, allowed: set[str], **fields: int) -> Command:
+    """The command that the parameters describe, with the signature they carry."""
+    for name in params.values:
+        if name not in allowed:
+            raise ApiError(NOT_SUPPORTED, name)
+    signature = params.hex_bytes("signature", 65)
+    if signature[64] in (27, 28):  # as wallets write it
+        signature = signature[:64] + bytes([signature[64] - 27])
+    return Command(
+        kind=kind, owner=params.hex_bytes("owner", 20), nonce=params.integer("nonce", 1, I64_MAX),
+        expiry_ms=params.integer("expiry_ms", 0, I64_MAX), subaccount=params.integer("subaccount", 0, U32_MAX, 0),
+        signature=signature, **fields,
+    )  # fmt: skip
+
+
+def read_client_id(params: Params) -> int:
+    """`label` is signed as a number; 0 is none."""
+    label = params.values.get("label")
+    if label in (None, ""):
+        return 0
+    return params.integer("label", 0, I64_MAX)
+
+
+def read_place(call: Call, side: int) -> Command:
+    params = call.params
+    market = call.instruments.read_market(params)
+    if params.text("type", "limit") != "limit":
+        raise ApiError(NOT_SUPPORTED, "type", "send a limit order, immediate_or_cancel, at the worst price you accept")
+    if params.flag("reduce_only"):
+        raise ApiError(NOT_SUPPORTED, "reduce_only")
+    time_in_force = params.choice("time_in_force", _TIMES_IN_FORCE, "good_til_cancelled")
+    if params.flag("post_only"):
+        if time_in_force != GOOD_TILL_CANCELLED:
+            raise ApiError(UNKNOWN_VALUE, "time_in_force", "a post-only order is good_til_cancelled")
+        if not params.flag("reject_post_only", True):
+            raise ApiError(NOT_SUPPORTED, "reject_post_only", "a post-only order that would trade is always refused")
+        time_in_force = POST_ONLY
+    return _read_signed(
+        params, PLACE, _PLACE, market=market, side=side, time_in_force=time_in_force,
+        price_ticks=call.instruments.read_price_ticks(params, market),
+        size_lots=call.instruments.read_size_lots(params, market), client_id=read_client_id(params),
+    )  # fmt: skip
+
+
+def read_cancel(call: Call) -> Command:
+    """By `order_id`, or by `instrument_name` and `label`."""
+    params = call.params
+    market, order_id, client_id = 0, 0, 0
+    if params.values.get("order_id") is not None:
+        market, order_id = call.instruments.read_order_id(params)
+    else:
+        market, client_id = call.instruments.read_market(params), params.integer("label", 1, I64_MAX)
+    allowed = _SIGNED | {"order_id", "instrument_name", "label"}
+    return _read_signed(params, CANCEL, allowed, market=market, order_id=order_id, client_id=client_id)
+
+
+def read_cancel_all(call: Call) -> Command:
+    return _read_signed(call.params, CANCEL_ALL, _SIGNED, market=ALL_MARKETS)
+
+
+def read_cancel_all_by_instrument(call: Call) -> Command:
+    market = call.instruments.read_market(call.params)
+    return _read_signed(call.params, CANCEL_ALL, _SIGNED | {"instrument_name"}, market=market)
+
+
+def read_withdraw(call: Call) -> Command:
+    """To the owner's own address; there is no other."""
+    if call.params.text("currency", present.CURRENCY) != present.CURRENCY:
+        raise ApiError(UNKNOWN_VALUE, "currency", f"only {present.CURRENCY}")
+    amount_quote = read_amount_quote(call.params)
+    return _read_signed(call.params, WITHDRAW, _SIGNED | {"amount", "currency"}, size_lots=amount_quote)
+
+
+def read_raw(call: Call) -> Command:
+    """The 160 bytes of docs/protocol.md, section 5, checked like the named forms."""
+    command = Command.decode(call.params.hex_bytes("command", 160))
+    if not is_well_formed(command) or command.encode() != call.params.hex_bytes("command", 160):
+        raise engine_error(Code.MALFORMED, "command")
+    if command.kind in (PLACE, CANCEL) and command.market >= len(call.instruments.markets):
+        raise engine_error(Code.UNKNOWN_MARKET, "command")
+    if command.kind == PLACE and command.size_lots <= 0:
+        raise engine_error(Code.SIZE_NOT_POSITIVE, "command")
+    return command
+
+
+def check_signature(call: Call, command: Command) -> None:
+    """Raises BAD_SIGNATURE with all that is needed to see why."""
+    domain = call.backend.domain
+    signer = recover_signer(command, domain.domain_separator)
+    if signer == command.owner and signer != NO_SIGNER:
+        return
+    owner, contract = present.hexed(command.owner), present.hexed(domain.contract)
+    nobody = "by nobody (v is not 0 or 1, s is high, or r is no point)"
+    who = nobody if signer == NO_SIGNER else f"by {present.hexed(signer)}"
+    hint = f"for chain id {domain.chain_id} and contract {contract} this is signed {who}, not by the owner {owner}"
+    raise engine_error(
+        Code.BAD_SIGNATURE, "signature", hint=hint, recovered_signer=present.hexed(signer), owner=owner,
+        domain={"name": "Hansa", "version": "1", "chainId": domain.chain_id, "verifyingContract": contract},
+        digest=present.hexed(command_id(command, domain.domain_separator)),
+        command=present.command(call.instruments, command),
+    )  # fmt: skip
+
+
+async def submit(call: Call, command: Command) -> Pending:
+    """Checks the signature and queues the command. Raises `ApiError` only for what is certainly not queued here."""
+    limits = call.api.limits
+    is_final_wanted = call.params.choice("x_wait", _WAITS, "final")
+    wait_s = call.params.integer("x_timeout_s", 0, limits.final_wait_s_max, limits.final_wait_s)
+    check_signature(call, command)
+    name = command_id(command, call.backend.domain.domain_separator)
+    receipt = None
+    if call.backend.command_status(name) is None:
+        receipt = _accept(await _submit(call, command, name))
+
+    async def complete() -> object:
+        result = await _wait(call, name, wait_s if is_final_wanted else 0)
+        return _shown(call, command, receipt, result)
+
+    return Pending(complete)
+
+
+async def _submit(call: Call, command: Command, name: bytes) -> Submission | None:
+    """None when the node failed half way, so that nobody knows whether it is queued."""
+    try:
+        return await call.backend.submit(command)
+    except Exception:
+        logger.exception("submission of %s failed", name.hex())
+        return None
+
+
+def _accept(submission: Submission | None) -> Receipt | None:
+    if submission is None:
+        return None
+    if submission.refusal is not None:
+        raise ApiError(REFUSAL_FAULTS[submission.refusal], x_command_id=present.hexed(submission.command_id))
+    if submission.code != Code.OK:
+        raise engine_error(submission.code, x_command_id=present.hexed(submission.command_id), stage="precheck")
+    return submission.receipt
+
+
+async def _wait(call: Call, name: bytes, wait_s: float) -> CommandResult:
+    """The most that is known after at most `wait_s`."""
+    result = None
+    try:
+        if wait_s > 0:
+            result = await call.backend.wait_result(name, wait_s)
+        result = result or call.backend.command_status(name)
+    except Exception:
+        logger.exception("waiting for %s failed", name.hex())
+    return result or CommandResult(name, Status.RECEIVED)
+
+
+def _shown(call: Call, command: Command, receipt: Receipt | None, result: CommandResult) -> dict:
+    """The answer in Deribit's shape. Raises `ApiError` when the engine has finally refused the command."""
+    is_final = present.is_final(result)
+    about: dict[str, Any] = {
+        "x_command_id": present.hexed(result.command_id), "x_status": str(result.status), "x_is_final": is_final,
+        "x_height": result.height or None, "x_receipt": None if receipt is None else present.receipt(receipt),
+    }  # fmt: skip
+    if is_final and result.code != Code.OK:
+        raise engine_error(result.code, stage="final", **about)
+    if command.kind == PLACE:
+        order = present.placed_order(call.instruments, command, result)
+        trades = [present.fill(call.instruments, fill) for fill in result.fills]
+        return {"order": order, "trades": trades} | about
+    if command.kind == WITHDRAW:
+        return present.withdrawing(command, result) | about
+    cancelled = {"cancelled": result.cancelled_count if is_final else None}
+    if command.kind == CANCEL and command.order_id:
+        view = call.backend.order(command.market, command.order_id)
+        return (present.order(call.instruments, view) if view else {}) | cancelled | about
+    return cancelled | about

@@ -1,0 +1,157 @@
+"""One call, whichever way it came: look up the method, run it, make the answer.
+
+Nothing a client sends leaves here as an exception.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from net.gateway.backend import Backend
+from net.gateway.errors import INTERNAL, MUST_BE_WEBSOCKET, UNKNOWN_METHOD, ApiError
+from net.gateway.feeds import Channel, Hub
+from net.gateway.instruments import Instruments
+from net.gateway.limits import Limits
+from net.gateway.params import Params
+from net.gateway.wire import Request, error_text, result_text
+
+logger = logging.getLogger(__name__)
+
+
+class Subscription(Protocol):
+    """The parts of a WebSocket connection that methods may use."""
+
+    def check_room(self, channels: list[Channel]) -> None: ...
+
+    def subscribe(self, channels: list[Channel]) -> None: ...
+
+    def unsubscribe(self, names: list[str]) -> list[str]: ...
+
+    def unsubscribe_all(self) -> None: ...
+
+    def set_heartbeat(self, interval_s: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A result that needs time."""
+
+    complete: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Text for the wire; `http_status` matters over HTTP only."""
+
+    text: str
+    http_status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One named parameter, for the reference."""
+
+    name: str
+    kind: str
+    text: str
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the method table: what runs and what the reference says."""
+
+    name: str
+    handler: Callable[["Call"], Awaitable[object]]
+    summary: str
+    params: tuple[Param, ...] = ()
+    example: str = ""  # parameters of an example call, as the query of a URL
+
+
+class Api:
+    """What all calls share."""
+
+    def __init__(self, backend: Backend, limits: Limits, methods: dict[str, Method]) -> None:
+        self.backend = backend
+        self.limits = limits
+        self.methods = methods
+        self.instruments = Instruments(backend.domain.markets)
+        self.hub = Hub(backend, self.instruments)
+        self.is_testnet = backend.domain.is_testnet
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way to an answer. `session` is None over HTTP."""
+
+    api: Api
+    request: Request
+    start_us: int
+    session: Subscription | None = None
+    params: Params = field(init=False)
+    _after_reply: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.params = Params(self.request.params)
+
+    @property
+    def backend(self) -> Backend:
+        return self.api.backend
+
+    @property
+    def instruments(self) -> Instruments:
+        return self.api.instruments
+
+    def need_session(self) -> Subscription:
+        if self.session is None:
+            raise ApiError(MUST_BE_WEBSOCKET)
+        return self.session
+
+    def after_reply(self, action: Callable[[], None]) -> None:
+        """Runs `action` once the answer is queued."""
+        self._after_reply.append(action)
+
+    def run_after_reply(self) -> None:
+        for action in self._after_reply:
+            action()
+
+    def result(self, result: object) -> Reply:
+        return Reply(result_text(self.request.request_id, result, self.start_us, self.api.is_testnet))
+
+    def error(self, error: ApiError) -> Reply:
+        text = error_text(self.request.request_id, error, self.start_us, self.api.is_testnet)
+        return Reply(text, error.fault.http_status)
+
+
+async def answer(call: Call) -> Reply | Pending:
+    """Runs the method."""
+    method = call.api.methods.get(call.request.method)
+    if method is None:
+        return call.error(ApiError(UNKNOWN_METHOD, hint=f"{call.request.method[:80]!r}: {UNKNOWN_METHOD.hint}"))
+    return await _reply(call, lambda: method.handler(call))
+
+
+async def complete(call: Call, pending: Pending) -> Reply:
+    """The answer of a pending call."""
+    reply = await _reply(call, pending.complete)
+    assert isinstance(reply, Reply)
+    return reply
+
+
+async def answer_now(call: Call) -> Reply:
+    """`answer` for transports where every request waits for its own answer."""
+    outcome = await answer(call)
+    return await complete(call, outcome) if isinstance(outcome, Pending) else outcome
+
+
+async def _reply(call: Call, work: Callable[[], Awaitable[object]]) -> Reply | Pending:
+    """Work that fails is our mistake: it is logged and answered as `internal`."""
+    try:
+        result = await work()
+        return result if isinstance(result, Pending) else call.result(result)
+    except ApiError as error:
+        return call.error(error)
+    except Exception:
+        logger.exception("%s failed", call.request.method)
+        return call.error(ApiError(INTERNAL))

@@ -1,0 +1,180 @@
+"""The ASGI application and its server: routes, limits, the status page."""
+
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+import hypercorn.config
+import hypercorn.trio
+import trio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from net.gateway.api import Api, Call, Reply, answer_now
+from net.gateway.backend import Backend
+from net.gateway.errors import RATE_LIMITED, TOO_LARGE, TOO_MANY_CONNECTIONS, ApiError
+from net.gateway.limits import Admission, Limits
+from net.gateway.methods import METHODS
+from net.gateway.session import CLOSE_TRY_AGAIN_LATER, Session
+from net.gateway.wire import Request, RequestError, error_text, now_us, parse_named_request, parse_request
+
+logger = logging.getLogger(__name__)
+_RESTART_S = 1.0
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Where the API listens. Port 0: any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    limits: Limits = field(default_factory=Limits)
+
+
+class Gateway:
+    """Routes of one node's API."""
+
+    def __init__(self, backend: Backend, limits: Limits) -> None:
+        self.api = Api(backend, limits, METHODS)
+        self._admission = Admission(limits)
+        self._page = files("net.gateway").joinpath("static/index.html").read_text(encoding="utf-8")
+
+    def app(self) -> ASGIApp:
+        """The Starlette application, refusing more connections than allowed."""
+        routes = [
+            Route("/", self._on_page),
+            Route("/health", self._on_health),
+            Route("/api/v2", self._on_post, methods=["POST"]),
+            Route("/api/v2/{scope:str}/{name:str}", self._on_named, methods=["GET", "POST"]),
+            WebSocketRoute("/ws/api/v2", self._on_websocket),
+        ]
+        cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
+        return _admitted(Starlette(routes=routes, middleware=[cors]), self._admission)
+
+    async def _on_page(self, request: HttpRequest) -> Response:
+        return HTMLResponse(self._page, headers=_PAGE_HEADERS)
+
+    async def _on_health(self, request: HttpRequest) -> Response:
+        status = self.api.backend.status()
+        is_well = not status.is_syncing and not status.is_halted
+        body = {"ok": is_well, "height": status.height, "syncing": status.is_syncing, "halted": status.is_halted}
+        return JSONResponse(body, 200 if is_well else 503)
+
+    async def _on_post(self, request: HttpRequest) -> Response:
+        return await self._on_http(request, None)
+
+    async def _on_named(self, request: HttpRequest) -> Response:
+        return await self._on_http(request, f"{request.path_params['scope']}/{request.path_params['name']}")
+
+    async def _on_http(self, request: HttpRequest, method: str | None) -> Response:
+        start_us = now_us()
+        try:
+            if not self._admission.is_request_allowed(_address(request.scope), trio.current_time()):
+                raise RequestError(None, ApiError(RATE_LIMITED))
+            body = await self._read_body(request)
+            reply = await answer_now(Call(self.api, _http_request(request, method, body), start_us))
+        except RequestError as error:
+            text = error_text(error.request_id, error.error, start_us, self.api.is_testnet)
+            reply = Reply(text, error.error.fault.http_status)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        return Response(reply.text, reply.http_status, media_type="application/json")
+
+    async def _read_body(self, request: HttpRequest) -> bytes:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > self.api.limits.body_bytes_max:
+                raise RequestError(None, ApiError(TOO_LARGE))
+        return bytes(body)
+
+    async def _on_websocket(self, websocket: WebSocket) -> None:
+        await Session(self.api, websocket, self._admission.new_bucket(trio.current_time())).run()
+
+
+def _http_request(request: HttpRequest, method: str | None, body: bytes) -> Request:
+    """GET: the query is the parameters. POST with a method in the path: the body is the call or its parameters."""
+    if method is None:
+        return parse_request(body)
+    if request.method == "GET" or not body:
+        return Request(None, method, dict(request.query_params))
+    return parse_named_request(body, method)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _admitted(app: ASGIApp, admission: Admission) -> ASGIApp:
+    """`app` behind the connection limits; a WebSocket counts while it is open, a request while it is served."""
+
+    async def admit(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await app(scope, receive, send)
+        address = _address(scope)
+        if not admission.open_connection(address):
+            return await _refuse(scope, receive, send)
+        try:
+            await app(scope, receive, send)
+        finally:
+            admission.close_connection(address)
+        return None
+
+    return admit
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    error = ApiError(TOO_MANY_CONNECTIONS)
+    if scope["type"] == "websocket":
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        return await websocket.close(CLOSE_TRY_AGAIN_LATER, f"{error.fault.number} {error.fault.reason}")
+    text = error_text(None, error, now_us(), True)
+    return await Response(text, error.fault.http_status, media_type="application/json")(scope, receive, send)
+
+
+async def serve(backend: Backend, config: GatewayConfig, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+    """Serves until cancelled; `task_status` receives the URLs."""
+    gateway = Gateway(backend, config.limits)
+    server = hypercorn.config.Config()
+    server.bind = [f"{config.host}:{config.port}"]
+    server.websocket_max_message_size = config.limits.transport_message_bytes_max
+    server.h11_max_incomplete_size = config.limits.header_bytes_max
+    server.graceful_timeout = server.shutdown_timeout = config.limits.shutdown_s
+    server.errorlog = logging.getLogger("net.gateway.server")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(gateway.api.hub.run)
+        task_status.started(await nursery.start(_serve, gateway.app(), server))
+
+
+async def _serve(app: Any, server: hypercorn.config.Config, task_status: Any) -> None:
+    """The server, again after it failed: no client may end the node through it."""
+    start = partial(hypercorn.trio.serve, app, server, mode="asgi")
+    is_first = True
+    while True:
+        try:
+            async with trio.open_nursery() as nursery:
+                urls = await nursery.start(start)
+                if is_first:
+                    task_status.started(urls)
+                is_first = False
+        except Exception:
+            if is_first:
+                raise
+            logger.exception("the API server failed and is started again")
+            await trio.sleep(_RESTART_S)

@@ -1,0 +1,174 @@
+"""Subscriptions: each finalised block is turned into text once per channel and pushed to every subscriber of it.
+
+Falling behind the node drops all mirrors of books and gives every subscriber a new snapshot.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import trio
+
+from net.gateway import present
+from net.gateway.backend import Backend, BlockEvent
+from net.gateway.book import WHOLE_BOOK_LEVELS, BookMirror
+from net.gateway.errors import UNKNOWN_CHANNEL, ApiError
+from net.gateway.instruments import Instruments
+from net.gateway.wire import notification_text
+
+FLUSH_INTERVAL_S = 0.1
+_ADDRESS_CHARS = 42
+
+
+class Subscriber(Protocol):
+    """Whoever takes text without ever making the hub wait."""
+
+    def push(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel name, understood. `owner` for user channels, `market` for market channels."""
+
+    name: str
+    kind: str
+    market: int = -1
+    owner: bytes = b""
+    is_batched: bool = False
+
+
+def parse_channel(name: str, instruments: Instruments) -> Channel:
+    """Raises `ApiError` for a channel that does not exist."""
+    if name == "x.blocks":
+        return Channel(name, "blocks")
+    kind, _, rest = name.partition(".")
+    if kind == "user":
+        topic, _, owner = rest.partition(".")
+        if topic in ("orders", "trades") and len(owner) == _ADDRESS_CHARS and owner.startswith("0x"):
+            try:
+                return Channel(name, f"user.{topic}", owner=bytes.fromhex(owner[2:]))
+            except ValueError:
+                raise ApiError(UNKNOWN_CHANNEL, "channels", f"{owner[:50]} is no address") from None
+    instrument_name, _, interval = rest.rpartition(".")
+    if kind not in ("book", "trades", "ticker") or interval not in ("raw", "100ms"):
+        raise ApiError(UNKNOWN_CHANNEL, "channels", f"{name[:100]!r}: see the channels in docs/api.md")
+    market = instruments.number(instrument_name, "channels")
+    return Channel(name, kind, market=market, is_batched=interval == "100ms" and kind != "trades")
+
+
+@dataclass(slots=True)
+class _Feed:
+    channel: Channel
+    subscribers: dict[Subscriber, None] = field(default_factory=dict)  # ordered, unlike a set
+    mirror: BookMirror | None = None
+    last_ticker: object = None
+    is_stale: bool = False
+
+    def push(self, data: object) -> None:
+        text = notification_text(self.channel.name, data)
+        for subscriber in list(self.subscribers):
+            subscriber.push(text)
+
+
+class Hub:
+    """All subscriptions of one gateway. `run` feeds it; everything else is synchronous."""
+
+    def __init__(self, backend: Backend, instruments: Instruments) -> None:
+        self._backend = backend
+        self._instruments = instruments
+        self._feeds: dict[str, _Feed] = {}
+
+    async def run(self) -> None:
+        """Reads blocks for ever; after lagging behind the node, starts over with new snapshots."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._flush_batched)
+            while True:
+                async with self._backend.subscribe() as events:
+                    for feed in list(self._feeds.values()):
+                        feed.mirror = None
+                        self._push_snapshot(feed, list(feed.subscribers))
+                    async for event in events:
+                        self.publish(event)
+                await trio.sleep(FLUSH_INTERVAL_S)
+
+    def subscribe(self, subscriber: Subscriber, channel: Channel) -> None:
+        """Adds the subscriber and pushes the state that the channel's changes build on."""
+        feed = self._feeds.setdefault(channel.name, _Feed(channel))
+        if subscriber not in feed.subscribers:
+            feed.subscribers[subscriber] = None
+            self._push_snapshot(feed, [subscriber])
+
+    def unsubscribe(self, subscriber: Subscriber, channel_name: str) -> None:
+        feed = self._feeds.get(channel_name)
+        if feed is not None:
+            feed.subscribers.pop(subscriber, None)
+            if not feed.subscribers:
+                del self._feeds[channel_name]
+
+    def publish(self, event: BlockEvent) -> None:
+        """Pushes what one block changed."""
+        items = _by_topic(event, self._instruments)
+        for feed in list(self._feeds.values()):
+            channel = feed.channel
+            if channel.kind == "book":
+                self._mirror(feed).add(event, event.book_changes.get(channel.market, ()))
+            if channel.kind in ("book", "ticker"):
+                feed.is_stale = True
+                if not channel.is_batched:
+                    self._emit(feed)
+            else:
+                data = items.get((channel.kind, channel.owner or channel.market))
+                if data:
+                    feed.push(data)
+
+    async def _flush_batched(self) -> None:
+        while True:
+            await trio.sleep(FLUSH_INTERVAL_S)
+            for feed in list(self._feeds.values()):
+                if feed.channel.is_batched and feed.is_stale:
+                    self._emit(feed)
+
+    def _emit(self, feed: _Feed) -> None:
+        """Pushes the state of a book or ticker channel, if it differs from what its subscribers know."""
+        feed.is_stale = False
+        if feed.channel.kind == "book":
+            mirror = self._mirror(feed)
+            change = mirror.flush()
+            if change is not None:
+                previous_id, levels = change
+                feed.push(present.book_message(self._instruments, "change", mirror, levels, previous_id))
+            return
+        ticker = present.ticker(self._instruments, self._backend.ticker(feed.channel.market))
+        if feed.last_ticker != ticker:
+            feed.last_ticker = ticker
+            feed.push(ticker)
+
+    def _mirror(self, feed: _Feed) -> BookMirror:
+        if feed.mirror is None:
+            feed.mirror = BookMirror(self._backend.book(feed.channel.market, WHOLE_BOOK_LEVELS))
+        return feed.mirror
+
+    def _push_snapshot(self, feed: _Feed, subscribers: list[Subscriber]) -> None:
+        channel = feed.channel
+        if channel.kind == "book":
+            mirror = self._mirror(feed)
+            data = present.book_message(self._instruments, "snapshot", mirror, mirror.levels(), None)
+        elif channel.kind == "ticker":
+            data = present.ticker(self._instruments, self._backend.ticker(channel.market))
+        else:
+            return
+        text = notification_text(channel.name, data)
+        for subscriber in subscribers:
+            subscriber.push(text)
+
+
+def _by_topic(event: BlockEvent, instruments: Instruments) -> dict[tuple[str, object], Any]:
+    """What a block means to each channel that is a plain list: keys are `(kind, market or owner)`."""
+    items: dict[tuple[str, object], Any] = {("blocks", -1): present.block(event)}
+    for trade in event.trades:
+        items.setdefault(("trades", trade.market), []).append(present.trade(instruments, trade))
+    for order in event.orders:
+        items.setdefault(("user.orders", order.owner), []).append(present.order(instruments, order))
+    for entry in event.fills:
+        shown = present.fill(instruments, entry.fill) | {"x_subaccount": entry.subaccount}
+        items.setdefault(("user.trades", entry.owner), []).append(shown)
+    return items

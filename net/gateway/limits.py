@@ -1,0 +1,82 @@
+"""What one client may use of a node. Pure; the caller passes the clock."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every bound of the API in one place."""
+
+    body_bytes_max: int = 64 * 1024
+    message_bytes_max: int = 32 * 1024
+    transport_message_bytes_max: int = 256 * 1024  # above it the connection is closed instead of answered
+    header_bytes_max: int = 16 * 1024
+    requests_per_s: int = 500  # per WebSocket connection, and per address over HTTP
+    requests_burst: int = 1000
+    connections_max: int = 1024
+    connections_per_address_max: int = 256
+    channels_per_connection_max: int = 64
+    waiting_per_connection_max: int = 256
+    outgoing_messages_max: int = 1024
+    close_grace_s: float = 5.0
+    final_wait_s: float = 10.0
+    final_wait_s_max: int = 60
+    heartbeat_s_min: int = 10
+    addresses_max: int = 4096
+    shutdown_s: float = 1.0
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """`rate_per_s` tokens a second, at most `burst` saved."""
+
+    rate_per_s: float
+    burst: float
+    tokens: float
+    updated_s: float
+
+    def is_allowed(self, now_s: float) -> bool:
+        """Takes one token, if there is one."""
+        self.tokens = min(self.burst, self.tokens + (now_s - self.updated_s) * self.rate_per_s)
+        self.updated_s = now_s
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+class Admission:
+    """Counts connections and, per address, requests over HTTP. Forgets the address that was quiet longest."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._connections: dict[str, int] = {}
+        self.connection_count = 0
+
+    def new_bucket(self, now_s: float) -> TokenBucket:
+        burst = self._limits.requests_burst
+        return TokenBucket(self._limits.requests_per_s, burst, burst, now_s)
+
+    def is_request_allowed(self, address: str, now_s: float) -> bool:
+        bucket = self._buckets.pop(address, None) or self.new_bucket(now_s)
+        self._buckets[address] = bucket
+        if len(self._buckets) > self._limits.addresses_max:
+            self._buckets.popitem(last=False)
+        return bucket.is_allowed(now_s)
+
+    def open_connection(self, address: str) -> bool:
+        """False when there are too many already; true obliges the caller to `close_connection`."""
+        held = self._connections.get(address, 0)
+        if self.connection_count >= self._limits.connections_max or held >= self._limits.connections_per_address_max:
+            return False
+        self.connection_count += 1
+        self._connections[address] = held + 1
+        return True
+
+    def close_connection(self, address: str) -> None:
+        self.connection_count -= 1
+        self._connections[address] -= 1
+        if not self._connections[address]:
+            del self._connections[address]

@@ -1,0 +1,336 @@
+"""Records to JSON with Deribit's field names. Prices, sizes and money are decimal text; own fields begin with `x_`."""
+
+from dataclasses import asdict
+from decimal import Decimal
+
+from consensus.messages import Commitment
+from engine.commands import (
+    ALL_MARKETS,
+    BUY,
+    CANCEL,
+    CANCEL_ALL,
+    IMMEDIATE_OR_CANCEL,
+    PLACE,
+    POST_ONLY,
+    SELL,
+    WITHDRAW,
+    Command,
+)
+from engine.params import MarketParams
+from engine.results import OrderState
+from engine.units import format_price, format_quote, format_size
+from net.gateway.backend import (
+    AccountProof,
+    AccountView,
+    BlockEvent,
+    BookView,
+    CommandResult,
+    FillView,
+    FinalisedHeader,
+    NetworkInfo,
+    OrderView,
+    PositionView,
+    Receipt,
+    Status,
+    TickerView,
+    TradeView,
+    WithdrawalProof,
+    WithdrawalView,
+)
+from net.gateway.book import BookMirror, Level
+from net.gateway.instruments import Instruments
+
+CURRENCY = "USDC"
+_NEVER_MS = 32_503_708_800_000  # the year 3000, as Deribit writes it for perpetuals
+_DIRECTIONS = ("buy", "sell")
+_NO_RESULT_YET = (Status.RECEIVED, Status.INCLUDED)
+_ORDER_STATES = {
+    OrderState.NONE: "rejected", OrderState.OPEN: "open", OrderState.FILLED: "filled",
+    OrderState.CANCELLED: "cancelled",
+}  # fmt: skip
+
+
+def hexed(data: bytes) -> str:
+    return "0x" + data.hex()
+
+
+def bps_text(rate_bps: int) -> str:
+    """Basis points as a fraction."""
+    return f"{rate_bps // 10_000}.{rate_bps % 10_000:04d}"
+
+
+def average_price(market: MarketParams, value_quote: int, size_lots: int) -> str | None:
+    """To a ten-thousandth of a tick, rounded down; None when nothing was filled."""
+    if not size_lots:
+        return None
+    ticks_e4 = value_quote * 10_000 // (size_lots * market.quote_per_tick_lot)
+    return f"{Decimal(ticks_e4) * Decimal(market.tick_size) / 10_000:f}"
+
+
+def instrument(instruments: Instruments, number: int) -> dict:
+    market = instruments.markets[number]
+    base = market.symbol.partition("-")[0].partition("_")[0]
+    return {
+        "instrument_name": market.symbol, "instrument_id": number, "kind": "future", "instrument_type": "linear",
+        "future_type": "linear", "settlement_period": "perpetual", "base_currency": base, "quote_currency": CURRENCY,
+        "counter_currency": CURRENCY, "settlement_currency": CURRENCY, "price_index": f"{base.lower()}_usdc",
+        "tick_size": market.tick_size, "tick_size_steps": [], "min_trade_amount": market.lot_size,
+        "contract_size": "1", "maker_commission": bps_text(market.maker_fee_bps),
+        "taker_commission": bps_text(market.taker_fee_bps), "max_leverage": 10_000 // market.initial_margin_bps,
+        "is_active": True, "creation_timestamp": 0, "expiration_timestamp": _NEVER_MS, "rfq": False,
+        "x_params": asdict(market),
+    }  # fmt: skip
+
+
+def order(instruments: Instruments, view: OrderView) -> dict:
+    market = instruments.markets[view.market]
+    filled_lots = view.size_lots - view.remaining_lots
+    return {
+        "order_id": instruments.order_id_text(view.market, view.order_id), "instrument_name": market.symbol,
+        "direction": _DIRECTIONS[view.side], "order_type": "limit", "order_state": _ORDER_STATES[view.state],
+        "time_in_force": time_in_force(view.time_in_force), "post_only": view.time_in_force == POST_ONLY,
+        "price": format_price(view.price_ticks, market), "amount": format_size(view.size_lots, market),
+        "filled_amount": format_size(filled_lots, market),
+        "average_price": average_price(market, view.filled_value_quote, filled_lots),
+        "label": str(view.client_id or ""), "creation_timestamp": view.created_ms,
+        "last_update_timestamp": view.updated_ms, "api": True, "reduce_only": False,
+        "x_owner": hexed(view.owner), "x_subaccount": view.subaccount,
+    }  # fmt: skip
+
+
+def placed_order(instruments: Instruments, command: Command, result: CommandResult) -> dict:
+    """The order of a place command, as far as its result is known."""
+    market = instruments.markets[command.market]
+    is_known = result.status not in _NO_RESULT_YET
+    return {
+        "order_id": instruments.order_id_text(command.market, result.order_id) if result.order_id else None,
+        "instrument_name": market.symbol, "direction": _DIRECTIONS[command.side], "order_type": "limit",
+        "order_state": _ORDER_STATES[result.order_state] if is_known else "pending",
+        "time_in_force": time_in_force(command.time_in_force), "post_only": command.time_in_force == POST_ONLY,
+        "price": format_price(command.price_ticks, market), "amount": format_size(command.size_lots, market),
+        "filled_amount": format_size(result.filled_lots, market) if is_known else None,
+        "average_price": average_price(market, result.filled_value_quote, result.filled_lots),
+        "label": str(command.client_id or ""), "creation_timestamp": result.time_ms or None,
+        "last_update_timestamp": result.time_ms or None, "api": True, "reduce_only": False,
+        "x_owner": hexed(command.owner), "x_subaccount": command.subaccount,
+    }  # fmt: skip
+
+
+def withdrawing(command: Command, result: CommandResult) -> dict:
+    """A withdrawal on its way: `id` is its leaf in the withdrawal tree."""
+    return {
+        "id": result.withdrawal_index, "currency": CURRENCY, "amount": format_quote(command.size_lots),
+        "address": hexed(command.owner), "state": "confirmed" if is_final(result) else "unconfirmed",
+        "created_timestamp": result.time_ms or None,
+    }  # fmt: skip
+
+
+def time_in_force(value: int) -> str:
+    return "immediate_or_cancel" if value == IMMEDIATE_OR_CANCEL else "good_til_cancelled"
+
+
+def trade(instruments: Instruments, view: TradeView) -> dict:
+    market = instruments.markets[view.market]
+    return {
+        "trade_id": str(view.trade_id), "trade_seq": view.trade_id, "instrument_name": market.symbol,
+        "timestamp": view.time_ms, "direction": _DIRECTIONS[view.side],
+        "price": format_price(view.price_ticks, market), "amount": format_size(view.size_lots, market),
+        "x_height": view.height,
+    } | ({"liquidation": "T"} if view.is_liquidation else {})  # fmt: skip
+
+
+def fill(instruments: Instruments, view: FillView) -> dict:
+    market = instruments.markets[view.market]
+    return {
+        "trade_id": str(view.trade_id), "trade_seq": view.trade_id, "instrument_name": market.symbol,
+        "timestamp": view.time_ms, "direction": _DIRECTIONS[view.side], "liquidity": "M" if view.is_maker else "T",
+        "price": format_price(view.price_ticks, market), "amount": format_size(view.size_lots, market),
+        "fee": format_quote(view.fee_quote), "fee_currency": CURRENCY, "order_type": "limit",
+        "order_id": instruments.order_id_text(view.market, view.order_id), "label": str(view.client_id or ""),
+        "x_counterparty_order_id": instruments.order_id_text(view.market, view.counterparty_order_id),
+        "x_height": view.height,
+    } | ({"liquidation": "M" if view.is_maker else "T"} if view.is_liquidation else {})  # fmt: skip
+
+
+def ticker(instruments: Instruments, view: TickerView) -> dict:
+    market = instruments.markets[view.market]
+
+    def price(price_ticks: int) -> str | None:
+        return format_price(price_ticks, market) if price_ticks else None
+
+    return {
+        "instrument_name": market.symbol, "timestamp": view.time_ms, "state": "open",
+        "mark_price": price(view.mark_price_ticks), "index_price": price(view.index_price_ticks),
+        "last_price": price(view.last_price_ticks), "settlement_price": None,
+        "best_bid_price": price(view.best_bid_ticks), "best_bid_amount": format_size(view.best_bid_lots, market),
+        "best_ask_price": price(view.best_ask_ticks), "best_ask_amount": format_size(view.best_ask_lots, market),
+        "open_interest": format_size(view.open_interest_lots, market), "funding_8h": _ppb_text(view.funding_8h_ppb),
+        "current_funding": _ppb_text(view.funding_8h_ppb),
+        "stats": {
+            "volume": format_size(view.volume_24h_lots, market), "volume_usd": format_quote(view.volume_24h_quote),
+            "high": price(view.high_24h_ticks), "low": price(view.low_24h_ticks),
+        },
+        "x_height": view.height,
+    }  # fmt: skip
+
+
+def _ppb_text(rate_ppb: int) -> str:
+    sign = "-" if rate_ppb < 0 else ""
+    return f"{sign}{abs(rate_ppb) // 10**9}.{abs(rate_ppb) % 10**9:09d}"
+
+
+def order_book(instruments: Instruments, book: BookView, view: TickerView) -> dict:
+    market = instruments.markets[book.market]
+
+    def side(levels: tuple[tuple[int, int], ...]) -> list:
+        return [[format_price(price_ticks, market), format_size(lots, market)] for price_ticks, lots in levels]
+
+    return ticker(instruments, view) | {
+        "timestamp": book.time_ms, "change_id": book.height, "bids": side(book.bids), "asks": side(book.asks),
+        "x_height": book.height,
+    }  # fmt: skip
+
+
+def book_message(
+    instruments: Instruments, kind: str, mirror: BookMirror, levels: list[Level], previous_id: int | None
+) -> dict:
+    """One message of a book channel: a snapshot, or the changes since `previous_id`."""
+    market = instruments.markets[mirror.market]
+    sides: tuple[list, list] = ([], [])
+    for action, side, price_ticks, size_lots in levels:
+        sides[side].append([action, format_price(price_ticks, market), format_size(size_lots, market)])
+    message = {
+        "type": kind, "instrument_name": market.symbol, "timestamp": mirror.time_ms, "change_id": mirror.change_id,
+        "bids": sides[0], "asks": sides[1],
+    }  # fmt: skip
+    return message if previous_id is None else message | {"prev_change_id": previous_id}
+
+
+def block(event: BlockEvent) -> dict:
+    return {
+        "height": event.height, "hash": hexed(event.header_hash), "state_root": hexed(event.state_root),
+        "timestamp": event.time_ms, "commands": event.command_count, "trades": len(event.trades),
+    }  # fmt: skip
+
+
+def position(instruments: Instruments, view: PositionView) -> dict:
+    market = instruments.markets[view.market]
+    direction = "buy" if view.size_lots > 0 else "sell" if view.size_lots < 0 else "zero"
+    return {
+        "instrument_name": market.symbol, "kind": "future", "direction": direction,
+        "size": format_size(view.size_lots, market), "size_currency": format_size(view.size_lots, market),
+        "mark_price": format_price(view.mark_price_ticks, market),
+        "index_price": format_price(view.index_price_ticks, market),
+        "initial_margin": format_quote(view.initial_margin_quote),
+        "maintenance_margin": format_quote(view.maintenance_margin_quote), "x_value": format_quote(view.value_quote),
+        "x_unsettled_funding": format_quote(view.unsettled_funding_quote),
+    }  # fmt: skip
+
+
+def account_summary(instruments: Instruments, view: AccountView) -> dict:
+    return {
+        "currency": CURRENCY, "type": "subaccount" if view.subaccount else "main",
+        "balance": format_quote(view.balance_quote), "equity": format_quote(view.equity_quote),
+        "margin_balance": format_quote(view.equity_quote), "initial_margin": format_quote(view.initial_margin_quote),
+        "maintenance_margin": format_quote(view.maintenance_margin_quote),
+        "available_funds": format_quote(max(0, view.equity_quote - view.initial_margin_quote)),
+        "available_withdrawal_funds": format_quote(view.withdrawable_quote), "margin_model": "cross_sm",
+        "x_owner": hexed(view.owner), "x_subaccount": view.subaccount, "x_account_index": view.index,
+        "x_height": view.height, "x_open_orders": view.open_order_count,
+        "x_positions": [position(instruments, entry) for entry in view.positions],
+    }  # fmt: skip
+
+
+def receipt(view: Receipt) -> dict:
+    return {
+        "node": view.node_index, "command_id": hexed(view.command_id), "received_ms": view.received_ms,
+        "signature": hexed(view.signature),
+    }  # fmt: skip
+
+
+def command_result(instruments: Instruments, view: CommandResult) -> dict:
+    """What is known of a command, as `public/x_get_command_status` answers it."""
+    known = {"command_id": hexed(view.command_id), "status": str(view.status), "is_final": is_final(view)}
+    if view.status in _NO_RESULT_YET:
+        return known
+    fills = [fill(instruments, entry) for entry in view.fills]
+    return known | {
+        "code": int(view.code), "reason": view.code.name.lower(), "order_state": _ORDER_STATES[view.order_state],
+        "order_number": view.order_id, "filled_lots": view.filled_lots, "remaining_lots": view.remaining_lots,
+        "filled_value": format_quote(view.filled_value_quote), "height": view.height, "timestamp": view.time_ms,
+        "cancelled": view.cancelled_count, "withdrawal_index": view.withdrawal_index, "trades": fills,
+    }  # fmt: skip
+
+
+def is_final(view: CommandResult) -> bool:
+    return view.status in (Status.CERTIFIED, Status.ON_CHAIN)
+
+
+def domain(info: NetworkInfo, types: dict, instruments: Instruments) -> dict:
+    return types | {
+        "domain_separator": hexed(info.domain_separator), "network_id": hexed(info.network_id),
+        "token": hexed(info.token), "node": info.node_index, "testnet": info.is_testnet,
+        "instruments": [instrument(instruments, number) for number in range(len(instruments.markets))],
+    }  # fmt: skip
+
+
+def certificate(finalised: FinalisedHeader) -> dict:
+    header, proof = finalised.header, finalised.certificate
+    commitment = Commitment.decode(header.commitment)
+    return {
+        "height": header.height, "epoch": header.epoch, "view": header.view, "timestamp": header.timestamp_ms,
+        "header": hexed(header.encode()), "header_hash": hexed(header.hash()),
+        "state_root": hexed(commitment.state_root), "account_root": hexed(commitment.account_root),
+        "withdrawals_root": hexed(commitment.withdrawals_root), "kind": proof.kind, "bitmap": hexed(proof.bitmap),
+        "signature": hexed(proof.signature), "signers": proof.signers(),
+    }  # fmt: skip
+
+
+def account_proof(view: AccountProof) -> dict:
+    return {
+        "index": view.index, "owner": hexed(view.owner), "subaccount": view.subaccount,
+        "claims": format_quote(view.claims), "debt": format_quote(view.debt), "holdings": hexed(view.holdings),
+        "aux_hash": hexed(view.aux_hash),
+        "siblings": [
+            {"hash": hexed(node), "claims": format_quote(claims), "debt": format_quote(debt)}
+            for node, claims, debt in view.siblings
+        ],
+        "certificate": certificate(view.finalised),
+    }  # fmt: skip
+
+
+def withdrawal_proof(view: WithdrawalProof) -> dict:
+    return {
+        "index": view.index, "owner": hexed(view.owner), "token": hexed(view.token),
+        "amount": format_quote(view.amount_quote), "siblings": [hexed(node) for node in view.siblings],
+        "certificate": certificate(view.finalised),
+    }  # fmt: skip
+
+
+def withdrawal(view: WithdrawalView) -> dict:
+    return {
+        "index": view.index, "owner": hexed(view.owner), "subaccount": view.subaccount, "currency": CURRENCY,
+        "amount": format_quote(view.amount_quote), "created_timestamp": view.time_ms, "x_height": view.height,
+        "x_status": str(view.status), "state": "completed" if view.is_claimed else "confirmed",
+    }  # fmt: skip
+
+
+def command(instruments: Instruments, value: Command) -> dict:
+    """The fields of a command as they are signed, and as text a human reads."""
+    fields = asdict(value) | {"owner": hexed(value.owner), "signature": hexed(value.signature)}
+    return {"fields": fields, "text": _command_text(instruments, value)}
+
+
+def _command_text(instruments: Instruments, value: Command) -> str:
+    market = instruments.markets[value.market] if value.market < len(instruments.markets) else None
+    name = market.symbol if market else "every market" if value.market == ALL_MARKETS else f"market {value.market}"
+    if value.kind == PLACE and market and value.side in (BUY, SELL):
+        size, price = format_size(value.size_lots, market), format_price(value.price_ticks, market)
+        return f"{_DIRECTIONS[value.side]} {size} {name} at {price} {time_in_force(value.time_in_force)}"
+    if value.kind == CANCEL:
+        return f"cancel {name} order {value.order_id or f'with label {value.client_id}'}"
+    if value.kind == CANCEL_ALL:
+        return f"cancel all orders of {name}"
+    if value.kind == WITHDRAW:
+        return f"withdraw {format_quote(value.size_lots)} {CURRENCY}"
+    return "no valid command"

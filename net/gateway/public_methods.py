@@ -1,0 +1,148 @@
+"""Methods that read the network and its markets."""
+
+import time
+from dataclasses import asdict
+from typing import TypeVar
+
+from engine.commands import Command, command_id, is_well_formed, recover_signer, typed_data
+from net.gateway import present
+from net.gateway.api import Call
+from net.gateway.errors import NOT_FOUND, ApiError
+from net.gateway.feeds import parse_channel
+from net.gateway.params import I64_MAX, U32_MAX
+
+T = TypeVar("T")
+_DEPTH_MAX = 10_000
+_COUNT_MAX = 1000
+_HEARTBEAT_S_MAX = 3600
+
+
+async def test(call: Call) -> object:
+    return {"version": call.backend.status().version}
+
+
+async def get_time(call: Call) -> object:
+    return time.time_ns() // 1_000_000
+
+
+async def status(call: Call) -> object:
+    view = call.backend.status()
+    shown = asdict(view) | {"account_root": present.hexed(view.account_root)}
+    return shown | {"locked": "true" if view.is_halted else "false", "locked_indices": []}
+
+
+async def get_currencies(call: Call) -> object:
+    name = present.CURRENCY
+    token = present.hexed(call.backend.domain.token)
+    return [{"currency": name, "currency_long": "USD Coin", "coin_type": "ETHEREUM", "decimals": 6, "x_token": token}]
+
+
+async def get_instruments(call: Call) -> object:
+    return [present.instrument(call.instruments, number) for number in range(len(call.instruments.markets))]
+
+
+async def get_instrument(call: Call) -> object:
+    return present.instrument(call.instruments, call.instruments.read_market(call.params))
+
+
+async def get_order_book(call: Call) -> object:
+    market = call.instruments.read_market(call.params)
+    depth = call.params.integer("depth", 1, _DEPTH_MAX, 5)
+    return present.order_book(call.instruments, call.backend.book(market, depth), call.backend.ticker(market))
+
+
+async def ticker(call: Call) -> object:
+    return present.ticker(call.instruments, call.backend.ticker(call.instruments.read_market(call.params)))
+
+
+async def get_last_trades(call: Call) -> object:
+    market = call.instruments.read_market(call.params)
+    count = call.params.integer("count", 1, _COUNT_MAX, 10)
+    trades = call.backend.trades(market, count + 1)
+    shown = [present.trade(call.instruments, trade) for trade in trades[:count]]
+    return {"trades": shown, "has_more": len(trades) > count}
+
+
+async def subscribe(call: Call) -> object:
+    session = call.need_session()
+    names = call.params.text_list("channels", call.api.limits.channels_per_connection_max)
+    channels = [parse_channel(name, call.instruments) for name in names]
+    session.check_room(channels)
+    call.after_reply(lambda: session.subscribe(channels))
+    return names
+
+
+async def unsubscribe(call: Call) -> object:
+    session = call.need_session()
+    return session.unsubscribe(call.params.text_list("channels", call.api.limits.channels_per_connection_max))
+
+
+async def unsubscribe_all(call: Call) -> object:
+    call.need_session().unsubscribe_all()
+    return "ok"
+
+
+async def set_heartbeat(call: Call) -> object:
+    session = call.need_session()
+    session.set_heartbeat(call.params.integer("interval", call.api.limits.heartbeat_s_min, _HEARTBEAT_S_MAX))
+    return "ok"
+
+
+async def disable_heartbeat(call: Call) -> object:
+    call.need_session().set_heartbeat(0)
+    return "ok"
+
+
+async def get_domain(call: Call) -> object:
+    domain = call.backend.domain
+    return present.domain(domain, typed_data(domain.chain_id, domain.contract), call.instruments)
+
+
+async def get_proof(call: Call) -> object:
+    owner = call.params.hex_bytes("owner", 20)
+    subaccount = call.params.integer("subaccount", 0, U32_MAX, 0)
+    proof = await call.backend.account_proof(owner, subaccount, _read_height(call))
+    return present.account_proof(_found(proof, "owner"))
+
+
+async def get_withdrawal_proof(call: Call) -> object:
+    proof = await call.backend.withdrawal_proof(call.params.integer("index", 0, U32_MAX))
+    return present.withdrawal_proof(_found(proof, "index"))
+
+
+async def get_withdrawals(call: Call) -> object:
+    return [present.withdrawal(view) for view in call.backend.withdrawals(call.params.hex_bytes("owner", 20))]
+
+
+async def get_certificate(call: Call) -> object:
+    finalised = call.backend.certificate(_read_height(call))
+    return present.certificate(_found(finalised, "height"))
+
+
+async def get_command_status(call: Call) -> object:
+    result = call.backend.command_status(call.params.hex_bytes("command_id", 32))
+    return present.command_result(call.instruments, _found(result, "command_id"))
+
+
+async def decode_action(call: Call) -> object:
+    command = Command.decode(call.params.hex_bytes("command", 160))
+    shown = present.command(call.instruments, command) | {"is_well_formed": is_well_formed(command)}
+    if not shown["is_well_formed"]:
+        return shown
+    domain = call.backend.domain
+    signer = recover_signer(command, domain.domain_separator)
+    return shown | {
+        "domain_separator": present.hexed(domain.domain_separator),
+        "command_id": present.hexed(command_id(command, domain.domain_separator)),
+        "recovered_signer": present.hexed(signer), "is_signed_by_owner": signer == command.owner != bytes(20),
+    }  # fmt: skip
+
+
+def _read_height(call: Call) -> int | None:
+    return call.params.integer("height", 0, I64_MAX) if call.params.values.get("height") is not None else None
+
+
+def _found(value: T | None, param: str) -> T:
+    if value is None:
+        raise ApiError(NOT_FOUND, param)
+    return value

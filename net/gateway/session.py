@@ -1,0 +1,177 @@
+"""One WebSocket connection: requests in, answers and notifications out through one bounded queue.
+
+Requests are taken up in the order they arrive, so that a cancel never overtakes the order it is meant for; only waiting
+for finality happens beside the next requests. A client that does not read loses the connection, never the node's time.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from net.gateway.api import Api, Call, Pending, answer, complete
+from net.gateway.errors import (
+    HEARTBEAT_MISSED,
+    INVALID_REQUEST,
+    RATE_LIMITED,
+    SLOW_CONSUMER,
+    TOO_LARGE,
+    TOO_MANY_CHANNELS,
+    ApiError,
+    Fault,
+)
+from net.gateway.feeds import Channel
+from net.gateway.limits import TokenBucket
+from net.gateway.wire import RequestError, error_text, now_us, parse_request
+
+logger = logging.getLogger(__name__)
+CLOSE_TRY_AGAIN_LATER = 1013
+CLOSE_POLICY = 1008
+_IDLE_TICK_S = 1.0
+_TEST_REQUEST = json.dumps({"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": "test_request"}})
+
+
+class Session:
+    """The state of one connection: its queue, channels and heartbeat."""
+
+    def __init__(self, api: Api, websocket: WebSocket, bucket: TokenBucket) -> None:
+        self._api = api
+        self._websocket = websocket
+        self._bucket = bucket
+        self._outgoing, self._to_send = trio.open_memory_channel[str](api.limits.outgoing_messages_max)
+        self._waiting = trio.Semaphore(api.limits.waiting_per_connection_max)
+        self._channels: dict[str, Channel] = {}
+        self._closing: tuple[int, str] | None = None
+        self._is_dropped = trio.Event()
+        self._heard_count = 0
+        self._heartbeat_s = 0
+
+    def push(self, text: str) -> None:
+        """Queues one message; a full queue ends the connection."""
+        if self._closing is None:
+            try:
+                self._outgoing.send_nowait(text)
+            except trio.WouldBlock:
+                self._drop(CLOSE_TRY_AGAIN_LATER, SLOW_CONSUMER)
+
+    def check_room(self, channels: list[Channel]) -> None:
+        """Raises `ApiError` when these would be too many."""
+        names = {channel.name for channel in channels} | self._channels.keys()
+        limit = self._api.limits.channels_per_connection_max
+        if len(names) > limit:
+            raise ApiError(TOO_MANY_CHANNELS, "channels", f"at most {limit} channels per connection")
+
+    def subscribe(self, channels: list[Channel]) -> None:
+        """Pushes what each channel starts with."""
+        for channel in channels:
+            self._channels[channel.name] = channel
+            self._api.hub.subscribe(self, channel)
+
+    def unsubscribe(self, names: list[str]) -> list[str]:
+        """Which of them were subscribed."""
+        known = [name for name in names if self._channels.pop(name, None) is not None]
+        for name in known:
+            self._api.hub.unsubscribe(self, name)
+        return known
+
+    def unsubscribe_all(self) -> None:
+        self.unsubscribe(list(self._channels))
+
+    def set_heartbeat(self, interval_s: int) -> None:
+        """0 turns it off."""
+        self._heartbeat_s = interval_s
+
+    async def run(self) -> None:
+        """Until either side closes."""
+        await self._websocket.accept()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._end_when_dropped, nursery.cancel_scope)
+                nursery.start_soon(self._beat)
+                await self._read(nursery)
+                nursery.cancel_scope.cancel()
+        finally:
+            self.unsubscribe_all()
+
+    async def _read(self, nursery: trio.Nursery) -> None:
+        while self._closing is None:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            self._heard_count += 1
+            await self._on_message(message.get("text") or message.get("bytes") or "", nursery)
+
+    async def _on_message(self, text: str | bytes, nursery: trio.Nursery) -> None:
+        start_us = now_us()
+        is_testnet = self._api.is_testnet
+        size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
+        if size > self._api.limits.message_bytes_max:
+            return self.push(error_text(None, ApiError(TOO_LARGE), start_us, is_testnet))
+        if not text:
+            return self.push(error_text(None, ApiError(INVALID_REQUEST), start_us, is_testnet))
+        try:
+            request = parse_request(text)
+        except RequestError as error:
+            return self.push(error_text(error.request_id, error.error, start_us, is_testnet))
+        if not self._bucket.is_allowed(trio.current_time()):
+            return self.push(error_text(request.request_id, ApiError(RATE_LIMITED), start_us, is_testnet))
+        call = Call(self._api, request, start_us, self)
+        outcome = await answer(call)
+        if isinstance(outcome, Pending):
+            await self._waiting.acquire()
+            nursery.start_soon(self._finish, call, outcome)
+            return None
+        self.push(outcome.text)
+        return call.run_after_reply()
+
+    async def _finish(self, call: Call, pending: Pending) -> None:
+        try:
+            reply = await complete(call, pending)
+            self.push(reply.text)
+        finally:
+            self._waiting.release()
+
+    async def _write(self) -> None:
+        await self._guarded(self._drain)
+
+    async def _drain(self) -> None:
+        async for text in self._to_send:
+            await self._websocket.send_text(text)
+            if self._closing is not None:
+                return
+
+    async def _guarded(self, send: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await send()
+        except (WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError) as error:
+            logger.debug("connection lost while sending: %r", error)
+            self._is_dropped.set()
+
+    def _drop(self, close_code: int, fault: Fault) -> None:
+        self._closing = (close_code, f"{fault.number} {fault.reason}: {fault.hint}")
+        self._is_dropped.set()
+
+    async def _end_when_dropped(self, scope: trio.CancelScope) -> None:
+        await self._is_dropped.wait()
+        if self._closing is not None:
+            code, reason = self._closing
+            with trio.move_on_after(self._api.limits.close_grace_s):
+                await self._guarded(lambda: self._websocket.close(code, reason))
+        scope.cancel()
+
+    async def _beat(self) -> None:
+        """Sends `test_request` every interval; silence for a whole interval after one ends the connection."""
+        asked_at_count = -1
+        while True:
+            interval_s = self._heartbeat_s
+            await trio.sleep(interval_s or _IDLE_TICK_S)
+            if not interval_s:
+                asked_at_count = -1
+            elif asked_at_count == self._heard_count:
+                return self._drop(CLOSE_POLICY, HEARTBEAT_MISSED)
+            else:
+                asked_at_count = self._heard_count
+                self.push(_TEST_REQUEST)

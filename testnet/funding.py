@@ -1,0 +1,108 @@
+"""What the launcher does on the settlement chain: deploy the contract, register the committee, give traders money.
+
+The accounts are those of the well-known test mnemonic, which the embedded chain and anvil fund with ether: 0-9 trade,
+10-18 operate validators, 19 deploys.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from eth_account import Account
+from nacl.signing import SigningKey
+
+from consensus import crypto
+from contracts.digests import possession_digest
+from contracts.settlement import Deployment, Settlement, deploy
+from validator.config import ValidatorEntry, address_bytes
+from validator.keys import Keys
+
+MNEMONIC = "test test test test test test test test test test test junk"
+TRADER_COUNT = 10
+OPERATOR_FIRST = 10
+DEPLOYER = 19
+ACCOUNT_COUNT = DEPLOYER + 1
+VALIDATORS_MAX = DEPLOYER - OPERATOR_FIRST
+
+USDC_QUOTE = 1_000_000
+# The insurance fund is the exchange's account 1, and this is its owner.
+INSURANCE_OWNER = (2).to_bytes(20, "big")
+INSURANCE_QUOTE = 100_000 * USDC_QUOTE
+CLAIM_DELAY_S = 2
+_PARALLEL_SENDERS = 4
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainAccount:
+    """One account of the test mnemonic."""
+
+    number: int
+    key: bytes
+    address: bytes
+
+    @property
+    def address_text(self) -> str:
+        return "0x" + self.address.hex()
+
+
+def derive_account(number: int) -> ChainAccount:
+    Account.enable_unaudited_hdwallet_features()
+    account = Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{number}")
+    return ChainAccount(number, bytes(account.key), address_bytes(account.address))
+
+
+def derive_accounts(first: int, count: int) -> list[ChainAccount]:
+    return [derive_account(number) for number in range(first, first + count)]
+
+
+def deploy_contracts(rpc_url: str) -> Deployment:
+    """The settlement contract and its test token. Withdrawals can be claimed almost at once."""
+    return deploy(rpc_url, derive_account(DEPLOYER).key, claim_delay_s=CLAIM_DELAY_S)
+
+
+def register_committee(rpc_url: str, contract: str, keys: list[Keys]) -> list[ValidatorEntry]:
+    """Register every validator with its proof of possession, start epoch 1; the committee in its order."""
+    # Committee indices follow the order of registration, so that node0 is member 0.
+    for node in keys:
+        _register(Settlement(rpc_url, contract, node.operator), node)
+    settlement = Settlement(rpc_url, contract, derive_account(DEPLOYER).key)
+    settlement.activate()
+    return [
+        ValidatorEntry("0x" + member.operator.hex(), member.bls_key.hex(), member.network_key.hex())
+        for member in settlement.committee()
+    ]
+
+
+def _register(settlement: Settlement, keys: Keys) -> None:
+    bls_key = crypto.derive_public_key(keys.bls)
+    network_key = bytes(SigningKey(keys.network).verify_key)
+    operator = address_bytes(Account.from_key(keys.operator).address)
+    digest = possession_digest(settlement.chain_id, settlement.address_bytes, operator, network_key, bls_key)
+    settlement.register(bls_key, crypto.prove_possession(keys.bls, digest), network_key)
+
+
+def fund_insurance(rpc_url: str, contract: str) -> None:
+    settlement = Settlement(rpc_url, contract, derive_account(DEPLOYER).key)
+    settlement.mint_test_usdc(derive_account(DEPLOYER).address, INSURANCE_QUOTE)
+    settlement.deposit(INSURANCE_OWNER, 0, INSURANCE_QUOTE)
+
+
+def deposit_test_usdc(rpc_url: str, contract: str, account: ChainAccount, amount_quote: int) -> None:
+    """Mint test money to the account and bring it to the exchange."""
+    settlement = Settlement(rpc_url, contract, account.key)
+    settlement.mint_test_usdc(account.address, amount_quote)
+    settlement.deposit(account.address, 0, amount_quote)
+
+
+def fund_traders(rpc_url: str, contract: str, deposits: Iterable[tuple[ChainAccount, int]]) -> None:
+    """Several deposits at a time; each account sends for itself, so nonces do not collide."""
+    _in_parallel(lambda item: deposit_test_usdc(rpc_url, contract, *item), deposits)
+
+
+def _in_parallel(action: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    with ThreadPoolExecutor(_PARALLEL_SENDERS) as pool:
+        return list(pool.map(action, items))

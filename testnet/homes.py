@@ -1,0 +1,159 @@
+"""The folder of a local network: what is written once (keys, genesis) and what is written at every start (ports).
+
+DIR/manifest.json     how the network was made, and how far its making got
+DIR/chain/            the settlement chain's data, log.txt
+DIR/node0/ ...        one validator's home: genesis.toml, config.toml, keys/, data/, log.txt
+DIR/bots/             what the traders report, log.txt
+"""
+
+import json
+import secrets
+import shutil
+import socket
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from consensus.crypto import derive_secret
+from engine.params import DEFAULT_MARKETS
+from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry, load_network, save_toml
+from validator.keys import Keys, load_keys, save_keys
+
+MANIFEST = "manifest.json"
+PORT_SPAN = 2_000
+
+
+class FolderError(Exception):
+    """The folder cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """How a network was made. `is_ready`: committee active and homes written; `is_funded`: deposits made."""
+
+    validator_count: int
+    chain: str
+    seed: int
+    is_ready: bool = False
+    is_funded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodePorts:
+    """Where one validator listens."""
+
+    peer: int
+    api: int
+
+
+def open_folder(folder: Path, wanted: Manifest, is_fresh: bool) -> Manifest:
+    """The manifest to continue from. A network whose making was interrupted is made again. Raises `FolderError`."""
+    path = folder / MANIFEST
+    if folder.exists() and not path.exists() and any(folder.iterdir()):
+        raise FolderError(f"{folder} is not empty and holds no local network: choose another --dir")
+    if path.exists():
+        found = load_manifest(folder)
+        if found.is_ready and not is_fresh:
+            if (found.validator_count, found.chain) != (wanted.validator_count, wanted.chain):
+                raise FolderError(
+                    f"{folder} holds {found.validator_count} validators on chain {found.chain!r}: "
+                    "repeat those options, or start anew with --fresh"
+                )
+            return found
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_manifest(folder, wanted)
+    return wanted
+
+
+def load_manifest(folder: Path) -> Manifest:
+    try:
+        return Manifest(**json.loads((folder / MANIFEST).read_text()))
+    except (TypeError, ValueError) as error:
+        raise FolderError(f"{folder / MANIFEST} cannot be read ({error}): start anew with --fresh") from None
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest in one step."""
+    scratch = folder / (MANIFEST + ".new")
+    scratch.write_text(json.dumps(asdict(manifest), indent=1) + "\n")
+    scratch.replace(folder / MANIFEST)
+
+
+def update_manifest(folder: Path, **changes: bool) -> None:
+    save_manifest(folder, replace(load_manifest(folder), **changes))
+
+
+def node_home(folder: Path, index: int) -> Home:
+    return Home(folder / f"node{index}")
+
+
+def make_keys(folder: Path, operators: list[bytes]) -> list[Keys]:
+    """Fresh voting and network keys for each operator, written to the homes."""
+    made = []
+    for index, operator in enumerate(operators):
+        keys = Keys(derive_secret(secrets.token_bytes(32)), secrets.token_bytes(32), operator)
+        save_keys(node_home(folder, index).keys, keys)
+        made.append(keys)
+    return made
+
+
+def read_keys(folder: Path, count: int) -> list[Keys]:
+    return [load_keys(node_home(folder, index).keys) for index in range(count)]
+
+
+def make_network(
+    chain_id: int, contract: bytes, token: bytes, validators: list[ValidatorEntry], genesis_time_ms: int
+) -> NetworkConfig:
+    """The configuration that is equal on every node."""
+    return NetworkConfig(
+        name="hansa-local",
+        chain_id=chain_id,
+        contract="0x" + contract.hex(),
+        token="0x" + token.hex(),
+        genesis_time_ms=genesis_time_ms,
+        validators=tuple(validators),
+        markets=DEFAULT_MARKETS,
+        checkpoint_interval_blocks=20,
+    )
+
+
+def write_genesis(folder: Path, network: NetworkConfig) -> None:
+    for index in range(len(network.validators)):
+        save_toml(node_home(folder, index).genesis, network)
+
+
+def read_genesis(folder: Path) -> NetworkConfig:
+    return load_network(node_home(folder, 0).genesis)
+
+
+def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed: int) -> None:
+    """Each operator's own file; ports may differ from start to start."""
+    peers = tuple(PeerAddress("127.0.0.1", port.peer) for port in ports)
+    for index, port in enumerate(ports):
+        config = NodeConfig(
+            index=index,
+            rpc_urls=(rpc_url,),
+            listen_port=port.peer,
+            api_port=port.api,
+            peers=peers,
+            price_source=f"path:seed={seed},noise_bps=2",
+        )
+        save_toml(node_home(folder, index).config, config)
+
+
+def choose_ports(base_port: int, count: int) -> list[int]:
+    """`count` ports that nobody listens on, from `base_port` upwards. Raises `FolderError`."""
+    chosen: list[int] = []
+    for port in range(base_port, min(base_port + PORT_SPAN, 65_536)):
+        if len(chosen) == count:
+            break
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            chosen.append(port)
+    if len(chosen) < count:
+        raise FolderError(f"no {count} free ports from {base_port} upwards: choose another --base-port")
+    return chosen

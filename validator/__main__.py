@@ -1,7 +1,6 @@
 """The `hansa` command. Sub-commands import what they need when they run, so that `--help` answers at once."""
 
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ app = cyclopts.App(
     version="0.1.0",
 )
 EXIT_CONFIG = 2
-EXIT_STOPPED = 3
 
 
 @app.command
@@ -28,6 +26,7 @@ def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, con
     if not __debug__:
         print("hansa: refuses to run under python -O, which strips the checks a validator depends on", file=sys.stderr)
         return EXIT_CONFIG
+    from validator.compilecache import prepare_compile_cache
     from validator.config import ConfigError, Home, load_node
 
     place = Home(home)
@@ -36,7 +35,7 @@ def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, con
     except ConfigError as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    _prepare_compiler_cache(place.path)
+    prepare_compile_cache()
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
@@ -89,20 +88,6 @@ def _print_call(url: str, method: str, params: dict[str, str]) -> int:
         return 1
     print(json.dumps(answer.get("result", answer.get("error")), indent=2))
     return 0 if "result" in answer else 1
-
-
-def _prepare_compiler_cache(home: Path) -> None:
-    """Numba keeps a cached caller after an edit of its callee, so the cache is named by the digest of all engine sources."""
-    import hashlib
-
-    import numba
-
-    digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted((Path(__file__).parent.parent / "engine").glob("*.py")):
-        digest.update(source.read_bytes())
-    cache = Path(os.environ.get("HANSA_CACHE", Path.home() / ".cache" / "hansa")) / digest.hexdigest()[:16]
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
-    numba.config.reload_config()
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Drives the consensus core: events in, effects performed, nothing said before it is durable.
 
-One tick handles every waiting event, collects what is to be sent, syncs journal and store once (group commit), then sends and
-publishes. The core itself never waits; what needs waiting (a payload whose batches are on their way) is looked at again each
-tick.
+One tick handles every waiting event, collects what is to be sent, syncs journal and store once (group commit), then
+sends and publishes. The core itself never waits; what needs waiting (a payload whose batches are on their way) is
+looked at again each tick.
 """
 
 import heapq
@@ -261,7 +261,5 @@ class Agreement:
     def forget_checks_through(self, header: Header) -> None:
         """Payloads at or below a final height need no judgement any more."""
         self._checks = {
-            block_hash: check
-            for block_hash, check in self._checks.items()
-            if check.block.header.height > header.height
+            block_hash: check for block_hash, check in self._checks.items() if check.block.header.height > header.height
         }

@@ -1,8 +1,8 @@
 """Batches of orders: sealing our clients' commands, holding everybody's until a block has carried them.
 
 A batch is checked once, when it arrives: author's signature, then one public-key recovery per command. The recovered
-addresses travel with it to the engine. Memory is bounded per author; what does not fit is dropped and, if a block names it,
-fetched again.
+addresses travel with it to the engine. Memory is bounded per author; what does not fit is dropped and, if a block
+names it, fetched again.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,9 @@ BLOCK_COMMANDS_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class CheckedBatch:
-    """A batch whose author signature holds, with the id of each command and the address that signed it (zero: nobody)."""
+    """A batch whose author signature holds, with the id of each command and the address that signed it (zero:
+    nobody).
+    """
 
     batch: Batch
     batch_hash: bytes
@@ -112,7 +114,9 @@ class BatchPool:
         return self._by_hash.get(batch_hash)
 
     def select(self, cursors: list[int]) -> tuple[tuple[int, int, bytes], ...]:
-        """References for the next block: above each author's cursor, oldest first, authors in turn, within the limits."""
+        """References for the next block: above each author's cursor, oldest first, authors in turn, within the
+        limits.
+        """
         queues = [
             [pending[sequence] for sequence in sorted(pending) if sequence > cursors[author]]
             for author, pending in enumerate(self._pending)

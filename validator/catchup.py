@@ -1,8 +1,8 @@
 """Catching up by ranges: answering peers who lag, and asking for what we lack.
 
-A response is trusted in nothing: the last block's finalisation certificate is checked against the committee, the parent hashes
-bind the rest to it and to our own head, every batch to its hash, and every block is executed and must give its header's
-commitment.
+A response is trusted in nothing: the last block's finalisation certificate is checked against the committee, the
+parent hashes bind the rest to it and to our own head, every batch to its hash, and every block is executed and must
+give its header's commitment.
 """
 
 import logging
@@ -130,7 +130,9 @@ class RangeSync:
         head = self._executor.final
         if response.blocks[0].block.header.height != head.height + 1:
             return False  # our head moved while the answer was on its way
-        verdict = verify_range(self._executor.final_hash, head.height, [entry.block for entry in response.blocks], certificate)
+        verdict = verify_range(
+            self._executor.final_hash, head.height, [entry.block for entry in response.blocks], certificate
+        )
         if isinstance(verdict, Blame):
             blame(peer, verdict.reason)
             return False

@@ -1,7 +1,7 @@
 """The settlement chain as this node sees it: finalised inbox entries in, certified checkpoints out.
 
-All calls run in worker threads; what they find is handed to the node's loop as plain values. A chain that does not answer is
-the world's failure: it is logged once per outage, retried for ever and never stops consensus.
+All calls run in worker threads; what they find is handed to the node's loop as plain values. A chain that does not
+answer is the world's failure: it is logged once per outage, retried for ever and never stops consensus.
 """
 
 import logging
@@ -155,8 +155,12 @@ class Submitter:
         self._due_since_s: float | None = None
         self.submitted_count = 0
 
-    async def run(self, on_chain: OnChain, newest: Callable[[int], Candidate | None], has_waiting: Callable[[], bool]) -> None:
-        """`newest(above_height)` gives the best candidate; `has_waiting` tells that a withdrawal waits for a checkpoint."""
+    async def run(
+        self, on_chain: OnChain, newest: Callable[[int], Candidate | None], has_waiting: Callable[[], bool]
+    ) -> None:
+        """`newest(above_height)` gives the best candidate; `has_waiting` tells that a withdrawal waits for a
+        checkpoint.
+        """
         while True:
             await trio.sleep(0.25)
             candidate = newest(on_chain.height)

@@ -1,7 +1,8 @@
 """Two configurations that must not be confused.
 
-`NetworkConfig` (genesis.toml) must be equal on every node: its digest goes into every handshake. `NodeConfig` (config.toml) is
-this operator's own. Both refuse unknown keys, naming the nearest known one, because a misspelt option is a silent default.
+`NetworkConfig` (genesis.toml) must be equal on every node: its digest goes into every handshake. `NodeConfig`
+(config.toml) is this operator's own. Both refuse unknown keys, naming the nearest known one, because a misspelt
+option is a silent default.
 """
 
 import dataclasses

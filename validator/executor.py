@@ -1,6 +1,7 @@
 """Runs the engine for agreement: one speculative state per block that may still become final.
 
-A block is executed once, on the state of its parent. States of abandoned branches are dropped when a block becomes final.
+A block is executed once, on the state of its parent. States of abandoned branches are dropped when a block becomes
+final.
 """
 
 from dataclasses import dataclass

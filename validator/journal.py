@@ -1,7 +1,9 @@
-"""The node's journal: consensus records appended, synced before anything that depends on them leaves, replayed at the start.
+"""The node's journal: consensus records appended, synced before anything that depends on them leaves, replayed at the
+start.
 
-Segments keep the file short: a new one begins after `SEGMENT_BYTES_MAX`, and an old one is deleted once every view it can speak
-of lies far below the last final one. Errors of the disk are fatal: after a failed fsync the page cache may lie.
+Segments keep the file short: a new one begins after `SEGMENT_BYTES_MAX`, and an old one is deleted once every view it
+can speak of lies far below the last final one. Errors of the disk are fatal: after a failed fsync the page cache may
+lie.
 """
 
 import os
@@ -36,8 +38,8 @@ class Journal:
             records, valid_length, status = scan(data)
             if status == CORRUPT_MIDDLE or (valid_length < len(data) and at < len(paths) - 1):
                 raise JournalError(
-                    f"{path} is damaged in the middle: keep it for analysis and start over as an observer, never delete it "
-                    "and vote again in this epoch"
+                    f"{path} is damaged in the middle: keep it for analysis and start over as an observer, "
+                    "never delete it and vote again in this epoch"
                 )
             if valid_length < len(data):
                 os.truncate(path, valid_length)  # its outputs were never sent

@@ -11,7 +11,9 @@ NAMES = ("bls", "network", "operator")
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """`bls` votes, `network` (ed25519 seed) is the libp2p identity, `operator` (secp256k1) pays gas on the settlement chain."""
+    """`bls` votes, `network` (ed25519 seed) is the libp2p identity, `operator` (secp256k1) pays gas on the settlement
+    chain.
+    """
 
     bls: bytes
     network: bytes

@@ -1,7 +1,7 @@
 """What the node remembers of finalised blocks and tells its clients: results, trades, orders, books.
 
-`apply` is called once per finalised block, in order, inside the node's loop; `publish` after the tick has made it durable, so
-that nobody is told what a crash could take back.
+`apply` is called once per finalised block, in order, inside the node's loop; `publish` after the tick has made it
+durable, so that nobody is told what a crash could take back.
 """
 
 from collections import deque
@@ -72,12 +72,12 @@ class Ledger:
         self._unpublished.append(
             BlockEvent(
                 height=height, header_hash=block.hash(), state_root=result.state_root, time_ms=time_ms,
-                command_count=command_count, trades=tuple(trades), fills=tuple(fills), orders=self.orders.take_changed(),
-                book_changes=self._take_book_changes(state),
+                command_count=command_count, trades=tuple(trades), fills=tuple(fills),
+                orders=self.orders.take_changed(), book_changes=self._take_book_changes(state),
             )
         )  # fmt: skip
 
-    def _take_receipts(self, receipts, batches: list[CheckedBatch], height: int, time_ms: int) -> None:  # noqa: ANN001
+    def _take_receipts(self, receipts, batches: list[CheckedBatch], height: int, time_ms: int) -> None:
         rows = []
         for receipt in receipts:
             checked, at = batches[int(receipt["batch_index"])], int(receipt["command_index"])
@@ -100,7 +100,7 @@ class Ledger:
         self._store.put_results(rows)
 
     def _take_fills(
-        self, fills, state: EngineState, height: int, time_ms: int  # noqa: ANN001
+        self, fills, state: EngineState, height: int, time_ms: int
     ) -> tuple[list[TradeView], list[AccountFill]]:
         rows, trades, sides = [], [], []
         for at, fill in enumerate(fills):

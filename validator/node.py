@@ -1,7 +1,7 @@
 """One validator: the parts put together, and the one loop that owns the state.
 
-Starting is recovering: newest readable snapshot, finalised blocks after it, the journal's votes and certificates, then the
-network. A fresh node takes the same way with everything empty.
+Starting is recovering: newest readable snapshot, finalised blocks after it, the journal's votes and certificates,
+then the network. A fresh node takes the same way with everything empty.
 """
 
 import logging
@@ -80,7 +80,9 @@ class Node:
         self.pool = BatchPool(len(self.network_keys))
         genesis_state = genesis(self.params, self.network.genesis_time_ms)
         self.genesis_header = make_genesis_header(genesis_state, EPOCH)
-        recovered = recover(data / "snapshots", self.params, self.store, genesis_state, self.genesis_header, self._separator)
+        recovered = recover(
+            data / "snapshots", self.params, self.store, genesis_state, self.genesis_header, self._separator
+        )
         self.executor = Executor(self.params, self.pool, recovered.final_hash, recovered.state)
         self._recovered = recovered
         for checked in recovered.unplaced:
@@ -89,7 +91,9 @@ class Node:
             self.network_keys, self.domain, len(self.params.markets), quorum(len(self.network_keys))
         )
         self.inbox, self.on_chain = Inbox(), OnChain()
-        first_sequence = max(self._clocks.wall_ms() * 1000, self.executor.final.state.batch_cursors()[self.config.index] + 1)
+        first_sequence = max(
+            self._clocks.wall_ms() * 1000, self.executor.final.state.batch_sequences.tolist()[self.config.index] + 1
+        )
         self.sealer = Sealer(self.config.index, self._network_signer, self._separator, first_sequence)
         self.stats = Stats(self._clocks.wall_ms)
 
@@ -202,7 +206,7 @@ class Node:
 
     def on_batch(self, checked: CheckedBatch, is_named: bool) -> None:
         """A checked batch; `is_named` when we asked for it because a block names it."""
-        if checked.batch.sequence <= self.executor.final.state.batch_cursors()[checked.batch.author]:
+        if checked.batch.sequence <= self.executor.final.state.batch_sequences.tolist()[checked.batch.author]:
             return
         if is_named:
             self.pool.add_named(checked)
@@ -292,7 +296,7 @@ class Node:
         refs = Payload.decode(block.payload).batch_refs
         batches = [checked for ref in refs if (checked := self.pool.get(ref[2])) is not None]
         self.ledger.apply(block, certificate, executed, batches)
-        self._forget_batches(executed.state.batch_cursors(), {ref[2] for ref in refs})
+        self._forget_batches(executed.state.batch_sequences.tolist(), {ref[2] for ref in refs})
         self.agreement.forget_checks_through(block.header)
         if certificate.header_hash == block_hash:
             self.service.keep_for_proofs(executed)
@@ -342,4 +346,3 @@ class Node:
 
     def _is_withdrawal_waiting(self) -> bool:
         return self.store.has_withdrawal_above(self.on_chain.height)
-

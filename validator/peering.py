@@ -1,6 +1,7 @@
 """The node's side of the committee links: what each frame means, and what is asked of whom.
 
-Batches are checked in a worker thread, one peer's in the order they came, so that an author's sequence never overtakes itself.
+Batches are checked in a worker thread, one peer's in the order they came, so that an author's sequence never
+overtakes itself.
 """
 
 import logging

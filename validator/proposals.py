@@ -1,7 +1,8 @@
 """A leader's payload and a voter's judgement of one.
 
-Both look at the same four things: batches held, price reports genuine, inbox entries equal to our own view of the settlement
-chain, and the chain height not ahead of it; a voter also looks at the header's time. A voter that still lacks something waits; agreement's timers end the wait.
+Both look at the same four things: batches held, price reports genuine, inbox entries equal to our own view of the
+settlement chain, and the chain height not ahead of it; a voter also looks at the header's time. A voter that still
+lacks something waits; agreement's timers end the wait.
 """
 
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from validator.chain import Inbox
 from validator.executor import Executed, Executor
 from validator.oracle import ReportBook
 
-# How far a proposal's time may lie from our own clock. Wide on the past side: a bound that slow messages can break for good
-# would stop the chain for good.
+# How far a proposal's time may lie from our own clock. Wide on the past side: a bound that slow messages can break for
+# good would stop the chain for good.
 CLOCK_AHEAD_MS_MAX = 500
 CLOCK_BEHIND_MS_MAX = 30_000
 
@@ -49,8 +50,8 @@ class Proposals:
         entries, _ = self._inbox.select(state.inbox_cursor, state.l1_block, now_ms)
         return (
             bool(entries)
-            or self._pool.has_work(state.batch_cursors())
-            or bool(self._reports.select(state.report_times_ms(), now_ms))
+            or self._pool.has_work(state.batch_sequences.tolist())
+            or bool(self._reports.select(state.report_times_ms.tolist(), now_ms))
         )
 
     def build(self, parent_hash: bytes, parent: Header, now_ms: int) -> Built | None:
@@ -62,8 +63,8 @@ class Proposals:
         timestamp_ms = max(now_ms, parent.timestamp_ms + 1)
         entries, l1_block = self._inbox.select(state.inbox_cursor, state.l1_block, now_ms)
         payload = Payload(
-            batch_refs=self._pool.select(state.batch_cursors()),
-            price_reports=self._reports.select(state.report_times_ms(), timestamp_ms),
+            batch_refs=self._pool.select(state.batch_sequences.tolist()),
+            price_reports=self._reports.select(state.report_times_ms.tolist(), timestamp_ms),
             inbox_entries=entries,
             l1_block=l1_block,
         )

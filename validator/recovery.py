@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.messages import ZERO_HASH, Header
-from engine.apply import genesis_commitment
 from engine.params import ExchangeParams
 from engine.payload import Batch, Payload
-from engine.state import EngineState
+from engine.state import EngineState, genesis_commitment
 from validator.agreement import Stop
 from validator.batches import BatchPool, CheckedBatch, make_checked
 from validator.executor import Executor, to_commitment
@@ -32,7 +31,8 @@ def make_genesis_header(state: EngineState, epoch: int) -> Header:
     """Height 0, which nobody votes for: every node computes it from genesis.toml."""
     return Header(
         epoch=epoch, view=0, height=0, parent_hash=ZERO_HASH, parent_view=0, proposer=0, timestamp_ms=state.time_ms,
-        payload_root=ZERO_HASH, next_committee_hash=ZERO_HASH, commitment=to_commitment(genesis_commitment(state)).encode(),
+        payload_root=ZERO_HASH, next_committee_hash=ZERO_HASH,
+        commitment=to_commitment(genesis_commitment(state)).encode(),
     )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def recover(
     if executor.final.height:
         log.info("recovered height=%d from_snapshot=%d", executor.final.height, state.height)
     unplaced = [make_checked(Batch.decode(data), separator) for data in store.unplaced_batches()]
-    cursors = executor.final.state.batch_cursors()
+    cursors = executor.final.state.batch_sequences.tolist()
     unplaced = [checked for checked in unplaced if checked.batch.sequence > cursors[checked.batch.author]]
     return Recovered(executor.final_hash, executor.final.state, unplaced)
 
@@ -72,4 +72,4 @@ def _replay(executor: Executor, pool: BatchPool, store: Store, final: FinalBlock
             "the stored state or this engine is not the committee's; move the data folder away and sync afresh"
         )
     executor.finalise(final.block.hash())
-    pool.drop_through(executor.final.state.batch_cursors())
+    pool.drop_through(executor.final.state.batch_sequences.tolist())

@@ -1,4 +1,6 @@
-"""What the node gives its API (`net.gateway.backend.Backend`): reads from the last finalised state, commands into the next batch."""
+"""What the node gives its API (`net.gateway.backend.Backend`): reads from the last finalised state, commands into the
+next batch.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -198,7 +200,8 @@ class Service:
             best_bid_ticks=bids[0][0] if bids else 0, best_bid_lots=bids[0][1] if bids else 0,
             best_ask_ticks=asks[0][0] if asks else 0, best_ask_lots=asks[0][1] if asks else 0,
             open_interest_lots=view.open_interest_lots, volume_24h_lots=volume_lots,
-            volume_24h_quote=turnover * multiplier, high_24h_ticks=high_ticks, low_24h_ticks=low_ticks, funding_8h_ppb=0,
+            volume_24h_quote=turnover * multiplier, high_24h_ticks=high_ticks, low_24h_ticks=low_ticks,
+            funding_8h_ppb=0,
         )  # fmt: skip
 
     def trades(self, market: int, count: int) -> Sequence[TradeView]:
@@ -282,9 +285,9 @@ class Service:
             validator_count=self._executor.params.validator_count, is_syncing=is_syncing,
             is_halted=refusal == Refusal.HALTED, finality_p50_ms=self._stats.finality_ms(50),
             finality_p99_ms=self._stats.finality_ms(99), commands_per_s=self._stats.commands_per_s(),
-            account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block, version="0.1.0",
+            account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block,
+            version="0.1.0",
         )  # fmt: skip
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:
         return self._ledger.subscribe()
-

@@ -1,7 +1,7 @@
 """The only holder of the voting key. Nothing is signed before the guard has allowed it and the allowance is on disk.
 
-Two slots of one file are written in turn, each whole with a generation and a checksum, so a write torn by a crash leaves the
-other slot. A second process on the same folder is refused by a lock.
+Two slots of one file are written in turn, each whole with a generation and a checksum, so a write torn by a crash
+leaves the other slot. A second process on the same folder is refused by a lock.
 """
 
 import fcntl

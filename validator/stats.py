@@ -8,7 +8,9 @@ RATE_WINDOW_MS = 10_000
 
 
 class Stats:
-    """Finality is measured from the proposal's time (its proposer's clock) to the moment this node holds the certificate."""
+    """Finality is measured from the proposal's time (its proposer's clock) to the moment this node holds the
+    certificate.
+    """
 
     def __init__(self, wall_ms: Callable[[], int]) -> None:
         self._wall_ms = wall_ms

@@ -1,7 +1,8 @@
-"""Finalised blocks, their batches and results in SQLite, and the blocks and batches we voted for but that are not final yet.
+"""Finalised blocks, their batches and results in SQLite, and the blocks and batches we voted for but that are not
+final yet.
 
-One writer, the node's loop. `commit` is a barrier: what was put before it survives a crash, and the node calls it before a vote
-that depends on the data leaves.
+One writer, the node's loop. `commit` is a barrier: what was put before it survives a crash, and the node calls it
+before a vote that depends on the data leaves.
 """
 
 import sqlite3
@@ -106,7 +107,8 @@ class Store:
 
     def finals(self, from_height: int, limit: int) -> Iterator[FinalBlock]:
         rows = self._db.execute(
-            "SELECT block, certificate, is_direct FROM blocks WHERE height>=? ORDER BY height LIMIT ?", (from_height, limit)
+            "SELECT block, certificate, is_direct FROM blocks WHERE height>=? ORDER BY height LIMIT ?",
+            (from_height, limit),
         )
         for row in rows.fetchall():
             yield _final(row)
@@ -115,7 +117,8 @@ class Store:
         """The highest block (at most `up_to_height`) that a certificate of its own finalises."""
         bound = (1 << 62) if up_to_height is None else up_to_height
         row = self._db.execute(
-            "SELECT block, certificate, is_direct FROM blocks WHERE is_direct=1 AND height<=? ORDER BY height DESC LIMIT 1",
+            "SELECT block, certificate, is_direct FROM blocks WHERE is_direct=1 AND height<=? "
+            "ORDER BY height DESC LIMIT 1",
             (bound,),
         ).fetchone()
         return None if row is None else _final(row)
@@ -165,8 +168,9 @@ class Store:
     # results
 
     def put_results(self, rows: list[tuple]) -> None:
-        """Rows as the table's columns. A replayed command keeps its first result, unless that one had not spent its nonce:
-        then a later block may have executed it, and that is what its owner must be told."""
+        """Rows as the table's columns. A replayed command keeps its first result, unless that one had not spent its
+        nonce: then a later block may have executed it, and that is what its owner must be told.
+        """
         self._write(
             "INSERT INTO results VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (command_id) DO UPDATE SET "
             + ", ".join(f"{name}=excluded.{name}" for name in _RESULT_COLUMNS)
@@ -185,7 +189,9 @@ class Store:
         return self._db.execute(sql, (market, count)).fetchall()
 
     def market_day(self, market: int, since_ms: int) -> tuple[int, int, int, int]:
-        """(volume_lots, highest, lowest price_ticks, sum of price x size) of the trades since a time; zeros without any."""
+        """(volume_lots, highest, lowest price_ticks, sum of price x size) of the trades since a time; zeros without
+        any.
+        """
         return self._db.execute(
             "SELECT COALESCE(SUM(size_lots),0), COALESCE(MAX(price_ticks),0), COALESCE(MIN(price_ticks),0), "
             "COALESCE(SUM(price_ticks*size_lots),0) FROM fills WHERE market=? AND time_ms>=?",
@@ -193,7 +199,10 @@ class Store:
         ).fetchone()
 
     def fills_of_account(self, account: int, count: int) -> list[tuple]:
-        sql = "SELECT * FROM fills WHERE maker_account=? UNION SELECT * FROM fills WHERE taker_account=? ORDER BY id DESC LIMIT ?"
+        sql = (
+            "SELECT * FROM fills WHERE maker_account=? UNION SELECT * FROM fills WHERE taker_account=? "
+            "ORDER BY id DESC LIMIT ?"
+        )
         return self._db.execute(sql, (account, account, count)).fetchall()
 
     def fills_of_order(self, order_id: int) -> list[tuple]:

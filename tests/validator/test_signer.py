@@ -1,0 +1,72 @@
+"""The voting key never says two things: not in one run, not across a crash, not from two processes."""
+
+import pytest
+
+from consensus import crypto
+from consensus.guard import SLOT_BYTES
+from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, ZERO_HASH, Vote, compute_domain, vote_digest
+from validator.signer import Signer, SignerError
+
+SECRET = crypto.derive_secret(bytes(range(32)))
+DOMAIN = compute_domain(31337, bytes(20))
+ONE, OTHER = b"\1" * 32, b"\2" * 32
+
+
+def open_signer(path):
+    return Signer(path, SECRET, 3, DOMAIN, epoch=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_allowed"),
+    [
+        ((NOTARIZE, 5, ONE), (NOTARIZE, 5, ONE), True),
+        ((NOTARIZE, 5, ONE), (NOTARIZE, 5, OTHER), False),
+        ((NOTARIZE, 5, ONE), (FINALIZE, 5, OTHER), False),
+        ((NOTARIZE, 5, ONE), (FINALIZE, 5, ONE), True),
+        ((NOTARIZE, 5, ONE), (NULLIFY, 5, ZERO_HASH), True),
+        ((NULLIFY, 5, ZERO_HASH), (FINALIZE, 5, ONE), False),
+        ((FINALIZE, 5, ONE), (NULLIFY, 5, ZERO_HASH), False),
+        ((FINALIZE, 5, ONE), (FINALIZE, 5, OTHER), False),
+        ((FINALIZE, 5, ONE), (FINALIZE, 6, OTHER), True),
+    ],
+)
+def test_the_guard_survives_a_restart(tmp_path, first, second, is_allowed):
+    signer = open_signer(tmp_path / "guard")
+    vote = signer.sign(*first)
+    assert isinstance(vote, Vote)
+    digest = vote_digest(DOMAIN, first[0], 1, first[1], first[2])
+    assert crypto.verify(crypto.derive_public_key(SECRET), digest, vote.signature)
+    signer.close()
+    restarted = open_signer(tmp_path / "guard")
+    assert isinstance(restarted.sign(*second), Vote) == is_allowed
+    restarted.close()
+
+
+def test_a_torn_write_leaves_the_state_before_it(tmp_path):
+    path = tmp_path / "guard"
+    signer = open_signer(path)
+    for view in (1, 2, 3):
+        signer.sign(NOTARIZE, view, ONE)
+    signer.close()
+    data = bytearray(path.read_bytes())
+    newest = 0 if data[8:16] > data[SLOT_BYTES + 8 : SLOT_BYTES + 16] else SLOT_BYTES
+    data[newest + 40] ^= 0xFF
+    path.write_bytes(data)
+    restarted = open_signer(path)
+    assert isinstance(restarted.sign(NOTARIZE, 2, OTHER), str)
+    restarted.close()
+
+
+def test_a_guard_without_a_valid_slot_is_refused(tmp_path):
+    path = tmp_path / "guard"
+    open_signer(path).close()
+    path.write_bytes(bytes(2 * SLOT_BYTES))
+    with pytest.raises(SignerError, match="damaged"):
+        open_signer(path)
+
+
+def test_a_second_process_on_the_same_key_is_refused(tmp_path):
+    signer = open_signer(tmp_path / "guard")
+    with pytest.raises(SignerError, match="another process"):
+        open_signer(tmp_path / "guard")
+    signer.close()

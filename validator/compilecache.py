@@ -1,0 +1,21 @@
+"""Where compiled kernels are kept: a folder named by everything that went into them.
+
+Numba keeps a cached caller after an edit of its callee in another file, so the default cache can hold code that no
+source says. Must run before numba is imported.
+"""
+
+import hashlib
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+
+def prepare_compile_cache() -> Path:
+    """Set `NUMBA_CACHE_DIR` (unless the environment has it) below `HANSA_CACHE` or the user's cache folder."""
+    digest = hashlib.sha256("/".join(version(name) for name in ("numba", "llvmlite", "numpy")).encode())
+    for source in sorted((Path(__file__).parent.parent / "engine").glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    root = Path(os.environ.get("HANSA_CACHE") or Path.home() / ".cache" / "hansa")
+    folder = root / "kernels" / digest.hexdigest()[:16]
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
+    return folder

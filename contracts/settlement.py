@@ -58,6 +58,11 @@ class Settlement:
         # (index, block) of the youngest entry seen: where later ones are looked for.
         self._inbox_hint = (0, self._deployed_block)
 
+    @property
+    def sender(self) -> bytes:
+        """Address of the account that sends; `TypeError` without a key."""
+        return self._link.sender
+
     # -------------------------------------------------------- the chain
 
     def finalized_block(self) -> int:

@@ -126,6 +126,10 @@ class Chain:
             self._store.set_meta("clock_offset_s", self._clock_offset_s)
             return self._clock_offset_s
 
+    def reset_clock(self) -> None:
+        """Take all shifts back."""
+        self.shift_clock(-self._clock_offset_s)
+
     def rewind(self, number: int) -> None:
         """Forget the blocks above `number`, as a reorganisation does."""
         with self._lock:

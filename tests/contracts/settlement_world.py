@@ -1,0 +1,110 @@
+"""A deployed settlement contract and its committee, on a chain in this process."""
+
+from dataclasses import dataclass, replace
+
+from blspy import G1Element, PopSchemeMPL, PrivateKey
+
+from contracts import digests
+from contracts.devchain.chain import Chain, funded_key
+from contracts.devchain.provider import InProcessProvider
+from contracts.devchain.rpc import Rpc
+from contracts.settlement import Deployment, Settlement, deploy
+
+CLAIM_DELAY_S = 600
+FORCE_DEADLINE_S = 3_600
+DEBT_MAX_QUOTE = 5_000
+COMMITTEE_SIZE = 4
+TRADER = b"\x77" * 20
+DEPOSIT_QUOTE = 1_000_000
+
+
+def words(*values: int | bytes) -> bytes:
+    return b"".join(v if isinstance(v, bytes) else v.to_bytes(32, "big") for v in values)
+
+
+@dataclass(frozen=True)
+class HeaderFields:
+    """The header's words that tests vary."""
+
+    version: int = 1
+    epoch: int = 1
+    view: int = 9
+    height: int = 1
+    next_committee_hash: bytes = bytes(32)
+    inbox_cursor: int = 0
+    inbox_hash: bytes = bytes(32)
+    state_root: bytes = b"\x14" * 32
+    account_root: bytes = b"\x15" * 32
+    claims: int = 0
+    debt: int = 0
+    withdrawals_root: bytes = b"\x17" * 32
+    withdrawals_total: int = 0
+    engine_version: int = 1
+
+    def encode(self) -> bytes:
+        return words(
+            self.version, self.epoch, self.view, self.height, b"\x04" * 32, self.view - 1, 2, 1_700_000_000_000,
+            b"\x08" * 32, self.next_committee_hash, b"\x0a" * 32, self.inbox_cursor, self.inbox_hash, 77,
+            self.state_root, self.account_root, digests.encode_sums(self.claims, self.debt), self.withdrawals_root,
+            self.withdrawals_total, self.engine_version,
+        )  # fmt: skip
+
+
+class World:
+    """The chain, the contract seen by its deployer, and the committee's secrets."""
+
+    def __init__(self, committee_size: int = COMMITTEE_SIZE) -> None:
+        self.chain = Chain()
+        self.provider = InProcessProvider(Rpc(self.chain))
+        self.deployment: Deployment = deploy(
+            self.provider, funded_key(0), claim_delay_s=CLAIM_DELAY_S, force_deadline_s=FORCE_DEADLINE_S,
+            debt_max_quote=DEBT_MAX_QUOTE,
+        )  # fmt: skip
+        self.contract = self.as_account(0)
+        self.secrets: list[PrivateKey] = [PopSchemeMPL.key_gen(bytes([i + 1]) * 32) for i in range(committee_size)]
+
+    def as_account(self, number: int) -> Settlement:
+        return Settlement(self.provider, self.deployment.settlement, funded_key(number))
+
+    def register_all(self) -> None:
+        for number, secret in enumerate(self.secrets):
+            self.register(number, secret)
+
+    def register(self, account: int, secret: PrivateKey, network_key: bytes | None = None) -> None:
+        network_key = network_key or bytes([account + 1]) * 32
+        contract = self.as_account(account)
+        key = bytes(secret.get_g1())
+        digest = digests.possession_digest(contract.chain_id, contract.address_bytes, contract.sender, network_key, key)
+        contract.register(key, bytes(PopSchemeMPL.sign(secret, digest)), network_key)
+
+    def digest(self, header: bytes) -> bytes:
+        return digests.finalize_digest(
+            digests.compute_domain(self.contract.chain_id, self.contract.address_bytes), header
+        )
+
+    def sign(self, digest: bytes, absent: tuple[int, ...] = ()) -> bytes:
+        parts = [PopSchemeMPL.sign(s, digest) for i, s in enumerate(self.secrets) if i not in absent]
+        return bytes(PopSchemeMPL.aggregate(parts))
+
+    def post(self, fields: HeaderFields, absent: tuple[int, ...] = ()) -> None:
+        header = fields.encode()
+        self.contract.checkpoint(header, list(absent), self.sign(self.digest(header), absent))
+
+    def deposit(self, amount: int = DEPOSIT_QUOTE) -> None:
+        self.contract.mint_test_usdc(self.contract.sender, amount)
+        self.contract.deposit(TRADER, 3, amount)
+
+    def consumed(self, fields: HeaderFields) -> HeaderFields:
+        """`fields` with the whole inbox consumed."""
+        cursor = self.contract.inbox_length()
+        return replace(fields, inbox_cursor=cursor, inbox_hash=self.contract.inbox_hash(cursor))
+
+    def pass_time(self, by_s: int) -> None:
+        self.chain.shift_clock(by_s)
+        self.chain.mine()
+
+    def aggregate_key(self) -> G1Element:
+        total = G1Element()
+        for secret in self.secrets:
+            total += secret.get_g1()
+        return total

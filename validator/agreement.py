@@ -43,6 +43,7 @@ from consensus.events import (
     Received,
     Refused,
     Signed,
+    Synced,
     TimerFired,
 )
 from consensus.messages import Block, Certificate, Header, Vote, encode_message, vote_digest
@@ -55,6 +56,7 @@ from validator.store import Store
 
 log = logging.getLogger("hansa.agreement")
 PENDING_CHECKS_MAX = 64
+CHAIN_VIEW_WAIT_MS = 2_000
 
 
 class Stop(Exception):
@@ -108,10 +110,15 @@ class Agreement:
         self._timer_count = 0
         self._builds: dict[int, Build] = {}
         self._checks: dict[bytes, CheckPayload] = {}
+        self._check_deadlines_ms: dict[bytes, int] = {}
+        self._executes: dict[bytes, Block] = {}
 
-    def start(self) -> None:
-        """First effects of a core that has just been rebuilt."""
-        self._perform_all(self.core.start(self._clocks.monotonic_ms()))
+    def start(self, last_final: Synced | None) -> None:
+        """First effects of a core that has just been rebuilt; `last_final` is where the stored chain ends."""
+        now_ms = self._clocks.monotonic_ms()
+        if last_final is not None:
+            self._perform_all(self.core.handle(now_ms, last_final))
+        self._perform_all(self.core.start(now_ms))
 
     def post(self, event: Event) -> None:
         """Queue an event for the next tick."""
@@ -139,8 +146,12 @@ class Agreement:
                 self._events.append(TimerFired(timer_id))
         self._try_builds(now_ms)
         self._drain()
-        self._try_checks()
-        self._drain()
+        self._try_checks(now_ms)
+        self._try_executes()
+        while self._events:  # an answer may bring the next question
+            self._drain()
+            self._try_checks(now_ms)
+            self._try_executes()
         self._flush()
 
     def _drain(self) -> None:
@@ -182,8 +193,9 @@ class Agreement:
             case CheckPayload(block):
                 if len(self._checks) < PENDING_CHECKS_MAX:
                     self._checks[block.hash()] = effect
+                    self._check_deadlines_ms[block.hash()] = self._clocks.monotonic_ms() + CHAIN_VIEW_WAIT_MS
             case Execute(block):
-                self._events.append(Executed(block.hash(), self._executor.execute(block)))
+                self._executes[block.hash()] = block
             case _:
                 self._perform_outside(effect)
 
@@ -245,21 +257,36 @@ class Agreement:
             self._executor.remember(build.parent_hash, built.timestamp_ms, built.payload, built.executed)
             self._events.append(Built(view, build.parent_hash, built.payload, built.timestamp_ms, commitment))
 
-    def _try_checks(self) -> None:
+    def _try_checks(self, now_ms: int) -> None:
         for block_hash, check in list(self._checks.items()):
             verdict = self._proposals.check(check.block, check.parent, self._clocks.wall_ms())
             if verdict is None:
-                missing = self._proposals.missing_batches(check.block)
-                if missing:
-                    self._outside.fetch_batches(check.block, missing)
-                continue
-            del self._checks[block_hash]
+                if self._fetch_missing(check.block) or now_ms < self._check_deadlines_ms[block_hash]:
+                    continue
+                verdict = False  # our view of the settlement chain stays behind: others may vote, we do not
+            del self._checks[block_hash], self._check_deadlines_ms[block_hash]
             if verdict:
                 self._store.put_candidate(check.block)
             self._events.append(PayloadChecked(block_hash, verdict))
 
-    def forget_checks_through(self, header: Header) -> None:
-        """Payloads at or below a final height need no judgement any more."""
-        self._checks = {
-            block_hash: check for block_hash, check in self._checks.items() if check.block.header.height > header.height
-        }
+    def _fetch_missing(self, block: Block) -> bool:
+        """Ask for the batches that a block names and we lack; False when we hold them all."""
+        missing = self._proposals.missing_batches(block)
+        if missing:
+            self._outside.fetch_batches(block, missing)
+        return bool(missing)
+
+    def _try_executes(self) -> None:
+        for block_hash, block in list(self._executes.items()):
+            if not self._fetch_missing(block):
+                del self._executes[block_hash]
+                self._events.append(Executed(block_hash, self._executor.execute(block)))
+
+    def forget_through(self, header: Header) -> None:
+        """Blocks at or below a final height need no judgement any more."""
+        for block_hash, check in list(self._checks.items()):
+            if check.block.header.height <= header.height:
+                del self._checks[block_hash], self._check_deadlines_ms[block_hash]
+        for block_hash, block in list(self._executes.items()):
+            if block.header.height <= header.height:
+                del self._executes[block_hash]

@@ -29,6 +29,7 @@ from net.gateway.backend import (
 from validator.batches import CheckedBatch
 from validator.executor import Executed
 from validator.orders import Orders
+from validator.prechecks import account_key, user_accounts
 from validator.stats import Stats
 from validator.store import Store
 
@@ -113,7 +114,7 @@ class Ledger:
             for order_id, account in ((values[6], values[4]), (values[7], values[5])):
                 order = self.orders.on_fill(order_id, size_lots, value_quote, time_ms)
                 view = to_fill(row, account, order, is_maker=order_id == values[6])
-                owner, subaccount = views.account_key(state, account)
+                owner, subaccount = account_key(state, account)
                 sides.append(AccountFill(owner, subaccount, view))
         self._store.put_fills(rows)
         return trades, sides
@@ -233,8 +234,8 @@ def _book_levels(state: EngineState, market: int) -> dict[tuple[int, int], int]:
 
 def _open_orders(state: EngineState) -> list[OrderView]:
     orders = []
-    for index in views.user_accounts(state):
-        owner, subaccount = views.account_key(state, index)
+    for index in user_accounts(state):
+        owner, subaccount = account_key(state, index)
         for order in views.open_orders(state, index):
             value = (order.size_lots - order.remaining_lots) * order.price_ticks
             value *= state.params.markets[order.market].quote_per_tick_lot

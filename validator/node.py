@@ -47,6 +47,7 @@ log = logging.getLogger("hansa.node")
 EPOCH = 1
 SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
+RETAIN_VIEWS = 64
 
 
 class Node:
@@ -174,12 +175,13 @@ class Node:
     async def _loop(self) -> None:
         final = self.store.newest_direct(self.executor.final.height)
         if final is not None and final.block.header.height == self.executor.final.height:
-            self.agreement.post(Synced(final.block, final.certificate))
-        self.agreement.start()
+            self.agreement.start(Synced(final.block, final.certificate))
+        else:
+            self.agreement.start(None)
         while True:
             self._wake = trio.Event()
             self.agreement.tick()
-            self._journal.rotate(self.agreement.core.view, self.agreement.core.final_view, 64)
+            self._journal.rotate(self.agreement.core.view, self.agreement.core.floor_view, RETAIN_VIEWS)
             deadline_ms = self.agreement.next_deadline_ms()
             wait_s = 0.25 if deadline_ms is None else (deadline_ms - self._clocks.monotonic_ms()) / 1000
             if self.agreement.backlog:
@@ -297,7 +299,7 @@ class Node:
         batches = [checked for ref in refs if (checked := self.pool.get(ref[2])) is not None]
         self.ledger.apply(block, certificate, executed, batches)
         self._forget_batches(executed.state.batch_sequences.tolist(), {ref[2] for ref in refs})
-        self.agreement.forget_checks_through(block.header)
+        self.agreement.forget_through(block.header)
         if certificate.header_hash == block_hash:
             self.service.keep_for_proofs(executed)
         if block.header.height % self.config.snapshot_interval_blocks == 0:

@@ -30,13 +30,13 @@ def run_node(home: Home, config: NodeConfig) -> int:
     except (ConfigError, SignerError, JournalError, Stop) as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    exit_code = 0
     try:
         trio.run(_main, node, config)
     except* (Stop, InvariantBroken, SignerError, JournalError) as group:
-        for error in group.exceptions:
-            log.critical("stopped %s", error, exc_info=error)
-        return EXIT_STOPPED
-    return 0
+        log.critical("stopped: an invariant broke; nothing more is signed", exc_info=group)
+        exit_code = EXIT_STOPPED
+    return exit_code
 
 
 async def _main(node: Node, config: NodeConfig) -> None:

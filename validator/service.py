@@ -37,6 +37,7 @@ from net.gateway.backend import (
 from validator.chain import OnChain
 from validator.executor import Executed, Executor
 from validator.ledger import Ledger, to_fill, to_trade
+from validator.prechecks import account_key, precheck
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
 
@@ -126,7 +127,7 @@ class Service:
         """What can be judged before a block: signature, account, expiry, nonce, and the market's fixed rules."""
         if recover_signer(command, self._separator) != command.owner:
             return Code.BAD_SIGNATURE
-        return views.precheck(self._executor.final.state, command, self._wall_ms())
+        return precheck(self._executor.final.state, command, self._wall_ms())
 
     async def wait_result(self, command_id: bytes, timeout_s: float) -> CommandResult | None:
         return await self._ledger.wait(command_id, timeout_s, self._on_chain.height)
@@ -262,7 +263,7 @@ class Service:
             status = Status.ON_CHAIN if height <= self._on_chain.height else Status.CERTIFIED
             found.append(
                 WithdrawalView(
-                    index=index, owner=row_owner, subaccount=views.account_key(state, account)[1], amount_quote=amount,
+                    index=index, owner=row_owner, subaccount=account_key(state, account)[1] if account >= 0 else 0, amount_quote=amount,
                     height=height, time_ms=final.block.header.timestamp_ms if final else 0, status=status,
                 )
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """The signed nouns: what a trader may ask for, as 160 bytes, as EIP-712 struct and as a row of an array.
 
-Layout and type strings: docs/protocol.md, section 5. A record that decodes here is well-formed, nothing more; whether the
-state allows it is `engine.apply`'s question. Importing this module starts no compiler.
+Layout and type strings: docs/protocol.md, section 5. A record that decodes here is well-formed, nothing more; whether
+the state allows it is `engine.apply`'s question. Importing this module starts no compiler.
 """
 
 from dataclasses import dataclass, replace
@@ -73,9 +73,8 @@ class Command:
             "kind", "nonce", "expiry_ms", "subaccount", "market", "side", "time_in_force", "flags", "price_ticks",
             "size_lots", "client_id", "order_id",
         )  # fmt: skip
-        return cls(
-            owner=row["owner"].tobytes(), signature=row["signature"].tobytes(), **{name: int(row[name]) for name in fields}
-        )
+        numbers = {name: int(row[name]) for name in fields}
+        return cls(owner=row["owner"].tobytes(), signature=row["signature"].tobytes(), **numbers)
 
     def signed(self, private_key: PrivateKey, domain_separator: bytes) -> "Command":
         """This command with the signature of `private_key` (recoverable, low s)."""
@@ -84,12 +83,13 @@ class Command:
 
 _TYPES = {
     PLACE: (
-        b"Place(address owner,uint32 subaccount,uint32 market,uint8 side,uint8 timeInForce,uint8 flags,int64 priceTicks,"
-        b"int64 sizeLots,uint64 clientId,uint64 nonce,uint64 expiryMs)",
+        b"Place(address owner,uint32 subaccount,uint32 market,uint8 side,uint8 timeInForce,uint8 flags,"
+        b"int64 priceTicks,int64 sizeLots,uint64 clientId,uint64 nonce,uint64 expiryMs)",
         ("market", "side", "time_in_force", "flags", "price_ticks", "size_lots", "client_id"),
     ),
     CANCEL: (
-        b"Cancel(address owner,uint32 subaccount,uint32 market,uint64 orderId,uint64 clientId,uint64 nonce,uint64 expiryMs)",
+        b"Cancel(address owner,uint32 subaccount,uint32 market,uint64 orderId,uint64 clientId,uint64 nonce,"
+        b"uint64 expiryMs)",
         ("market", "order_id", "client_id"),
     ),
     CANCEL_ALL: (b"CancelAll(address owner,uint32 subaccount,uint32 market,uint64 nonce,uint64 expiryMs)", ("market",)),
@@ -119,7 +119,7 @@ def is_well_formed(command: Command) -> bool:
 
 
 def command_id(command: Command, domain_separator: bytes) -> bytes:
-    """The EIP-712 digest: what is signed, and the command's name on every node. Raises `KeyError` on an unknown kind."""
+    """The EIP-712 digest: what is signed, and the command's name on every node. Unknown kinds raise `KeyError`."""
     fields = _TYPES[command.kind][1]
     numbers = (command.subaccount, *(getattr(command, name) for name in fields), command.nonce, command.expiry_ms)
     body = b"".join((number % (1 << 256)).to_bytes(32, "big") for number in numbers)
@@ -147,7 +147,7 @@ def address_of(public_key: PublicKey) -> bytes:
 
 
 def recover_signer(command: Command, domain_separator: bytes) -> bytes:
-    """Address whose key signed the command, or `NO_SIGNER`. Never raises: hostile bytes are simply nobody's signature."""
+    """Address whose key signed the command, or `NO_SIGNER`. Never raises: hostile bytes are nobody's signature."""
     if not is_well_formed(command):
         return NO_SIGNER
     signature = command.signature

@@ -1,9 +1,9 @@
 """Every bound of the engine in one place, and the relations between them that keep all arithmetic inside int64.
 
-Theory. A position is worth at most `POSITION_QUOTE_MAX` at any admissible price (`MarketParams.price_ticks_max` is derived
-from it), there are at most 62 markets, and open orders can at most double a position (buys + position <= limit). So one
-account's worth, worst case and losses together stay below 62 x 4 x 2**54 < 2**62, and no sum of money needs more than 63
-bits. Products that would (money x basis points) split the factor instead (`engine.checked`).
+Theory. A position is worth at most `POSITION_QUOTE_MAX` at any admissible price (`MarketParams.price_ticks_max` is
+derived from it), there are at most 62 markets, and open orders can at most double a position (buys + position <=
+limit). So one account's worth, worst case and losses together stay below 62 x 4 x 2**54 < 2**62, and no sum of money
+needs more than 63 bits. Products that would (money x basis points) split the factor instead (`engine.checked`).
 """
 
 from engine.payload import BATCH_COMMANDS_MAX, BATCH_REFS_MAX, INBOX_ENTRIES_MAX, MARKETS_MAX, PRICE_TICKS_MAX

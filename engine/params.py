@@ -99,10 +99,10 @@ class ExchangeParams:
 
     def encode(self) -> bytes:
         """Canonical CBOR: an array of the fields, each market an array of its own."""
-        numbers = [self.validator_count, self.chain_id, self.accounts_max, self.account_orders_max, self.book_orders_max]
-        return cbor2.dumps(
-            [[list(astuple(market)) for market in self.markets], self.token, self.contract, *numbers], canonical=True
-        )
+        markets = [list(astuple(market)) for market in self.markets]
+        limits = [self.accounts_max, self.account_orders_max, self.book_orders_max]
+        numbers = [self.validator_count, self.chain_id, *limits]
+        return cbor2.dumps([markets, self.token, self.contract, *numbers], canonical=True)
 
     def digest(self) -> bytes:
         """32 bytes naming these parameters."""

@@ -1,6 +1,7 @@
-"""What a block carries into the engine: batches of commands, price reports, inbox entries (docs/protocol.md, section 3).
+"""What a block carries into the engine: batches, price reports, inbox entries (docs/protocol.md, section 3).
 
-Pure nouns with one canonical byte form. Signatures are opaque bytes here; the node checks them before a block is voted for.
+Pure nouns with one canonical byte form. Signatures are opaque bytes here; the node checks them before a block is
+voted for.
 """
 
 from dataclasses import dataclass
@@ -117,7 +118,8 @@ class InboxEntry:
         """The inbox hash after this entry (docs/protocol.md, section 4)."""
         words = (
             self.index, self.kind, int.from_bytes(self.token, "big"), int.from_bytes(self.beneficiary, "big"),
-            self.subaccount, int.from_bytes(self.sender, "big"), self.amount, int.from_bytes(self.data, "big"), self.time_s,
+            self.subaccount, int.from_bytes(self.sender, "big"), self.amount, int.from_bytes(self.data, "big"),
+            self.time_s,
         )  # fmt: skip
         return keccak(previous_hash + b"".join(word.to_bytes(32, "big") for word in words))
 

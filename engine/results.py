@@ -1,7 +1,8 @@
 """Numbered answers to commands, in order of precedence: the first rule that a command breaks names its code.
 
-Numbers are never reused or renumbered. 1xx: the command itself; 2xx: who and when; 3xx: the market's rules; 4xx: the account's
-means; 5xx: limits of the book. The node's own refusals, before a command reaches a block, are in `net/gateway/errors.py`.
+Numbers are never reused or renumbered. 1xx: the command itself; 2xx: who and when; 3xx: the market's rules; 4xx: the
+account's means; 5xx: limits of the book. The node's own refusals, before a command reaches a block, are in
+`net/gateway/errors.py`.
 """
 
 from enum import IntEnum

@@ -1,4 +1,5 @@
-"""Exact conversions between decimal text and the engine's integers. Text that has no exact integer is refused, never rounded.
+"""Exact conversions between decimal text and the engine's integers. Text that has no exact integer is refused, never
+rounded.
 
 Prices are ticks, sizes are lots, money is quote units of 1e-6. Importing this starts no compiler.
 """

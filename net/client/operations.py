@@ -45,24 +45,27 @@ class Operations:
         return self._network
 
     def buy(
-        self, instrument_name: str, amount: Exact, price: Exact, *, time_in_force: str = "good_til_cancelled",
+        self, instrument_name: str, amount_base: Exact, price_usd: Exact, *, time_in_force: str = "good_til_cancelled",
         label: int = 0, wait: str = "final",
     ) -> Operation[records.Placed]:  # fmt: skip
         """`time_in_force`: good_til_cancelled, immediate_or_cancel or post_only. `wait`: final or received."""
-        return (yield from self._place(BUY, instrument_name, amount, price, time_in_force, label, wait))
+        return (yield from self._place(BUY, instrument_name, amount_base, price_usd, time_in_force, label, wait))
 
     def sell(
-        self, instrument_name: str, amount: Exact, price: Exact, *, time_in_force: str = "good_til_cancelled",
+        self, instrument_name: str, amount_base: Exact, price_usd: Exact, *, time_in_force: str = "good_til_cancelled",
         label: int = 0, wait: str = "final",
     ) -> Operation[records.Placed]:  # fmt: skip
         """The other side of `buy`."""
-        return (yield from self._place(SELL, instrument_name, amount, price, time_in_force, label, wait))
+        return (yield from self._place(SELL, instrument_name, amount_base, price_usd, time_in_force, label, wait))
 
     def _place(
-        self, side: int, instrument_name: str, amount: Exact, price: Exact, time_in_force: str, label: int, wait: str
-    ) -> Operation[records.Placed]:
+        self, side: int, instrument_name: str, amount_base: Exact, price_usd: Exact, time_in_force: str, label: int,
+        wait: str,
+    ) -> Operation[records.Placed]:  # fmt: skip
         network, signer = (yield from self.network()), self._need_signer()
-        call = protocol.place_call(network, signer, side, instrument_name, amount, price, time_in_force, label)
+        call = protocol.place_call(
+            network, signer, side, instrument_name, amount_base, price_usd, time_in_force, label
+        )
         return records.Placed.parse((yield _waiting(call, wait)))
 
     def cancel(self, order_id: str, *, wait: str = "final") -> Operation[records.Cancelled]:
@@ -85,10 +88,10 @@ class Operations:
         call = protocol.cancel_all_call(network, self._need_signer(), instrument_name)
         return records.Cancelled.parse((yield _waiting(call, wait)))
 
-    def withdraw(self, amount: Exact, *, wait: str = "final") -> Operation[records.Withdrawing]:
+    def withdraw(self, amount_usdc: Exact, *, wait: str = "final") -> Operation[records.Withdrawing]:
         """To the owner's own address."""
         network = yield from self.network()
-        call = protocol.withdraw_call(network, self._need_signer(), amount)
+        call = protocol.withdraw_call(network, self._need_signer(), amount_usdc)
         return records.Withdrawing.parse((yield _waiting(call, wait)))
 
     def account(self) -> Operation[records.Account]:

@@ -181,12 +181,12 @@ def exact_text(value: Exact) -> str:
 
 
 def place_call(
-    network: Network, signer: Signer, side: int, instrument_name: str, amount: Exact, price: Exact, time_in_force: str,
-    label: int,
+    network: Network, signer: Signer, side: int, instrument_name: str, amount_base: Exact, price_usd: Exact,
+    time_in_force: str, label: int,
 ) -> Call:  # fmt: skip
     """A signed order. Raises `engine.units.UnitError` when price or amount is no multiple of its step."""
     number, market = network.market(instrument_name)
-    amount_text, price_text = exact_text(amount), exact_text(price)
+    amount_text, price_text = exact_text(amount_base), exact_text(price_usd)
     command = signer.sign(
         network, PLACE, market=number, side=side, time_in_force=TIMES_IN_FORCE[time_in_force],
         price_ticks=parse_price_ticks(price_text, market), size_lots=parse_size_lots(amount_text, market),
@@ -226,8 +226,8 @@ def cancel_all_call(network: Network, signer: Signer, instrument_name: str | Non
     return Call("private/cancel_all_by_instrument", named | _signed_params(command))
 
 
-def withdraw_call(network: Network, signer: Signer, amount: Exact) -> Call:
-    amount_text = exact_text(amount)
+def withdraw_call(network: Network, signer: Signer, amount_usdc: Exact) -> Call:
+    amount_text = exact_text(amount_usdc)
     command = signer.sign(network, WITHDRAW, size_lots=parse_quote(amount_text))
     return Call("private/withdraw", {"amount": amount_text, "currency": "USDC"} | _signed_params(command))
 

@@ -1,4 +1,7 @@
-"""Typed answers. Money, prices and sizes are `Decimal`, exactly as the node wrote them."""
+"""Typed answers. Money, prices and sizes are `Decimal`, exactly as the node wrote them.
+
+`_usd`: price of one unit of the base currency; `_base`: units of it; everything else that is money is in USDC.
+"""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,15 +14,15 @@ def _decimal(text: str | None) -> Decimal | None:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One own trade. `fee` below zero is a rebate."""
+    """One own trade. `fee_usdc` below zero is a rebate."""
 
     trade_id: str
     instrument_name: str
     order_id: str
     direction: str
-    price: Decimal
-    amount: Decimal
-    fee: Decimal
+    price_usd: Decimal
+    amount_base: Decimal
+    fee_usdc: Decimal
     is_maker: bool
     label: int
     height: int
@@ -41,8 +44,8 @@ class Trade:
     trade_id: str
     instrument_name: str
     direction: str
-    price: Decimal
-    amount: Decimal
+    price_usd: Decimal
+    amount_base: Decimal
     height: int
     timestamp_ms: int
 
@@ -62,10 +65,10 @@ class Order:
     instrument_name: str
     direction: str
     state: str
-    price: Decimal
-    amount: Decimal
-    filled_amount: Decimal | None
-    average_price: Decimal | None
+    price_usd: Decimal
+    amount_base: Decimal
+    filled_base: Decimal | None
+    average_price_usd: Decimal | None
     label: int
     is_post_only: bool
     time_in_force: str
@@ -124,7 +127,7 @@ class Withdrawing:
     """Answer to `withdraw`; `index` is what `withdrawal_proof` takes, None until it is final."""
 
     index: int | None
-    amount: Decimal
+    amount_usdc: Decimal
     progress: Progress
 
     @classmethod
@@ -134,12 +137,12 @@ class Withdrawing:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One position at mark; `size` below zero is short."""
+    """One position at mark; `size_base` below zero is short."""
 
     instrument_name: str
-    size: Decimal
-    mark_price: Decimal
-    index_price: Decimal
+    size_base: Decimal
+    mark_price_usd: Decimal
+    index_price_usd: Decimal
     value: Decimal
     initial_margin: Decimal
     maintenance_margin: Decimal
@@ -181,11 +184,11 @@ class Ticker:
     """Prices of a market; None where there is none yet."""
 
     instrument_name: str
-    mark_price: Decimal | None
-    index_price: Decimal | None
-    last_price: Decimal | None
-    best_bid_price: Decimal | None
-    best_ask_price: Decimal | None
+    mark_price_usd: Decimal | None
+    index_price_usd: Decimal | None
+    last_price_usd: Decimal | None
+    best_bid_price_usd: Decimal | None
+    best_ask_price_usd: Decimal | None
     open_interest: Decimal
     funding_8h: Decimal
     timestamp_ms: int

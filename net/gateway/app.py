@@ -151,12 +151,13 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 async def serve(backend: Backend, config: GatewayConfig, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
     """Serves until cancelled; `task_status` receives the URLs."""
     gateway = Gateway(backend, config.limits)
-    server = hypercorn.config.Config()
-    server.bind = [f"{config.host}:{config.port}"]
-    server.websocket_max_message_size = config.limits.transport_message_bytes_max
-    server.h11_max_incomplete_size = config.limits.header_bytes_max
-    server.graceful_timeout = server.shutdown_timeout = config.limits.shutdown_s
-    server.errorlog = logging.getLogger("net.gateway.server")
+    limits = config.limits
+    server = hypercorn.config.Config.from_mapping({
+        "bind": [f"{config.host}:{config.port}"], "errorlog": logging.getLogger("net.gateway.server"),
+        "websocket_max_message_size": limits.transport_message_bytes_max,
+        "h11_max_incomplete_size": limits.header_bytes_max, "graceful_timeout": limits.shutdown_s,
+        "shutdown_timeout": limits.shutdown_s,
+    })  # fmt: skip
     async with trio.open_nursery() as nursery:
         nursery.start_soon(gateway.api.hub.run)
         task_status.started(await nursery.start(_serve, gateway.app(), server))

@@ -48,11 +48,11 @@ def parse_channel(name: str, instruments: Instruments) -> Channel:
                 return Channel(name, f"user.{topic}", owner=bytes.fromhex(owner[2:]))
             except ValueError:
                 raise ApiError(UNKNOWN_CHANNEL, "channels", f"{owner[:50]} is no address") from None
-    instrument_name, _, interval = rest.rpartition(".")
-    if kind not in ("book", "trades", "ticker") or interval not in ("raw", "100ms"):
+    instrument_name, _, pace = rest.rpartition(".")
+    if kind not in ("book", "trades", "ticker") or pace not in ("raw", "100ms"):
         raise ApiError(UNKNOWN_CHANNEL, "channels", f"{name[:100]!r}: see the channels in docs/api.md")
     market = instruments.number(instrument_name, "channels")
-    return Channel(name, kind, market=market, is_batched=interval == "100ms" and kind != "trades")
+    return Channel(name, kind, market=market, is_batched=pace == "100ms" and kind != "trades")
 
 
 @dataclass(slots=True)

@@ -325,8 +325,8 @@ def _command_text(instruments: Instruments, value: Command) -> str:
     market = instruments.markets[value.market] if value.market < len(instruments.markets) else None
     name = market.symbol if market else "every market" if value.market == ALL_MARKETS else f"market {value.market}"
     if value.kind == PLACE and market and value.side in (BUY, SELL):
-        size, price = format_size(value.size_lots, market), format_price(value.price_ticks, market)
-        return f"{_DIRECTIONS[value.side]} {size} {name} at {price} {time_in_force(value.time_in_force)}"
+        terms = f"{format_size(value.size_lots, market)} {name} at {format_price(value.price_ticks, market)}"
+        return f"{_DIRECTIONS[value.side]} {terms} {time_in_force(value.time_in_force)}"
     if value.kind == CANCEL:
         return f"cancel {name} order {value.order_id or f'with label {value.client_id}'}"
     if value.kind == CANCEL_ALL:

@@ -107,8 +107,8 @@ class Session:
     async def _on_message(self, text: str | bytes, nursery: trio.Nursery) -> None:
         start_us = now_us()
         is_testnet = self._api.is_testnet
-        size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
-        if size > self._api.limits.message_bytes_max:
+        length_bytes = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
+        if length_bytes > self._api.limits.message_bytes_max:
             return self.push(error_text(None, ApiError(TOO_LARGE), start_us, is_testnet))
         if not text:
             return self.push(error_text(None, ApiError(INVALID_REQUEST), start_us, is_testnet))

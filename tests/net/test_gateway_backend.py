@@ -1,0 +1,361 @@
+"""A whole exchange in dictionaries: the smallest real `Backend`, for tests of the gateway and the client.
+
+One block per command, final at once unless `is_held`; orders match by price alone; accounts are a real Merkle-sum tree.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import trio
+
+from consensus.messages import FINALIZE, ZERO_HASH, Certificate, Commitment, Header, compute_domain, keccak
+from engine.commands import (
+    ALL_MARKETS,
+    BUY,
+    CANCEL,
+    CANCEL_ALL,
+    IMMEDIATE_OR_CANCEL,
+    PLACE,
+    POST_ONLY,
+    SELL,
+    WITHDRAW,
+    Command,
+    command_id,
+)
+from engine.params import DEFAULT_MARKETS
+from engine.results import Code, OrderState
+from net.gateway.backend import (
+    AccountFill,
+    AccountProof,
+    AccountView,
+    Backend,
+    BlockEvent,
+    BookView,
+    CommandResult,
+    FillView,
+    FinalisedHeader,
+    LevelChange,
+    NetworkInfo,
+    NodeStatus,
+    OrderView,
+    PositionView,
+    Receipt,
+    Refusal,
+    Status,
+    Submission,
+    TickerView,
+    TradeView,
+    WithdrawalProof,
+    WithdrawalView,
+)
+
+CHAIN_ID, CONTRACT, TOKEN = 31337, b"\x11" * 20, b"\x22" * 20
+TREE_DEPTH = 20
+
+
+class DictBackend:
+    """See the module's first lines. `submitted` is every command that reached it."""
+
+    def __init__(self) -> None:
+        self.domain = NetworkInfo(
+            CHAIN_ID, CONTRACT, compute_domain(CHAIN_ID, CONTRACT), 0, TOKEN, DEFAULT_MARKETS
+        )
+        self.submitted: list[Command] = []
+        self.is_held = False
+        self.refusal: Refusal | None = None
+        self.precheck: Code = Code.OK
+        self.failure: Exception | None = None
+        self.balances: dict[tuple[bytes, int], int] = {}
+        self.live: dict[tuple[int, int], OrderView] = {}
+        self.gone: dict[tuple[int, int], OrderView] = {}
+        self.known: dict[bytes, CommandResult] = {}
+        self.past_trades: list[TradeView] = []
+        self.past_fills: list[AccountFill] = []
+        self.payouts: list[WithdrawalView] = []
+        self.height = 0
+        self._finalised = trio.Condition()
+        self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
+
+    async def submit(self, command: Command) -> Submission:
+        name = command_id(command, self.domain.domain_separator)
+        if self.failure is not None:
+            raise self.failure
+        if self.refusal is not None or self.precheck != Code.OK:
+            return Submission(name, None, self.precheck, self.refusal)
+        self.submitted.append(command)
+        self.known[name] = CommandResult(name, Status.RECEIVED)
+        if not self.is_held:
+            await self.finalise(command)
+        return Submission(name, Receipt(0, name, self.time_ms, b"\x01" * 64))
+
+    async def finalise(self, command: Command) -> None:
+        """One block with this command."""
+        self.height += 1
+        name = command_id(command, self.domain.domain_separator)
+        before = {market: self._levels(market) for market in range(len(self.domain.markets))}
+        result, fills, orders = self._execute(command, CommandResult(name, Status.CERTIFIED, height=self.height))
+        self.known[name] = replace(result, time_ms=self.time_ms)
+        trades = tuple(
+            TradeView(f.fill.trade_id, f.fill.market, f.fill.side, f.fill.price_ticks, f.fill.size_lots, self.height,
+                      self.time_ms) for f in fills if not f.fill.is_maker
+        )  # fmt: skip
+        self.past_trades[:0] = trades
+        self.past_fills[:0] = fills
+        changes = {}
+        for market, old in before.items():
+            new = self._levels(market)
+            changed = {key: new.get(key, 0) for key in {**old, **new} if old.get(key, 0) != new.get(key, 0)}
+            changes[market] = tuple(LevelChange(side, price, lots) for (side, price), lots in changed.items())
+        event = BlockEvent(
+            self.height, keccak(self.height.to_bytes(8, "big")), ZERO_HASH, self.time_ms, 1, trades, tuple(fills),
+            tuple(orders), changes,
+        )  # fmt: skip
+        for subscriber in list(self._subscribers):
+            try:
+                subscriber.send_nowait(event)
+            except trio.WouldBlock:
+                subscriber.close()
+                self._subscribers.remove(subscriber)
+        async with self._finalised:
+            self._finalised.notify_all()
+
+    @property
+    def time_ms(self) -> int:
+        return 1_700_000_000_000 + self.height * 200
+
+    def _levels(self, market: int) -> dict[tuple[int, int], int]:
+        levels: dict[tuple[int, int], int] = {}
+        for order in self.live.values():
+            if order.market == market:
+                key = (order.side, order.price_ticks)
+                levels[key] = levels.get(key, 0) + order.remaining_lots
+        return levels
+
+    def _execute(
+        self, command: Command, result: CommandResult
+    ) -> tuple[CommandResult, list[AccountFill], list[OrderView]]:
+        if command.kind == PLACE:
+            return self._place(command, result)
+        if command.kind in (CANCEL, CANCEL_ALL):
+            return self._cancel(command, result)
+        if command.kind == WITHDRAW:
+            if self.balances.get((command.owner, command.subaccount), 0) < command.size_lots:
+                return replace(result, code=Code.INSUFFICIENT_BALANCE), [], []
+            self.balances[command.owner, command.subaccount] -= command.size_lots
+            index = len(self.payouts)
+            self.payouts.append(
+                WithdrawalView(index, command.owner, command.subaccount, command.size_lots, self.height, self.time_ms,
+                               Status.CERTIFIED)
+            )  # fmt: skip
+            return replace(result, withdrawal_index=index), [], []
+        return replace(result, code=Code.MALFORMED), [], []
+
+    def _place(
+        self, command: Command, result: CommandResult
+    ) -> tuple[CommandResult, list[AccountFill], list[OrderView]]:
+        order_id = self.height
+        matches = [
+            order for order in self.live.values()
+            if order.market == command.market and order.side != command.side
+            and (order.price_ticks <= command.price_ticks if command.side == BUY
+                 else order.price_ticks >= command.price_ticks)
+        ]  # fmt: skip
+        if matches and command.time_in_force == POST_ONLY:
+            return replace(result, code=Code.WOULD_CROSS), [], []
+        matches.sort(key=lambda order: order.price_ticks if command.side == BUY else -order.price_ticks)
+        remaining, value = command.size_lots, 0
+        fills: list[AccountFill] = []
+        orders: list[OrderView] = []
+        for maker in matches:
+            lots = min(remaining, maker.remaining_lots)
+            if lots == 0:
+                break
+            remaining -= lots
+            value += lots * maker.price_ticks * self.domain.markets[command.market].quote_per_tick_lot
+            taker_fill = FillView(
+                len(self.past_fills) + len(fills) + 1, command.market, order_id, command.client_id, maker.order_id,
+                command.side, False, maker.price_ticks, lots, 5, self.height, self.time_ms,
+            )  # fmt: skip
+            maker_fill = replace(
+                taker_fill, order_id=maker.order_id, client_id=maker.client_id, counterparty_order_id=order_id,
+                side=maker.side, is_maker=True, fee_quote=2,
+            )  # fmt: skip
+            fills.append(AccountFill(command.owner, command.subaccount, taker_fill))
+            fills.append(AccountFill(maker.owner, maker.subaccount, maker_fill))
+            left = maker.remaining_lots - lots
+            orders.append(self._store(replace(
+                maker, remaining_lots=left, state=OrderState.OPEN if left else OrderState.FILLED,
+                filled_value_quote=maker.filled_value_quote + lots * maker.price_ticks * 100, updated_ms=self.time_ms,
+            )))  # fmt: skip
+        is_done = command.time_in_force == IMMEDIATE_OR_CANCEL
+        state = OrderState.FILLED if not remaining else OrderState.CANCELLED if is_done else OrderState.OPEN
+        order = OrderView(
+            order_id, command.client_id, command.owner, command.subaccount, command.market, command.side,
+            command.time_in_force, state, command.price_ticks, command.size_lots, remaining, value, self.time_ms,
+            self.time_ms,
+        )  # fmt: skip
+        orders.append(self._store(order))
+        own = tuple(entry.fill for entry in fills if not entry.fill.is_maker)
+        done = replace(
+            result, order_state=state, order_id=order_id, filled_lots=command.size_lots - remaining,
+            remaining_lots=remaining, filled_value_quote=value, fills=own,
+        )  # fmt: skip
+        return done, fills, orders
+
+    def _store(self, order: OrderView) -> OrderView:
+        key = (order.market, order.order_id)
+        if order.state == OrderState.OPEN:
+            self.live[key] = order
+        else:
+            self.live.pop(key, None)
+            self.gone[key] = order
+        return order
+
+    def _cancel(
+        self, command: Command, result: CommandResult
+    ) -> tuple[CommandResult, list[AccountFill], list[OrderView]]:
+        hits = [
+            order for order in self.open_orders(command.owner, command.subaccount)
+            if command.market in (order.market, ALL_MARKETS)
+            and (command.kind == CANCEL_ALL or command.order_id == order.order_id
+                 or (command.client_id and command.client_id == order.client_id))
+        ]  # fmt: skip
+        if command.kind == CANCEL and not hits:
+            return replace(result, code=Code.UNKNOWN_ORDER), [], []
+        orders = [self._store(replace(order, state=OrderState.CANCELLED)) for order in hits]
+        return replace(result, cancelled_count=len(hits)), [], orders
+
+    async def wait_result(self, command_id: bytes, timeout_s: float) -> CommandResult | None:
+        with trio.move_on_after(timeout_s):
+            async with self._finalised:
+                while self.known[command_id].status != Status.CERTIFIED:
+                    await self._finalised.wait()
+            return self.known[command_id]
+        return None
+
+    def command_status(self, command_id: bytes) -> CommandResult | None:
+        return self.known.get(command_id)
+
+    def account(self, owner: bytes, subaccount: int) -> AccountView | None:
+        balance = self.balances.get((owner, subaccount))
+        if balance is None:
+            return None
+        index = list(self.balances).index((owner, subaccount))
+        sizes: dict[int, int] = {}
+        for entry in self.past_fills:
+            if (entry.owner, entry.subaccount) == (owner, subaccount):
+                lots = entry.fill.size_lots if entry.fill.side == BUY else -entry.fill.size_lots
+                sizes[entry.fill.market] = sizes.get(entry.fill.market, 0) + lots
+        positions = tuple(PositionView(at, lots, 1000, 1000, lots * 100_000, 1, 1) for at, lots in sizes.items())
+        count = len(self.open_orders(owner, subaccount))
+        return AccountView(index, owner, subaccount, self.height, balance, balance, 2, 1, balance - 2, count, positions)
+
+    def open_orders(self, owner: bytes, subaccount: int) -> list[OrderView]:
+        return [o for o in self.live.values() if (o.owner, o.subaccount) == (owner, subaccount)]
+
+    def order(self, market: int, order_id: int) -> OrderView | None:
+        return self.live.get((market, order_id)) or self.gone.get((market, order_id))
+
+    def book(self, market: int, depth: int) -> BookView:
+        levels = self._levels(market)
+        bids = sorted(((price, lots) for (side, price), lots in levels.items() if side == BUY), reverse=True)
+        asks = sorted((price, lots) for (side, price), lots in levels.items() if side == SELL)
+        return BookView(market, self.height, self.time_ms, tuple(bids[:depth]), tuple(asks[:depth]))
+
+    def ticker(self, market: int) -> TickerView:
+        book = self.book(market, 1)
+        bid, ask = (book.bids or ((0, 0),))[0], (book.asks or ((0, 0),))[0]
+        last = next((trade.price_ticks for trade in self.past_trades if trade.market == market), 0)
+        return TickerView(
+            market, self.height, self.time_ms, 640_000, 640_001, last, *bid, *ask, 7, 9, 5_000_000, 640_002, 1, -12_345
+        )
+
+    def trades(self, market: int, count: int) -> list[TradeView]:
+        return [trade for trade in self.past_trades if trade.market == market][:count]
+
+    def user_trades(self, owner: bytes, subaccount: int, count: int) -> list[FillView]:
+        return [f.fill for f in self.past_fills if (f.owner, f.subaccount) == (owner, subaccount)][:count]
+
+    async def account_proof(self, owner: bytes, subaccount: int, height: int | None = None) -> AccountProof | None:
+        if (owner, subaccount) not in self.balances or height not in (None, self.height):
+            return None
+        index = list(self.balances).index((owner, subaccount))
+        levels, claims = build_tree(self.balances)
+        siblings = tuple(levels[level].get(index >> level ^ 1, empty_node(level)) for level in range(TREE_DEPTH))
+        root_hash, total, debt = levels[TREE_DEPTH][0]
+        sums = total.to_bytes(16, "big") + debt.to_bytes(16, "big")
+        finalised = self._finalise_header(root_hash, sums)
+        return AccountProof(
+            index, owner, subaccount, claims[index], 0, b"holdings", keccak(b"aux"), siblings, finalised
+        )
+
+    def _finalise_header(self, account_root: bytes, account_sums: bytes) -> FinalisedHeader:
+        commitment = Commitment(
+            ZERO_HASH, 0, ZERO_HASH, 0, ZERO_HASH, account_root, account_sums, ZERO_HASH, 0, 1
+        ).encode()
+        header = Header(
+            1, self.height + 1, self.height, ZERO_HASH, self.height, 0, self.time_ms, ZERO_HASH, ZERO_HASH, commitment
+        )
+        certificate = Certificate(FINALIZE, 1, self.height + 1, header.hash(), b"\x07", b"\x02" * 96)
+        return FinalisedHeader(header, certificate)
+
+    async def withdrawal_proof(self, index: int) -> WithdrawalProof | None:
+        if index >= len(self.payouts):
+            return None
+        view = self.payouts[index]
+        finalised = self._finalise_header(ZERO_HASH, ZERO_HASH)
+        return WithdrawalProof(index, view.owner, TOKEN, view.amount_quote, (ZERO_HASH,) * 32, finalised)
+
+    def withdrawals(self, owner: bytes) -> list[WithdrawalView]:
+        return [view for view in self.payouts if view.owner == owner]
+
+    def certificate(self, height: int | None) -> FinalisedHeader | None:
+        return self._finalise_header(ZERO_HASH, ZERO_HASH) if height in (None, self.height) else None
+
+    def status(self) -> NodeStatus:
+        return NodeStatus(
+            self.height, self.height + 1, 1, self.time_ms, 3, 4, False, False, 120, 180, 42, ZERO_HASH, 0, 0, "test"
+        )
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[trio.MemoryReceiveChannel[BlockEvent]]:
+        sender, receiver = trio.open_memory_channel[BlockEvent](256)
+        self._subscribers.append(sender)
+        try:
+            yield receiver
+        finally:
+            if sender in self._subscribers:
+                self._subscribers.remove(sender)
+
+
+def empty_node(level: int) -> tuple[bytes, int, int]:
+    """The root of an empty subtree."""
+    node = ZERO_HASH
+    for _ in range(level):
+        node = keccak(node + bytes(32) + node + bytes(32))
+    return node, 0, 0
+
+
+def build_tree(balances: dict[tuple[bytes, int], int]) -> tuple[list[dict[int, tuple[bytes, int, int]]], list[int]]:
+    """All nodes by level, and each account's claim."""
+    digest = keccak(b"holdings" + keccak(b"aux"))
+    nodes: dict[int, tuple[bytes, int, int]] = {}
+    for index, ((owner, subaccount), claims) in enumerate(balances.items()):
+        words = [1, index, int.from_bytes(owner, "big"), subaccount, claims << 128]
+        leaf = keccak(b"".join(word.to_bytes(32, "big") for word in words) + digest)
+        nodes[index] = (leaf, claims, 0)
+    levels = [nodes]
+    for level in range(TREE_DEPTH):
+        parents = {}
+        for parent in {index >> 1 for index in levels[level]}:
+            left, right = (levels[level].get(2 * parent + bit, empty_node(level)) for bit in (0, 1))
+            packed = b"".join(n[0] + n[1].to_bytes(16, "big") + n[2].to_bytes(16, "big") for n in (left, right))
+            parents[parent] = (keccak(packed), left[1] + right[1], left[2] + right[2])
+        levels.append(parents)
+    return levels, list(balances.values())
+
+
+def test_the_dictionary_exchange_is_a_backend() -> None:
+    backend: Backend = DictBackend()
+    assert backend.status().height == 0

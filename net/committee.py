@@ -50,6 +50,7 @@ class CommitteeLimits:
     link: LinkLimits = field(default_factory=LinkLimits)
     allowance: Allowance = field(default_factory=Allowance)
     events_max: int = 256
+    inbound_slots: int = 256
     dial_timeout_s: float = 5.0
     redial_first_s: float = 0.1
     redial_last_s: float = 1.0
@@ -174,7 +175,7 @@ class Committee:
 
     def peers(self) -> list[int]:
         """Indices of the connected members, ascending."""
-        return sorted(self._links)
+        return sorted(index for index, link in self._links.items() if not link.reason)
 
     def report(self, peer: int, offence: Offence) -> None:
         """Counts an offence against a peer; too many in a short time ban it for a while."""
@@ -195,7 +196,7 @@ class Committee:
     def _describe(self, index: int, counters: PeerCounters, now_s: float) -> PeerStatistics:
         link = self._links.get(index)
         return PeerStatistics(
-            connected=link is not None,
+            connected=link is not None and not link.reason,
             links=counters.links,
             frames_in=counters.frames_in,
             frames_out=counters.frames_out,
@@ -249,7 +250,14 @@ class Committee:
 
     async def _serve_once(self, host: str, port: int, on_start: Callable[[], None]) -> None:
         listen = _tcp_address(host, port)
-        swarm = open_swarm(self._key_pair, listen, self._admits_inbound, self._admits_outbound, self._accept_stream)
+        swarm = open_swarm(
+            self._key_pair,
+            listen,
+            self._admits_inbound,
+            self._admits_outbound,
+            self._accept_stream,
+            self._limits.inbound_slots,
+        )
         async with background_trio_service(swarm):
             try:
                 if not await swarm.listen(listen):

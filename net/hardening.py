@@ -55,6 +55,7 @@ def open_swarm(
     admits_inbound: Callable[[ID], bool],
     admits_outbound: Callable[[ID], bool],
     on_stream: Callable[[NetStream], Awaitable[None]],
+    inbound_slots: int = INBOUND_SLOTS,
 ) -> Swarm:
     """A swarm without a host around it: TCP, noise and yamux; no identify, no discovery, no dialing on its own."""
     quiet_library_logging()
@@ -67,10 +68,10 @@ def open_swarm(
         listen_addrs=[listen],
         retry_config=RetryConfig(max_retries=0),
         connection_config=ConnectionConfig(
-            max_connections=2 * INBOUND_SLOTS,
-            min_connections=INBOUND_SLOTS,  # the difference is the number of inbound slots
-            low_watermark=INBOUND_SLOTS,
-            high_watermark=2 * INBOUND_SLOTS,
+            max_connections=2 * inbound_slots,
+            min_connections=inbound_slots,  # the difference is the number of inbound slots
+            low_watermark=inbound_slots,
+            high_watermark=2 * inbound_slots,
             inbound_upgrade_timeout=UPGRADE_TIMEOUT_S,
             outbound_upgrade_timeout=UPGRADE_TIMEOUT_S,
         ),

@@ -28,7 +28,7 @@ PENALTIES: dict[Offence, float] = {
     Offence.UNREQUESTED: 2.0,
     Offence.STREAM_FLOOD: 25.0,
 }
-BAN_SCORE = 100.0
+BAN_SCORE = 90.0
 SCORE_HALF_LIFE_S = 60.0
 BAN_FIRST_S = 10.0
 BAN_LAST_S = 300.0

@@ -1,0 +1,205 @@
+"""The frame codec: golden vectors, exact limits, and no input that raises anything but `WireError`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consensus.messages import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    ZERO_HASH,
+    Block,
+    Certificate,
+    Header,
+    Proposal,
+    Vote,
+    keccak,
+)
+from engine.payload import Batch, PriceReport
+from net.wire import (
+    BODY_BYTES_MAX,
+    HEADER_BYTES,
+    BatchFrame,
+    BatchRequest,
+    BlockRequest,
+    Consensus,
+    Frame,
+    FrameSplitter,
+    FrameType,
+    Hello,
+    NotFound,
+    Ping,
+    Pong,
+    PriceFrame,
+    Priority,
+    RangeBlock,
+    RangeRequest,
+    RangeResponse,
+    WireError,
+    decode_frame,
+    encode_frame,
+    frame_type,
+    priority_of,
+)
+
+VECTORS = Path(__file__).parent.parent / "vectors" / "wire.json"
+HASH = bytes(range(32))
+SIGNATURE = bytes(range(96))
+
+
+def make_block(payload: bytes = b"payload") -> Block:
+    header = Header(1, 5, 4, HASH, 3, 2, 1_700_000_000_000, keccak(payload), ZERO_HASH, bytes(320))
+    return Block(header, payload)
+
+
+def make_batch(sequence: int = 1, commands: int = 1) -> Batch:
+    return Batch(2, sequence, bytes(160 * commands), bytes(range(64)))
+
+
+def make_certificate(kind: int = FINALIZE) -> Certificate:
+    return Certificate(kind, 1, 5, ZERO_HASH if kind == NULLIFY else HASH, b"\x07", SIGNATURE)
+
+
+def sample_frames() -> dict[str, Frame]:
+    """One frame of every type."""
+    block = make_block()
+    vote = Vote(NOTARIZE, 1, 5, block.hash(), 2, SIGNATURE)
+    return {
+        "hello": Hello(HASH, 1, 3, 4, 5, keccak(b"engine")),
+        "ping": Ping(7, 8, 9),
+        "pong": Pong(7),
+        "vote": Consensus(vote),
+        "certificate": Consensus(make_certificate()),
+        "proposal": Consensus(Proposal(block, vote, make_certificate(NOTARIZE), (make_certificate(NULLIFY),))),
+        "block": Consensus(block),
+        "batch": BatchFrame(make_batch()),
+        "price": PriceFrame(PriceReport(1, 1_700_000_000_000, (100, 200), bytes(64))),
+        "block_request": BlockRequest(HASH),
+        "batch_request": BatchRequest(2, 77, HASH),
+        "range_request": RangeRequest(10, 64),
+        "range_response": RangeResponse((RangeBlock(block, (make_batch(),)),), make_certificate()),
+        "range_response_empty": RangeResponse((), None),
+        "not_found": NotFound(FrameType.BLOCK_REQUEST, HASH),
+    }
+
+
+def split(data: bytes) -> list[tuple[FrameType, bytes]]:
+    return FrameSplitter().feed(data)
+
+
+@pytest.mark.parametrize("name", sample_frames())
+def test_every_frame_has_the_golden_bytes(name: str) -> None:
+    assert encode_frame(sample_frames()[name]).hex() == json.loads(VECTORS.read_text())[name]
+
+
+@pytest.mark.parametrize("name", sample_frames())
+def test_every_frame_survives_the_wire(name: str) -> None:
+    frame = sample_frames()[name]
+    [(kind, body)] = split(encode_frame(frame))
+    assert kind is frame_type(frame)
+    assert decode_frame(kind, body) == frame
+
+
+def test_every_type_has_a_sample_and_a_limit() -> None:
+    assert {frame_type(frame) for frame in sample_frames().values()} == set(FrameType) == set(BODY_BYTES_MAX)
+
+
+def test_the_largest_honest_frames_fit() -> None:
+    block = make_block(bytes(128 * 1024))
+    nullification = Certificate(NULLIFY, 2**32 - 1, 2**64 - 1, ZERO_HASH, bytes(32), SIGNATURE)
+    vote = Vote(NOTARIZE, 2**32 - 1, 2**64 - 1, HASH, 254, SIGNATURE)
+    encode_frame(Consensus(Proposal(block, vote, make_certificate(), (nullification,) * 64)))
+    encode_frame(Consensus(nullification))
+    encode_frame(BatchFrame(make_batch(2**63 - 1, 256)))
+    encode_frame(PriceFrame(PriceReport(254, 2**63 - 1, (1 << 40,) * 62, bytes(64))))
+    encode_frame(RangeResponse((RangeBlock(block, (make_batch(1, 256),) * 64),), make_certificate()))
+
+
+def test_frames_over_their_limits_are_not_encoded() -> None:
+    full = RangeBlock(make_block(), (make_batch(1, 256),) * 64)
+    with pytest.raises(WireError, match="over its limit"):
+        encode_frame(RangeResponse((full, full), make_certificate()))
+    with pytest.raises(WireError, match="out of range"):
+        encode_frame(RangeRequest(-1, 1))
+    with pytest.raises(WireError, match="32 bytes"):
+        encode_frame(BlockRequest(b"short"))
+
+
+@pytest.mark.parametrize("kind", FrameType)
+def test_a_header_over_the_limit_is_refused_before_the_body(kind: FrameType) -> None:
+    splitter = FrameSplitter()
+    with pytest.raises(WireError, match="over its limit"):
+        splitter.feed((BODY_BYTES_MAX[kind] + 1).to_bytes(4, "big") + bytes([kind]))
+    assert splitter.pending_bytes == 0
+    with pytest.raises(WireError, match="already failed"):
+        splitter.feed(encode_frame(Pong(1)))
+
+
+def test_a_message_under_another_type_byte_is_refused() -> None:
+    body = encode_frame(sample_frames()["vote"])[HEADER_BYTES:]
+    with pytest.raises(WireError, match="another message"):
+        decode_frame(FrameType.CERTIFICATE, body)
+
+
+def test_blocks_without_their_certificate_are_refused() -> None:
+    body = encode_frame(RangeResponse((), None))[HEADER_BYTES:]
+    assert body == b"\x82\x80\xf6"
+    certificate = encode_frame(sample_frames()["range_response"])[HEADER_BYTES:]
+    with pytest.raises(WireError):
+        decode_frame(FrameType.RANGE_RESPONSE, body[:2] + certificate[-160:])
+
+
+def test_votes_go_before_orders_and_orders_before_sync() -> None:
+    order = [priority_of(kind) for kind in (FrameType.VOTE, FrameType.BATCH, FrameType.RANGE_RESPONSE)]
+    assert order == [Priority.AGREEMENT, Priority.ORDERS, Priority.SYNC]
+
+
+@given(st.lists(st.integers(1, 4000), max_size=50))
+def test_frames_come_out_whole_however_the_stream_is_cut(cuts: list[int]) -> None:
+    frames = list(sample_frames().values())
+    data = b"".join(encode_frame(frame) for frame in frames)
+    splitter, found, at = FrameSplitter(), [], 0
+    for size in [*cuts, len(data)]:
+        found += splitter.feed(data[at : at + size])
+        at += size
+    assert [decode_frame(kind, body) for kind, body in found] == frames
+    assert splitter.pending_bytes == 0
+
+
+@given(st.sampled_from(list(FrameType)), st.binary(max_size=300))
+def test_random_bodies_decode_canonically_or_not_at_all(kind: FrameType, body: bytes) -> None:
+    try:
+        frame = decode_frame(kind, body)
+    except WireError:
+        return
+    assert encode_frame(frame)[HEADER_BYTES:] == body
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(sample_frames())), st.data())
+def test_mutated_frames_decode_canonically_or_not_at_all(name: str, data: st.DataObject) -> None:
+    encoded = bytearray(encode_frame(sample_frames()[name]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(HEADER_BYTES, len(encoded) - 1))
+        encoded[at] = data.draw(st.integers(0, 255))
+    kind = FrameType(encoded[4])
+    try:
+        frame = decode_frame(kind, bytes(encoded[HEADER_BYTES:]))
+    except WireError:
+        return
+    assert encode_frame(frame) == bytes(encoded)
+
+
+@given(st.lists(st.binary(max_size=64), max_size=20))
+def test_random_streams_raise_nothing_else(chunks: list[bytes]) -> None:
+    splitter = FrameSplitter()
+    try:
+        for chunk in chunks:
+            for kind, body in splitter.feed(chunk):
+                decode_frame(kind, body)
+    except WireError:
+        pass

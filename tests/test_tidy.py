@@ -32,7 +32,7 @@ OWN_IMPORTS: dict[str, tuple[str, ...]] = {
 }
 
 THIRD_PARTY: dict[str, frozenset[str]] = {
-    "engine": frozenset({"numpy", "numba", "cbor2", "sha3", "coincurve"}),
+    "engine": frozenset({"numpy", "numba", "llvmlite", "cbor2", "sha3", "coincurve"}),
     "consensus": frozenset({"blspy", "cbor2", "sha3"}),
     "contracts": frozenset(
         {"web3", "eth", "eth_abi", "eth_account", "eth_keys", "eth_typing", "eth_utils", "hexbytes", "rlp", "vyper"}
@@ -231,18 +231,28 @@ def check_unfinished(_path: str, _tree: ast.AST, text: str) -> Iterator[Finding]
 
 
 def bound_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Parameters, fields, variables and assigned attributes; in a comprehension the collection carries the unit."""
-    inner = {
-        id(name) for node in ast.walk(tree) if isinstance(node, ast.comprehension) for name in ast.walk(node.target)
-    }
+    """Parameters, fields, variables and assigned attributes.
+
+    Left out: variables of a comprehension, whose collection carries the unit, and constants that name a column or a
+    code, that is those whose value is no plain number.
+    """
+    quiet = set()
     for node in ast.walk(tree):
-        if id(node) in inner:
-            continue
+        if isinstance(node, ast.comprehension):
+            quiet |= {id(name) for name in ast.walk(node.target)}
+        elif isinstance(node, ast.Assign) and not is_plain_number(node.value):
+            names = {name for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+            quiet |= {id(name) for name in names if name.id.isupper()}
+    for node in ast.walk(tree):
         match node:
             case ast.arg(arg=name):
                 yield node.lineno, name
-            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) if id(node) not in quiet:
                 yield node.lineno, name
+
+
+def is_plain_number(node: ast.AST) -> bool:
+    return all(isinstance(part, ast.Constant | ast.BinOp | ast.UnaryOp | ast.operator) for part in ast.walk(node))
 
 
 def check_units(path: str, tree: ast.AST, _: str) -> Iterator[Finding]:
@@ -273,7 +283,11 @@ def find_violations(root: Path) -> list[str]:
         for path in sorted((root / folder).rglob("*.py")):
             name = path.relative_to(root).as_posix()
             text = path.read_text()
-            tree = ast.parse(text, name)
+            try:
+                tree = ast.parse(text, name)
+            except SyntaxError as error:
+                findings.append(f"{name}:{error.lineno}: {error.msg}")
+                continue
             findings += [f"{name}:{line}: {reason}" for rule in RULES for line, reason in rule(name, tree, text)]
     return findings
 
@@ -343,6 +357,7 @@ PLANTED = [
         "class A:\n    s: set[int]\n    def f(self):\n        for x in self.s | {1}: ...\n",
         "4: consensus is deterministic; a set has no order, use sorted()",
     ),
+    ("testnet/bad.py", "x = (\n", "1: '(' was never closed"),
     ("testnet/bad.py", LONG_FUNCTION, "1: f has 71 lines; a function has at most 70"),
     ("tests/bad.py", "x = 1\n" * 601, "601: 601 lines; a file has at most 600"),
     ("net/utils.py", "", "1: 'utils' promises nothing; name the file after its subject"),
@@ -374,6 +389,7 @@ INNOCENT = [
     ("testnet/good.py", "import docker, validator.config\nx = 1 / 2\nfor y in {1}: ...\n"),
     ("engine/payload.py", "class InboxEntry:\n    amount: int\n"),
     ("net/good.py", "def f(timeout_s, price_ticks, size_bytes): ...\n"),
+    ("engine/good.py", "PRICE, SIZE = range(2)\nNO_PRICE = int(Code.NO_PRICE)\n"),
     ("net/good.py", "x = [price for price in prices_ticks]\ntimeout_s_max = 3\n"),
     ("tests/good.py", "import docker, time\nprice = 0.5\n"),
 ]

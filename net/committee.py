@@ -7,7 +7,7 @@ view and send again what the other lacks.
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -295,6 +295,7 @@ class Committee:
         """A negotiated stream on a new connection, or None."""
         await self._swarm_ready.wait()
         swarm, connection = self._swarm, None
+        assert swarm is not None, "ready means that there is one"
         try:
             with trio.fail_after(self._limits.dial_timeout_s):
                 peer_id = self._peer_ids[member.index]
@@ -326,7 +327,8 @@ class Committee:
             link.finished.set()
         _log.info("member %d is down: %s", peer, link.reason)
         if announced:
-            await self._send_events.send(PeerDown(peer, link.reason))
+            with suppress(trio.BrokenResourceError):  # nobody listens any more
+                await self._send_events.send(PeerDown(peer, link.reason))
         return True
 
     async def _replace(self, peer: int, link: Link) -> None:

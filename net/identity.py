@@ -35,8 +35,11 @@ def peer_id_of(network_key: bytes) -> ID:
 
 
 def network_key_of(peer_id: ID) -> bytes:
-    """Inverse of `peer_id_of`; ed25519 peer ids carry their key."""
-    return peer_id.extract_public_key().to_bytes()
+    """Inverse of `peer_id_of`. Raises `ValueError` for an id that carries no key, as those of RSA keys do not."""
+    key = peer_id.extract_public_key()
+    if key is None:
+        raise ValueError(f"peer id {peer_id} carries no key")
+    return key.to_bytes()
 
 
 class NetworkSigner:

@@ -248,3 +248,25 @@ async def test_rubbish_under_the_muxer_harms_nobody() -> None:
             await trio.sleep(0.05)
             abort_connection(muxed)
         assert victim.peers() == [1]
+
+
+async def test_the_host_starts_again_when_the_library_fails_after_all() -> None:
+    async def fail() -> None:
+        raise RuntimeError("a defect that we have not met")
+
+    members = make_members(2)
+    async with open_member(members, 0) as low, open_member(members, 1) as high:
+        for broken in (low, high):
+            await assert_linked(low, high)
+            broken._swarm.manager.run_task(fail)
+            await until(lambda: not low.peers() and not high.peers())
+        await assert_linked(low, high)
+
+
+async def test_a_consumer_that_leaves_ends_nothing() -> None:
+    members = make_members(2)
+    async with open_member(members, 0) as low, open_member(members, 1) as high:
+        await assert_linked(low, high)
+        low.events.close()
+        high.send(0, BlockRequest(bytes(32)))
+        await until(lambda: low.statistics()[1].links > 1)

@@ -88,6 +88,8 @@ class Rpc:
             raise RpcError(_NO_METHOD, f"the method {request['method']} does not exist")
         try:
             return method(*params)
+        except RpcError:
+            raise
         except Reverted as error:
             raise RpcError(_REVERTED, str(error), _hex(error.data)) from error
         except TransactionRefused as error:

@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from contracts.devchain.rpc import Rpc
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
+# py_ecc lifts Python's recursion limit so far that deeply nested JSON would overflow the stack and end the process.
+BRACKETS_MAX = 10_000
 _IDLE_CONNECTION_S = 120
 _WAITING_CONNECTIONS_MAX = 128
 
@@ -42,13 +44,16 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > BODY_BYTES_MAX:
             self.close_connection = True
-            self._reply(413, {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "body too large"}})
+            self._reply_error(-32600, "body too large")
             return
         body = self.rfile.read(int(length))
+        if body.count(b"[") + body.count(b"{") > BRACKETS_MAX:
+            self._reply_error(-32700, "too many brackets")
+            return
         try:
             request = json.loads(body)
-        except (ValueError, RecursionError):
-            self._reply(200, {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "not JSON"}})
+        except ValueError:
+            self._reply_error(-32700, "not JSON")
             return
         self._reply(200, self.server.rpc.answer(request))
 
@@ -57,6 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent: validators poll several times a second."""
+
+    def _reply_error(self, code: int, message: str) -> None:
+        self._reply(200, {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}})
 
     def _reply(self, status: int, value: object) -> None:
         body = json.dumps(value).encode()

@@ -238,3 +238,27 @@ def test_contract_agrees_with_blspy_on_random_subsets(world: World) -> None:
                 accepted = False
             assert accepted == expected
             world.chain.rewind(block)
+
+
+@pytest.fixture(scope="module")
+def committee_of_seven() -> World:
+    world = World(committee_size=7)
+    world.register_all()
+    world.contract.activate()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("nonsigners", "reason"),
+    [([2, 1], "not increasing"), ([3, 3], "not increasing"), ([5, 7], "out of range"), ([0, 1, 2], "too few signers")],
+)
+def test_nonsigners_must_increase(committee_of_seven: World, nonsigners: list[int], reason: str) -> None:
+    header = GOOD.encode()
+    signature = committee_of_seven.sign(committee_of_seven.digest(header), tuple(nonsigners))
+    with pytest.raises(Refused, match=reason):
+        committee_of_seven.contract.checkpoint(header, nonsigners, signature)
+
+
+def test_two_absent_of_seven(committee_of_seven: World) -> None:
+    committee_of_seven.post(GOOD, absent=(2, 6))
+    assert committee_of_seven.contract.last().height == 1

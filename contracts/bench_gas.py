@@ -1,0 +1,134 @@
+"""`python -m contracts.bench_gas`: what the contract costs, in gas and in milliseconds on the embedded chain.
+
+Prints a table and writes `build/results/bench-gas.json`.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from blspy import PopSchemeMPL, PrivateKey
+from eth_account import Account
+from eth_utils import to_canonical_address
+
+from contracts import digests
+from contracts.devchain.chain import Chain, funded_key
+from contracts.devchain.provider import InProcessProvider
+from contracts.devchain.rpc import Rpc
+from contracts.settlement import Settlement, TxResult, deploy
+
+COMMITTEE_SIZES = (4, 16, 64, 100)
+DEPOSIT_QUOTE = 10**9
+RESULT_PATH = Path("build/results/bench-gas.json")
+_GIFT_WEI = 10**18
+
+
+class Bench:
+    """A fresh chain and contract with a committee of `size`; `rows` collects the measurements."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._chain = Chain()
+        self._provider = InProcessProvider(Rpc(self._chain))
+        self._address = deploy(self._provider, funded_key(0), claim_delay_s=0).settlement
+        self._contract = Settlement(self._provider, self._address, funded_key(0))
+        self._secrets: list[PrivateKey] = [PopSchemeMPL.key_gen(i.to_bytes(32, "big")) for i in range(1, size + 1)]
+        self.rows: list[dict] = []
+
+    def run(self) -> None:
+        for number in range(self._size):
+            self._register(number)
+        self._measure("activate", self._contract.activate)
+        for name in ("deposit, first", "deposit"):
+            self._contract.mint_test_usdc(self._contract.sender, DEPOSIT_QUOTE)
+            self._measure(name, lambda: self._contract.deposit(b"\x01" * 20, 0, DEPOSIT_QUOTE))
+        absent = list(range((self._size - 1) // 3))
+        leaf = digests.withdrawal_leaf(0, b"\x02" * 20, self._contract.token_address, 5)
+        proof = _zero_siblings()
+        for height, (name, missing) in enumerate(
+            [("checkpoint, first", []), ("checkpoint", []), (f"checkpoint, {len(absent)} missing", absent)], start=1
+        ):
+            header = self._header(height, _fold(leaf, proof))
+            signature = self._sign(header, missing)
+            self._measure(name, lambda h=header, m=missing, s=signature: self._contract.checkpoint(h, m, s))
+        self._measure("claim", lambda: self._contract.claim_withdrawal(1, 0, b"\x02" * 20, 5, proof))
+
+    def _measure(self, name: str, action: Callable[[], TxResult]) -> None:
+        start_s = time.perf_counter()
+        result = action()
+        elapsed_ms = (time.perf_counter() - start_s) * 1_000
+        self.rows.append(
+            {"members": self._size, "action": name, "gas": result.gas_used, "elapsed_ms": round(elapsed_ms, 1)}
+        )
+
+    def _register(self, number: int) -> None:
+        account = Account.from_key(digests.keccak(b"bench" + number.to_bytes(4, "big")))
+        self._give(account.address)
+        contract = Settlement(self._provider, self._address, bytes(account.key))
+        secret, network_key = self._secrets[number], (number + 1).to_bytes(32, "big")
+        key = bytes(secret.get_g1())
+        digest = digests.possession_digest(
+            contract.chain_id, contract.address_bytes, to_canonical_address(account.address), network_key, key
+        )
+        possession = bytes(PopSchemeMPL.sign(secret, digest))
+        if number == self._size - 1:
+            self._measure("register", lambda: contract.register(key, possession, network_key))
+        else:
+            contract.register(key, possession, network_key)
+
+    def _give(self, address: str) -> None:
+        giver = Account.from_key(funded_key(1))
+        nonce = self._chain.nonce(to_canonical_address(giver.address), self._chain.head.block_number)
+        fields = {
+            "to": address, "value": _GIFT_WEI, "nonce": nonce, "gas": 21_000, "maxFeePerGas": 10**10,
+            "maxPriorityFeePerGas": 0, "chainId": self._chain.chain_id,
+        }  # fmt: skip
+        self._chain.send(bytes(giver.sign_transaction(fields).raw_transaction))
+
+    def _header(self, height: int, withdrawals_root: bytes) -> bytes:
+        cursor = self._contract.inbox_length()
+        roots = [digests.keccak(bytes([height, i])) for i in range(6)]
+        values: list[int | bytes] = [
+            1, 1, height + 1, height, roots[0], height, 1, int(time.time() * 1_000), roots[1], bytes(32), roots[2], cursor,
+            self._contract.inbox_hash(cursor), 1_000, roots[3], roots[4], digests.encode_sums(DEPOSIT_QUOTE, 0),
+            withdrawals_root, 5, 1,
+        ]  # fmt: skip
+        return b"".join(v if isinstance(v, bytes) else v.to_bytes(32, "big") for v in values)
+
+    def _sign(self, header: bytes, absent: list[int]) -> bytes:
+        digest = digests.finalize_digest(self._contract.domain(), header)
+        parts = [PopSchemeMPL.sign(s, digest) for i, s in enumerate(self._secrets) if i not in absent]
+        return bytes(PopSchemeMPL.aggregate(parts))
+
+
+def _zero_siblings() -> list[bytes]:
+    siblings = [bytes(32)]
+    while len(siblings) < digests.WITHDRAWAL_DEPTH:
+        siblings.append(digests.keccak(siblings[-1] * 2))
+    return siblings
+
+
+def _fold(leaf: bytes, siblings: list[bytes]) -> bytes:
+    node = leaf
+    for sibling in siblings:
+        node = digests.keccak(node + sibling)
+    return node
+
+
+def main() -> None:
+    rows = []
+    for size in COMMITTEE_SIZES:
+        bench = Bench(size)
+        bench.run()
+        rows += bench.rows
+    print(f"{'members':>7}  {'action':<24} {'gas':>10} {'ms':>8}")
+    for row in rows:
+        print(f"{row['members']:>7}  {row['action']:<24} {row['gas']:>10,} {row['elapsed_ms']:>8}")
+    RESULT_PATH.parent.mkdir(parents=True, exist_ok=True)
+    RESULT_PATH.write_text(json.dumps(rows, indent=1) + "\n")
+    print(f"written to {RESULT_PATH}")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ import sys
 import trio
 
 from engine.errors import InvariantBroken
+from engine.warm import warm
 from net.gateway.app import GatewayConfig, serve
 from validator.agreement import Stop
 from validator.config import ConfigError, Home, NodeConfig, load_network
@@ -26,6 +27,8 @@ def run_node(home: Home, config: NodeConfig) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         network, keys = load_network(home.genesis), load_keys(home.keys)
+        log.info("warming the engine's kernels (half a minute when their cache is empty)")
+        warm()
         node = Node(home, network, config, keys)
     except (ConfigError, SignerError, JournalError, Stop) as error:
         print(f"hansa: {error}", file=sys.stderr)

@@ -32,21 +32,17 @@ class AsyncClient:
         self._link = Link(websocket_url(url), timeout_s)
 
     async def __aenter__(self) -> Self:
-        self._manager = self._running()
-        await self._manager.__aenter__()
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        self._nursery.start_soon(self._link.run)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._manager.__aexit__(kind, error, trace)
-
-    @asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._link.run)
-            yield
-            nursery.cancel_scope.cancel()
+        """An error of the block leaves it as it is, in no group."""
+        self._nursery.cancel_scope.cancel()
+        await self._manager.__aexit__(None, None, None)
 
     if TYPE_CHECKING:  # the operations are bound at the end of this module
 
@@ -178,10 +174,10 @@ class _Reader(threading.Thread):
                 async with AsyncClient(self._url) as client, client.subscribe(*self._channels) as messages:
                     async for message in messages:
                         self._messages.put_nowait(message)
-            except* queue.Full:
+            except queue.Full:
                 pass
-            except* HansaError as errors:
-                lagged = errors.exceptions[0]
+            except HansaError as error:
+                lagged = error
             self._end(lagged)
 
     def _end(self, error: BaseException) -> None:

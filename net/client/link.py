@@ -21,6 +21,7 @@ from trio_websocket import (
 from net.client.protocol import (
     Answer,
     Call,
+    HansaError,
     Notification,
     OutcomeUnknown,
     decode_message,
@@ -50,6 +51,7 @@ class Link:
         self._connection: WebSocketConnection | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._listeners: dict[str, list[trio.MemorySendChannel[Notification]]] = {}
+        self._confirmed: set[str] = set()  # channels to renew; a subscription still under way is a waiting call
         self._next_id = 0
         self.connection_count = 0
 
@@ -63,7 +65,9 @@ class Link:
                 ) as connection:
                     backoff_s = _BACKOFF_S_MIN
                     await self._serve(connection)
-            except (ConnectionClosed, DisconnectionTimeout, HandshakeError, ConnectionTimeout, OSError) as error:
+            except (
+                ConnectionClosed, DisconnectionTimeout, HandshakeError, ConnectionTimeout, OSError, HansaError
+            ) as error:  # fmt: skip
                 logger.info("connection to %s lost: %r", self._url, error)
             finally:
                 self._connection = None
@@ -88,14 +92,16 @@ class Link:
         return waiting.answer.result
 
     async def listen(self, channels: tuple[str, ...], buffer: int) -> trio.MemoryReceiveChannel[Notification]:
-        """Subscribes. A listener that falls `buffer` messages behind has its channel closed."""
+        """Subscribes; where others listen already, a book starts again for all of them.
+
+        A listener that falls `buffer` messages behind has its channel closed.
+        """
         sender, receiver = trio.open_memory_channel[Notification](buffer)
-        fresh = [channel for channel in channels if channel not in self._listeners]
         for channel in channels:
             self._listeners.setdefault(channel, []).append(sender)
         try:
-            if fresh:
-                await self.call(_subscribe_call(fresh))
+            await self.call(_subscribe_call(list(channels)))
+            self._confirmed.update(channels)
         except BaseException:
             self._forget(sender)
             raise
@@ -111,8 +117,8 @@ class Link:
     async def _serve(self, connection: WebSocketConnection) -> None:
         self.connection_count += 1
         self._connection = connection
-        if self._listeners:
-            await connection.send_message(encode_call(0, _subscribe_call(list(self._listeners))))
+        if self._confirmed:
+            await connection.send_message(encode_call(0, _subscribe_call(sorted(self._confirmed))))
         for waiting in list(self._waiting.values()):
             await connection.send_message(waiting.text)
         while True:
@@ -159,6 +165,7 @@ class Link:
         gone = [channel for channel, senders in self._listeners.items() if not senders]
         for channel in gone:
             del self._listeners[channel]
+        self._confirmed.difference_update(gone)
         return gone
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.commands import (
     ALL_MARKETS,
+    BUY,
     CANCEL,
     CANCEL_ALL,
     GOOD_TILL_CANCELLED,
@@ -16,6 +17,7 @@ from engine.commands import (
     NO_SIGNER,
     PLACE,
     POST_ONLY,
+    SELL,
     WITHDRAW,
     Command,
     command_id,
@@ -32,6 +34,7 @@ from net.gateway.params import I64_MAX, U32_MAX, Params
 
 logger = logging.getLogger(__name__)
 _TIMES_IN_FORCE = {"good_til_cancelled": GOOD_TILL_CANCELLED, "immediate_or_cancel": IMMEDIATE_OR_CANCEL}
+_KNOWN_TIMES_IN_FORCE = (GOOD_TILL_CANCELLED, IMMEDIATE_OR_CANCEL, POST_ONLY)
 _WAITS = {"final": True, "received": False}
 _SIGNED = {"owner", "subaccount", "nonce", "expiry_ms", "signature", "x_wait", "x_timeout_s"}
 _PLACE = _SIGNED | {
@@ -122,6 +125,8 @@ def read_raw(call: Call) -> Command:
         raise engine_error(Code.UNKNOWN_MARKET, "command")
     if command.kind == PLACE and command.size_lots <= 0:
         raise engine_error(Code.SIZE_NOT_POSITIVE, "command")
+    if command.side not in (BUY, SELL) or command.time_in_force not in _KNOWN_TIMES_IN_FORCE or command.flags:
+        raise engine_error(Code.UNKNOWN_ENUM, "command")
     return command
 
 
@@ -201,14 +206,15 @@ def _shown(call: Call, command: Command, receipt: Receipt | None, result: Comman
     }  # fmt: skip
     if is_final and result.code != Code.OK:
         raise engine_error(result.code, stage="final", **about)
+    return _outcome(call, command, result, is_final) | about
+
+
+def _outcome(call: Call, command: Command, result: CommandResult, is_final: bool) -> dict:
     if command.kind == PLACE:
         order = present.placed_order(call.instruments, command, result)
-        trades = [present.fill(call.instruments, fill) for fill in result.fills]
-        return {"order": order, "trades": trades} | about
+        return {"order": order, "trades": [present.fill(call.instruments, fill) for fill in result.fills]}
     if command.kind == WITHDRAW:
-        return present.withdrawing(command, result) | about
+        return present.withdrawing(command, result)
+    view = call.backend.order(command.market, command.order_id) if command.order_id else None
     cancelled = {"cancelled": result.cancelled_count if is_final else None}
-    if command.kind == CANCEL and command.order_id:
-        view = call.backend.order(command.market, command.order_id)
-        return (present.order(call.instruments, view) if view else {}) | cancelled | about
-    return cancelled | about
+    return cancelled if view is None else present.order(call.instruments, view) | cancelled

@@ -91,11 +91,10 @@ class Hub:
                 await trio.sleep(FLUSH_INTERVAL_S)
 
     def subscribe(self, subscriber: Subscriber, channel: Channel) -> None:
-        """Adds the subscriber and pushes the state that the channel's changes build on."""
+        """Adds the subscriber and pushes the state that the channel's changes build on; again, if it asks again."""
         feed = self._feeds.setdefault(channel.name, _Feed(channel))
-        if subscriber not in feed.subscribers:
-            feed.subscribers[subscriber] = None
-            self._push_snapshot(feed, [subscriber])
+        feed.subscribers[subscriber] = None
+        self._push_snapshot(feed, [subscriber])
 
     def unsubscribe(self, subscriber: Subscriber, channel_name: str) -> None:
         feed = self._feeds.get(channel_name)

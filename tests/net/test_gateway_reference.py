@@ -1,0 +1,32 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+from engine.results import Code
+from net.gateway.backend import Refusal
+from net.gateway.errors import ENGINE_FAULTS, REFUSAL_FAULTS, table
+from net.gateway.methods import METHODS
+from net.gateway.reference import api_text, errors_text
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_every_code_of_the_engine_and_the_node_has_one_row() -> None:
+    assert set(ENGINE_FAULTS) == set(Code) - {Code.OK}
+    assert set(REFUSAL_FAULTS) == set(Refusal)
+    numbers = [fault.number for fault in table()]
+    assert len(numbers) == len(set(numbers)) and len({fault.reason for fault in table()}) == len(numbers)
+
+
+def test_errors_page_is_the_table() -> None:
+    text = (DOCS / "errors.md").read_text(encoding="utf-8")
+    assert text == errors_text(), "python -m net.gateway.reference errors > docs/errors.md"
+    listed = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.M)]
+    assert listed == [fault.number for fault in table()]
+
+
+def test_api_page_is_generated() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    assert text == api_text(), "python -m net.gateway.reference > docs/api.md"
+    assert all(f"## {name}\n" in text for name in METHODS)

@@ -1,0 +1,74 @@
+"""Builders for engine tests: an exchange, traders, and blocks from plain commands. Owners sign unless said so."""
+
+import numpy as np
+
+from engine.apply import BatchInput, BlockInput
+from engine.commands import COMMAND, GOOD_TILL_CANCELLED, PLACE, Command
+from engine.params import DEFAULT_MARKETS, ExchangeParams
+from engine.payload import KIND_DEPOSIT, InboxEntry, PriceReport
+
+TOKEN = bytes.fromhex("11" * 20)
+CONTRACT = bytes.fromhex("22" * 20)
+FOREVER_MS = 1 << 60
+BTC, ETH = 0, 1
+USD = 1_000_000
+START_MS = 1_700_000_000_000
+
+
+def make_params(**changes) -> ExchangeParams:
+    return ExchangeParams(
+        **{"markets": DEFAULT_MARKETS, "token": TOKEN, "validator_count": 4, "chain_id": 31337, "contract": CONTRACT}
+        | changes
+    )
+
+
+def trader(number: int) -> bytes:
+    return bytes([0xA0, number]) * 10
+
+
+def deposit(index: int, owner: bytes, amount_quote: int, **changes) -> InboxEntry:
+    values = {
+        "index": index, "kind": KIND_DEPOSIT, "token": TOKEN, "beneficiary": owner, "subaccount": 0, "sender": owner,
+        "amount": amount_quote, "data": bytes(32), "time_s": 1_700_000_000,
+    }  # fmt: skip
+    return InboxEntry(**(values | changes))
+
+
+def reports(time_ms: int, *prices_ticks: int, validators=(0, 1, 2)) -> tuple[PriceReport, ...]:
+    return tuple(PriceReport(validator, time_ms, prices_ticks, bytes(64)) for validator in validators)
+
+
+def batch(author: int, sequence: int, commands: list, signers: list | None = None) -> BatchInput:
+    """Commands as `Command` or as 160 raw bytes; by default every owner signed."""
+    raw = b"".join(item if isinstance(item, bytes) else item.encode() for item in commands)
+    records = np.frombuffer(raw, dtype=COMMAND)
+    own = records["owner"].copy()
+    if signers is not None:
+        own = np.frombuffer(b"".join(signers), dtype=np.uint8).reshape(-1, 20)
+    return BatchInput(author, sequence, records, own)
+
+
+def block(parent, step_ms: int = 1000, price_reports=(), inbox=(), batches=(), seed: bytes = bytes(32)) -> BlockInput:
+    """The next block; batches are `BatchInput`s, or a list of commands for one batch of author 0."""
+    if isinstance(batches, list):
+        batches = (batch(0, int(parent.batch_sequences[0]) + 1, batches),) if batches else ()
+    return BlockInput(
+        parent.height + 1, parent.time_ms + step_ms, seed, tuple(price_reports), tuple(inbox), parent.l1_block, batches
+    )
+
+
+class Nonces:
+    """Every trader's next nonce."""
+
+    def __init__(self) -> None:
+        self._next: dict[bytes, int] = {}
+
+    def take(self, owner: bytes) -> int:
+        self._next[owner] = self._next.get(owner, 0) + 1
+        return self._next[owner]
+
+
+def place(owner, nonce, side, price_ticks, size_lots, market=BTC, time_in_force=GOOD_TILL_CANCELLED, **rest) -> Command:
+    values = {"expiry_ms": FOREVER_MS, "market": market, "side": side, "time_in_force": time_in_force}
+    values |= {"price_ticks": price_ticks, "size_lots": size_lots}
+    return Command(PLACE, owner, nonce, **(values | rest))

@@ -64,17 +64,18 @@ def deploy_contracts(rpc_url: str) -> Deployment:
     return deploy(rpc_url, derive_account(DEPLOYER).key, claim_delay_s=CLAIM_DELAY_S)
 
 
-def register_committee(rpc_url: str, contract: str, keys: list[Keys]) -> list[ValidatorEntry]:
-    """Register every validator with its proof of possession, start epoch 1; the committee in its order."""
+def register_committee(rpc_url: str, contract: str, keys: list[Keys]) -> tuple[int, list[ValidatorEntry]]:
+    """Register every validator with its proof of possession and start epoch 1; chain id and the committee in order."""
     # Committee indices follow the order of registration, so that node0 is member 0.
     for node in keys:
         _register(Settlement(rpc_url, contract, node.operator), node)
     settlement = Settlement(rpc_url, contract, derive_account(DEPLOYER).key)
     settlement.activate()
-    return [
+    committee = [
         ValidatorEntry("0x" + member.operator.hex(), member.bls_key.hex(), member.network_key.hex())
         for member in settlement.committee()
     ]
+    return settlement.chain_id, committee
 
 
 def _register(settlement: Settlement, keys: Keys) -> None:

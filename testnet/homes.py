@@ -102,14 +102,14 @@ def read_keys(folder: Path, count: int) -> list[Keys]:
 
 
 def make_network(
-    chain_id: int, contract: bytes, token: bytes, validators: list[ValidatorEntry], genesis_time_ms: int
+    chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int
 ) -> NetworkConfig:
     """The configuration that is equal on every node."""
     return NetworkConfig(
         name="hansa-local",
         chain_id=chain_id,
-        contract="0x" + contract.hex(),
-        token="0x" + token.hex(),
+        contract=contract,
+        token=token,
         genesis_time_ms=genesis_time_ms,
         validators=tuple(validators),
         markets=DEFAULT_MARKETS,

@@ -247,7 +247,9 @@ def bound_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
         match node:
             case ast.arg(arg=name):
                 yield node.lineno, name
-            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) if id(node) not in quiet:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) if (
+                id(node) not in quiet
+            ):
                 yield node.lineno, name
 
 
@@ -262,7 +264,10 @@ def check_units(path: str, tree: ast.AST, _: str) -> Iterator[Finding]:
         allowed = any(path.startswith(prefix) and name == exempt for prefix, exempt in UNIT_EXCEPTIONS)
         words = [word for word in name.lower().split("_") if word and word not in QUALIFIERS]
         if words and words[-1] in UNITLESS and not allowed:
-            yield line, f"{name!r} has no unit; say {name}_ticks, _lots, _quote, _bps, _ms, _s, _bytes or the like"
+            yield (
+                line,
+                f"{name!r} has no unit; say {name}_ticks, _lots, _quote, _bps, _ms, _bytes, _count or the like",
+            )
 
 
 RULES: tuple[Callable[[str, ast.AST, str], Iterator[Finding]], ...] = (

@@ -1,0 +1,56 @@
+"""`python -m testnet`, which is also `hansa testnet`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+app = cyclopts.App(name="hansa testnet", help="Local networks of validators on one machine.")
+FOLDER = Path(".hansa-testnet")
+EXAMPLES = """Examples:
+
+  hansa testnet up
+
+  hansa testnet up --validators 7 --rate 60
+
+  hansa testnet up --fresh --seed 7 --duration 60 --json
+
+  hansa testnet up --chain anvil --dir /tmp/net2 --base-port 36600
+"""
+
+
+@app.command(help_epilogue=EXAMPLES)
+def up(
+    *,
+    validators: Annotated[int, Parameter(help="committee size, 1 to 9; 4 tolerate one faulty member")] = 4,
+    dir: Annotated[Path, Parameter(help="where the network lives; an existing one is continued")] = FOLDER,
+    chain: Annotated[str, Parameter(help="embedded, anvil, or the URL of a chain with EIP-2537")] = "embedded",
+    seed: Annotated[int, Parameter(help="of prices and traders; a continued network keeps its prices")] = 1,
+    duration_s: Annotated[
+        int, Parameter(name="--duration", help="seconds to run, then judge the run; 0 runs until Ctrl-C")
+    ] = 0,
+    json: Annotated[bool, Parameter(help="print the verdict as JSON on stdout", negative="")] = False,
+    rate: Annotated[float, Parameter(help="commands per second, all traders together")] = 30.0,
+    base_port: Annotated[int, Parameter(help="first port to try")] = 26600,
+    fresh: Annotated[bool, Parameter(help="forget the network in --dir and make a new one", negative="")] = False,
+) -> int:
+    """Start a settlement chain, a committee of validators and ten traders, and show what they do.
+
+    Without --duration it runs until Ctrl-C and keeps its state. With it the exit code is 0 only if all nodes certified
+    the same roots, a checkpoint reached the chain, a deposit was credited, a withdrawal was claimed, traders of
+    different nodes traded, and money was conserved to the unit.
+    """
+    from testnet.launch import Options
+    from testnet.up import run_up
+
+    return run_up(Options(validators, dir, chain, seed, duration_s, json, rate, base_port, fresh))
+
+
+def main() -> None:
+    sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

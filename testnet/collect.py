@@ -1,0 +1,68 @@
+"""Gathers the facts of a run from its certified headers, its settlement chain and its traders."""
+
+from contracts.settlement import Settlement
+from engine.units import parse_quote
+from net.client import AsyncClient
+from testnet.funding import derive_accounts
+from testnet.launch import Network, in_thread
+from testnet.report import Report
+from testnet.summary import Facts
+from testnet.traders import ROLES
+from testnet.watch import Watch, read_commitment, read_sums
+
+
+async def collect_facts(
+    network: Network, watch: Watch, report: Report, settlement: Settlement, duration_s: int
+) -> Facts:
+    """Read once, at the end of a run, while the nodes still answer."""
+    statuses = [view.status for view in watch.views]
+    facts = Facts(
+        validator_count=len(watch.views),
+        heights=[view.height for view in watch.views],
+        heights_compared=watch.roots.compared_count,
+        root_disagreements=watch.roots.disagreements,
+        certified_height=watch.roots.compared_height,
+        certified_state_root=watch.roots.newest_root,
+        accounts_credited=report.accounts_credited,
+        withdrawals_claimed=report.withdrawals_claimed,
+        trades_seen=report.trades_seen,
+        cross_node_trades=report.cross_node_trades,
+        liquidations=report.liquidations,
+        commands_sent=report.commands_sent,
+        commands_per_s=report.commands_sent // max(1, duration_s),
+        finality_p50_ms=max((status.get("finality_p50_ms", 0) for status in statuses), default=0),
+        finality_p99_ms=max((status.get("finality_p99_ms", 0) for status in statuses), default=0),
+        refusals=report.refusals,
+        duration_s=duration_s,
+    )
+    async with AsyncClient(network.api_urls[0]) as client:
+        await _read_books(facts, client, settlement)
+        await _read_chain(facts, client, settlement)
+    return facts
+
+
+async def _read_books(facts: Facts, client: AsyncClient, settlement: Settlement) -> None:
+    """The exchange's side of the books, from the newest header that all nodes agree on."""
+    if not facts.certified_height:
+        return
+    commitment = read_commitment(await client.certificate(facts.certified_height))
+    facts.claims_quote, facts.debt_quote = read_sums(commitment)
+    facts.withdrawals_total_quote = commitment.withdrawals_total_quote
+    facts.inbox_cursor = commitment.inbox_cursor
+    facts.deposits_consumed_quote = await in_thread(settlement.deposited_total, commitment.inbox_cursor)
+
+
+async def _read_chain(facts: Facts, client: AsyncClient, settlement: Settlement) -> None:
+    """The contract's side of the books, after the traders have stopped."""
+    checkpoint = await in_thread(settlement.last_checkpoint)
+    if checkpoint is not None:
+        certificate = await client.certificate(checkpoint.height)
+        facts.onchain_height = checkpoint.height
+        facts.onchain_root_matches = certificate["header_hash"] == "0x" + checkpoint.header_hash.hex()
+    facts.deposits_quote = await in_thread(lambda: settlement.deposited_total(settlement.inbox_length()))
+    facts.escrow_quote = await in_thread(settlement.token_balance, settlement.address_bytes)
+    for account in derive_accounts(0, len(ROLES)):
+        listed = await client.call("public/x_get_withdrawals", owner=account.address_text)
+        for entry in listed:
+            if await in_thread(settlement.is_claimed, entry["index"]):
+                facts.claimed_quote += parse_quote(entry["amount"])

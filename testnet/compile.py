@@ -1,0 +1,18 @@
+"""`python -m testnet.compile`: compiles the engine into its cache, once, before several validators start."""
+
+import sys
+
+from validator.compilecache import prepare_compile_cache
+
+
+def main() -> int:
+    prepare_compile_cache()
+    # Numba reads where its cache is when it is imported.
+    from engine.warm import warm
+
+    warm()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

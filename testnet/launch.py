@@ -1,0 +1,203 @@
+"""Brings the processes of a local network up, step by step, and says what it does."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import trio
+from rich.console import Console
+
+from testnet import funding, homes
+from testnet.homes import FolderError, Manifest, NodePorts
+from testnet.local import Child, Processes
+from testnet.report import REPORT
+from testnet.traders import DEPOSITS_QUOTE, ROLES
+from validator.config import NetworkConfig
+
+CHAIN_START_S_MAX = 60
+NODES_START_S_MAX = 180
+COMPILE_S_MAX = 600
+CHAINS = ("embedded", "anvil")
+
+T = TypeVar("T")
+
+
+class LaunchError(Exception):
+    """The network does not come up; the message says why and shows the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for."""
+
+    validator_count: int
+    folder: Path
+    chain: str
+    seed: int
+    duration_s: int
+    is_json: bool
+    commands_per_s: float
+    base_port: int
+    is_fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A running local network."""
+
+    config: NetworkConfig
+    rpc_url: str
+    api_urls: list[str]
+
+
+class Launcher:
+    """Every step either ends well or raises `LaunchError`, `FolderError` or `ChildDied`."""
+
+    def __init__(self, options: Options, processes: Processes, console: Console) -> None:
+        self._options = options
+        self._processes = processes
+        self._console = console
+        self._folder = options.folder.resolve()
+
+    async def bring_up(self) -> Network:
+        """Chain, contract, validators, deposits. A folder of an earlier run is continued."""
+        options = self._options
+        if options.validator_count not in range(1, funding.VALIDATORS_MAX + 1):
+            raise FolderError(f"--validators goes from 1 to {funding.VALIDATORS_MAX}")
+        wanted = Manifest(options.validator_count, options.chain, options.seed)
+        manifest = homes.open_folder(self._folder, wanted, options.is_fresh)
+        chain_port, *node_ports = homes.choose_ports(options.base_port, 1 + 2 * options.validator_count)
+        with self._step("settlement chain"):
+            rpc_url = await self._start_chain(chain_port)
+        if not manifest.is_ready:
+            await self._found(rpc_url)
+        config = homes.read_genesis(self._folder)
+        ports = [NodePorts(peer, api) for peer, api in zip(node_ports[::2], node_ports[1::2])]
+        homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed)
+        with self._step("engine compiled (about a minute the first time, cached afterwards)"):
+            await self._compile()
+        network = Network(config, rpc_url, [f"http://127.0.0.1:{port.api}" for port in ports])
+        with self._step(f"{options.validator_count} validators"):
+            await self._start_nodes(network)
+        if not manifest.is_funded:
+            with self._step(f"deposits of the insurance fund and {len(ROLES)} traders"):
+                await self._fund(network)
+        return network
+
+    def start_traders(self, withdraw_after_s: float) -> Child:
+        """The traders' process."""
+        options = self._options
+        (self._folder / "bots" / REPORT).unlink(missing_ok=True)
+        return self._processes.start(
+            "bots",
+            [sys.executable, "-m", "testnet.bots", str(self._folder), "--rate", str(options.commands_per_s)]
+            + ["--seed", str(options.seed), "--withdraw-after", str(withdraw_after_s)],
+            self._folder / "bots" / "log.txt",
+        )
+
+    async def _start_chain(self, port: int) -> str:
+        chain = self._options.chain
+        if chain not in CHAINS:
+            await self._wait_for_chain(chain)
+            return chain
+        data = self._folder / "chain"
+        argv = [sys.executable, "-m", "contracts.devchain", "--port", str(port), "--data", str(data)]
+        if chain == "anvil":
+            if shutil.which("anvil") is None:
+                raise LaunchError("anvil is not on the PATH: install it, or leave --chain at embedded")
+            argv = ["anvil", "--port", str(port), "--state", str(data / "state.json"), "--block-time", "1"]
+            argv += ["--accounts", str(funding.ACCOUNT_COUNT), "--slots-in-an-epoch", "1", "--silent"]
+        data.mkdir(parents=True, exist_ok=True)
+        self._processes.start("settlement chain", argv, data / "log.txt")
+        url = f"http://127.0.0.1:{port}"
+        await self._wait_for_chain(url)
+        return url
+
+    async def _wait_for_chain(self, url: str) -> None:
+        call = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+
+        async def is_up(client: httpx.AsyncClient) -> bool:
+            return "result" in (await client.post(url, json=call)).json()
+
+        await self._wait_until(is_up, CHAIN_START_S_MAX, f"the settlement chain at {url}")
+
+    async def _found(self, rpc_url: str) -> None:
+        """Contract, keys, committee and genesis."""
+        with self._step("settlement contract"):
+            deployment = await in_thread(funding.deploy_contracts, rpc_url)
+        with self._step("committee registered with proofs of possession"):
+            operators = funding.derive_accounts(funding.OPERATOR_FIRST, self._options.validator_count)
+            keys = homes.make_keys(self._folder, [operator.key for operator in operators])
+            chain_id, validators = await in_thread(funding.register_committee, rpc_url, deployment.settlement, keys)
+        network = homes.make_network(
+            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000
+        )
+        homes.write_genesis(self._folder, network)
+        homes.update_manifest(self._folder, is_ready=True)
+
+    async def _compile(self) -> None:
+        child = self._processes.start(
+            "compiler", [sys.executable, "-m", "testnet.compile"], self._folder / "compile.log"
+        )
+        with trio.move_on_after(COMPILE_S_MAX):
+            while child.process.poll() is None:
+                await trio.sleep(0.05)
+        code = child.process.poll()
+        self._processes.stop(child)
+        if code != 0:
+            raise LaunchError(f"the engine does not compile; the end of {child.log_path}:\n{child.tail()}")
+
+    async def _start_nodes(self, network: Network) -> None:
+        for index in range(self._options.validator_count):
+            home = homes.node_home(self._folder, index).path
+            argv = [sys.executable, "-m", "validator", "start", "--home", str(home)]
+            self._processes.start(f"node{index}", argv, home / "log.txt")
+        for index, url in enumerate(network.api_urls):
+
+            async def is_up(client: httpx.AsyncClient, url: str = url) -> bool:
+                answer = (await client.get(f"{url}/api/v2/public/status")).json()
+                return not answer["result"]["is_syncing"]
+
+            await self._wait_until(is_up, NODES_START_S_MAX, f"node{index} at {url}")
+
+    async def _fund(self, network: Network) -> None:
+        contract = network.config.contract
+        await in_thread(funding.fund_insurance, network.rpc_url, contract)
+        accounts = funding.derive_accounts(0, len(ROLES))
+        deposits = [(account, DEPOSITS_QUOTE[role]) for account, role in zip(accounts, ROLES)]
+        await in_thread(funding.fund_traders, network.rpc_url, contract, deposits)
+        homes.update_manifest(self._folder, is_funded=True)
+
+    async def _wait_until(self, is_up: Callable[[httpx.AsyncClient], object], limit_s: float, what: str) -> None:
+        """Ask until the answer is true, while all processes live."""
+        give_up_at_s = trio.current_time() + limit_s
+        async with httpx.AsyncClient(timeout=5) as client:
+            while True:
+                self._processes.check()
+                try:
+                    if await is_up(client):
+                        return
+                    error = "it is not ready"
+                except (httpx.HTTPError, ValueError, KeyError) as failure:
+                    error = repr(failure)
+                if trio.current_time() > give_up_at_s:
+                    raise LaunchError(f"{what} is not there after {limit_s:.0f} s: {error}")
+                await trio.sleep(0.1)
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[None]:
+        started_s = time.monotonic()
+        with self._console.status(what):
+            yield
+        self._console.print(f"[green]ok[/] {what} [dim]{time.monotonic() - started_s:.1f} s[/]", highlight=False)
+
+
+async def in_thread(action: Callable[..., T], *arguments: object) -> T:
+    """A blocking call that an interrupt does not wait for."""
+    return await trio.to_thread.run_sync(action, *arguments, abandon_on_cancel=True)

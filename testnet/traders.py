@@ -1,0 +1,181 @@
+"""The traders of a local network. Each knows one node, one key and one habit; `step` is one turn of that habit."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import trio
+
+from engine.params import MarketParams
+from engine.units import format_price, format_size, parse_price_ticks, parse_size_lots
+from net.client import AsyncClient, HansaError, OutcomeUnknown
+from testnet.funding import USDC_QUOTE, ChainAccount
+from testnet.report import Report
+
+MAKER_LEVELS_BPS = (4, 10)
+MAKER_LOTS = (50, 400)
+MAKER_POSITION_LOTS = 4_000
+MAKER_SKEW_BPS = 20
+TAKER_LOTS = (5, 60)
+TAKER_REACH_BPS = 50
+GAMBLER_LEVERAGE = 18
+GAMBLER_REACH_BPS = 100
+GAMBLER_TOP_UP_QUOTE = 1_000 * USDC_QUOTE
+BPS_UNIT = 10_000
+
+ROLES = ("maker", "maker", "maker", "taker", "taker", "taker", "taker", "taker", "gambler", "withdrawer")
+DEPOSITS_QUOTE = {
+    "maker": 250_000 * USDC_QUOTE,
+    "taker": 50_000 * USDC_QUOTE,
+    "gambler": GAMBLER_TOP_UP_QUOTE,
+    "withdrawer": 10_000 * USDC_QUOTE,
+}
+
+
+class TradeMatcher:
+    """Counts trades whose two sides sit at different nodes. Both sides of a trade see the same trade id."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._first_seen: dict[str, int] = {}
+        self._counted: set[str] = set()
+
+    def see(self, trade_id: str, node_index: int) -> None:
+        if trade_id not in self._first_seen:
+            self._first_seen[trade_id] = node_index
+            self._report.trades_seen += 1
+        elif self._first_seen[trade_id] != node_index and trade_id not in self._counted:
+            self._counted.add(trade_id)
+            self._report.cross_node_trades += 1
+
+
+@dataclass(slots=True)
+class Trader:
+    """What every habit shares. `pace(count)` waits until `count` more commands may be sent."""
+
+    account: ChainAccount
+    node_index: int
+    client: AsyncClient
+    markets: tuple[MarketParams, ...]
+    report: Report
+    matcher: TradeMatcher
+    pace: Callable[[int], Awaitable[None]]
+    draw: random.Random
+    is_patient: ClassVar[bool] = False  # waits for final answers, so several turns may run at once
+
+    async def step(self) -> None:
+        raise NotImplementedError
+
+    async def mark_ticks(self, market: MarketParams) -> int:
+        """0 while the market has no price."""
+        mark = (await self.client.ticker(market.symbol)).mark_price_usd
+        return 0 if mark is None else parse_price_ticks(f"{mark:f}", market)
+
+    async def place(
+        self, market: MarketParams, is_buy: bool, price_ticks: int, lots: int, time_in_force: str, wait: str
+    ) -> None:
+        """One order; what becomes of it is counted."""
+        send = self.client.buy if is_buy else self.client.sell
+        price_ticks = min(max(1, price_ticks), market.price_ticks_max)
+        try:
+            self.report.commands_sent += 1
+            placed = await send(
+                market.symbol,
+                format_size(lots, market),
+                format_price(price_ticks, market),
+                time_in_force=time_in_force,
+                wait=wait,
+            )
+        except HansaError as error:
+            self.note(error)
+            return
+        self.report.commands_final += placed.progress.is_final
+        for fill in placed.trades:
+            self.matcher.see(fill.trade_id, self.node_index)
+
+    def note(self, error: HansaError) -> None:
+        self.report.count_refusal("unknown" if isinstance(error, OutcomeUnknown) else error.reason or "unreachable")
+
+
+class Maker(Trader):
+    """Quotes two levels on both sides of the mark, leaning against its position; every turn another market."""
+
+    turn: int = 0
+
+    async def step(self) -> None:
+        market = self.markets[self.turn % len(self.markets)]
+        self.turn += 1
+        await self.pace(1 + 2 * len(MAKER_LEVELS_BPS))
+        mark_ticks = await self.mark_ticks(market)
+        if not mark_ticks:
+            return
+        position_lots = 0
+        for position in await self.client.positions():
+            if position.instrument_name == market.symbol:
+                position_lots = parse_size_lots(f"{position.size_base:f}", market)
+        lean_bps = max(-MAKER_SKEW_BPS, min(MAKER_SKEW_BPS, position_lots * MAKER_SKEW_BPS // MAKER_POSITION_LOTS))
+        centre_ticks = mark_ticks - mark_ticks * lean_bps // BPS_UNIT
+        self.report.commands_sent += 1
+        await self.client.cancel_all(market.symbol, wait="received")
+        for level, distance_bps in enumerate(MAKER_LEVELS_BPS):
+            offset_ticks = max(1, centre_ticks * distance_bps // BPS_UNIT)
+            time_in_force = "good_til_cancelled" if level else "post_only"
+            for is_buy in (True, False):
+                price_ticks = centre_ticks - offset_ticks if is_buy else centre_ticks + offset_ticks
+                lots = self.draw.randint(*MAKER_LOTS)
+                await self.place(market, is_buy, price_ticks, lots, time_in_force, "received")
+        for fill in await self.client.user_trades(market.symbol, 50):
+            self.matcher.see(fill.trade_id, self.node_index)
+
+
+class Taker(Trader):
+    """Takes a little from a random side of a random market."""
+
+    is_patient = True
+
+    async def step(self) -> None:
+        await self.pace(1)
+        market = self.draw.choice(self.markets)
+        mark_ticks = await self.mark_ticks(market)
+        if not mark_ticks:
+            return
+        is_buy = self.draw.random() < 0.5
+        reach_ticks = mark_ticks * TAKER_REACH_BPS // BPS_UNIT
+        price_ticks = mark_ticks + reach_ticks if is_buy else mark_ticks - reach_ticks
+        lots = self.draw.randint(*TAKER_LOTS)
+        await self.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final")
+
+
+class Gambler(Trader):
+    """Holds as much of one market as its money allows, and more after every gain, until it is liquidated."""
+
+    async def step(self) -> None:
+        await self.pace(1)
+        market = self.markets[0]
+        mark_ticks = await self.mark_ticks(market)
+        account = await self.client.account()
+        if not mark_ticks or account.equity <= 0:
+            return
+        held = sum(int(position.value * USDC_QUOTE) for position in account.positions)
+        wanted_quote = int(account.equity * USDC_QUOTE) * GAMBLER_LEVERAGE - abs(held)
+        lots = wanted_quote // (mark_ticks * market.quote_per_tick_lot)
+        if lots < 10:
+            await trio.sleep(1)
+            return
+        is_buy = held > 0 or (held == 0 and self.draw.random() < 0.5)
+        reach_ticks = mark_ticks * GAMBLER_REACH_BPS // BPS_UNIT
+        price_ticks = mark_ticks + reach_ticks if is_buy else mark_ticks - reach_ticks
+        await self.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final")
+
+    async def is_broke(self) -> bool:
+        """Whether a liquidation has left next to nothing."""
+        account = await self.client.account()
+        return not account.positions and account.equity * USDC_QUOTE < GAMBLER_TOP_UP_QUOTE // 20
+
+
+class Withdrawer(Taker):
+    """Trades like a taker; `testnet.withdrawal` takes its money out now and then."""
+
+
+HABITS: dict[str, type[Trader]] = {"maker": Maker, "taker": Taker, "gambler": Gambler, "withdrawer": Withdrawer}

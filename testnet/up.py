@@ -1,0 +1,209 @@
+"""`hansa testnet up`: a whole network on one machine, from an empty folder to certified roots on chain."""
+
+import json
+import signal
+from dataclasses import dataclass, field
+
+import trio
+from rich.console import Console
+from rich.live import Live
+
+from contracts.records import ChainError, Refused
+from contracts.settlement import Settlement
+from net.client import HansaError
+from testnet import summary, table
+from testnet.collect import collect_facts
+from testnet.funding import derive_accounts
+from testnet.homes import FolderError
+from testnet.launch import Launcher, LaunchError, Network, Options, in_thread
+from testnet.local import ChildDied, Processes
+from testnet.report import Report, load_report
+from testnet.traders import ROLES
+from testnet.watch import NodeView, RootLog, Watch
+
+REFRESH_INTERVAL_S = 0.5
+LOG_LINE_INTERVAL_S = 5.0
+CHAIN_INTERVAL_S = 2.0
+# An unattended run may go on so much longer until the first withdrawal is claimed and all nodes are compared.
+OVERTIME_S = 60
+WITHDRAW_AFTER_S = 10
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+@dataclass(slots=True)
+class Run:
+    """What the parts of one run share."""
+
+    options: Options
+    network: Network
+    settlement: Settlement
+    watch: Watch
+    started_s: float
+    onchain_root: str = ""
+    report: Report = field(default_factory=Report)
+
+    @property
+    def elapsed_s(self) -> float:
+        return trio.current_time() - self.started_s
+
+    def picture(self) -> tuple[list[NodeView], RootLog, Report, str, float]:
+        """What `testnet.table` draws."""
+        return self.watch.views, self.watch.roots, self.report, self.onchain_root, self.elapsed_s
+
+
+def run_up(options: Options) -> int:
+    """Exit code: 0 fine, 1 a condition failed or a process died, 2 the options or the folder are wrong."""
+    console = Console(stderr=True)
+    try:
+        with Processes() as processes:
+            return trio.run(_main, options, processes, console)
+    except FolderError as error:
+        console.print(f"hansa testnet: {error}", markup=False, highlight=False, soft_wrap=True)
+        return EXIT_USAGE
+    except (LaunchError, ChildDied, ChainError, Refused, HansaError) as error:
+        console.print(f"hansa testnet: {error}", markup=False, highlight=False, soft_wrap=True)
+        return EXIT_FAILED
+
+
+async def _main(options: Options, processes: Processes, console: Console) -> int:
+    outcome: list[int] = [0]
+    failure: list[Exception] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope, console)
+        try:
+            outcome[0] = await _run(options, processes, console)
+        except* (FolderError, LaunchError, ChildDied, ChainError, Refused, HansaError) as group:
+            failure.append(_first(group))
+        nursery.cancel_scope.cancel()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _first(group: BaseExceptionGroup) -> Exception:
+    """The first leaf of nested groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Exception)
+    return error
+
+
+async def _stop_on_signal(scope: trio.CancelScope, console: Console) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            console.print("stopping; the network's state is kept", highlight=False)
+            scope.cancel()
+            return
+
+
+async def _run(options: Options, processes: Processes, console: Console) -> int:
+    launcher = Launcher(options, processes, console)
+    network = await launcher.bring_up()
+    settlement = await in_thread(Settlement, network.rpc_url, network.config.contract)
+    is_short = 0 < options.duration_s < 4 * WITHDRAW_AFTER_S
+    bots = launcher.start_traders(options.duration_s / 4 if is_short else WITHDRAW_AFTER_S)
+    _print_banner(network, options, console)
+    run = Run(options, network, settlement, Watch(network.api_urls), trio.current_time())
+    facts = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run.watch.run)
+        nursery.start_soon(_follow_chain, run)
+        nursery.start_soon(_read_reports, run)
+        nursery.start_soon(_show, run, console)
+        nursery.start_soon(_guard, processes)
+        if options.duration_s:
+            await _wait_for_the_end(run)
+            await in_thread(processes.stop, bots)
+            facts = await collect_facts(network, run.watch, run.report, settlement, int(run.elapsed_s))
+            nursery.cancel_scope.cancel()
+    if facts is None:
+        return 0
+    _print_summary(facts, options, console)
+    return summary.exit_code(facts)
+
+
+async def _wait_for_the_end(run: Run) -> None:
+    """The time asked for, and overtime until the slowest thing a run must show has been shown."""
+    await trio.sleep(run.options.duration_s)
+    with trio.move_on_after(OVERTIME_S):
+        while not run.report.withdrawals_claimed:
+            await trio.sleep(0.5)
+    last_height = max(view.height for view in run.watch.views)
+    with trio.move_on_after(OVERTIME_S):
+        while run.watch.roots.compared_height < last_height:
+            await trio.sleep(0.5)
+
+
+async def _guard(processes: Processes) -> None:
+    """A child that ends by itself ends the run."""
+    while True:
+        processes.check()
+        await trio.sleep(0.5)
+
+
+async def _read_reports(run: Run) -> None:
+    """The traders' file."""
+    while True:
+        run.report = load_report(run.options.folder / "bots")
+        await trio.sleep(REFRESH_INTERVAL_S)
+
+
+async def _follow_chain(run: Run) -> None:
+    """The last root on chain."""
+    while True:
+        try:
+            checkpoint = await in_thread(run.settlement.last_checkpoint)
+            run.onchain_root = "" if checkpoint is None else "0x" + checkpoint.account_root.hex()
+        except ChainError:
+            run.onchain_root = ""
+        await trio.sleep(CHAIN_INTERVAL_S)
+
+
+async def _show(run: Run, console: Console) -> None:
+    """A live table in a terminal, a line now and then elsewhere."""
+    if not console.is_terminal:
+        while True:
+            await trio.sleep(LOG_LINE_INTERVAL_S)
+            console.print(table.one_line(*run.picture()), highlight=False, soft_wrap=True)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(table.render(*run.picture()), refresh=True)
+            await trio.sleep(REFRESH_INTERVAL_S)
+
+
+def _print_banner(network: Network, options: Options, console: Console) -> None:
+    lines = ["", *(f"  node{index}     {url}" for index, url in enumerate(network.api_urls))]
+    lines += [f"  chain     {network.rpc_url}  (chain id {network.config.chain_id})"]
+    lines += [
+        f"  contract  {network.config.contract}",
+        f"  token     {network.config.token}  (test USDC)",
+    ]
+    lines += [f"  folder    {options.folder}", "", "  traders, each with money on the exchange (well-known test keys):"]
+    accounts = derive_accounts(0, len(ROLES))
+    lines += [f"  {account.address_text}  0x{account.key.hex()}  {role}" for account, role in zip(accounts, ROLES)]
+    url, market = network.api_urls[0], network.config.markets[0].symbol
+    key = "0x" + accounts[-1].key.hex()
+    lines += [
+        "",
+        "  try it:",
+        f"  .venv/bin/hansa call public/get_order_book instrument_name={market} --url {url}",
+        "  .venv/bin/python - <<'END'",
+        "  from net.client import Client",
+        f'  client = Client("{url}", key="{key}")',
+        f'  ask = client.order_book("{market}").asks[0][0]',
+        f'  print(client.buy("{market}", "0.01", ask, time_in_force="immediate_or_cancel"))',
+        "  print(client.proof())",
+        "  END",
+        "",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_summary(facts: summary.Facts, options: Options, console: Console) -> None:
+    """The machine's copy goes to stdout, the human's to the log."""
+    if options.is_json:
+        print(json.dumps(summary.to_json(facts)))
+    console.print(summary.to_text(facts), markup=False, highlight=False, soft_wrap=True)

@@ -25,25 +25,27 @@ _GIFT_WEI = 10**18
 
 
 class Bench:
-    """A fresh chain and contract with a committee of `size`; `rows` collects the measurements."""
+    """A fresh chain and contract with a committee of `member_count`; `rows` collects the measurements."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, member_count: int) -> None:
+        self._member_count = member_count
         self._chain = Chain()
         self._provider = InProcessProvider(Rpc(self._chain))
         self._address = deploy(self._provider, funded_key(0), claim_delay_s=0).settlement
         self._contract = Settlement(self._provider, self._address, funded_key(0))
-        self._secrets: list[PrivateKey] = [PopSchemeMPL.key_gen(i.to_bytes(32, "big")) for i in range(1, size + 1)]
+        self._secrets: list[PrivateKey] = [
+            PopSchemeMPL.key_gen(i.to_bytes(32, "big")) for i in range(1, member_count + 1)
+        ]
         self.rows: list[dict] = []
 
     def run(self) -> None:
-        for number in range(self._size):
+        for number in range(self._member_count):
             self._register(number)
         self._measure("activate", self._contract.activate)
         for name in ("deposit, first", "deposit"):
             self._contract.mint_test_usdc(self._contract.sender, DEPOSIT_QUOTE)
             self._measure(name, lambda: self._contract.deposit(b"\x01" * 20, 0, DEPOSIT_QUOTE))
-        absent = list(range((self._size - 1) // 3))
+        absent = list(range((self._member_count - 1) // 3))
         leaf = digests.withdrawal_leaf(0, b"\x02" * 20, self._contract.token_address, 5)
         proof = _zero_siblings()
         for height, (name, missing) in enumerate(
@@ -59,7 +61,7 @@ class Bench:
         result = action()
         elapsed_ms = (time.perf_counter() - start_s) * 1_000
         self.rows.append(
-            {"members": self._size, "action": name, "gas": result.gas_used, "elapsed_ms": round(elapsed_ms, 1)}
+            {"members": self._member_count, "action": name, "gas": result.gas_used, "elapsed_ms": round(elapsed_ms, 1)}
         )
 
     def _register(self, number: int) -> None:
@@ -72,7 +74,7 @@ class Bench:
             contract.chain_id, contract.address_bytes, to_canonical_address(account.address), network_key, key
         )
         possession = bytes(PopSchemeMPL.sign(secret, digest))
-        if number == self._size - 1:
+        if number == self._member_count - 1:
             self._measure("register", lambda: contract.register(key, possession, network_key))
         else:
             contract.register(key, possession, network_key)
@@ -90,8 +92,8 @@ class Bench:
         cursor = self._contract.inbox_length()
         roots = [digests.keccak(bytes([height, i])) for i in range(6)]
         values: list[int | bytes] = [
-            1, 1, height + 1, height, roots[0], height, 1, int(time.time() * 1_000), roots[1], bytes(32), roots[2], cursor,
-            self._contract.inbox_hash(cursor), 1_000, roots[3], roots[4], digests.encode_sums(DEPOSIT_QUOTE, 0),
+            1, 1, height + 1, height, roots[0], height, 1, int(time.time() * 1_000), roots[1], bytes(32), roots[2],
+            cursor, self._contract.inbox_hash(cursor), 1_000, roots[3], roots[4], digests.encode_sums(DEPOSIT_QUOTE, 0),
             withdrawals_root, 5, 1,
         ]  # fmt: skip
         return b"".join(v if isinstance(v, bytes) else v.to_bytes(32, "big") for v in values)
@@ -118,8 +120,8 @@ def _fold(leaf: bytes, siblings: list[bytes]) -> bytes:
 
 def main() -> None:
     rows = []
-    for size in COMMITTEE_SIZES:
-        bench = Bench(size)
+    for member_count in COMMITTEE_SIZES:
+        bench = Bench(member_count)
         bench.run()
         rows += bench.rows
     print(f"{'members':>7}  {'action':<24} {'gas':>10} {'ms':>8}")

@@ -1,6 +1,7 @@
 """Runs a development chain as a process of its own: the embedded one, or anvil where it is installed."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -57,9 +58,15 @@ class ChainProcess:
         """Start and wait until it answers. Raises `ChainError` with the end of its log if it does not."""
         if self._process is not None:
             raise RuntimeError("the chain already runs")
+        command = self._command()
+        if self._answers():
+            raise ChainError(f"something already answers at {self.rpc_url}: stop it or choose another port")
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._log_path().open("ab") as log:
-            self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # A process group of its own: npm's anvil is a script around the real program, and both must end.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
@@ -71,18 +78,18 @@ class ChainProcess:
         """Let it write its state and end; kills it if it takes too long."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        self._signal(signal.SIGTERM)
+        # Until the whole group is gone: anvil writes its state after its script has ended.
+        deadline_s = time.monotonic() + STOP_TIMEOUT_S
+        while time.monotonic() < deadline_s and self._signal(0):
+            self._process.poll()
+            time.sleep(_POLL_S)
+        self.kill()
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
         if self._process is not None:
-            self._process.kill()
+            self._signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -92,6 +99,15 @@ class ChainProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _signal(self, number: int) -> bool:
+        """Signal the process group; false if it is gone."""
+        assert self._process is not None
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _command(self) -> list[str]:
         if self._kind == "devchain":
@@ -116,12 +132,9 @@ class ChainProcess:
         request = urllib.request.Request(self.rpc_url, body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=5) as response:
-                chain_id = int(json.load(response)["result"], 16)
+                int(json.load(response)["result"], 16)
         except (urllib.error.URLError, OSError, ValueError, KeyError):
             return False
-        if chain_id != self._chain_id:
-            self.kill()
-            raise ChainError(f"{self.rpc_url} is taken by chain {chain_id}: choose another port")
         return True
 
     def _log_path(self) -> Path:

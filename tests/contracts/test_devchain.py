@@ -114,6 +114,9 @@ def test_launcher_tells_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
         squatter.bind(("127.0.0.1", 0))
         with pytest.raises(ChainError, match="Address already in use"):
             ChainProcess("devchain", squatter.getsockname()[1], tmp_path).start()
+    port = free_port()
+    with ChainProcess("devchain", port, tmp_path), pytest.raises(ChainError, match="already answers"):
+        ChainProcess("devchain", port, tmp_path / "second").start()
 
 
 def test_settlement_needs_a_contract() -> None:

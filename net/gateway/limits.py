@@ -19,6 +19,7 @@ class Limits:
     channels_per_connection_max: int = 64
     waiting_per_connection_max: int = 256
     outgoing_messages_max: int = 1024
+    send_s_max: int = 30
     close_grace_s: float = 5.0
     final_wait_s: float = 10.0
     final_wait_s_max: int = 60

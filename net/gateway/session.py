@@ -1,7 +1,8 @@
 """One WebSocket connection: requests in, answers and notifications out through one bounded queue.
 
 Requests are taken up in the order they arrive, so that a cancel never overtakes the order it is meant for; only waiting
-for finality happens beside the next requests. A client that does not read loses the connection, never the node's time.
+for finality happens beside the next requests. A client that does not read its answers is not read either; one
+that does not read its notifications, or nothing at all for `send_s_max`, loses the connection.
 """
 
 import json
@@ -49,7 +50,7 @@ class Session:
         self._heartbeat_s = 0
 
     def push(self, text: str) -> None:
-        """Queues one message; a full queue ends the connection."""
+        """Queues a notification; a full queue ends the connection."""
         if self._closing is None:
             try:
                 self._outgoing.send_nowait(text)
@@ -109,28 +110,33 @@ class Session:
         is_testnet = self._api.is_testnet
         length_bytes = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
         if length_bytes > self._api.limits.message_bytes_max:
-            return self.push(error_text(None, ApiError(TOO_LARGE), start_us, is_testnet))
+            return await self._reply(error_text(None, ApiError(TOO_LARGE), start_us, is_testnet))
         if not text:
-            return self.push(error_text(None, ApiError(INVALID_REQUEST), start_us, is_testnet))
+            return await self._reply(error_text(None, ApiError(INVALID_REQUEST), start_us, is_testnet))
         try:
             request = parse_request(text)
         except RequestError as error:
-            return self.push(error_text(error.request_id, error.error, start_us, is_testnet))
+            return await self._reply(error_text(error.request_id, error.error, start_us, is_testnet))
         if not self._bucket.is_allowed(trio.current_time()):
-            return self.push(error_text(request.request_id, ApiError(RATE_LIMITED), start_us, is_testnet))
+            return await self._reply(error_text(request.request_id, ApiError(RATE_LIMITED), start_us, is_testnet))
         call = Call(self._api, request, start_us, self)
         outcome = await answer(call)
         if isinstance(outcome, Pending):
             await self._waiting.acquire()
             nursery.start_soon(self._finish, call, outcome)
             return None
-        self.push(outcome.text)
+        await self._reply(outcome.text)
         return call.run_after_reply()
+
+    async def _reply(self, text: str) -> None:
+        """Queues an answer, waiting for room: who does not read his answers is not asked for more requests."""
+        if self._closing is None:
+            await self._outgoing.send(text)
 
     async def _finish(self, call: Call, pending: Pending) -> None:
         try:
             reply = await complete(call, pending)
-            self.push(reply.text)
+            await self._reply(reply.text)
         finally:
             self._waiting.release()
 
@@ -139,7 +145,10 @@ class Session:
 
     async def _drain(self) -> None:
         async for text in self._to_send:
-            await self._websocket.send_text(text)
+            with trio.move_on_after(self._api.limits.send_s_max) as scope:
+                await self._websocket.send_text(text)
+            if scope.cancelled_caught:
+                self._drop(CLOSE_TRY_AGAIN_LATER, SLOW_CONSUMER)
             if self._closing is not None:
                 return
 

@@ -225,6 +225,24 @@ async def test_rate_and_connection_limits() -> None:
             assert (response.status_code, response.json()["error"]["data"]["code"]) == (503, 606)
 
 
+async def test_many_requests_at_once_are_all_answered_in_order() -> None:
+    backend = DictBackend()
+    limits = replace(Limits(shutdown_s=0.1), outgoing_messages_max=2, waiting_per_connection_max=2)
+    async with running(backend, limits) as url, websocket(url) as connection:
+        texts = [json.dumps({"id": at, "method": "public/get_time"}) for at in range(300)]
+        texts[10:10] = [buy(nonce=1), buy()]
+
+        async def send() -> None:
+            for text in texts:
+                await connection.send_message(text)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            answers = [json.loads(await connection.get_message()) for _ in texts]
+        assert sorted(answer["id"] for answer in answers if "result" in answer) == sorted([*range(300), 1])
+        assert sum("error" in answer for answer in answers) == 1 == len(backend.submitted)
+
+
 async def test_http_get_forms_pages_and_cors() -> None:
     backend = DictBackend()
     backend.balances[OWNER, 0] = 1_000_000

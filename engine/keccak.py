@@ -83,7 +83,8 @@ def keccak_into(buffer, length, digest):
     overwritten behind `length`.
     """
     padded = length // RATE_BYTES * RATE_BYTES + RATE_BYTES
-    buffer[length:padded] = 0
+    for index in range(length, padded):
+        buffer[index] = 0
     buffer[length] = 1
     buffer[padded - 1] |= 0x80
     lanes = buffer[:padded].view(np.uint64)
@@ -92,7 +93,9 @@ def keccak_into(buffer, length, digest):
         for lane in range(RATE_BYTES // 8):
             state[lane] ^= lanes[start + lane]
         _permute(state)
-    digest.view(np.uint64)[:] = state[:4]
+    words = digest.view(np.uint64)
+    for lane in range(HASH_BYTES // 8):
+        words[lane] = state[lane]
 
 
 @njit(cache=True)

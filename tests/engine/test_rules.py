@@ -1,4 +1,4 @@
-"""Every result code by a command that breaks exactly that rule, and two broken rules answered by the one that comes first."""
+"""Every result code by a command that breaks exactly that rule; of two broken rules the first one answers."""
 
 import numpy as np
 import pytest

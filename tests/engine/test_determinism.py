@@ -1,0 +1,70 @@
+"""The engine is integers only, and the same with and without the compiler."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numba import njit
+
+from engine.apply import _allocate
+from engine.intake import encode_commands, order_commands
+from engine.invariants import check_orders, check_tables
+from engine.kernel import apply_commands, find_account
+from engine.leaves import update_tree
+from engine.liquidation import liquidate_accounts
+from engine.root import list_orders
+from engine.state import genesis
+from engine.warm import cache_key, warm
+from tests.engine.blocks import START_MS, block, make_params, place, trader
+
+CODE = """
+import numpy as np
+np.seterr(over="raise")
+from engine.warm import warm
+print(warm().hex())
+"""
+
+
+def test_without_the_compiler_the_root_is_the_same() -> None:
+    """Plain Python runs the same kernels with overflow and bounds checks."""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    answer = subprocess.run(
+        [sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip() == warm().hex()
+
+
+def kernels() -> list:
+    state = genesis(make_params(), START_MS)
+    made = block(state, batches=[place(trader(1), 1, 0, 1, 1)])
+    commands = encode_commands(made.batches)
+    outputs = _allocate(state, 1)
+    return [
+        (apply_commands, (state.tables, outputs, commands, order_commands(made, commands), made.time_ms)),
+        (liquidate_accounts, (state.tables, outputs)),
+        (update_tree, (state.tables, True)),
+        (check_tables, (state.tables,)),
+        (check_orders, (state.tables,)),
+        (find_account, (state.tables, 4, 1, 2, 3)),
+        (list_orders, (state.tables, 0, np.empty(0, dtype=np.int64))),
+    ]
+
+
+@pytest.mark.slow
+def test_no_kernel_computes_with_floats() -> None:
+    """The optimised code of every entry point, its callees inlined or linked, names no floating-point type."""
+    for kernel, arguments in kernels():
+        fresh = njit(kernel.py_func)
+        fresh(*arguments)
+        for code in fresh.inspect_llvm().values():
+            lines = [line for line in code.splitlines() if " double" in line or " float" in line]
+            assert lines == [], kernel.__name__
+
+
+def test_cache_key_depends_on_every_source() -> None:
+    sources = (("a.py", b"1"), ("b.py", b"2"))
+    assert cache_key(sources) == cache_key(sources[::-1])
+    assert cache_key(sources) != cache_key((("a.py", b"1"), ("b.py", b"3")))

@@ -10,12 +10,12 @@ SIGNATURE_WORDS_BYTES = 256
 
 def key_words(key48: bytes) -> bytes:
     """A compressed public key as 128 bytes. Raises `ValueError` if it is no point of the group."""
-    return _pad(_decode(G1Point, key48, KEY_BYTES).to_xy_bytes_be())
+    return _pad(G1Point.from_compressed_bytes(_checked(key48, KEY_BYTES)).to_xy_bytes_be())
 
 
 def signature_words(signature96: bytes) -> bytes:
     """A compressed signature as 256 bytes. Raises `ValueError` if it is no point of the group."""
-    return _pad(_decode(G2Point, signature96, SIGNATURE_BYTES).to_xy_bytes_be())
+    return _pad(G2Point.from_compressed_bytes(_checked(signature96, SIGNATURE_BYTES)).to_xy_bytes_be())
 
 
 def compress_key(words: bytes) -> bytes:
@@ -25,10 +25,10 @@ def compress_key(words: bytes) -> bytes:
     return bytes(G1Point.from_xy_bytes_be(words[16:64] + words[80:128]).to_compressed_bytes())
 
 
-def _decode(group: type, compressed: bytes, length: int) -> G1Point | G2Point:
+def _checked(compressed: bytes, length: int) -> bytes:
     if len(compressed) != length:
         raise ValueError(f"a compressed point has {length} bytes, not {len(compressed)}")
-    return group.from_compressed_bytes(compressed)
+    return compressed
 
 
 def _pad(coordinates: bytes) -> bytes:

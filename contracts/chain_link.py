@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 from eth_account import Account
@@ -12,7 +12,7 @@ from web3 import HTTPProvider, Web3
 from web3.contract.contract import ContractConstructor, ContractFunction
 from web3.exceptions import ContractLogicError, Web3Exception
 from web3.providers.base import BaseProvider
-from web3.types import TxParams, TxReceipt
+from web3.types import TxParams, TxReceipt, Wei
 
 from contracts.records import ChainError, Refused, TxResult
 
@@ -70,7 +70,10 @@ class ChainLink:
         """Create a contract; returns its checksummed address."""
         receipt = self.ask(lambda: self._transact(constructor))
         self._result(receipt, constructor)
-        return receipt["contractAddress"]
+        address = receipt["contractAddress"]
+        if address is None:
+            raise ChainError("the node's receipt of a deployment names no contract: ask another node")
+        return address
 
     def _transact(self, action: ContractFunction | ContractConstructor) -> TxReceipt:
         account = self._require_account()
@@ -83,11 +86,12 @@ class ChainLink:
                 "from": account.address,
                 "nonce": self.web3.eth.get_transaction_count(account.address, "pending"),
                 "gas": gas + gas * _GAS_MARGIN_PERCENT // 100,
-                "maxFeePerGas": 2 * base_fee_wei + tip_wei,
+                "maxFeePerGas": Wei(2 * base_fee_wei + tip_wei),
                 "maxPriorityFeePerGas": tip_wei,
                 "chainId": self.chain_id,
             }
-            signed = account.sign_transaction(action.build_transaction(fields))
+            unsigned: Any = action.build_transaction(fields)
+            signed = account.sign_transaction(unsigned)
             tx_hash = self.web3.eth.send_raw_transaction(signed.raw_transaction)
         return self.web3.eth.wait_for_transaction_receipt(tx_hash, RECEIPT_TIMEOUT_S, RECEIPT_POLL_S)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rlp
-from eth.abc import BlockHeaderAPI, ComputationAPI, SignedTransactionAPI
+from eth.abc import ComputationAPI, SignedTransactionAPI
 from eth.consensus import ConsensusContext
 from eth.constants import BLANK_ROOT_HASH, ZERO_ADDRESS
 from eth.db.chain import ChainDB
@@ -16,6 +16,7 @@ from eth.vm.chain_context import ChainContext
 from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth.vm.spoof import SpoofTransaction
 from eth_account import Account
+from eth_typing import Address, BlockNumber, Hash32
 from eth_utils import ValidationError, to_canonical_address
 
 from contracts.devchain.precompiles import FastVM
@@ -71,12 +72,14 @@ class Chain:
         self._store = Store(None if folder is None else folder / "chain.sqlite")
         self._chain_db = ChainDB(self._store.nodes)
         self.chain_id = chain_id
-        if self._store.head_number() is None:
+        head_number = self._store.head_number()
+        if head_number is None:
             self._start()
+            head_number = 0
         elif self._store.get_meta("chain_id") != chain_id:
             raise ValueError(f"{folder} holds chain id {self._store.get_meta('chain_id')}, not {chain_id}")
         self._clock_offset_s = self._store.get_meta("clock_offset_s") or 0
-        self._head = self._header(self._store.head_number())
+        self._head = self._require_header(head_number)
 
     def close(self) -> None:
         with self._lock:
@@ -85,12 +88,18 @@ class Chain:
     # -------------------------------------------------------- blocks
 
     @property
-    def head(self) -> BlockHeaderAPI:
+    def head(self) -> PragueBlockHeader:
         return self._head
 
-    def header(self, number: int) -> BlockHeaderAPI | None:
+    def header(self, number: int) -> PragueBlockHeader | None:
+        """None for a block that is not there."""
         with self._lock:
             return self._header(number)
+
+    def require_header(self, number: int) -> PragueBlockHeader:
+        """Raises `ValueError` for a block that is not there."""
+        with self._lock:
+            return self._require_header(number)
 
     def block_number(self, block_hash: bytes) -> int | None:
         with self._lock:
@@ -133,9 +142,7 @@ class Chain:
     def rewind(self, number: int) -> None:
         """Forget the blocks above `number`, as a reorganisation does."""
         with self._lock:
-            header = self._header(number)
-            if header is None:
-                raise ValueError(f"there is no block {number}")
+            header = self._require_header(number)
             with self._store.transaction():
                 self._store.drop_blocks_above(number)
             self._head = header
@@ -175,17 +182,17 @@ class Chain:
             raise TransactionRefused(f"nonce too {relation}: next nonce {expected}, tx nonce {transaction.nonce}")
 
     def _execute(
-        self, vm: FastVM, header: BlockHeaderAPI, transaction: SignedTransactionAPI, raw: bytes
-    ) -> BlockHeaderAPI:
+        self, vm: FastVM, header: PragueBlockHeader, transaction: SignedTransactionAPI, raw: bytes
+    ) -> PragueBlockHeader:
         receipt, computation = vm.apply_transaction(header, transaction)
         vm.state.persist()
-        header = vm.add_receipt_to_header(header, receipt).copy(
+        header = vm.add_receipt_to_header(header, receipt).copy(  # type: ignore[assignment]
             state_root=vm.state.state_root,
             transaction_root=make_trie_root_and_nodes((transaction,))[0],
             receipt_root=make_trie_root_and_nodes((receipt,))[0],
         )
         number = header.block_number
-        price_wei = min(transaction.max_fee_per_gas, header.base_fee_per_gas + transaction.max_priority_fee_per_gas)
+        price_wei = min(transaction.max_fee_per_gas, header.base_fee_per_gas + transaction.max_priority_fee_per_gas)  # type: ignore[operator]
         created = computation.msg.storage_address if computation.msg.is_create else None
         self._store.put_block(number, header.hash, rlp.encode(header))
         self._store.put_transaction(
@@ -217,29 +224,29 @@ class Chain:
 
     def balance_wei(self, address: bytes, number: int) -> int:
         with self._lock:
-            return self._vm(self._require_header(number)).state.get_balance(address)
+            return self._vm(self._require_header(number)).state.get_balance(Address(address))
 
     def nonce(self, address: bytes, number: int) -> int:
         with self._lock:
-            return self._vm(self._require_header(number)).state.get_nonce(address)
+            return self._vm(self._require_header(number)).state.get_nonce(Address(address))
 
     def code(self, address: bytes, number: int) -> bytes:
         with self._lock:
-            return self._vm(self._require_header(number)).state.get_code(address)
+            return self._vm(self._require_header(number)).state.get_code(Address(address))
 
     def storage_word(self, address: bytes, slot: int, number: int) -> int:
         with self._lock:
-            return self._vm(self._require_header(number)).state.get_storage(address, slot)
+            return self._vm(self._require_header(number)).state.get_storage(Address(address), slot)
 
     def next_base_fee_wei(self) -> int:
         with self._lock:
-            return self._next_header().base_fee_per_gas
+            return self._next_header().base_fee_per_gas  # type: ignore[return-value]
 
     # -------------------------------------------------------- inside
 
     def _start(self) -> None:
         header = PragueBlockHeader(
-            difficulty=0, block_number=0, gas_limit=GAS_LIMIT, timestamp=int(time.time()), nonce=bytes(8),
+            difficulty=0, block_number=BlockNumber(0), gas_limit=GAS_LIMIT, timestamp=int(time.time()), nonce=bytes(8),
             base_fee_per_gas=FIRST_BASE_FEE_WEI, state_root=BLANK_ROOT_HASH,
         )  # fmt: skip
         with self._store.transaction():
@@ -247,44 +254,44 @@ class Chain:
             for number in range(FUNDED_ACCOUNTS):
                 vm.state.set_balance(to_canonical_address(Account.from_key(funded_key(number)).address), FUNDS_WEI)
             vm.state.persist()
-            header = header.copy(state_root=vm.state.state_root)
+            header = header.copy(state_root=vm.state.state_root)  # type: ignore[assignment]
             self._store.put_block(0, header.hash, rlp.encode(header))
             self._store.set_meta("chain_id", self.chain_id)
 
     def _now_s(self) -> float:
         return time.time() + self._clock_offset_s
 
-    def _header(self, number: int) -> BlockHeaderAPI | None:
+    def _header(self, number: int) -> PragueBlockHeader | None:
         data = self._store.get_block(number)
         return None if data is None else rlp.decode(data, PragueBlockHeader)
 
-    def _require_header(self, number: int) -> BlockHeaderAPI:
+    def _require_header(self, number: int) -> PragueBlockHeader:
         header = self._header(number)
         if header is None:
             raise ValueError(f"there is no block {number}")
         return header
 
-    def _next_header(self) -> BlockHeaderAPI:
+    def _next_header(self) -> PragueBlockHeader:
         # Blocks may share a second: each transaction gets its own block, and time must not run ahead of the clock.
         timestamp_s = max(self._head.timestamp, int(self._now_s()))
         header = FastVM.create_header_from_parent(self._head, timestamp=self._head.timestamp + 1, gas_limit=GAS_LIMIT)
         return header.copy(timestamp=timestamp_s)
 
-    def _vm(self, header: BlockHeaderAPI) -> FastVM:
+    def _vm(self, header: PragueBlockHeader) -> FastVM:
         vm = FastVM(header, self._chain_db, ChainContext(self.chain_id), ConsensusContext(self._store.nodes))
-        hashes = self._store.block_hashes_below(header.block_number, _BLOCK_HASHES_REACH)
+        hashes = [Hash32(h) for h in self._store.block_hashes_below(header.block_number, _BLOCK_HASHES_REACH)]
         vm._state = vm.build_state(self._store.nodes, header, vm.chain_context, hashes)
         return vm
 
-    def _simulate(self, call: Call, header: BlockHeaderAPI) -> ComputationAPI:
+    def _simulate(self, call: Call, header: PragueBlockHeader) -> ComputationAPI:
         vm = self._vm(header)
         unsigned = vm.create_unsigned_transaction(
-            nonce=vm.state.get_nonce(call.sender), gas_price=0, gas=call.gas, to=call.to, value=call.value_wei,
-            data=call.data,
+            nonce=vm.state.get_nonce(Address(call.sender)), gas_price=0, gas=call.gas, to=Address(call.to),
+            value=call.value_wei, data=call.data,
         )  # fmt: skip
         try:
             with vm.in_costless_state() as state:
-                computation = state.costless_execute_transaction(SpoofTransaction(unsigned, from_=call.sender))
+                computation = state.costless_execute_transaction(SpoofTransaction(unsigned, from_=call.sender))  # type: ignore[arg-type]
         except (ValidationError, VMError) as error:
             raise Reverted(str(error), b"") from error
         if computation.is_error:

@@ -1,6 +1,7 @@
 """The EIP-2537 precompiles for py-evm, backed by arkworks: far faster than py-evm's own, same gas and answers."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from eth.abc import ComputationAPI
 from eth.exceptions import VMError
@@ -37,7 +38,10 @@ def _words(coordinates: bytes) -> bytes:
     return b"".join(bytes(16) + coordinates[at : at + 48] for at in range(0, len(coordinates), 48))
 
 
-def _point(decode: Callable, data: bytes) -> G1Point | G2Point:
+Point = TypeVar("Point", G1Point, G2Point)
+
+
+def _point(decode: Callable[[bytes], Point], data: bytes) -> Point:
     try:
         return decode(_coordinates(data))
     except ValueError as error:

@@ -1,6 +1,6 @@
 """The development chain inside this process, for tests and benchmarks: no HTTP between web3 and the chain."""
 
-from typing import Any
+from typing import Any, cast
 
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
@@ -17,7 +17,7 @@ class InProcessProvider(JSONBaseProvider):
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         request = self.decode_rpc_response(self.encode_rpc_request(method, params))
-        return self._rpc.answer(request)
+        return cast(RPCResponse, self._rpc.answer(request))
 
     def is_connected(self, show_traceback: bool = False) -> bool:
         return True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from eth.abc import BlockHeaderAPI
+from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth_utils import to_checksum_address
 
 from contracts.devchain.precompiles import FastVM
@@ -17,7 +17,7 @@ def _word(value: int, length: int = 32) -> str:
     return "0x" + value.to_bytes(length, "big").hex()
 
 
-def render_block(header: BlockHeaderAPI, rows: list[TransactionRow], full: bool) -> dict[str, Any]:
+def render_block(header: PragueBlockHeader, rows: list[TransactionRow], full: bool) -> dict[str, Any]:
     return {
         "number": hex(header.block_number),
         "hash": _hex(header.hash),
@@ -36,11 +36,11 @@ def render_block(header: BlockHeaderAPI, rows: list[TransactionRow], full: bool)
         "extraData": _hex(header.extra_data),
         "mixHash": _hex(header.mix_hash),
         "nonce": _hex(header.nonce),
-        "baseFeePerGas": hex(header.base_fee_per_gas),
-        "withdrawalsRoot": _hex(header.withdrawals_root),
+        "baseFeePerGas": hex(header.base_fee_per_gas),  # type: ignore[arg-type]
+        "withdrawalsRoot": _hex(header.withdrawals_root),  # type: ignore[arg-type]
         "blobGasUsed": hex(header.blob_gas_used),
         "excessBlobGas": hex(header.excess_blob_gas),
-        "parentBeaconBlockRoot": _hex(header.parent_beacon_block_root),
+        "parentBeaconBlockRoot": _hex(header.parent_beacon_block_root),  # type: ignore[arg-type]
         "requestsHash": _hex(header.requests_hash),
         "size": "0x0",
         "uncles": [],
@@ -49,7 +49,7 @@ def render_block(header: BlockHeaderAPI, rows: list[TransactionRow], full: bool)
     }
 
 
-def render_transaction(row: TransactionRow, header: BlockHeaderAPI) -> dict[str, Any]:
+def render_transaction(row: TransactionRow, header: PragueBlockHeader) -> dict[str, Any]:
     transaction = FastVM.get_transaction_builder().decode(row.raw)
     type_id = transaction.type_id or 0
     fields = {
@@ -76,7 +76,7 @@ def render_transaction(row: TransactionRow, header: BlockHeaderAPI) -> dict[str,
     return fields
 
 
-def render_log(row: LogRow, header: BlockHeaderAPI) -> dict[str, Any]:
+def render_log(row: LogRow, header: PragueBlockHeader) -> dict[str, Any]:
     return {
         "address": to_checksum_address(row.address),
         "topics": [_hex(topic) for topic in row.topics],
@@ -90,7 +90,7 @@ def render_log(row: LogRow, header: BlockHeaderAPI) -> dict[str, Any]:
     }
 
 
-def render_receipt(row: TransactionRow, header: BlockHeaderAPI, logs: list[LogRow]) -> dict[str, Any]:
+def render_receipt(row: TransactionRow, header: PragueBlockHeader, logs: list[LogRow]) -> dict[str, Any]:
     transaction = FastVM.get_transaction_builder().decode(row.raw)
     return {
         "transactionHash": _hex(row.hash),

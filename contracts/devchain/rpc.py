@@ -132,14 +132,14 @@ class Rpc:
 
     def _transaction(self, tx_hash: object) -> dict | None:
         row = self.chain.transaction(_bytes(tx_hash))
-        return None if row is None else render_transaction(row, self.chain.header(row.block))
+        return None if row is None else render_transaction(row, self.chain.require_header(row.block))
 
     def _receipt(self, tx_hash: object) -> dict | None:
         row = self.chain.transaction(_bytes(tx_hash))
         if row is None:
             return None
         logs = self.chain.find_logs(row.block, row.block, [], [], LOGS_MAX)
-        return render_receipt(row, self.chain.header(row.block), logs)
+        return render_receipt(row, self.chain.require_header(row.block), logs)
 
     def _logs(self, query: dict) -> list[dict]:
         if "blockHash" in query:
@@ -152,14 +152,14 @@ class Rpc:
         rows = self.chain.find_logs(first, last, _alternatives(query.get("address")), topics, LOGS_MAX + 1)
         if len(rows) > LOGS_MAX:
             raise RpcError(_REFUSED, f"more than {LOGS_MAX} logs: ask for fewer blocks")
-        headers = {number: self.chain.header(number) for number in {row.block for row in rows}}
+        headers = {number: self.chain.require_header(number) for number in {row.block for row in rows}}
         return [render_log(row, headers[row.block]) for row in rows]
 
-    def _fee_history(self, count: object, newest: object, percentiles: object = None) -> dict[str, Any]:
+    def _fee_history(self, count: object, newest: object, percentiles: list | None = None) -> dict[str, Any]:
         last = self._number(newest)
         first = max(0, last - min(_number(count), 1024) + 1)
-        headers = [self.chain.header(number) for number in range(first, last + 1)]
-        fees = [hex(header.base_fee_per_gas) for header in headers]
+        headers = [self.chain.require_header(number) for number in range(first, last + 1)]
+        fees = [hex(header.base_fee_per_gas) for header in headers]  # type: ignore[arg-type]
         history: dict[str, Any] = {
             "oldestBlock": hex(first),
             "baseFeePerGas": [*fees, hex(self.chain.next_base_fee_wei())],

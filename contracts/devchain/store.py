@@ -135,13 +135,16 @@ class Store:
         self, first: int, last: int, addresses: list[bytes], topics: list[list[bytes]], limit: int
     ) -> list[LogRow]:
         """Logs of the blocks `first` to `last`; an empty list of addresses or alternatives matches everything."""
-        query, values = "SELECT * FROM log WHERE block BETWEEN ? AND ?", [first, last]
+        query = "SELECT * FROM log WHERE block BETWEEN ? AND ?"
+        values: list[int | bytes] = [first, last]
         for column, allowed in [("address", addresses), *((f"topic{i}", choice) for i, choice in enumerate(topics))]:
             if allowed:
                 query += f" AND {column} IN ({','.join('?' * len(allowed))})"
                 values += allowed
         rows = self._db.execute(query + " ORDER BY block, position LIMIT ?", (*values, limit))
-        return [LogRow(*row[:4], tuple(t for t in row[4:8] if t is not None), row[8]) for row in rows]
+        return [
+            LogRow(row[0], row[1], row[2], row[3], tuple(t for t in row[4:8] if t is not None), row[8]) for row in rows
+        ]
 
 
 class NodeDB(BaseAtomicDB):
@@ -180,7 +183,7 @@ class NodeDB(BaseAtomicDB):
         return True
 
     @contextmanager
-    def atomic_batch(self) -> Iterator["NodeDB"]:
+    def atomic_batch(self) -> Iterator["NodeDB"]:  # type: ignore[override]
         """Writes go straight through: `Store.transaction` around the block is what makes them atomic."""
         yield self
 

@@ -20,11 +20,11 @@ MAKER_SKEW_BPS = 20
 TAKER_LOTS = (5, 60)
 TAKER_REACH_BPS = 50
 GAMBLER_LEVERAGE = 18
-GAMBLER_REACH_BPS = 100
+GAMBLER_REACH_BPS = 25
 GAMBLER_TOP_UP_QUOTE = 1_000 * USDC_QUOTE
 BPS_UNIT = 10_000
 
-ROLES = ("maker", "maker", "maker", "taker", "taker", "taker", "taker", "taker", "gambler", "withdrawer")
+ROLES = ("maker", "maker", "maker", "taker", "taker", "taker", "taker", "gambler", "gambler", "withdrawer")
 DEPOSITS_QUOTE = {
     "maker": 250_000 * USDC_QUOTE,
     "taker": 50_000 * USDC_QUOTE,
@@ -152,7 +152,7 @@ class Gambler(Trader):
 
     async def step(self) -> None:
         await self.pace(1)
-        market = self.markets[0]
+        market = self.markets[self.account.number % len(self.markets)]
         mark_ticks = await self.mark_ticks(market)
         account = await self.client.account()
         if not mark_ticks or account.equity <= 0:

@@ -4,7 +4,7 @@
 time; `noise_bps` adds a small error of this validator's own, so that the median has something to do. Integers only.
 
 The path is value noise: each octave draws one level per period from a hash and moves in a straight line between levels.
-It stays within `PATH_BPS_MAX` of the start price, and its fast octaves move more than a percent within a minute, enough
+It stays within `PATH_BPS_MAX` of the start price, and its fast octaves move a few percent within a minute, enough
 to end a trader at high leverage now and then.
 """
 
@@ -16,7 +16,7 @@ from engine.params import MarketParams
 from validator.config import ConfigError
 
 # (period_ms, amplitude_bps): slow tides to fast ripples.
-OCTAVES = ((3_600_000, 400), (300_000, 200), (60_000, 120), (8_000, 15))
+OCTAVES = ((3_600_000, 400), (300_000, 300), (60_000, 250), (20_000, 120), (4_000, 15))
 PATH_BPS_MAX = sum(amplitude_bps for _, amplitude_bps in OCTAVES)
 NOISE_PERIOD_MS = 1_000
 # Quote currency per whole unit of the base, by the symbol's first part.

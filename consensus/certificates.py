@@ -102,6 +102,7 @@ def note_certificate(state: State, certificate: Certificate) -> None:
     if certificate.kind == FINALIZE and certificate.view > state.floor_view:
         state.top_certificate = certificate  # R7
         state.final_ms = state.now_ms
+        state.prune()
     if certificate.kind == NOTARIZE and certificate.view >= state.view:
         want(state, certificate.header_hash, certificate.view, state.leader(certificate.view), is_urgent=False)
 

@@ -41,7 +41,7 @@ def want(state: State, block_hash: bytes, view: int, proposer: int | None, is_ur
 
 
 def run_fetches(state: State) -> None:
-    """R9: the proposer first, then the others in turn, at growing intervals; one timer for all."""
+    """R9: two members at a time, the others in turn, at growing intervals; one timer for all."""
     if not state.is_started:
         return
     for block_hash, wanted in state.wanted.items():
@@ -57,16 +57,16 @@ def run_fetches(state: State) -> None:
 
 
 def choose_peers(state: State, block_hash: bytes, wanted: Wanted) -> tuple[int, ...]:
-    """One member on the first attempt, two different ones on the others."""
+    """The proposer and one other member at first, two different members on later attempts."""
     config = state.config
     others = [peer for peer in range(config.member_count) if peer != config.me and peer not in state.expelled]
-    if wanted.attempts == 0 and wanted.proposer in others:
-        return (wanted.proposer,)
     if not others:
         return ()
-    first = (block_hash[0] + wanted.attempts) % len(others)
-    second = (first + 1 + wanted.attempts // len(others)) % len(others)
-    return (others[first], others[second]) if first != second else (others[first],)
+    first = others[(block_hash[0] + wanted.attempts) % len(others)]
+    second = others[(block_hash[0] + wanted.attempts + 1 + wanted.attempts // len(others)) % len(others)]
+    if wanted.attempts == 0 and wanted.proposer in others:
+        first = wanted.proposer
+    return (first,) if first == second else (first, second)
 
 
 def on_block(state: State, block: Block) -> None:

@@ -216,11 +216,7 @@ class State:
         final_view = self.view_of(self.final)
         self.views = {view: state for view, state in self.views.items() if view >= lowest}
         self.blocks = {
-            block_hash: entry
-            for block_hash, entry in self.blocks.items()
-            if entry is self.final
-            or (entry.status == OK and self.view_of(entry) >= lowest and entry.hash != self.root_hash)
-            or (self.view_of(entry) > final_view and self.view_of(entry) >= lowest)
+            block_hash: entry for block_hash, entry in self.blocks.items() if self._is_kept(entry, lowest, final_view)
         }
         self.wanted = {
             block_hash: wanted
@@ -230,6 +226,15 @@ class State:
         self.aggregations = {
             token: statement for token, statement in self.aggregations.items() if statement[1] > self.floor_view
         }
+
+    def _is_kept(self, entry: BlockEntry, lowest: int, final_view: int) -> bool:
+        """What is executed but not delivered stays, however old: perhaps nobody else has it. The depth limit bounds it."""
+        if entry is self.final:
+            return True
+        view = self.view_of(entry)
+        if view > final_view:
+            return view >= lowest or entry.status in (EXECUTING, OK)
+        return entry.status == OK and view >= lowest and entry.hash != self.root_hash
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """For every structure: how large it is, and how large it may be."""
@@ -242,7 +247,7 @@ class State:
                 max((len(by) for state in self.views.values() for by in state.votes.values()), default=0),
                 members,
             ),
-            "blocks": (len(self.blocks), 2 * span + 1),
+            "blocks": (len(self.blocks), 2 * span + 1 + self.floor_view - self.view_of(self.final)),
             "wanted": (len(self.wanted), 2 * span),
             "pending": (len(self.pending), PENDING_PER_PEER_MAX * members),
             "aggregations": (len(self.aggregations), 3 * span),

@@ -47,6 +47,8 @@ class Plan:
     payload_never: float
     crash_times_ms: list[int]
     partition_times_ms: list[int]
+    retain_views: int
+    has_long_outage: bool  # whoever crashes first stays down until the second phase
     safety_ms: int
     has_guard: bool = True
     syncs_before_send: bool = True
@@ -83,6 +85,8 @@ def draw_plan(seed: int, safety_ms: int = 8_000) -> Plan:
         payload_never=rng.choice((0.0, 0.0, 0.02, 0.1)),
         crash_times_ms=sorted(rng.randint(200, safety_ms - 1500) for _ in range(rng.choice((1, 1, 2, 4, 8)))),
         partition_times_ms=sorted(rng.randint(100, safety_ms) for _ in range(rng.choice((0, 0, 1, 3)))),
+        retain_views=rng.choice((6, 16, 64)),
+        has_long_outage=rng.random() < 0.25,
         safety_ms=safety_ms,
     )
 
@@ -135,6 +139,7 @@ class World:
         config = CoreConfig(
             domain=domain, epoch=1, member_count=self.plan.member_count, me=index, genesis=GENESIS,
             delta_ms=DELTA_MS, min_interval_ms=250, execution_budget_ms=100,
+            retain_views=self.plan.retain_views,
         )  # fmt: skip
         return Node(self, index, config, behaviour, name)
 
@@ -178,6 +183,9 @@ class World:
 
     def note_crash(self, node: Node) -> None:
         wait_ms = 50 if self.plan.is_calm else self.rng.randint(50, 2500)
+        if self.plan.has_long_outage and not self.plan.is_calm:
+            self.plan.has_long_outage = False
+            wait_ms = self.plan.safety_ms - self.now_ms + wait_ms
         node.incarnation += 1
         self.post_node(wait_ms, node, "boot", None)
 

@@ -284,14 +284,16 @@ class Chain:
         return vm
 
     def _simulate(self, call: Call, header: PragueBlockHeader) -> ComputationAPI:
-        vm = self._vm(header)
+        # On the header itself, without a price for gas. py-evm's own costless state would run a second later than the block
+        # that takes the transaction, and estimate as possible what that block refuses.
+        vm = self._vm(header.copy(base_fee_per_gas=0))
         unsigned = vm.create_unsigned_transaction(
             nonce=vm.state.get_nonce(Address(call.sender)), gas_price=0, gas=call.gas, to=Address(call.to),
             value=call.value_wei, data=call.data,
         )  # fmt: skip
         try:
-            with vm.in_costless_state() as state:
-                computation = state.costless_execute_transaction(SpoofTransaction(unsigned, from_=call.sender))  # type: ignore[arg-type]
+            spoofed = SpoofTransaction(unsigned, from_=call.sender)
+            computation = vm.state.costless_execute_transaction(spoofed)  # type: ignore[arg-type]
         except (ValidationError, VMError) as error:
             raise Reverted(str(error), b"") from error
         if computation.is_error:

@@ -61,7 +61,8 @@ def _hash_leaf(tables, account, buffer, digest):
     at = write_holdings(tables, account, buffer)
     at = put_bytes(buffer, at, tables.aux_digests[account])
     keccak_into(buffer, at, digest)
-    buffer[:192] = 0
+    for byte in range(192):
+        buffer[byte] = 0
     buffer[31] = 1
     put_number(buffer, 56, account, 8)
     put_number(buffer, 76, owner[KEY_A], 8)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from numba import njit
+from numba.core.dispatcher import Dispatcher
 
 from engine.apply import _allocate
 from engine.intake import encode_commands, order_commands
@@ -55,13 +56,21 @@ def kernels() -> list:
 
 @pytest.mark.slow
 def test_no_kernel_computes_with_floats() -> None:
-    """The optimised code of every entry point, its callees inlined or linked, names no floating-point type."""
+    """The optimised code of every compiled function, for every signature in use, names no floating-point type."""
     for kernel, arguments in kernels():
-        fresh = njit(kernel.py_func)
-        fresh(*arguments)
-        for code in fresh.inspect_llvm().values():
+        njit(kernel.py_func)(*arguments)  # a fresh compile registers the signatures of all callees
+    modules = [module for name, module in sorted(sys.modules.items()) if name.startswith("engine.")]
+    functions = {id(item): item for module in modules for item in vars(module).values() if isinstance(item, Dispatcher)}
+    checked = []
+    for function in functions.values():
+        for signature in function.signatures:
+            fresh = njit(function.py_func)
+            fresh.compile(signature)
+            code = fresh.inspect_llvm(signature)
             lines = [line for line in code.splitlines() if " double" in line or " float" in line]
-            assert lines == [], kernel.__name__
+            assert lines == [], function.__name__
+            checked.append(function.__name__)
+    assert {"match_order", "compute_demand", "_hash_leaf", "keccak_into", "link_order"} <= set(checked)
 
 
 def test_cache_key_depends_on_every_source() -> None:

@@ -237,9 +237,7 @@ def activate(numbers: DynArray[uint256, COMMITTEE_MAX]):
 @external
 @nonreentrant
 def deposit(beneficiary: address, subaccount: uint256, amount: uint256):
-    """
-    @notice Bring `amount` of the token for an account of the exchange; needs the caller's allowance.
-    """
+    """@notice Bring `amount` of the token for an account of the exchange; needs the caller's allowance."""
     assert self.committee != 0, "deposit: not active"
     assert beneficiary != empty(address), "deposit: beneficiary is zero"
     assert subaccount < 2**32, "deposit: subaccount too large"
@@ -410,9 +408,7 @@ def verify_account(
     sibling_hashes: bytes32[ACCOUNT_DEPTH],
     sibling_sums: uint256[ACCOUNT_DEPTH],
 ) -> bool:
-    """
-    @notice Whether the account with this claim and debt (quote units) is leaf `index` of checkpoint `height`.
-    """
+    """@notice Whether the account with this claim and debt (quote units) is leaf `index` of checkpoint `height`."""
     self._check_record(height, record)
     assert index < 2**ACCOUNT_DEPTH, "account: index too large"
     assert claim <= MASK_128 and debt <= MASK_128, "account: sum too large"
@@ -476,9 +472,7 @@ def _finalize_digest(epoch: bytes32, view_number: bytes32, header_hash: bytes32)
 @internal
 @view
 def _aggregate_without(committee: uint256, nonsigners: Bytes[NONSIGNERS_MAX]) -> bytes32[4]:
-    """
-    @notice The committee's aggregate key minus the keys of `nonsigners`.
-    """
+    """@notice The committee's aggregate key minus the keys of `nonsigners`."""
     size: uint256 = committee >> 160
     blob: address = convert(committee & convert(max_value(uint160), uint256), address)
     aggregate: bytes32[4] = abi_decode(slice(blob.code, 1, 128), bytes32[4])
@@ -505,9 +499,7 @@ def _aggregate_without(committee: uint256, nonsigners: Bytes[NONSIGNERS_MAX]) ->
 
 @internal
 def _write_blob(points: bytes32[4][BLOB_POINTS_MAX], count: uint256) -> address:
-    """
-    @notice Create a contract whose code is STOP and the first `count` points.
-    """
+    """@notice Create a contract whose code is STOP and the first `count` points."""
     data: Bytes[BLOB_POINTS_MAX * 128] = slice(abi_encode(points), 0, count * 128)
     # PUSH2 length, DUP1, PUSH1 offset, PUSH0, CODECOPY, PUSH0, RETURN: returns all that follows these ten bytes.
     length: bytes2 = convert(convert(count * 128 + 1, uint16), bytes2)
@@ -531,27 +523,21 @@ def _unpack_last() -> Last:
 @external
 @view
 def last_checkpoint() -> Last:
-    """
-    @notice The last checkpoint; height 0 if there is none yet.
-    """
+    """@notice The last checkpoint; height 0 if there is none yet."""
     return self._unpack_last()
 
 
 @external
 @view
 def committee_size() -> uint256:
-    """
-    @notice Members of the committee; 0 before activation.
-    """
+    """@notice Members of the committee; 0 before activation."""
     return self.committee >> 160
 
 
 @external
 @view
 def registration(number: uint256) -> Registration:
-    """
-    @notice Registration `number`, counted from 0.
-    """
+    """@notice Registration `number`, counted from 0."""
     assert number < self.registration_count, "registration: no such number"
     return self.registrations[number]
 
@@ -559,9 +545,7 @@ def registration(number: uint256) -> Registration:
 @external
 @view
 def member(index: uint256) -> Registration:
-    """
-    @notice Committee member `index` of epoch 1.
-    """
+    """@notice Committee member `index` of epoch 1."""
     assert index < self.committee >> 160, "member: no such index"
     return self.registrations[self.member_numbers[index]]
 
@@ -569,52 +553,40 @@ def member(index: uint256) -> Registration:
 @external
 @view
 def inbox_time_s(index: uint256) -> uint256:
-    """
-    @notice When entry `index` came; 0 if it has not.
-    """
+    """@notice When entry `index` came; 0 if it has not."""
     return self.inbox_totals[index + 1] & MASK_64
 
 
 @external
 @view
 def deposited_total(cursor: uint256) -> uint256:
-    """
-    @notice Deposits (quote units) of the first `cursor` entries.
-    """
+    """@notice Deposits (quote units) of the first `cursor` entries."""
     return self.inbox_totals[cursor] >> 64
 
 
 @external
 @view
 def is_claimed(index: uint256) -> bool:
-    """
-    @notice Whether withdrawal `index` has been paid.
-    """
+    """@notice Whether withdrawal `index` has been paid."""
     return (self.claimed[index >> 8] >> (index & 255)) & 1 == 1
 
 
 @external
 @view
 def domain() -> bytes32:
-    """
-    @notice What binds every vote to this chain and this contract.
-    """
+    """@notice What binds every vote to this chain and this contract."""
     return self._domain()
 
 
 @external
 @view
 def possession_digest(operator: address, network_key: bytes32, key: bytes32[4]) -> bytes32:
-    """
-    @notice What `operator` signs with `key` before `register`.
-    """
+    """@notice What `operator` signs with `key` before `register`."""
     return self._possession_digest(operator, network_key, keccak256(abi_encode(key)))
 
 
 @external
 @view
 def finalize_digest(header: bytes32[20]) -> bytes32:
-    """
-    @notice What the committee signs to finalise `header`.
-    """
+    """@notice What the committee signs to finalise `header`."""
     return self._finalize_digest(header[W_EPOCH], header[W_VIEW], keccak256(abi_encode(header)))

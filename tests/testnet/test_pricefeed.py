@@ -72,8 +72,8 @@ def test_validators_differ_by_their_noise() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "path", "path:", "path:seed=", "path:seed=-1", "path:seed=1.5", "path:seed=x", "path:noise_bps=1", "http:seed=1",
-        "path:seed=1,seed=2", "path:seed=1,colour=2", "path:seed=1,noise_bps=101", "path:seed=²",
+        "", "path", "path:", "path:seed=", "path:seed=-1", "path:seed=1.5", "path:seed=x", "path:noise_bps=1",
+        "http:seed=1", "path:seed=1,seed=2", "path:seed=1,colour=2", "path:seed=1,noise_bps=101", "path:seed=²",
     ],
 )  # fmt: skip
 def test_malformed_sources_are_refused(text: str) -> None:

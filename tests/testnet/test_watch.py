@@ -13,8 +13,9 @@ from testnet.traders import TradeMatcher
 from testnet.watch import NodeView, RootLog
 
 STATUS = {
-    "height": 7, "view": 9, "epoch": 1, "peer_count": 3, "validator_count": 4, "is_syncing": False, "finality_p50_ms": 60,
-    "finality_p99_ms": 130, "commands_per_s": 25, "account_root": "0x" + "ab" * 32, "onchain_height": 5,
+    "height": 7, "view": 9, "epoch": 1, "peer_count": 3, "validator_count": 4, "is_syncing": False,
+    "finality_p50_ms": 60, "finality_p99_ms": 130, "commands_per_s": 25,
+    "account_root": "0x" + "ab" * 32, "onchain_height": 5,
 }  # fmt: skip
 
 

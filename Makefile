@@ -3,7 +3,7 @@
 
 PYTHON ?=
 ARGS ?=
-SEED ?= 1
+SEED ?=
 UV_VERSION := 0.13.8
 UV := $(shell command -v uv 2>/dev/null || echo .cache/uv-venv/bin/uv)
 BIN := .venv/bin
@@ -21,14 +21,32 @@ testnet: $(STAMP)  ## four validators, a settlement chain, traders and a live ta
 test: $(STAMP)  ## the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(STAMP)  ## lint, types, architecture, freshness of generated files
+check: $(STAMP)  ## lint, format, architecture, freshness of generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy engine consensus
 	$(BIN)/python -m pytest tests/test_tidy.py
+	$(BIN)/python -m contracts.compile --check
+	$(BIN)/python -m net.gateway.reference | diff docs/api.md -
+	$(BIN)/python -m net.gateway.reference errors | diff docs/errors.md -
+
+sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
+	$(BIN)/python -m testnet.simulate $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: bench-gas bench-net  ## every benchmark; tables on stdout, numbers in build/results/
+
+bench-gas: $(STAMP)  ## what the settlement contract costs
+	$(BIN)/python -m contracts.bench_gas
+
+bench-net: $(STAMP)  ## what a link between validators carries
+	$(BIN)/python -m net.bench_net
+
+docs: $(STAMP)  ## write the generated pages and contract artefacts anew
+	$(BIN)/python -m net.gateway.reference > docs/api.md
+	$(BIN)/python -m net.gateway.reference errors > docs/errors.md
+	$(BIN)/python -m contracts.compile
 
 clean:  ## remove the environment, caches and local networks
-	rm -rf .venv .cache .hansa-testnet .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .venv .cache build .hansa-testnet .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml uv.lock | $(UV)

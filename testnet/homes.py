@@ -79,8 +79,12 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
     scratch.replace(folder / MANIFEST)
 
 
-def update_manifest(folder: Path, **changes: bool) -> None:
-    save_manifest(folder, replace(load_manifest(folder), **changes))
+def mark_ready(folder: Path) -> None:
+    save_manifest(folder, replace(load_manifest(folder), is_ready=True))
+
+
+def mark_funded(folder: Path) -> None:
+    save_manifest(folder, replace(load_manifest(folder), is_funded=True))
 
 
 def node_home(folder: Path, index: int) -> Home:

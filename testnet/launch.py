@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ COMPILE_S_MAX = 600
 CHAINS = ("embedded", "anvil")
 
 T = TypeVar("T")
+Question = Callable[[httpx.AsyncClient], Awaitable[bool]]
 
 
 class LaunchError(Exception):
@@ -139,7 +140,7 @@ class Launcher:
             chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000
         )
         homes.write_genesis(self._folder, network)
-        homes.update_manifest(self._folder, is_ready=True)
+        homes.mark_ready(self._folder)
 
     async def _compile(self) -> None:
         child = self._processes.start(
@@ -172,9 +173,11 @@ class Launcher:
         accounts = funding.derive_accounts(0, len(ROLES))
         deposits = [(account, DEPOSITS_QUOTE[role]) for account, role in zip(accounts, ROLES)]
         await in_thread(funding.fund_traders, network.rpc_url, contract, deposits)
-        homes.update_manifest(self._folder, is_funded=True)
+        homes.mark_funded(self._folder)
 
-    async def _wait_until(self, is_up: Callable[[httpx.AsyncClient], object], limit_s: float, what: str) -> None:
+    async def _wait_until(
+        self, is_up: Callable[[httpx.AsyncClient], Awaitable[bool]], limit_s: float, what: str
+    ) -> None:
         """Ask until the answer is true, while all processes live."""
         give_up_at_s = trio.current_time() + limit_s
         async with httpx.AsyncClient(timeout=5) as client:

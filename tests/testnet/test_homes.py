@@ -57,7 +57,7 @@ def test_keys_are_private_distinct_and_usable(tmp_path: Path) -> None:
 def test_a_ready_network_is_continued(tmp_path: Path) -> None:
     folder = tmp_path / "net"
     assert homes.open_folder(folder, WANTED, is_fresh=False) == WANTED
-    homes.update_manifest(folder, is_ready=True)
+    homes.mark_ready(folder)
     (folder / "node0").mkdir()
     continued = homes.open_folder(folder, Manifest(4, "embedded", 5), is_fresh=False)
     assert continued == Manifest(4, "embedded", 1, is_ready=True)
@@ -73,7 +73,7 @@ def test_a_half_made_network_is_made_again(tmp_path: Path) -> None:
 
 def test_fresh_forgets_a_ready_network(tmp_path: Path) -> None:
     homes.open_folder(tmp_path, WANTED, is_fresh=False)
-    homes.update_manifest(tmp_path, is_ready=True)
+    homes.mark_ready(tmp_path)
     (tmp_path / "node0").mkdir()
     assert homes.open_folder(tmp_path, WANTED, is_fresh=True) == WANTED
     assert not (tmp_path / "node0").exists()
@@ -90,7 +90,7 @@ def test_a_strangers_folder_is_never_touched(tmp_path: Path, is_fresh: bool) -> 
 @pytest.mark.parametrize("wanted", [Manifest(7, "embedded", 1), Manifest(4, "anvil", 1)])
 def test_other_options_need_fresh(tmp_path: Path, wanted: Manifest) -> None:
     homes.open_folder(tmp_path, WANTED, is_fresh=False)
-    homes.update_manifest(tmp_path, is_ready=True)
+    homes.mark_ready(tmp_path)
     with pytest.raises(FolderError, match="--fresh"):
         homes.open_folder(tmp_path, wanted, is_fresh=False)
 

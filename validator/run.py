@@ -19,10 +19,13 @@ from validator.signer import SignerError
 log = logging.getLogger("hansa.run")
 EXIT_CONFIG = 2
 EXIT_STOPPED = 3
+RECURSION_LIMIT = 1_000
 
 
 def run_node(home: Home, config: NodeConfig) -> int:
     """0 after a signal, 2 for the operator's mistake, 3 when the node stopped itself."""
+    # A library below web3 raises the limit a hundredfold, and then a client's deeply nested JSON overflows the stack.
+    sys.setrecursionlimit(RECURSION_LIMIT)
     for name in ("hypercorn", "httpx", "httpcore", "web3", "urllib3", "numba", "asyncio", "multiaddr"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:

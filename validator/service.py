@@ -258,12 +258,14 @@ class Service:
     def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]:
         state = self._executor.final.state
         found = []
-        for index, height, account, row_owner, amount in self._store.withdrawals(owner=owner):
+        for index, height, account, row_owner, amount_quote in self._store.withdrawals(owner=owner):
             final = self._store.final(height)
             status = Status.ON_CHAIN if height <= self._on_chain.height else Status.CERTIFIED
+            # A deposit that found no room was paid straight back and belongs to no account.
+            subaccount = account_key(state, account)[1] if account >= 0 else 0
             found.append(
                 WithdrawalView(
-                    index=index, owner=row_owner, subaccount=account_key(state, account)[1] if account >= 0 else 0, amount_quote=amount,
+                    index=index, owner=row_owner, subaccount=subaccount, amount_quote=amount_quote,
                     height=height, time_ms=final.block.header.timestamp_ms if final else 0, status=status,
                 )
             )  # fmt: skip

@@ -1,0 +1,109 @@
+"""A real local network for tests: the embedded chain, the contract, four validator processes, three funded traders."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from contracts.chain_process import ChainProcess
+from contracts.settlement import Settlement
+from net.client import Client, HansaError
+from testnet import funding, homes
+from testnet.homes import NodePorts
+from testnet.local import Child, Processes
+from validator.config import NetworkConfig
+
+NODE_COUNT = 4
+TRADER_COUNT = 3
+DEPOSIT_QUOTE = 50_000 * funding.USDC_QUOTE
+START_S_MAX = 180
+
+T = TypeVar("T")
+
+
+def wait_until(question: Callable[[], T], limit_s: float, what: str) -> T:
+    """Poll until the answer is true; what the network cannot answer yet counts as no."""
+    give_up_at_s = time.monotonic() + limit_s
+    while True:
+        try:
+            answer = question()
+        except (HansaError, OSError) as error:
+            answer, what = None, f"{what} ({error})"[:500]
+        if answer:
+            return answer
+        if time.monotonic() > give_up_at_s:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        time.sleep(0.2)
+
+
+class LocalNetwork:
+    """Use as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes = Processes()
+        self.nodes: dict[int, Child] = {}
+        self.traders = funding.derive_accounts(0, TRADER_COUNT)
+        self.config: NetworkConfig
+        self.settlement: Settlement
+
+    def __enter__(self) -> "LocalNetwork":
+        chain_port, *ports = homes.choose_ports(20_000 + os.getpid() % 20_000, 1 + 2 * NODE_COUNT)
+        self.chain = ChainProcess("devchain", chain_port, self.folder / "chain")
+        self.chain.start()
+        rpc_url = self.chain.rpc_url
+        deployment = funding.deploy_contracts(rpc_url)
+        operators = funding.derive_accounts(funding.OPERATOR_FIRST, NODE_COUNT)
+        keys = homes.make_keys(self.folder, [operator.key for operator in operators])
+        chain_id, validators = funding.register_committee(rpc_url, deployment.settlement, keys)
+        self.config = homes.make_network(
+            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000
+        )
+        homes.write_genesis(self.folder, self.config)
+        node_ports = [NodePorts(peer, api) for peer, api in zip(ports[::2], ports[1::2])]
+        homes.write_node_configs(self.folder, node_ports, rpc_url, 1)
+        self.urls = [f"http://127.0.0.1:{port.api}" for port in node_ports]
+        self.settlement = Settlement(rpc_url, deployment.settlement, self.traders[0].key)
+        for index in range(NODE_COUNT):
+            self.start_node(index)
+        for index in range(NODE_COUNT):
+            wait_until(lambda index=index: self.status(index), START_S_MAX, f"node{index} answers")
+        funding.fund_insurance(rpc_url, deployment.settlement)
+        funding.fund_traders(rpc_url, deployment.settlement, [(trader, DEPOSIT_QUOTE) for trader in self.traders])
+        for trader in self.traders:
+            wait_until(lambda trader=trader: self.client(0, trader).account(), 60, "a deposit is credited")
+        wait_until(lambda: self.client(0).ticker("BTC-PERPETUAL").mark_price_usd, 30, "an oracle price")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.processes.stop_all()
+        self.chain.stop()
+
+    def start_node(self, index: int) -> None:
+        home = homes.node_home(self.folder, index).path
+        argv = [sys.executable, "-m", "validator", "start", "--home", str(home)]
+        self.nodes[index] = self.processes.start(f"node{index}", argv, home / "log.txt")
+
+    def kill_node(self, index: int) -> None:
+        """kill -9: nothing is flushed, nothing said."""
+        child = self.nodes.pop(index)
+        os.killpg(child.process.pid, signal.SIGKILL)
+        child.process.wait()
+        self.processes.stop(child)
+
+    def client(self, index: int, trader: funding.ChainAccount | None = None) -> Client:
+        return Client(self.urls[index], None if trader is None else trader.key.hex(), timeout_s=20)
+
+    def status(self, index: int) -> dict:
+        with self.client(index) as client:
+            return client.status()
+
+    def height(self, index: int) -> int:
+        return self.status(index)["height"]
+
+    def header(self, index: int, height: int) -> dict:
+        with self.client(index) as client:
+            return client.certificate(height)

@@ -1,0 +1,251 @@
+"""Every hop with real parts: deposit, orders at different nodes, certificates, checkpoint, proofs, claim, crash.
+
+The tests of this file use one network, in order.
+"""
+
+import time
+from decimal import Decimal
+
+import httpx
+import pytest
+from coincurve import PrivateKey
+from sha3 import keccak_256
+
+from consensus import crypto
+from consensus.messages import FINALIZE, Commitment, Header, compute_domain, vote_digest
+from contracts.settlement import Refused
+from engine.commands import PLACE, Command, command_id, compute_domain_separator
+from engine.tree import encode_sums
+from engine.units import parse_quote
+from net.client import HansaError
+from testnet import funding
+from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
+from validator.config import address_bytes
+
+MARKET = "BTC-PERPETUAL"
+LOT = Decimal("0.010")
+
+
+def trade(network: LocalNetwork, maker_node: int, taker_node: int) -> tuple:
+    """A resting order at one node, a taker at another; both final."""
+    maker, taker = network.traders[:2]
+    price_usd = network.client(maker_node).ticker(MARKET).mark_price_usd
+    resting = network.client(maker_node, maker).sell(MARKET, LOT, price_usd, time_in_force="post_only", label=7)
+    taken = network.client(taker_node, taker).buy(MARKET, LOT, price_usd, time_in_force="immediate_or_cancel")
+    return resting, taken
+
+
+def common_headers(network: LocalNetwork, nodes: list[int], from_height: int) -> int:
+    """Assert that all nodes hold the same certified headers from `from_height` on; the number compared."""
+    top = min(network.height(node) for node in nodes)
+    for height in range(from_height, top + 1):
+        assert len({network.header(node, height)["header"] for node in nodes}) == 1, height
+    return top - from_height + 1
+
+
+def test_deposits_are_credited_on_every_node(network):
+    for node in range(NODE_COUNT):
+        for trader in network.traders:
+            account = wait_until(lambda n=node, t=trader: network.client(n, t).account(), 20, "the credit")
+            assert account.balance == Decimal(DEPOSIT_QUOTE).scaleb(-6)
+
+
+def test_traders_at_different_nodes_trade_with_each_other(network):
+    resting, taken = trade(network, maker_node=0, taker_node=2)
+    assert resting.order.state == "open" and taken.order.state == "filled"
+    (fill,) = taken.trades
+    assert fill.amount_base == LOT and fill.price_usd == resting.order.price_usd
+    wait_until(lambda: network.height(3) >= fill.height, 10, "node 3 has the block")
+    seller = network.client(3, network.traders[0]).account()
+    buyer = network.client(1, network.traders[1]).account()
+    assert seller.positions[0].size_base == -LOT and buyer.positions[0].size_base == LOT
+    seen = network.client(3, network.traders[0]).user_trades(MARKET)
+    assert [(item.trade_id, item.is_maker, item.label) for item in seen] == [(fill.trade_id, True, 7)]
+
+
+def test_certificates_are_real_aggregates_of_the_committee(network):
+    domain = compute_domain(network.config.chain_id, address_bytes(network.config.contract))
+    keys = [bytes.fromhex(entry.bls_key) for entry in network.config.validators]
+    answer = network.client(1).certificate()
+    header = Header.decode(bytes.fromhex(answer["header"][2:]))
+    digest = vote_digest(domain, FINALIZE, answer["epoch"], answer["view"], header.hash())
+    signature = bytes.fromhex(answer["signature"][2:])
+    assert len(answer["signers"]) >= 3
+    assert crypto.verify_aggregate([keys[signer] for signer in answer["signers"]], digest, signature)
+    assert not crypto.verify_aggregate(keys[:2], digest, signature)
+    assert common_headers(network, list(range(NODE_COUNT)), 1) > 5
+
+
+def refused(network: LocalNetwork, trader: funding.ChainAccount, method: str, **params: object) -> int:
+    with pytest.raises(HansaError) as refusal, network.client(2, trader) as client:
+        client.call(method, **params)
+    return refusal.value.code
+
+
+def test_bad_commands_have_their_number_and_change_nothing(network):
+    trader = network.traders[2]
+    separator = compute_domain_separator(network.config.chain_id, address_bytes(network.config.contract))
+    other_chain = compute_domain_separator(1, address_bytes(network.config.contract))
+    now_ms = time.time_ns() // 1_000_000
+    stranger = funding.derive_account(9)
+
+    def record(domain: bytes = separator, signer: funding.ChainAccount = trader, **fields: int) -> str:
+        values = {"market": 0, "price_ticks": 500_000, "size_lots": 1, "expiry_ms": now_ms + 60_000} | fields
+        return Command(PLACE, signer.address, 10, **values).signed(PrivateKey(signer.key), domain).encode().hex()
+
+    before = network.client(2, trader).account()
+    for code, command in (
+        (101, record(order_id=5)),
+        (102, record(other_chain)),
+        (102, record()[:-60] + "00" * 30),
+        (201, record(expiry_ms=now_ms - 60_000)),
+        (202, record(signer=stranger)),
+        (301, record(market=9)),
+        (302, record(size_lots=0)),
+        (302, record(size_lots=-5)),
+        (303, record(size_lots=1 << 62)),
+        (304, record(price_ticks=1 << 62)),
+        (304, record(price_ticks=0)),
+    ):
+        assert refused(network, trader, "public/x_submit", command=command) == code
+    assert refused(network, trader, "private/no_such_method") == 603
+    for text in ("{", "[" * 60_000, '{"a":' * 10_000, "NaN", "1e999999999"):
+        answer = httpx.post(f"{network.urls[2]}/api/v2", content=text, timeout=10).json()
+        assert answer["error"]["data"]["code"] in (601, 602), text[:20]
+    after = network.client(2, trader).account()
+    assert (after.balance, after.positions, after.open_orders) == (before.balance, before.positions, before.open_orders)
+
+
+def test_what_only_the_engine_can_refuse_is_final_and_never_executes_later(network):
+    trader = network.traders[2]
+    client = network.client(1, trader)
+    mark_usd = client.ticker(MARKET).mark_price_usd
+    with pytest.raises(HansaError) as too_much:
+        client.buy(MARKET, Decimal("400"), mark_usd)
+    assert too_much.value.code == 401
+    with pytest.raises(HansaError) as far:
+        client.buy(MARKET, LOT, (mark_usd * 2).quantize(Decimal("0.1")))
+    assert far.value.code == 305
+    with pytest.raises(HansaError) as unfunded:
+        client.withdraw(Decimal("50000.000001"))
+    assert unfunded.value.code == 403
+    assert client.account().balance == Decimal(DEPOSIT_QUOTE).scaleb(-6)
+    assert client.open_orders() == []
+
+
+def test_the_same_command_sent_to_all_nodes_executes_once(network):
+    trader = network.traders[2]
+    separator = compute_domain_separator(network.config.chain_id, address_bytes(network.config.contract))
+    expiry_ms = time.time_ns() // 1_000_000 + 60_000
+    command = Command(
+        PLACE, trader.address, time.time_ns() // 1000, expiry_ms, market=0, time_in_force=2,
+        price_ticks=int(network.client(0).ticker(MARKET).mark_price_usd * 10) - 100, size_lots=3,
+    ).signed(PrivateKey(trader.key), separator)  # fmt: skip
+    for node in range(NODE_COUNT):
+        network.client(node).call("public/x_submit", command=command.encode().hex(), x_wait="received")
+    name = "0x" + command_id(command, separator).hex()
+    for node in range(NODE_COUNT):
+        wait_until(lambda n=node: network.client(n).command_status(name)["is_final"], 20, f"the result on node {node}")
+    orders = network.client(3, trader).open_orders()
+    assert len(orders) == 1
+    assert network.client(3, trader).cancel_all().count == 1
+
+
+def test_a_checkpoint_lands_and_the_contract_finds_the_account_in_it(network):
+    trader = network.traders[0]
+    last = wait_until(network.settlement.last_checkpoint, 60, "a checkpoint")
+
+    def proven() -> object:
+        checkpoint = network.settlement.last_checkpoint()
+        return checkpoint and network.client(0, trader).proof(checkpoint.height)
+
+    proof = wait_until(proven, 40, "a proof at a checkpoint").raw
+    height = proof["certificate"]["height"]
+    assert height >= last.height
+    claims = [parse_quote(sibling["claims"]) for sibling in proof["siblings"]]
+    debts = [parse_quote(sibling["debt"]) for sibling in proof["siblings"]]
+    digest = keccak_256(bytes.fromhex(proof["holdings"][2:]) + bytes.fromhex(proof["aux_hash"][2:])).digest()
+    arguments = [
+        proof["index"], trader.address, 0, parse_quote(proof["claims"]), parse_quote(proof["debt"]), digest,
+        [bytes.fromhex(sibling["hash"][2:]) for sibling in proof["siblings"]],
+        [encode_sums(claim, debt) for claim, debt in zip(claims, debts)],
+    ]  # fmt: skip
+    assert network.settlement.verify_account(height, *arguments)
+    arguments[3] += 1
+    assert not network.settlement.verify_account(height, *arguments)
+
+
+def test_a_withdrawal_is_claimed_with_its_proof_exactly_once(network):
+    trader = network.traders[2]
+    amount_quote = 1_234_567_890
+    withdrawn = network.client(3, trader).withdraw(Decimal(amount_quote).scaleb(-6))
+    index = withdrawn.index
+    before_quote = network.settlement.token_balance(trader.address)
+
+    def on_chain() -> bool:
+        (entry,) = network.client(0, trader).withdrawals()
+        return entry["x_status"] == "on_chain"
+
+    wait_until(on_chain, 60, "the withdrawal's checkpoint")
+    proof = network.client(0, trader).withdrawal_proof(index)
+    siblings = [bytes.fromhex(sibling[2:]) for sibling in proof["siblings"]]
+
+    def claim() -> bool:
+        try:
+            network.settlement.claim_withdrawal(
+                proof["certificate"]["height"], index, trader.address, amount_quote, siblings
+            )
+        except Refused as refusal:
+            if "too early" not in refusal.reason:
+                raise
+            return False
+        return True
+
+    wait_until(claim, 30, "the claim delay")
+    assert network.settlement.token_balance(trader.address) - before_quote == amount_quote
+    with pytest.raises(Refused, match="already paid"):
+        claim()
+
+
+def test_a_killed_validator_is_not_missed_and_votes_again_after_its_restart(network):
+    victim, others = 3, [0, 1, 2]
+    signed_before = network.header(0, network.height(0))
+    network.kill_node(victim)
+    killed_at = network.height(0)
+    resting, taken = trade(network, maker_node=0, taker_node=1)
+    assert resting.order.state == "open" and taken.order.state == "filled"
+    wait_until(lambda: network.height(0) >= killed_at + 20, 60, "progress without the fourth")
+    network.start_node(victim)
+    wait_until(lambda: network.height(victim) >= killed_at + 20, 120, "the restarted node catches up")
+
+    def signs_again() -> bool:
+        certificate = network.client(0).certificate()
+        return certificate["height"] > killed_at + 20 and victim in certificate["signers"]
+
+    wait_until(signs_again, 60, "its signature in a certificate")
+    assert common_headers(network, [*others, victim], max(1, killed_at - 20)) > 20
+    assert signed_before["header"] == network.header(victim, signed_before["height"])["header"]
+
+
+def test_money_is_conserved_to_the_unit(network):
+    wait_until(lambda: network.client(1).certificate(), 10, "a certificate")
+    header = Header.decode(bytes.fromhex(network.client(1).certificate()["header"][2:]))
+    words = Commitment.decode(header.commitment)
+    claims = int.from_bytes(words.account_sums[:16], "big")
+    debt = int.from_bytes(words.account_sums[16:], "big")
+    deposits_quote = TRADER_COUNT * DEPOSIT_QUOTE + funding.INSURANCE_QUOTE
+    assert claims - debt + words.withdrawals_total_quote == deposits_quote
+    escrow_quote = network.settlement.token_balance(address_bytes(network.config.contract))
+    assert escrow_quote == deposits_quote - 1_234_567_890
+
+
+def test_all_nodes_killed_at_once_continue_where_they_were(network):
+    height = network.height(0)
+    position = network.client(0, network.traders[0]).account().positions[0].size_base
+    for index in range(NODE_COUNT):
+        network.kill_node(index)
+    for index in range(NODE_COUNT):
+        network.start_node(index)
+    wait_until(lambda: network.height(0) > height + 3, 120, "blocks after the restart of all")
+    assert network.client(2, network.traders[0]).account().positions[0].size_base == position
+    assert common_headers(network, list(range(NODE_COUNT)), max(1, height - 5)) > 5

@@ -49,7 +49,8 @@ clean:  ## remove the environment, caches and local networks
 	rm -rf .venv .cache build .hansa-testnet .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): pyproject.toml uv.lock | $(UV)
+$(STAMP): pyproject.toml uv.lock
+	@test -x $(UV) || $(MAKE) --no-print-directory $(UV)
 	@echo "installing the pinned packages into .venv (under a minute on a fast line)" >&2
 	$(UV) sync --frozen $(if $(PYTHON),--python $(PYTHON))
 	@touch $@

@@ -17,7 +17,7 @@ EXAMPLES = """Examples:
 
   hansa testnet up --fresh --seed 7 --duration 60 --json
 
-  hansa testnet up --chain anvil --dir /tmp/net2 --base-port 36600
+  hansa testnet up --chain anvil --dir /tmp/net2 --base-port 28600
 """
 
 

@@ -9,7 +9,6 @@ DIR/bots/             what the traders report, log.txt
 import json
 import secrets
 import shutil
-import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, Valid
 from validator.keys import Keys, load_keys, save_keys
 
 MANIFEST = "manifest.json"
-PORT_SPAN = 2_000
 
 
 class FolderError(Exception):
@@ -143,21 +141,3 @@ def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed:
             price_source=f"path:seed={seed},noise_bps=2",
         )
         save_toml(node_home(folder, index).config, config)
-
-
-def choose_ports(base_port: int, count: int) -> list[int]:
-    """`count` ports that nobody listens on, from `base_port` upwards. Raises `FolderError`."""
-    chosen: list[int] = []
-    for port in range(base_port, min(base_port + PORT_SPAN, 65_536)):
-        if len(chosen) == count:
-            break
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            chosen.append(port)
-    if len(chosen) < count:
-        raise FolderError(f"no {count} free ports from {base_port} upwards: choose another --base-port")
-    return chosen

@@ -16,6 +16,7 @@ from rich.console import Console
 from testnet import funding, homes
 from testnet.homes import FolderError, Manifest, NodePorts
 from testnet.local import Child, Processes
+from testnet.ports import PortLease
 from testnet.report import REPORT
 from testnet.traders import DEPOSITS_QUOTE, ROLES
 from validator.config import NetworkConfig
@@ -65,6 +66,7 @@ class Launcher:
         self._processes = processes
         self._console = console
         self._folder = options.folder.resolve()
+        self._ports = PortLease()
 
     async def bring_up(self) -> Network:
         """Chain, contract, validators, deposits. A folder of an earlier run is continued."""
@@ -73,7 +75,7 @@ class Launcher:
             raise FolderError(f"--validators goes from 1 to {funding.VALIDATORS_MAX}")
         wanted = Manifest(options.validator_count, options.chain, options.seed)
         manifest = homes.open_folder(self._folder, wanted, options.is_fresh)
-        chain_port, *node_ports = homes.choose_ports(options.base_port, 1 + 2 * options.validator_count)
+        chain_port, *node_ports = self._ports.choose(options.base_port, 1 + 2 * options.validator_count)
         with self._step("settlement chain"):
             rpc_url = await self._start_chain(chain_port)
         if not manifest.is_ready:

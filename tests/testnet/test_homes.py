@@ -1,6 +1,5 @@
 """Folders of local networks: what is written reads back through the validator's own loaders."""
 
-import socket
 import stat
 from pathlib import Path
 
@@ -99,18 +98,3 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / homes.MANIFEST).write_text("{")
     with pytest.raises(FolderError, match=homes.MANIFEST):
         homes.open_folder(tmp_path, WANTED, is_fresh=False)
-
-
-def test_ports_in_use_are_passed_over() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        chosen = homes.choose_ports(port, 3)
-    assert port not in chosen
-    assert len(set(chosen)) == 3
-
-
-def test_too_few_ports_is_said() -> None:
-    with pytest.raises(FolderError, match="--base-port"):
-        homes.choose_ports(65_530, 20)

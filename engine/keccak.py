@@ -22,10 +22,14 @@ _ROUND_CONSTANTS = np.array(
 )  # fmt: skip
 
 
+# Typed constants: a plain literal argument would make numba compile its callee once per value.
+BITS = tuple(np.uint64(count) for count in range(65))
+
+
 @njit(cache=True)
 def _turn(lane, bits):
     """Rotate left by 1 to 63 bits."""
-    return (lane << np.uint64(bits)) | (lane >> np.uint64(64 - bits))
+    return (lane << bits) | (lane >> (BITS[64] - bits))
 
 
 @njit(cache=True)
@@ -42,21 +46,21 @@ def _permute(state):
         c2 = a2 ^ a7 ^ a12 ^ a17 ^ a22
         c3 = a3 ^ a8 ^ a13 ^ a18 ^ a23
         c4 = a4 ^ a9 ^ a14 ^ a19 ^ a24
-        d0 = c4 ^ _turn(c1, 1)
-        d1 = c0 ^ _turn(c2, 1)
-        d2 = c1 ^ _turn(c3, 1)
-        d3 = c2 ^ _turn(c4, 1)
-        d4 = c3 ^ _turn(c0, 1)
-        b0, b1, b2 = a0 ^ d0, _turn(a6 ^ d1, 44), _turn(a12 ^ d2, 43)
-        b3, b4 = _turn(a18 ^ d3, 21), _turn(a24 ^ d4, 14)
-        b5, b6, b7 = _turn(a3 ^ d3, 28), _turn(a9 ^ d4, 20), _turn(a10 ^ d0, 3)
-        b8, b9 = _turn(a16 ^ d1, 45), _turn(a22 ^ d2, 61)
-        b10, b11, b12 = _turn(a1 ^ d1, 1), _turn(a7 ^ d2, 6), _turn(a13 ^ d3, 25)
-        b13, b14 = _turn(a19 ^ d4, 8), _turn(a20 ^ d0, 18)
-        b15, b16, b17 = _turn(a4 ^ d4, 27), _turn(a5 ^ d0, 36), _turn(a11 ^ d1, 10)
-        b18, b19 = _turn(a17 ^ d2, 15), _turn(a23 ^ d3, 56)
-        b20, b21, b22 = _turn(a2 ^ d2, 62), _turn(a8 ^ d3, 55), _turn(a14 ^ d4, 39)
-        b23, b24 = _turn(a15 ^ d0, 41), _turn(a21 ^ d1, 2)
+        d0 = c4 ^ _turn(c1, BITS[1])
+        d1 = c0 ^ _turn(c2, BITS[1])
+        d2 = c1 ^ _turn(c3, BITS[1])
+        d3 = c2 ^ _turn(c4, BITS[1])
+        d4 = c3 ^ _turn(c0, BITS[1])
+        b0, b1, b2 = a0 ^ d0, _turn(a6 ^ d1, BITS[44]), _turn(a12 ^ d2, BITS[43])
+        b3, b4 = _turn(a18 ^ d3, BITS[21]), _turn(a24 ^ d4, BITS[14])
+        b5, b6, b7 = _turn(a3 ^ d3, BITS[28]), _turn(a9 ^ d4, BITS[20]), _turn(a10 ^ d0, BITS[3])
+        b8, b9 = _turn(a16 ^ d1, BITS[45]), _turn(a22 ^ d2, BITS[61])
+        b10, b11, b12 = _turn(a1 ^ d1, BITS[1]), _turn(a7 ^ d2, BITS[6]), _turn(a13 ^ d3, BITS[25])
+        b13, b14 = _turn(a19 ^ d4, BITS[8]), _turn(a20 ^ d0, BITS[18])
+        b15, b16, b17 = _turn(a4 ^ d4, BITS[27]), _turn(a5 ^ d0, BITS[36]), _turn(a11 ^ d1, BITS[10])
+        b18, b19 = _turn(a17 ^ d2, BITS[15]), _turn(a23 ^ d3, BITS[56])
+        b20, b21, b22 = _turn(a2 ^ d2, BITS[62]), _turn(a8 ^ d3, BITS[55]), _turn(a14 ^ d4, BITS[39])
+        b23, b24 = _turn(a15 ^ d0, BITS[41]), _turn(a21 ^ d1, BITS[2])
         a0, a1, a2 = b0 ^ (~b1 & b2), b1 ^ (~b2 & b3), b2 ^ (~b3 & b4)
         a3, a4 = b3 ^ (~b4 & b0), b4 ^ (~b0 & b1)
         a5, a6, a7 = b5 ^ (~b6 & b7), b6 ^ (~b7 & b8), b7 ^ (~b8 & b9)

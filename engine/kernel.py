@@ -54,6 +54,7 @@ from engine.layout import (
     IN_TICKS,
     IN_TIME_IN_FORCE,
     IS_FRESH,
+    IS_ORDER,
     KEY_A,
     KEY_B,
     KEY_C,
@@ -93,6 +94,7 @@ from engine.layout import (
     SIZE_LOTS,
     WITHDRAWAL_COUNT,
     WITHDRAWALS,
+    ZERO,
 )
 from engine.limits import BPS_UNIT, NONCES_REMEMBERED, WITHDRAWALS_MAX
 from engine.margin import are_prices_fresh, compute_free, is_affordable, is_reducing
@@ -229,7 +231,7 @@ def _check_place(tables, account, command):
         best = get_best_level(tables, market, 1 - side)
         if best >= 0 and does_cross(price_ticks, side, tables.levels[market, 1 - side, best, LEVEL_TICKS]):
             return WOULD_CROSS
-    if command[IN_CLIENT_ID] != 0 and _find_order(tables, account, NOTHING, 0, command[IN_CLIENT_ID]) != NOTHING:
+    if command[IN_CLIENT_ID] != 0 and _find_order(tables, account, NOTHING, ZERO, command[IN_CLIENT_ID]) != NOTHING:
         return DUPLICATE_CLIENT_ID
     if not is_side_known or time_in_force > POST_ONLY or command[IN_FLAGS] != 0:
         return UNKNOWN_ENUM
@@ -257,7 +259,7 @@ def _place(tables, outputs, account, command, receipt, time_ms):
     order_id = tables.counters[NEXT_ORDER_ID]
     tables.counters[NEXT_ORDER_ID] = order_id + 1
     filled_lots, filled_value = match_order(
-        tables, outputs, market, side, price_ticks, size_lots, account, order_id, False
+        tables, outputs, market, side, price_ticks, size_lots, account, order_id, IS_ORDER
     )
     remaining_lots = size_lots - filled_lots
     receipt[OUT_ORDER_ID] = order_id

@@ -9,6 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+
+def typed_constants(*numbers: int) -> tuple[np.int64, ...]:
+    """Constants that are passed to kernels as arguments: a plain literal would compile the callee once per value."""
+    return tuple(np.int64(number) for number in numbers)
+
+
 # accounts (capacity, 10): three key words (owner 20 bytes, subaccount 4 bytes, big-endian), then numbers.
 KEY_A, KEY_B, KEY_C, BALANCE, ORDER_COUNT, ORDER_FIRST, ORDER_LAST, NONCE_COUNT, POSITION_COUNT, DIRTY = range(10)
 ACCOUNT_COLUMNS = 10
@@ -24,8 +30,8 @@ POSITION_COLUMNS = 3
     NEXT, PREVIOUS, OWN_NEXT, OWN_PREVIOUS,
 ) = range(13)  # fmt: skip
 ORDER_COLUMNS = 13
-NOTHING = -1
-BUY_ROW, SELL_ROW = 0, 1  # values of SIDE, as in `engine.commands`
+NOTHING, IS_ORDER, IS_LIQUIDATION, ZERO = typed_constants(-1, 0, 1, 0)
+BUY_ROW, SELL_ROW = typed_constants(0, 1)  # values of SIDE, as in `engine.commands`
 
 # levels (markets, 2, capacity, 5): sorted so that the best price of a side is the last used row.
 LEVEL_TICKS, LEVEL_FIRST, LEVEL_LAST, LEVEL_LOTS, LEVEL_ORDERS = range(5)
@@ -36,7 +42,7 @@ LEVEL_COLUMNS = 5
     QUOTE_PER_TICK_LOT, INITIAL_BPS, MAINTENANCE_BPS, MAKER_FEE_BPS, TAKER_FEE_BPS, LIQUIDATION_FEE_BPS, BAND_BPS,
     ORDER_LOTS_MAX, POSITION_MAX, ORDER_TICKS_MAX, STALE_MS,
     MARK, MARK_MS, LAST_TICKS, OPEN_INTEREST, VOLUME, LEVELS, _ASK_LEVELS, BOOK_ORDERS, IS_FRESH, IS_BOOK_DIRTY,
-) = range(21)  # fmt: skip
+) = typed_constants(*range(21))  # fmt: skip
 MARKET_COLUMNS = 21
 MARKET_STATE_COLUMNS = (MARK, MARK_MS, LAST_TICKS, OPEN_INTEREST, VOLUME)  # what the state root covers
 
@@ -106,4 +112,4 @@ LIQUIDATION = _record(
 WITHDRAWAL = _record("account", "amount_quote")
 
 # Why an order left the book without being filled.
-BY_OWNER, BY_OWNER_ALL, BY_SELF_TRADE, BY_LIQUIDATION, BY_MARGIN = range(5)
+BY_OWNER, BY_OWNER_ALL, BY_SELF_TRADE, BY_LIQUIDATION, BY_MARGIN = typed_constants(0, 1, 2, 3, 4)

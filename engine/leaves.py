@@ -20,6 +20,8 @@ from engine.layout import (
     NONCE_COUNT,
     POSITION_COUNT,
     POSITION_LOTS,
+    ZERO,
+    typed_constants,
 )
 from engine.limits import MARKETS_MAX, NONCES_REMEMBERED, SUM_QUOTE_MAX
 from engine.margin import compute_equity
@@ -27,24 +29,27 @@ from engine.margin import compute_equity
 # Room for the longest message (holdings: 8 + 12 per market; aux: 8 per nonce) and its padding.
 BUFFER_BYTES = 136 * (max(8 + 12 * MARKETS_MAX + 64, 8 * NONCES_REMEMBERED) // 136 + 2)
 
+NARROW, WIDE, HALF_WORD, KEY_WIDTH, WORD = typed_constants(4, 8, 16, 20, 32)  # bytes
+(LEAF_TAG,) = typed_constants(1)
+
 
 @njit(cache=True)
 def write_holdings(tables, account, buffer):
     """Balance (8 B BE), then market (4 B BE) and size (8 B BE) of each position, ascending; returns the length."""
-    at = put_number(buffer, 0, tables.accounts[account, BALANCE], 8)
+    at = put_number(buffer, ZERO, tables.accounts[account, BALANCE], WIDE)
     for market in range(tables.markets.shape[0]):
         size_lots = tables.positions[account, market, POSITION_LOTS]
         if size_lots != 0:
-            at = put_number(buffer, at, market, 4)
-            at = put_number(buffer, at, size_lots, 8)
+            at = put_number(buffer, at, market, NARROW)
+            at = put_number(buffer, at, size_lots, WIDE)
     return at
 
 
 @njit(cache=True)
 def _hash_aux(tables, account, buffer):
-    at = 0
+    at = ZERO
     for index in range(tables.accounts[account, NONCE_COUNT]):
-        at = put_number(buffer, at, tables.nonces[account, index], 8)
+        at = put_number(buffer, at, tables.nonces[account, index], WIDE)
     keccak_into(buffer, at, tables.aux_digests[account])
 
 
@@ -61,18 +66,17 @@ def _hash_leaf(tables, account, buffer, digest):
     at = write_holdings(tables, account, buffer)
     at = put_bytes(buffer, at, tables.aux_digests[account])
     keccak_into(buffer, at, digest)
-    for byte in range(192):
-        buffer[byte] = 0
-    buffer[31] = 1
-    put_number(buffer, 56, account, 8)
-    put_number(buffer, 76, owner[KEY_A], 8)
-    put_number(buffer, 84, owner[KEY_B], 8)
-    put_number(buffer, 92, owner[KEY_C] >> 32, 4)
-    put_number(buffer, 124, owner[KEY_C], 4)
-    put_number(buffer, 136, tables.node_sums[node, 0], 8)
-    put_number(buffer, 152, tables.node_sums[node, 1], 8)
-    put_bytes(buffer, 160, digest)
-    keccak_into(buffer, 192, tables.node_hashes[node])
+    at = put_number(buffer, ZERO, LEAF_TAG, WORD)
+    at = put_number(buffer, at, account, WORD)
+    at = put_number(buffer, at, ZERO, WORD - KEY_WIDTH)
+    at = put_number(buffer, at, owner[KEY_A], WIDE)
+    at = put_number(buffer, at, owner[KEY_B], WIDE)
+    at = put_number(buffer, at, owner[KEY_C] >> 32, NARROW)
+    at = put_number(buffer, at, owner[KEY_C] & 0xFFFFFFFF, WORD)
+    at = put_number(buffer, at, tables.node_sums[node, 0], HALF_WORD)
+    at = put_number(buffer, at, tables.node_sums[node, 1], HALF_WORD)
+    at = put_bytes(buffer, at, digest)
+    keccak_into(buffer, at, tables.node_hashes[node])
     owner[DIRTY] = 0
 
 
@@ -81,12 +85,11 @@ def _hash_inner(tables, node, buffer):
     """Recompute one inner node; False when a sum leaves its bound."""
     left, right = 2 * node, 2 * node + 1
     sums = tables.node_sums
-    at = 0
+    at = ZERO
     for child in (left, right):
         at = put_bytes(buffer, at, tables.node_hashes[child])
         for part in range(2):
-            at = put_number(buffer, at, 0, 8)
-            at = put_number(buffer, at, sums[child, part], 8)
+            at = put_number(buffer, at, sums[child, part], HALF_WORD)
     keccak_into(buffer, at, tables.node_hashes[node])
     sums[node, 0] = sums[left, 0] + sums[right, 0]
     sums[node, 1] = sums[left, 1] + sums[right, 1]

@@ -22,6 +22,7 @@ from engine.layout import (
     BUY_ROW,
     BY_LIQUIDATION,
     BY_MARGIN,
+    IS_LIQUIDATION,
     LIQUIDATION_COUNT,
     MAINTENANCE_BPS,
     MARK,
@@ -30,10 +31,14 @@ from engine.layout import (
     POSITION_COUNT,
     POSITION_LOTS,
     SELL_ROW,
+    ZERO,
+    typed_constants,
 )
 from engine.limits import BPS_UNIT, INSURANCE_ACCOUNT, LIQUIDATION_STEPS, USER_ACCOUNT_FIRST
 from engine.margin import are_prices_fresh, compute_demand, compute_equity, compute_maintenance, compute_position_margin
 from engine.matching import match_order, move_balance
+
+(INSURANCE,) = typed_constants(INSURANCE_ACCOUNT)
 
 
 @njit(cache=True)
@@ -65,7 +70,7 @@ def _close_market(tables, outputs, account, market):
     closed_lots = 0
     while closed_lots < abs(start_lots):
         lots = min(step_lots, abs(start_lots) - closed_lots)
-        filled_lots, _ = match_order(tables, outputs, market, side, limit_ticks, lots, account, 0, True)
+        filled_lots, _ = match_order(tables, outputs, market, side, limit_ticks, lots, account, ZERO, IS_LIQUIDATION)
         closed_lots += filled_lots
         if filled_lots < lots or compute_equity(tables, account) >= compute_maintenance(tables, account):
             break
@@ -88,7 +93,7 @@ def _liquidate(tables, outputs, account, equity_quote, maintenance_quote):
     if tables.accounts[account, POSITION_COUNT] == 0 and tables.accounts[account, BALANCE] < 0:
         insurance_quote = min(-tables.accounts[account, BALANCE], tables.accounts[INSURANCE_ACCOUNT, BALANCE])
         move_balance(tables, account, insurance_quote)
-        move_balance(tables, INSURANCE_ACCOUNT, -insurance_quote)
+        move_balance(tables, INSURANCE, -insurance_quote)
     if cancelled_count == 0 and closed_lots == 0 and insurance_quote == 0:
         return
     count = tables.counters[LIQUIDATION_COUNT]
@@ -115,5 +120,7 @@ def liquidate_accounts(tables, outputs):
         maintenance_quote = compute_maintenance(tables, account)
         if equity_quote < maintenance_quote:
             _liquidate(tables, outputs, account, equity_quote, maintenance_quote)
-        elif owner[ORDER_COUNT] > 0 and equity_quote < compute_demand(tables, account, MAINTENANCE_BPS, 0, 0, 0, 0):
-            cancel_orders(tables, outputs, account, NOTHING, BY_MARGIN)
+        elif owner[ORDER_COUNT] > 0:
+            demand_quote = compute_demand(tables, account, MAINTENANCE_BPS, ZERO, ZERO, ZERO, ZERO)
+            if equity_quote < demand_quote:
+                cancel_orders(tables, outputs, account, NOTHING, BY_MARGIN)

@@ -32,6 +32,7 @@ from engine.layout import (
     SIDE,
     SIZE_LOTS,
     TAKER_FEE_BPS,
+    ZERO,
 )
 from engine.limits import BPS_UNIT
 
@@ -131,7 +132,7 @@ def is_affordable(tables, account, market, side, price_ticks, size_lots):
 def compute_free(tables, account):
     """What a withdrawal may take: min(balance, equity) less the demand at initial margin, never below zero."""
     worth_quote = min(tables.accounts[account, BALANCE], compute_equity(tables, account))
-    return max(worth_quote - compute_demand(tables, account, INITIAL_BPS, 0, 0, 0, 0), 0)
+    return max(worth_quote - compute_demand(tables, account, INITIAL_BPS, ZERO, ZERO, ZERO, ZERO), 0)
 
 
 @njit(cache=True)

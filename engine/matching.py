@@ -18,6 +18,7 @@ from engine.layout import (
     DIRTY,
     DIRTY_LEAF,
     FILL_COUNT,
+    IS_LIQUIDATION,
     LAST_TICKS,
     LEVEL_FIRST,
     LEVEL_TICKS,
@@ -33,9 +34,12 @@ from engine.layout import (
     SIZE_LOTS,
     TAKER_FEE_BPS,
     VOLUME,
+    typed_constants,
 )
 from engine.limits import BPS_UNIT, FEE_ACCOUNT, INSURANCE_ACCOUNT
 from engine.margin import compute_equity
+
+FEES, INSURANCE = typed_constants(FEE_ACCOUNT, INSURANCE_ACCOUNT)
 
 
 @njit(cache=True)
@@ -71,14 +75,14 @@ def _fill(tables, outputs, market, side, maker_row, lots, taker, taker_order_id,
     _move_position(tables, maker, market, -sign * lots)
     maker_fee_quote = mul_div_ceil(value_quote, row[MAKER_FEE_BPS], BPS_UNIT)
     move_balance(tables, maker, -maker_fee_quote)
-    move_balance(tables, FEE_ACCOUNT, maker_fee_quote)
-    if is_liquidation:
+    move_balance(tables, FEES, maker_fee_quote)
+    if is_liquidation == IS_LIQUIDATION:
         taker_fee_quote = mul_div_ceil(value_quote, row[LIQUIDATION_FEE_BPS], BPS_UNIT)
         taker_fee_quote = min(taker_fee_quote, max(compute_equity(tables, taker), 0))
-        move_balance(tables, INSURANCE_ACCOUNT, taker_fee_quote)
+        move_balance(tables, INSURANCE, taker_fee_quote)
     else:
         taker_fee_quote = mul_div_ceil(value_quote, row[TAKER_FEE_BPS], BPS_UNIT)
-        move_balance(tables, FEE_ACCOUNT, taker_fee_quote)
+        move_balance(tables, FEES, taker_fee_quote)
     move_balance(tables, taker, -taker_fee_quote)
     row[LAST_TICKS] = price_ticks
     row[VOLUME] += lots
@@ -94,7 +98,7 @@ def _fill(tables, outputs, market, side, maker_row, lots, taker, taker_order_id,
     record[7] = side
     record[8] = maker_fee_quote
     record[9] = taker_fee_quote
-    record[10] = 1 if is_liquidation else 0
+    record[10] = is_liquidation
     tables.counters[FILL_COUNT] = count + 1
 
 

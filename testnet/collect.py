@@ -4,16 +4,14 @@ from contracts.settlement import Settlement
 from engine.units import parse_quote
 from net.client import AsyncClient
 from testnet.funding import derive_accounts
-from testnet.launch import Network, in_thread
+from testnet.launch import in_thread
 from testnet.report import Report
 from testnet.summary import Facts
 from testnet.traders import ROLES
 from testnet.watch import Watch, read_commitment, read_sums
 
 
-async def collect_facts(
-    network: Network, watch: Watch, report: Report, settlement: Settlement, duration_s: int
-) -> Facts:
+async def collect_facts(watch: Watch, report: Report, settlement: Settlement, duration_s: int) -> Facts:
     """Read once, at the end of a run, while the nodes still answer."""
     statuses = [view.status for view in watch.views]
     facts = Facts(
@@ -33,9 +31,11 @@ async def collect_facts(
         finality_p50_ms=max((status.get("finality_p50_ms", 0) for status in statuses), default=0),
         finality_p99_ms=max((status.get("finality_p99_ms", 0) for status in statuses), default=0),
         refusals=report.refusals,
+        nodes_lost=sum(not status for status in statuses),
         duration_s=duration_s,
     )
-    async with AsyncClient(network.api_urls[0]) as client:
+    url = next((view.url for view in watch.views if view.status), watch.views[0].url)
+    async with AsyncClient(url) as client:
         await _read_books(facts, client, settlement)
         await _read_chain(facts, client, settlement)
     return facts

@@ -51,11 +51,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A running local network."""
+    """A running local network; `nodes` are its validators' processes."""
 
     config: NetworkConfig
     rpc_url: str
     api_urls: list[str]
+    nodes: list[Child]
 
 
 class Launcher:
@@ -85,7 +86,7 @@ class Launcher:
         homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed)
         with self._step("engine compiled (about a minute the first time, cached afterwards)"):
             await self._compile()
-        network = Network(config, rpc_url, [f"http://127.0.0.1:{port.api}" for port in ports])
+        network = Network(config, rpc_url, [f"http://127.0.0.1:{port.api}" for port in ports], [])
         with self._step(f"{options.validator_count} validators"):
             await self._start_nodes(network)
         if not manifest.is_funded:
@@ -160,7 +161,7 @@ class Launcher:
         for index in range(self._options.validator_count):
             home = homes.node_home(self._folder, index).path
             argv = [sys.executable, "-m", "validator", "start", "--home", str(home)]
-            self._processes.start(f"node{index}", argv, home / "log.txt")
+            network.nodes.append(self._processes.start(f"node{index}", argv, home / "log.txt"))
         for index, url in enumerate(network.api_urls):
 
             async def is_up(client: httpx.AsyncClient, url: str = url) -> bool:

@@ -34,6 +34,10 @@ class Child:
     process: subprocess.Popen
     log_path: Path
 
+    def describe_end(self) -> str:
+        """How it ended, and its last words."""
+        return f"{self.name} ended with code {self.process.returncode}; the end of {self.log_path}:\n{self.tail()}"
+
     def tail(self) -> str:
         """The last lines of the log."""
         try:
@@ -72,12 +76,14 @@ class Processes:
         self._children.append(child)
         return child
 
+    def find_dead(self) -> list[Child]:
+        """Children that have ended by themselves."""
+        return [child for child in self._children if child.process.poll() is not None]
+
     def check(self) -> None:
         """Raises `ChildDied` if one has ended."""
-        for child in self._children:
-            code = child.process.poll()
-            if code is not None:
-                raise ChildDied(f"{child.name} ended with code {code}; the end of {child.log_path}:\n{child.tail()}")
+        for child in self.find_dead():
+            raise ChildDied(child.describe_end())
 
     def stop(self, child: Child, grace_s: float = STOP_GRACE_S) -> None:
         """End one child and whatever it has started."""

@@ -33,6 +33,7 @@ class Facts:
     commands_per_s: int = 0
     finality_p50_ms: int = 0
     finality_p99_ms: int = 0
+    nodes_lost: int = 0
     refusals: dict[str, int] = field(default_factory=dict)
     duration_s: int = 0
 
@@ -40,6 +41,11 @@ class Facts:
 Condition = tuple[str, str, Callable[[Facts], bool]]
 
 CONDITIONS: tuple[Condition, ...] = (
+    (
+        "nodes_alive",
+        "every node answers at the end",
+        lambda facts: facts.validator_count > 0 and facts.nodes_lost == 0,
+    ),
     (
         "roots_agree",
         "every height has one root on all nodes",

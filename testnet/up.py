@@ -8,6 +8,7 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
+from consensus.messages import fault_bound
 from contracts.records import ChainError, Refused
 from contracts.settlement import Settlement
 from net.client import HansaError
@@ -16,7 +17,7 @@ from testnet.collect import collect_facts
 from testnet.funding import derive_accounts
 from testnet.homes import FolderError
 from testnet.launch import Launcher, LaunchError, Network, Options, in_thread
-from testnet.local import ChildDied, Processes
+from testnet.local import Child, ChildDied, Processes
 from testnet.report import Report, load_report
 from testnet.traders import ROLES
 from testnet.watch import NodeView, RootLog, Watch
@@ -59,10 +60,10 @@ def run_up(options: Options) -> int:
         with Processes() as processes:
             return trio.run(_main, options, processes, console)
     except FolderError as error:
-        console.print(f"hansa testnet: {error}", markup=False, highlight=False, soft_wrap=True)
+        _print(console, f"hansa testnet: {error}")
         return EXIT_USAGE
     except (LaunchError, ChildDied, ChainError, Refused, HansaError) as error:
-        console.print(f"hansa testnet: {error}", markup=False, highlight=False, soft_wrap=True)
+        _print(console, f"hansa testnet: {error}")
         return EXIT_FAILED
 
 
@@ -112,11 +113,11 @@ async def _run(options: Options, processes: Processes, console: Console) -> int:
         nursery.start_soon(_follow_chain, run)
         nursery.start_soon(_read_reports, run)
         nursery.start_soon(_show, run, console)
-        nursery.start_soon(_guard, processes)
+        nursery.start_soon(_guard, processes, network, console)
         if options.duration_s:
             await _wait_for_the_end(run)
             await in_thread(processes.stop, bots)
-            facts = await collect_facts(network, run.watch, run.report, settlement, int(run.elapsed_s))
+            facts = await collect_facts(run.watch, run.report, settlement, int(run.elapsed_s))
             nursery.cancel_scope.cancel()
     if facts is None:
         return 0
@@ -132,15 +133,33 @@ async def _wait_for_the_end(run: Run) -> None:
             await trio.sleep(0.5)
     last_height = max(view.height for view in run.watch.views)
     with trio.move_on_after(OVERTIME_S):
-        while run.watch.roots.compared_height < last_height:
+        while run.watch.roots.compared_height < last_height and run.watch.are_all_there:
             await trio.sleep(0.5)
 
 
-async def _guard(processes: Processes) -> None:
-    """A child that ends by itself ends the run."""
+async def _guard(processes: Processes, network: Network, console: Console) -> None:
+    """The network outlives the death of validators up to its fault bound; any other child's death ends the run."""
+    announced: list[Child] = []
     while True:
-        processes.check()
+        for child in processes.find_dead():
+            if child in announced:
+                continue
+            announced.append(child)
+            if child not in network.nodes or len(announced) > fault_bound(len(network.nodes)):
+                raise ChildDied(child.describe_end())
+            _print(
+                console, f"{child.describe_end()}\nthe others go on; start it again with\n  {_restart_command(child)}"
+            )
         await trio.sleep(0.5)
+
+
+def _restart_command(node: Child) -> str:
+    return f".venv/bin/hansa start --home {node.log_path.parent}"
+
+
+def _print(console: Console, text: str) -> None:
+    """Text as it is: no colours, no line breaks of rich's own."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 async def _read_reports(run: Run) -> None:
@@ -166,7 +185,7 @@ async def _show(run: Run, console: Console) -> None:
     if not console.is_terminal:
         while True:
             await trio.sleep(LOG_LINE_INTERVAL_S)
-            console.print(table.one_line(*run.picture()), highlight=False, soft_wrap=True)
+            _print(console, table.one_line(*run.picture()))
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(table.render(*run.picture()), refresh=True)
@@ -174,7 +193,9 @@ async def _show(run: Run, console: Console) -> None:
 
 
 def _print_banner(network: Network, options: Options, console: Console) -> None:
-    lines = ["", *(f"  node{index}     {url}" for index, url in enumerate(network.api_urls))]
+    lines = [""]
+    for node, url in zip(network.nodes, network.api_urls):
+        lines.append(f"  {node.name}     {url}  process {node.process.pid}")
     lines += [f"  chain     {network.rpc_url}  (chain id {network.config.chain_id})"]
     lines += [
         f"  contract  {network.config.contract}",
@@ -196,14 +217,15 @@ def _print_banner(network: Network, options: Options, console: Console) -> None:
         f'  print(client.buy("{market}", "0.01", ask, time_in_force="immediate_or_cancel"))',
         "  print(client.proof())",
         "  END",
+        f"  kill -9 {network.nodes[-1].process.pid}",
+        f"  {_restart_command(network.nodes[-1])}",
         "",
     ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    _print(console, "\n".join(lines))
 
 
 def _print_summary(facts: summary.Facts, options: Options, console: Console) -> None:
     """The machine's copy goes to stdout, the human's to the log."""
     if options.is_json:
         print(json.dumps(summary.to_json(facts)))
-    console.print(summary.to_text(facts), markup=False, highlight=False, soft_wrap=True)
+    _print(console, summary.to_text(facts))

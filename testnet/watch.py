@@ -59,6 +59,11 @@ class Watch:
         self._first_height: int | None = None
         self._clients: list[AsyncClient] = []
 
+    @property
+    def are_all_there(self) -> bool:
+        """Whether every node answered the last question."""
+        return all(view.status for view in self.views)
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
             for index, view in enumerate(self.views):

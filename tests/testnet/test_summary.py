@@ -38,6 +38,8 @@ def test_good_facts_pass() -> None:
 
 
 BAD: list[tuple[str, str, object]] = [
+    ("nodes_alive", "nodes_lost", 1),
+    ("nodes_alive", "validator_count", 0),
     ("roots_agree", "heights_compared", 0),
     ("roots_agree", "root_disagreements", ["height 7: node0 0xaa, node1 0xbb"]),
     ("checkpoint_on_chain", "onchain_height", 0),

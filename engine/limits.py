@@ -1,9 +1,11 @@
 """Every bound of the engine in one place, and the relations between them that keep all arithmetic inside int64.
 
-Theory. A position is worth at most `POSITION_QUOTE_MAX` at any admissible price (`MarketParams.price_ticks_max` is
-derived from it), there are at most 62 markets, and open orders can at most double a position (buys + position <=
-limit). So one account's worth, worst case and losses together stay below 62 x 4 x 2**54 < 2**62, and no sum of money
-needs more than 63 bits. Products that would (money x basis points) split the factor instead (`engine.checked`).
+Theory. A position is worth at most `POSITION_QUOTE_MAX` = 2**54 at any admissible price
+(`MarketParams.price_ticks_max` is derived from it). Position and open buys together stay within the same limit, so a
+side's open orders are worth at most 2 x 2**54, and so is the riskiest position with one more order. With at most 62
+markets the margin (2), the losses of both sides (2 + 2) and the fees of one account stay below 62 x 8 x 2**54 <
+2**63. Balances and sums of all accounts are checked after every block. Products that would pass 63 bits (money x
+basis points) split a factor instead (`engine.checked`).
 """
 
 from engine.payload import BATCH_COMMANDS_MAX, BATCH_REFS_MAX, INBOX_ENTRIES_MAX, MARKETS_MAX, PRICE_TICKS_MAX
@@ -14,7 +16,7 @@ BPS_UNIT = 10_000
 
 POSITION_QUOTE_MAX = 1 << 54  # 18 billion USD: the most one position can be worth at the largest price
 DEPOSITS_QUOTE_MAX = 1 << 56  # 72 billion USD: more is paid straight back
-BALANCE_QUOTE_MAX = 1 << 62  # no balance can come near it; checked after every block
+BALANCE_QUOTE_MAX = 1 << 61  # no balance can come near it; checked after every block
 SUM_QUOTE_MAX = 1 << 62  # claims or debts of all accounts together
 
 TREE_DEPTH = 20
@@ -35,8 +37,8 @@ BLOCK_COMMANDS_MAX = BATCH_REFS_MAX * BATCH_COMMANDS_MAX
 
 # Relations. Written as a table so that `python -O` cannot drop them.
 _RELATIONS = (
-    (MARKETS_MAX * 4 * POSITION_QUOTE_MAX < BALANCE_QUOTE_MAX, "all positions and orders of an account fit"),
-    (BALANCE_QUOTE_MAX + MARKETS_MAX * POSITION_QUOTE_MAX < INT64_MAX, "balance and positions add up in int64"),
+    (MARKETS_MAX * 8 * POSITION_QUOTE_MAX < INT64_MAX, "margin, losses and fees of an account add up in int64"),
+    (BALANCE_QUOTE_MAX + MARKETS_MAX * 2 * POSITION_QUOTE_MAX < 1 << 62, "equity fits exact comparison"),
     (DEPOSITS_QUOTE_MAX < SUM_QUOTE_MAX, "deposits fit into a sum"),
     (PRICE_TICKS_MAX * 2 * BPS_UNIT < INT64_MAX, "a price times basis points fits"),
     (FUNDING_ACCOUNT_FIRST + MARKETS_MAX <= USER_ACCOUNT_FIRST, "system accounts lie below users"),

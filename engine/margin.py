@@ -7,7 +7,7 @@ Rules (E: equity, S: signed position, B/A: lots of open buys/sells, p: mark, v: 
 - An order is accepted when E >= demand at initial margin with the order added, or when it only reduces: it cannot
   turn the position, and E / (maintenance demand) does not fall. Compared by cross multiplication (StarkEx' rule).
 
-Bounds: |S + B| p v <= 2**54 per market for open orders and twice that with a candidate, see `engine.limits`.
+Bounds: see `engine.limits`.
 """
 
 from numba import njit

@@ -76,7 +76,7 @@ class ExchangeParams:
     contract: bytes
     accounts_max: int = ACCOUNTS_MAX
     account_orders_max: int = 128
-    book_orders_max: int = 1 << 16
+    book_orders_max: int = 1 << 14
 
     def __post_init__(self) -> None:
         in_order = (

@@ -1,8 +1,9 @@
 """Certificates: checking, keeping and forwarding them (R6).
 
-A certificate speaks for itself, so it is taken from anyone: at least q distinct members in a bitmap of the right length (checked
-here), then the aggregate signature (checked by the host). Two certificates that contradict each other (E6) name at least f+1
-faulty members: they are published and the core stops, because agreement no longer holds among the members it trusts.
+A certificate speaks for itself, so it is taken from anyone: at least q distinct members in a bitmap of the right
+length (checked here), then the aggregate signature (checked by the host). Two certificates that contradict each other
+(E6) name at least f+1 faulty members: they are published and the core stops, because agreement no longer holds among
+the members it trusts.
 """
 
 from consensus.chain import want
@@ -38,7 +39,7 @@ def is_news(state: State, certificate: Certificate) -> bool:
 
 
 def find_contradiction(view_state: ViewState, certificate: Certificate) -> Certificate | None:
-    """S3, S4, S6: a certificate of the same view that cannot hold beside this one unless more than f members are faulty."""
+    """S3, S4, S6: a certificate of the same view that cannot hold beside this one if at most f members are faulty."""
     for kind, known in view_state.certificates.items():
         if kind == NULLIFY or certificate.kind == NULLIFY:
             if FINALIZE in (kind, certificate.kind):

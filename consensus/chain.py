@@ -1,12 +1,12 @@
 """Blocks: fetching them (R9), checking and executing them in order, committing the chain (R7).
 
-A block is kept if it is the admitted proposal of a view or if a certificate names it. Each goes through
-held -> checking -> executing -> ok | bad, never before its parent is ok, so a speculative state exists for every executed
-block above the last final one. The host's refusal of a payload (late, untimely, overdue inbox) only keeps us from voting: once a
-certificate names the block, execution alone judges it.
+A block is kept if it is the admitted proposal of a view or if a certificate names it. Each goes through held ->
+checking -> executing -> ok | bad, never before its parent is ok, so a speculative state exists for every executed
+block above the last final one. The host's refusal of a payload (late, untimely, overdue inbox) only keeps us from
+voting: once a certificate names the block, execution alone judges it.
 
-A finalised chain is delivered when all of it up to the certificate is executed. What cannot be connected within the window is
-left to range sync (`FallenBehind`).
+A finalised chain is delivered when all of it up to the certificate is executed. What cannot be connected within the
+window is left to range sync (`FallenBehind`).
 """
 
 from consensus.effects import CheckPayload, Diverged, Execute, FallenBehind, FetchBlock, Finalized, Persist

@@ -2,19 +2,22 @@
 
 Theory of operation
 -------------------
-Views follow each other, each with one leader. The leader proposes a block whose header already carries the result of executing
-it. Members vote *notarize* (ordered, available, well-formed), execute meanwhile, and on a quorum of notarize votes plus the
-right own result vote *finalize* and go on to the next view. A view that disappoints is given up with *nullify*; a quorum of those
-opens the next view too. A block may skip a view only with that view's nullification. So finalisation takes three message delays, a
-block every two, and there is no view change and no lock: the whole safety state is "what have I signed in view v".
+Views follow each other, each with one leader. The leader proposes a block whose header already
+carries the result of executing it. Members vote *notarize* (ordered, available, well-formed), execute meanwhile, and
+on a quorum of notarize votes plus the right own result vote *finalize* and go on to the next view. A view that
+disappoints is given up with *nullify*; a quorum of those opens the next view too. A block may skip a view only with
+that view's nullification. So finalisation takes three message delays, a block every two, and there is no view change
+and no lock: the whole safety state is "what have I signed in view v".
 
 Invariants (each rule is named where it is decided)
-- R3, R4, R5 (`rules.py`): per view one notarized block, one finalized block equal to it, never both nullify and finalize.
+- R3, R4, R5 (`rules.py`): per view one notarized block, one finalized block equal to it, never both nullify and
+  finalize.
 - R6, S7 (`certificates.py`): nothing counts as a certificate below q distinct members of this epoch.
-- R7 (`chain.py`): delivered blocks form one chain, in height order, each once, each executed here with the header's result.
+- R7 (`chain.py`): delivered blocks form one chain, in height order, each once, each executed here with the header's
+  result.
 - Durability: what excludes later statements is persisted before it is sent; own votes count only once they are signed.
-- Peers cannot raise: every message is decoded totally, and a mistake is ignored or reported, never an exception. A broken
-  invariant of our own is `Halt`, after which the core only returns empty lists.
+- Peers cannot raise: every message is decoded totally, and a mistake is ignored or reported, never an exception. A
+  broken invariant of our own is `Halt`, after which the core only returns empty lists.
 
 Deviations from the design notes are named in the headers of `timeouts.py`, `rules.py`, `proposals.py` and `retry.py`.
 
@@ -64,7 +67,7 @@ class Core:
     """One member's view of one epoch. No I/O, no clock, no randomness."""
 
     def __init__(self, config: CoreConfig, leaders: tuple[int, ...], durable: Sequence[bytes] = ()) -> None:
-        """`durable`: the records given out by `Persist` so far, in order. Raises ValueError on a wrong configuration."""
+        """`durable`: the records given out by `Persist`, in order. Raises ValueError on a wrong configuration."""
         self.config = config
         self._state = State(config, leaders)
         restore(self._state, durable)

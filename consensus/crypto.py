@@ -1,8 +1,9 @@
-"""BLS12-381 multisignatures of the committee (docs/protocol.md, section 1): min-pubkey, proof-of-possession ciphersuite.
+"""BLS12-381 multisignatures of the committee (docs/protocol.md, section 1): min-pubkey, proof-of-possession
+ciphersuite.
 
-The only module here that loads a curve library; the core never imports it. Keys and signatures are bytes (48 and 96), and bytes
-that are no group element are simply wrong, never an exception. Aggregates of one message are safe against rogue keys only
-because every key's possession was proven at registration.
+The only module here that loads a curve library; the core never imports it. Keys and signatures are bytes (48 and 96),
+and bytes that are no group element are simply wrong, never an exception. Aggregates of one message are safe against
+rogue keys only because every key's possession was proven at registration.
 """
 
 from collections.abc import Sequence
@@ -78,10 +79,8 @@ def find_bad_signers(votes: Sequence[Vote], keys: Sequence[bytes], digest: bytes
     return bad or [vote.signer for vote in votes if not verify(keys[vote.signer], digest, vote.signature)]
 
 
-def possession_digest(
-    chain_id: int, contract: bytes, operator: bytes, network_key: bytes, key_eip2537: bytes
-) -> bytes:
-    """What a newcomer signs with its BLS key; `key_eip2537` is the public key as the 128-byte point of the precompile."""
+def possession_digest(chain_id: int, contract: bytes, operator: bytes, network_key: bytes, key_eip2537: bytes) -> bytes:
+    """What a newcomer signs with its BLS key; `key_eip2537` is the key as the 128-byte point of the precompile."""
     return keccak(
         b"hansa/register/v1"
         + chain_id.to_bytes(32, "big") + contract + operator + network_key

@@ -1,7 +1,8 @@
 """Everything the core asks of its host, as data.
 
-The host's contract: effects are processed in order; everything persisted is durable (one fsync) before the next `Send` or
-`Finalized` leaves; answers come back as events, at once, late or never. Times are milliseconds of the clock of `now_ms`.
+The host's contract: effects are processed in order; everything persisted is durable (one fsync) before the next
+`Send` or `Finalized` leaves; answers come back as events, at once, late or never. Times are milliseconds of the clock
+of `now_ms`.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """The signer's guard: the second line of defence, which knows nothing but what this key has signed.
 
-Per view: the block it notarised, whether it nullified, the block it finalised. A statement is allowed when it equals the stored one
-(sign again: the signature is deterministic) or when no rule of evidence forbids it (E1-E4). Views at or below the floor are never
-signed. The state lives in two slots of one file written in turn; the newest slot with a right checksum counts, so a write torn by
-a crash leaves the state before it, whose statement was not yet spoken.
+Per view: the block it notarised, whether it nullified, the block it finalised. A statement is allowed when it equals
+the stored one (sign again: the signature is deterministic) or when no rule of evidence forbids it (E1-E4). Views at
+or below the floor are never signed. The state lives in two slots of one file written in turn; the newest slot with a
+right checksum counts, so a write torn by a crash leaves the state before it, whose statement was not yet spoken.
 
 The slot has room for `VIEWS_MAX` views; a further one pushes out the lowest and raises the floor above it.
 """
@@ -121,13 +121,13 @@ def _replace(state: GuardState, entry: SignedView) -> GuardState:
     views = sorted([*others, entry])
     if len(views) <= VIEWS_MAX:
         return GuardState(state.epoch, state.floor_view, tuple(views))
-    if views[0] == entry:  # lower than everything remembered: signing it would raise the floor above itself, then forget it
+    if views[0] == entry:  # lower than all that is remembered: signed once, then below the floor
         return GuardState(state.epoch, entry.view, tuple(views[1:]))
     return GuardState(state.epoch, views[0].view, tuple(views[1:]))
 
 
 def encode_slot(state: GuardState, generation: int) -> bytes:
-    """Exactly `SLOT_BYTES` bytes. Slot `generation % 2` of the file is written, so the other one keeps the state before."""
+    """Exactly `SLOT_BYTES`. Slot `generation % 2` of the file is written, so the other keeps the state before."""
     body = b"".join(
         _ENTRY.pack(
             entry.view,

@@ -1,9 +1,9 @@
 """The framing of the node's journal: `length u32 | crc32 u32 | sequence u64 | type u8 | body`, big-endian.
 
-`length` counts the body; the checksum covers length, sequence, type and body. Theory of recovery: what was never synced was never
-spoken of, so a damaged *tail* is cut off. Damage *followed by a valid record* hits what was synced and spoken of; nobody may vote
-on top of such a journal, so it is refused. A valid record after damage is found by trying every later offset: damage may have
-hit a length field, hence the next frame's place is not known.
+`length` counts the body; the checksum covers length, sequence, type and body. Theory of recovery: what was never
+synced was never spoken of, so a damaged *tail* is cut off. Damage *followed by a valid record* hits what was synced
+and spoken of; nobody may vote on top of such a journal, so it is refused. A valid record after damage is found by
+trying every later offset: damage may have hit a length field, hence the next frame's place is not known.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """Who leads which view: a permutation of the committee, drawn once per epoch, walked in turns.
 
-The permutation is Fisher-Yates keyed by `keccak(seed ‖ epoch)`. The seed is the hash of the sealing block (genesis in the first
-epoch), which nobody chooses alone. Draws reject the incomplete last range, so no member is favoured.
+The permutation is Fisher-Yates keyed by `keccak(seed ‖ epoch)`. The seed is the hash of the sealing block (genesis in
+the first epoch), which nobody chooses alone. Draws reject the incomplete last range, so no member is favoured.
 """
 
 from consensus.messages import keccak

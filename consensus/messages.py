@@ -1,6 +1,7 @@
 """The nouns of agreement and their one canonical byte form (docs/protocol.md, sections 1-3).
 
-Every decoder is total: any byte string gives a value or `DecodeError`, and what it accepts re-encodes to the same bytes.
+Every decoder is total: any byte string gives a value or `DecodeError`, and what it accepts re-encodes to the same
+bytes.
 """
 
 from dataclasses import dataclass
@@ -242,7 +243,8 @@ class Proposal:
 
 
 Message = Vote | Certificate | Proposal | Block
-_TAGS: tuple[tuple[int, type], ...] = ((1, Vote), (2, Certificate), (3, Proposal), (4, Block))
+_Kind = type[Vote] | type[Certificate] | type[Proposal] | type[Block]
+_TAGS: tuple[tuple[int, _Kind], ...] = ((1, Vote), (2, Certificate), (3, Proposal), (4, Block))
 
 
 def encode_message(message: Message) -> bytes:

@@ -1,8 +1,9 @@
 """Proposals: taking the leader's, and judging whether its place in the chain is proven (R2, R3).
 
-A proposal carries its parent's certificate and the nullifications of the views between, so a voter needs nothing else to accept
-the ancestry. Of a gap longer than `NULLIFICATIONS_MAX` only the last ones travel; the voter must hold the others itself (standstill
-repair hands them out) and waits until it does. Without that escape a long standstill could never end.
+A proposal carries its parent's certificate and the nullifications of the views between, so a voter needs nothing else
+to accept the ancestry. Of a gap longer than `NULLIFICATIONS_MAX` only the last ones travel; the voter must hold the
+others itself (standstill repair hands them out) and waits until it does. Without that escape a long standstill could
+never end.
 """
 
 from consensus.certificates import is_news, is_quorate, learn
@@ -74,9 +75,7 @@ def find_ancestry_fault(state: State, proposal: Proposal) -> str:
     return ""
 
 
-def verify_ancestry(
-    state: State, peer: int, view_state: ViewState, proposal: Proposal, block_hash: bytes
-) -> None:
+def verify_ancestry(state: State, peer: int, view_state: ViewState, proposal: Proposal, block_hash: bytes) -> None:
     """Have the certificates that we do not hold verified."""
     parent = proposal.parent_certificate
     carried = (*(() if parent is None else (parent,)), *proposal.nullifications)

@@ -1,8 +1,9 @@
 """Rebuilding a core from the records it had made durable.
 
-What matters is what was *said*: own votes set the exclusions of their views again, so nothing contrary is ever asked for. Certificates
-set the view. Blocks that we voted for are kept too: a quorum's votes promise that the block exists, even after all of its holders
-crashed at once. Execution verdicts are not restored; the host's speculative states died with it, so blocks run again.
+What matters is what was *said*: own votes set the exclusions of their views again, so nothing contrary is ever asked
+for. Certificates set the view. Blocks that we voted for are kept too: a quorum's votes promise that the block exists,
+even after all of its holders crashed at once. Execution verdicts are not restored; the host's speculative states died
+with it, so blocks run again.
 """
 
 from collections.abc import Sequence

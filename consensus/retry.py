@@ -1,10 +1,12 @@
 """R8: saying things again. Messages get lost, and Simplex lives on every honest member learning what ended a view.
 
-Three occasions: a view that was given up and does not end (`retry`), a long time without finalisation (`standstill`), a member that
-visibly lags or whose link comes up. All of it is paid from one budget per peer, `EGRESS_BYTES_MAX` in a burst and as much per second
-afterwards, because repair traffic without a cap can feed on itself until the network dies.
+Three occasions: a view that was given up and does not end (`retry`), a long time without finalisation (`standstill`),
+a member that visibly lags or whose link comes up. All of it is paid from one budget per peer, `EGRESS_BYTES_MAX` in a
+burst and as much per second afterwards, because repair traffic without a cap can feed on itself until the network
+dies.
 
-Addition to the published rule: a member that still asks to nullify a view we have left gets our entry certificate, at most once per delta.
+Addition to the published rule: a member that still asks to nullify a view we have left gets our entry certificate, at
+most once per delta.
 """
 
 from consensus.chain import fall_behind

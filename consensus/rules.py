@@ -1,15 +1,15 @@
 """The rules R1-R5 as guarded commands: each looks at the state, and acts if its condition holds.
 
-Handlers record what happened and mark the state dirty; `settle` then runs all rules until none of them finds anything to do. So the
-order in which facts arrive does not matter, and each rule's condition stands in one place.
+Handlers record what happened and mark the state dirty; `settle` then runs all rules until none of them finds anything
+to do. So the order in which facts arrive does not matter, and each rule's condition stands in one place.
 
-The safety of agreement is three exclusions per view, all decided here: one notarized block, one finalized block which is the
-notarized one, and never both nullify and finalize. `ViewState.asked` is what they look at: a statement counts from the moment its
-signature is asked for.
+The safety of agreement is three exclusions per view, all decided here: one notarized block, one finalized block which
+is the notarized one, and never both nullify and finalize. `ViewState.asked` is what they look at: a statement counts
+from the moment its signature is asked for.
 
-Deviation: a chain of more than `unfinalized_depth_max` blocks above the last final one is not extended (R5), but every nullified view in
-between allows one block more. A fixed limit would end the chain for good if each of eight views in a row got votes of
-both kinds and a quorum of neither.
+Deviation: a chain of more than `unfinalized_depth_max` blocks above the last final one is not extended (R5), but
+every nullified view in between allows one block more. A fixed limit would end the chain for good if each of eight
+views in a row got votes of both kinds and a quorum of neither.
 """
 
 from consensus.chain import advance_blocks, commit, run_fetches
@@ -143,7 +143,7 @@ def choose_base(state: State, view: int) -> BlockEntry | None:
 
 
 def on_built(state: State, event: Built) -> None:
-    """R2: the host's answer becomes our header; the vote on it is asked for, the proposal goes out when it is signed."""
+    """R2: the host's answer becomes our header; the proposal goes out when the vote on it is signed."""
     view_state = state.views.get(event.view)
     if view_state is None or event.view != state.view or event.parent_hash != view_state.build_parent:
         return

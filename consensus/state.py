@@ -1,8 +1,10 @@
-"""What one member knows of one epoch: views, blocks and what is under way. Data and small queries; the rules live elsewhere.
+"""What one member knows of one epoch: views, blocks and what is under way. Data and small queries; the rules live
+elsewhere.
 
-Windows. `floor_view` is the highest view known to be finalised: nothing is signed at or below it. Views and blocks are kept from
-`floor_view - retain_views` on; votes are taken up to `view + future_views`. Between floor and current view only certificates,
-own votes and at most three votes per member and view accumulate, and views pass there no faster than timers that grow.
+Windows. `floor_view` is the highest view known to be finalised: nothing is signed at or below it. Views and blocks
+are kept from `floor_view - retain_views` on; votes are taken up to `view + future_views`. Between floor and current
+view only certificates, own votes and at most three votes per member and view accumulate, and views pass there no
+faster than timers that grow.
 
 Views of an instance count from 1. Its root (genesis, or the sealing block of the epoch before) counts as view 0.
 """
@@ -197,9 +199,7 @@ class State:
         state = self.views.get(entry.block.header.view)
         if state is None:
             return False
-        return any(
-            known.header_hash == entry.hash for kind, known in state.certificates.items() if kind != NULLIFY
-        )
+        return any(known.header_hash == entry.hash for kind, known in state.certificates.items() if kind != NULLIFY)
 
     def live_views(self) -> list[ViewState]:
         """Views above the floor, ascending."""
@@ -228,7 +228,7 @@ class State:
         }
 
     def _is_kept(self, entry: BlockEntry, lowest: int, final_view: int) -> bool:
-        """What is executed but not delivered stays, however old: perhaps nobody else has it. The depth limit bounds it."""
+        """What is executed but not delivered stays, however old: perhaps nobody else has it (depth is bounded)."""
         if entry is self.final:
             return True
         view = self.view_of(entry)

@@ -1,8 +1,8 @@
 """The rules for an answer to a range request (catch-up tier 2).
 
-An answer is a run of blocks and one certificate that finalises the last of them *directly*; parent hashes bind all others to it.
-The certificate's signers and aggregate signature are checked by the caller first, execution comes after. Nothing else in the
-answer is believed: neither heights nor lengths that the sender claims.
+An answer is a run of blocks and one certificate that finalises the last of them *directly*; parent hashes bind all
+others to it. The certificate's signers and aggregate signature are checked by the caller first, execution comes
+after. Nothing else in the answer is believed: neither heights nor lengths that the sender claims.
 """
 
 from collections.abc import Sequence

@@ -4,8 +4,8 @@
 current one. The reset is on finalisation, never on mere entry of a view: a node that only sees nullifications must keep
 doubling its patience, or an underestimated delta stalls the network for ever.
 
-Deviation from the table in the design notes: pacing is added to the time of `advance` as well as to that of `leader`, because a
-paced leader consumes it in both.
+Deviation from the table in the design notes: pacing is added to the time of `advance` as well as to that of `leader`,
+because a paced leader consumes it in both.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Votes: taking them, counting them, and the evidence that two of them may make.
 
-Signatures are checked lazily: a vote is taken only on its signer's own authenticated link, so its sender answers for it, and a
-quorum is aggregated and verified once. One member has at most one vote per kind in a view; a second, different one is no vote
-but evidence (E1-E4), published once both signatures are verified.
+Signatures are checked lazily: a vote is taken only on its signer's own authenticated link, so its sender answers for
+it, and a quorum is aggregated and verified once. One member has at most one vote per kind in a view; a second,
+different one is no vote but evidence (E1-E4), published once both signatures are verified.
 """
 
 from consensus.effects import Aggregate, Ban, Evidence, Halt, Persist, Send, Sign, VerifyCertificates
@@ -103,9 +103,7 @@ def on_conflict(state: State, view_state: ViewState, first: Vote, second: Vote) 
     token = add_pending(state, PendingEvidence(first.signer, first, second))
     if token is not None:
         members = state.config.member_count
-        state.emit(
-            VerifyCertificates(token, tuple(as_certificate(vote, members) for vote in (first, second)))
-        )
+        state.emit(VerifyCertificates(token, tuple(as_certificate(vote, members) for vote in (first, second))))
 
 
 def on_evidence_verified(state: State, pending: PendingEvidence, ok: bool) -> None:

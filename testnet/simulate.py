@@ -1,4 +1,4 @@
-"""`python -m testnet.simulate --seeds 500`: many seeds of agreement under faults, one line per failure with its replay command."""
+"""`python -m testnet.simulate --seeds 500`: agreement under faults; each failure prints its replay command."""
 
 import argparse
 import json

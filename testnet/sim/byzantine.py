@@ -1,4 +1,4 @@
-"""Members that break one rule each. All of them run a real core and twist what it says, so they stay dangerously plausible."""
+"""Members that break one rule each. All of them run a real core and twist what it says, so they stay plausible."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from consensus.messages import (
     Certificate,
     Proposal,
     Vote,
-    decode_message,
     encode_message,
     keccak,
     make_bitmap,
     quorum,
 )
+from testnet.sim.checkers import execute
+from testnet.sim.keys import decode
 
 if TYPE_CHECKING:
     from testnet.sim.node import Node
@@ -67,7 +68,7 @@ class Equivocator(Behaviour):
     name = "equivocator"
 
     def on_send(self, node: Node, peer: int | None, data: bytes) -> Out:
-        message = decode_message(data)
+        message = decode(data)
         if not isinstance(message, Proposal) or message.block.header.proposer != node.index:
             return [(peer, data)]
         other = encode_message(make_rival(node, message))
@@ -105,18 +106,21 @@ class VoteAll(Behaviour):
     name = "vote all"
 
     def on_receive(self, node: Node, peer: int, data: bytes) -> Out:
-        message = decode_message(data)
+        message = decode(data)
         if not isinstance(message, Proposal):
             return []
         header = message.block.header
         block_hash = message.block.hash()
         votes = [
-            node.world.keys.sign(node.index, kind, header.epoch, header.view, block_hash if kind != NULLIFY else ZERO_HASH)
+            node.world.keys.sign(
+                node.index, kind, header.epoch, header.view, block_hash if kind != NULLIFY else ZERO_HASH
+            )
             for kind in (NOTARIZE, NULLIFY, FINALIZE)
         ]
         self.rng.shuffle(votes)
         return [
-            (self.rng.choice((None, self.rng.randrange(node.config.member_count))), encode_message(vote)) for vote in votes
+            (self.rng.choice((None, self.rng.randrange(node.config.member_count))), encode_message(vote))
+            for vote in votes
         ]
 
 
@@ -128,7 +132,7 @@ class Forger(Behaviour):
     def on_receive(self, node: Node, peer: int, data: bytes) -> Out:
         if self.rng.random() > 0.15:
             return []
-        message = decode_message(data)
+        message = decode(data)
         if not isinstance(message, Vote):
             return []
         forged = self.forge(node, message)
@@ -160,7 +164,7 @@ class Skipper(Behaviour):
     name = "skipper"
 
     def on_send(self, node: Node, peer: int | None, data: bytes) -> Out:
-        message = decode_message(data)
+        message = decode(data)
         if not isinstance(message, Proposal) or message.block.header.proposer != node.index:
             return [(peer, data)]
         return [(peer, encode_message(self.skip(node, message)))]
@@ -200,8 +204,6 @@ BEHAVIOURS: tuple[type[Behaviour], ...] = (
 
 def make_rival(node: Node, proposal: Proposal) -> Proposal:
     """Another valid block in the same place, signed too."""
-    from testnet.sim.checkers import execute
-
     header = proposal.block.header
     parent = node.world.headers[header.parent_hash]
     payload = proposal.block.payload + b"!"
@@ -215,8 +217,6 @@ def make_rival(node: Node, proposal: Proposal) -> Proposal:
 
 def rebuild(node: Node, proposal: Proposal, parent: Block, certificate: Certificate) -> Proposal:
     """The proposal on another parent, everything right but the ancestry."""
-    from testnet.sim.checkers import execute
-
     header, payload = proposal.block.header, proposal.block.payload
     moved = header._replace(
         height=parent.header.height + 1,

@@ -11,11 +11,10 @@ from consensus.messages import (
     Certificate,
     Header,
     Vote,
-    decode_message,
     keccak,
     quorum,
 )
-from testnet.sim.keys import Keys
+from testnet.sim.keys import Keys, decode
 
 
 class Violation(AssertionError):
@@ -90,7 +89,7 @@ class Checkers:
         """S8 and D1: an honest node lets something out."""
         if data[:2] == b"\x82\x02" or data[:2] == b"\x82\x04":
             return
-        message = decode_message(data)
+        message = decode(data)
         vote = message if isinstance(message, Vote) else message.vote  # type: ignore[union-attr]
         require(vote in durable_votes, f"D1 node {node} sent a vote before it was durable")
         signed = self._votes.setdefault((node, vote.view), {})
@@ -104,7 +103,7 @@ class Checkers:
 
     def on_evidence(self, first: bytes, second: bytes) -> None:
         """S9: nobody honest is accused, and every accusation can be verified."""
-        one, two = decode_message(first), decode_message(second)
+        one, two = decode(first), decode(second)
         require(isinstance(one, Vote) and isinstance(two, Vote), "S9 certificates contradict each other")
         assert isinstance(one, Vote) and isinstance(two, Vote)
         require(one.signer == two.signer and one.signer in self._byzantine, f"S9 node {one.signer} accused")

@@ -4,7 +4,8 @@ import random
 
 from consensus.guard import Allowed, GuardState, Refusal, check, decode_slots, encode_slot
 from consensus.journal import CORRUPT_MIDDLE, encode_record, scan
-from consensus.messages import Block, Certificate, Proposal, Vote, decode_message
+from consensus.messages import Block, Certificate, Proposal, Vote
+from testnet.sim.keys import decode
 
 
 class Disk:
@@ -36,6 +37,8 @@ class Disk:
         return whole[-1] if whole else None
 
     def sync(self) -> None:
+        if not self._waiting and not self._waiting_chain:
+            return
         self._synced += self._waiting
         self.durable_votes.update(dict.fromkeys(find_votes(self._waiting_records)))
         self.chain += self._waiting_chain
@@ -76,9 +79,12 @@ class Disk:
 
 def find_votes(records: list[bytes]) -> list[Vote]:
     """The votes that these records hold, alone or in a proposal."""
-    votes = []
+    votes: list[Vote] = []
     for record in records:
         if record[:2] in (b"\x82\x01", b"\x82\x03"):
-            message = decode_message(record)
-            votes.append(message.vote if isinstance(message, Proposal) else message)
+            message = decode(record)
+            if isinstance(message, Proposal):
+                votes.append(message.vote)
+            elif isinstance(message, Vote):
+                votes.append(message)
     return votes

@@ -1,7 +1,7 @@
 """A host for the real core: performs its effects in virtual time, crashes between any two of them, and recovers.
 
-One turn: an event, then every answer that comes at once, then one sync, then what is to be sent. That is the group commit of the real
-node. A crash loses the rest of the turn and what was not synced.
+One turn: an event, then every answer that comes at once, then one sync, then what is to be sent. That is the group
+commit of the real node. A crash loses the rest of the turn and what was not synced.
 """
 
 from __future__ import annotations

@@ -15,12 +15,11 @@ from consensus.messages import (
     Header,
     Proposal,
     compute_domain,
-    decode_message,
     fault_bound,
 )
 from testnet.sim.byzantine import BEHAVIOURS, Behaviour, Twin
 from testnet.sim.checkers import Checkers, Violation
-from testnet.sim.keys import Keys
+from testnet.sim.keys import Keys, decode
 from testnet.sim.network import Network
 from testnet.sim.node import Node
 
@@ -173,7 +172,7 @@ class World:
         return b"payload %d" % self._payload_count
 
     def note_certificate(self, data: bytes) -> None:
-        certificate = decode_message(data)
+        certificate = decode(data)
         assert isinstance(certificate, Certificate)
         self.checkers.on_certificate(certificate, data)
         self.certificates.setdefault((certificate.kind, certificate.view), certificate)
@@ -209,7 +208,11 @@ class World:
         result.height = self.checkers.height
         result.crashes = sum(node.crash_count for node in self.nodes)
         result.events, result.virtual_ms = self.event_count, self.now_ms
-        result.evidence, result.audit, result.syncs = self.checkers.evidence_count, self.audit.hexdigest(), self.sync_count
+        result.evidence, result.audit, result.syncs = (
+            self.checkers.evidence_count,
+            self.audit.hexdigest(),
+            self.sync_count,
+        )
         return result
 
     def schedule_faults(self) -> None:
@@ -265,9 +268,9 @@ class World:
             print(f"{at_ms:6d} {node.name} {what} {describe(data)}")
         self.dispatch(node, what, data)
         if self.event_count % 64 == 0 and node.core is not None:
-            for name, (size, bound) in node.core.sizes().items():
-                if size > bound:
-                    raise Violation(f"B4 node {node.name}: {size} {name}, bound {bound}")
+            for name, (held, bound) in node.core.sizes().items():
+                if held > bound:
+                    raise Violation(f"B4 node {node.name}: {held} {name}, bound {bound}")
 
     def apply_fault(self, node: Node, what: str, data: Any) -> None:
         if self.plan.is_calm:
@@ -310,7 +313,7 @@ class World:
     def learn_header(self, data: bytes) -> None:
         """The omniscient table of headers that fake execution looks parents up in."""
         if data[:2] in (b"\x82\x03", b"\x82\x04"):
-            message = decode_message(data)
+            message = decode(data)
             block = message.block if isinstance(message, Proposal) else message
             self.headers[block.hash()] = block.header  # type: ignore[union-attr]
 
@@ -318,7 +321,7 @@ class World:
 def describe(data: Any) -> str:
     """A line of a trace."""
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], bytes) and data[1][:1] == b"\x82":
-        message = decode_message(data[1])
+        message = decode(data[1])
         fields = [type(message).__name__] + [
             str(getattr(message, name)) for name in ("kind", "view", "signer") if hasattr(message, name)
         ]

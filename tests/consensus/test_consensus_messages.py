@@ -118,20 +118,25 @@ def statements(kind: int) -> st.SearchStrategy[bytes]:
 
 
 def votes(kind: int) -> st.SearchStrategy[Vote]:
-    return st.builds(Vote, st.just(kind), st.integers(0, 2**32 - 1), VIEWS, statements(kind), st.integers(0, 254), SIGNATURES)
+    return st.builds(
+        Vote, st.just(kind), st.integers(0, 2**32 - 1), VIEWS, statements(kind), st.integers(0, 254), SIGNATURES
+    )
 
 
 def certificates(kind: int) -> st.SearchStrategy[Certificate]:
     bitmaps = st.binary(min_size=1, max_size=32)
-    return st.builds(Certificate, st.just(kind), st.integers(0, 2**32 - 1), VIEWS, statements(kind), bitmaps, SIGNATURES)
+    return st.builds(
+        Certificate, st.just(kind), st.integers(0, 2**32 - 1), VIEWS, statements(kind), bitmaps, SIGNATURES
+    )
 
 
 @st.composite
 def blocks(draw: st.DrawFn) -> Block:
     payload = draw(st.binary(max_size=64))
+    commitment = draw(st.binary(min_size=COMMITMENT_BYTES, max_size=COMMITMENT_BYTES))
     header = Header(
         draw(st.integers(0, 2**32 - 1)), draw(VIEWS), draw(VIEWS), draw(HASHES), draw(VIEWS), draw(st.integers(0, 254)),
-        draw(VIEWS), keccak(payload), draw(HASHES), draw(st.binary(min_size=COMMITMENT_BYTES, max_size=COMMITMENT_BYTES)),
+        draw(VIEWS), keccak(payload), draw(HASHES), commitment,
     )  # fmt: skip
     return Block(header, payload)
 
@@ -162,7 +167,9 @@ def test_round_trip(message: Message) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=300) | ITEMS.map(cbor2.dumps) | st.tuples(st.integers(1, 4), ITEMS).map(list).map(cbor2.dumps))
+@given(
+    st.binary(max_size=300) | ITEMS.map(cbor2.dumps) | st.tuples(st.integers(1, 4), ITEMS).map(list).map(cbor2.dumps)
+)
 def test_any_bytes_give_a_message_or_a_decode_error(data: bytes) -> None:
     try:
         message = decode_message(data)
@@ -231,8 +238,20 @@ RANGES = [
     ("cut off", RUN[:-1], LAST, 1, "another block"),
     ("starts too late", RUN[1:], LAST, 1, "consecutive"),
     ("nothing new", RUN, LAST, 5, "nothing"),
-    ("notarised only", RUN, Certificate(NOTARIZE, 1, LAST.view, LAST.header_hash, LAST.bitmap, LAST.signature), 1, "nothing"),
-    ("wrong view", RUN, Certificate(FINALIZE, 1, 99, LAST.header_hash, LAST.bitmap, LAST.signature), 1, "another block"),
+    (
+        "notarised only",
+        RUN,
+        Certificate(NOTARIZE, 1, LAST.view, LAST.header_hash, LAST.bitmap, LAST.signature),
+        1,
+        "nothing",
+    ),
+    (
+        "wrong view",
+        RUN,
+        Certificate(FINALIZE, 1, 99, LAST.header_hash, LAST.bitmap, LAST.signature),
+        1,
+        "another block",
+    ),
 ]
 
 

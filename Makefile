@@ -10,10 +10,10 @@ BIN := .venv/bin
 STAMP := .venv/.synced$(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check bench bench-gas bench-net sim docs clean
+.PHONY: help testnet test check bench bench-engine bench-gas bench-net sim docs clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 testnet: $(STAMP)  ## four validators, a settlement chain, traders and a live table; Ctrl-C ends it
 	@$(BIN)/hansa testnet up $(ARGS)
@@ -32,7 +32,10 @@ check: $(STAMP)  ## lint, format, architecture, freshness of generated files
 sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
 	$(BIN)/python -m testnet.simulate $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: bench-gas bench-net  ## every benchmark; tables on stdout, numbers in build/results/
+bench: bench-engine bench-gas bench-net  ## every benchmark; tables on stdout, numbers in build/results/
+
+bench-engine: $(STAMP)  ## commands, blocks and roots per second
+	$(BIN)/python -m tests.engine.bench_engine
 
 bench-gas: $(STAMP)  ## what the settlement contract costs
 	$(BIN)/python -m contracts.bench_gas

@@ -80,8 +80,8 @@ class World:
         numbers = ("price_ticks", "size_lots", "client_id", "order_id", "nonce", "expiry_ms")
         small = ("kind", "side", "time_in_force", "flags", "market", "subaccount")
         if number % 3:
-            return replace(command, **{numbers[number % 6]: EXTREMES[twist % len(EXTREMES)]})
-        return replace(command, **{small[number % 6]: twist % 256})
+            return replace(command, **{numbers[number // 4 % 6]: EXTREMES[twist % len(EXTREMES)]})
+        return replace(command, **{small[number // 4 % 6]: twist % 256})
 
     def make_reports(self, moves: tuple[int, int], time_ms: int, twist: int) -> tuple[PriceReport, ...]:
         """Reports of three or more validators, slightly apart; sometimes too few, too late or repeated."""

@@ -46,7 +46,7 @@ from consensus.events import (
     Synced,
     TimerFired,
 )
-from consensus.messages import Block, Certificate, Header, Vote, encode_message, vote_digest
+from consensus.messages import Block, Certificate, Commitment, Header, Vote, encode_message, vote_digest
 from validator.clocks import Clocks
 from validator.executor import Executor, to_commitment
 from validator.journal import Journal
@@ -216,8 +216,8 @@ class Agreement:
             case Evidence(first, second):
                 log.error("evidence first=%s second=%s", first.hex(), second.hex())
                 self._store.put_evidence(first, second)
-            case Diverged(block_hash):
-                raise Stop(f"our execution of final block {block_hash.hex()} differs from the committee's certificate")
+            case Diverged(block_hash, own_commitment, _):
+                raise Stop(describe_divergence(self.core.block(block_hash), own_commitment))
             case Halt(reason):
                 raise Stop(reason)
 
@@ -290,3 +290,15 @@ class Agreement:
         for block_hash, block in list(self._executes.items()):
             if block.header.height <= header.height:
                 del self._executes[block_hash]
+
+
+def describe_divergence(block: Block | None, own_commitment: bytes | None) -> str:
+    """Which words of the header our own execution contradicts: where to look first."""
+    if block is None:
+        return "our execution of a final block differs from the committee's certificate"
+    place = f"final block {block.header.height} ({block.hash().hex()})"
+    if own_commitment is None:
+        return f"{place} is invalid by our own execution"
+    own, certified = Commitment.decode(own_commitment), Commitment.decode(block.header.commitment)
+    differing = [name for name in Commitment._fields if getattr(own, name) != getattr(certified, name)]
+    return f"our execution of {place} gives another {', '.join(differing)} than the committee certified"

@@ -4,6 +4,7 @@ A block is executed once, on the state of its parent. States of abandoned branch
 final.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from consensus.messages import Block, Commitment, keccak
@@ -50,6 +51,8 @@ class Executor:
         self.params = params
         self._pool = pool
         self.final_hash = final_hash
+        # Our own blocks are executed while they are built, before they have a hash; agreement never asks for them again.
+        self.find_block: Callable[[bytes], Block | None] = lambda block_hash: None
         self._built: tuple[tuple[bytes, int, bytes], Executed] | None = None
         self._states: dict[bytes, Executed] = {
             final_hash: Executed(state.height, state.time_ms, b"", state, None, None)
@@ -60,7 +63,12 @@ class Executor:
         return self._states[self.final_hash]
 
     def get(self, block_hash: bytes) -> Executed | None:
-        return self._states.get(block_hash)
+        """The post-state of a block: executed before, built by us, or executable now on a parent that is."""
+        if block_hash not in self._states:
+            block = self.find_block(block_hash)
+            if block is None or block.header.height <= self.final.height or self.execute(block) is None:
+                return None
+        return self._states[block_hash]
 
     def missing_batches(self, payload: Payload) -> list[tuple[int, int, bytes]]:
         """References whose batch we do not hold."""
@@ -71,7 +79,7 @@ class Executor:
 
         Raises `engine.errors.InvariantBroken`: our own fault, the node stops before it signs.
         """
-        parent = self._states.get(parent_hash)
+        parent = self.get(parent_hash)
         if parent is None:
             return None
         batches = []

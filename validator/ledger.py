@@ -54,8 +54,10 @@ class Ledger:
         self._unpublished: deque[BlockEvent] = deque()
         self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
 
-    def apply(self, block: Block, certificate: Certificate, executed: Executed, batches: list[CheckedBatch]) -> None:
-        """Store the block and everything that happened in it."""
+    def apply(
+        self, block: Block, certificate: Certificate, executed: Executed, batches: list[CheckedBatch], is_live: bool
+    ) -> None:
+        """Store the block and everything that happened in it. `is_live`: just agreed on, not caught up with."""
         header, result, state = block.header, executed.result, executed.state
         if result is None:
             raise ValueError("a finalised block has a result")
@@ -69,7 +71,7 @@ class Ledger:
         rows = [(index, height, account, owner, amount) for index, account, owner, amount in result.withdrawals]
         self._store.put_withdrawals(rows)
         command_count = sum(len(checked.ids) for checked in batches)
-        self._stats.on_final(height, time_ms, command_count)
+        self._stats.on_final(time_ms, command_count, is_live)
         self._unpublished.append(
             BlockEvent(
                 height=height, header_hash=block.hash(), state_root=result.state_root, time_ms=time_ms,

@@ -109,6 +109,7 @@ class Node:
             tuple(self._journal.records),
         )  # fmt: skip
         self._journal.records.clear()
+        self.executor.find_block = core.block
         self.proposals = Proposals(self.executor, self.pool, self.reports, self.inbox, network.inbox_inclusion_ms)
         outside = Outside(
             send=self._send, fetch_block=self._fetch_block, fetch_batches=self._fetch_batches,
@@ -290,14 +291,14 @@ class Node:
     def _request_range(self, peer: int, request: RangeRequest) -> bool:
         return self._peering is not None and self._peering.send(peer, request)
 
-    def _finalise(self, block: Block, certificate: Certificate) -> None:
+    def _finalise(self, block: Block, certificate: Certificate, is_live: bool = True) -> None:
         block_hash = block.hash()
-        if self.executor.get(block_hash) is None and self.executor.execute(block) is None:
+        if self.executor.execute(block) is None:
             raise Stop(f"final block {block.header.height} cannot be executed")
         executed = self.executor.finalise(block_hash)
         refs = Payload.decode(block.payload).batch_refs
         batches = [checked for ref in refs if (checked := self.pool.get(ref[2])) is not None]
-        self.ledger.apply(block, certificate, executed, batches)
+        self.ledger.apply(block, certificate, executed, batches, is_live)
         self._forget_batches(executed.state.batch_sequences.tolist(), {ref[2] for ref in refs})
         self.agreement.forget_through(block.header)
         if certificate.header_hash == block_hash:
@@ -326,7 +327,7 @@ class Node:
                 raise Stop(f"our execution of final block {entry.block.header.height} differs from the committee's")
             for batch in entry.batches:
                 self.store.put_batch(batch.hash(), batch.author, batch.sequence, batch.encode())
-            self._finalise(entry.block, certificate)
+            self._finalise(entry.block, certificate, is_live=False)
         self.agreement.post(Synced(response.blocks[-1].block, certificate))
         log.info("catchup.progress height=%d", self.executor.final.height)
         self.wake()

@@ -19,13 +19,13 @@ class Stats:
         self.commands_total = 0
         self.last_final_ms = 0
 
-    def on_final(self, height: int, time_ms: int, command_count: int) -> None:
+    def on_final(self, time_ms: int, command_count: int, is_live: bool) -> None:
+        """`is_live` is false for a block that came by catching up, which says nothing about finality."""
         now_ms = self._wall_ms()
         self.last_final_ms = now_ms
         self.commands_total += command_count
         self._commands.append((now_ms, command_count))
-        # A block that came by catching up says nothing about finality.
-        if now_ms - time_ms < 60_000:
+        if is_live:
             self._finality_ms.append(max(0, now_ms - time_ms))
 
     def finality_ms(self, percent: int) -> int:

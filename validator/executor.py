@@ -51,7 +51,7 @@ class Executor:
         self.params = params
         self._pool = pool
         self.final_hash = final_hash
-        # Our own blocks are executed while they are built, before they have a hash; agreement never asks for them again.
+        # Our own blocks are executed while they are built, before they have a hash; agreement never asks for them.
         self.find_block: Callable[[bytes], Block | None] = lambda block_hash: None
         self._built: tuple[tuple[bytes, int, bytes], Executed] | None = None
         self._states: dict[bytes, Executed] = {

@@ -138,7 +138,8 @@ def _check_block(parent: EngineState, block: BlockInput) -> None:
 
 
 def _allocate(state: EngineState, commands: int) -> Outputs:
-    """Room for everything the kernels can write: a fill ends a resting order or a taker, a liquidation step is a taker.
+    """Room for everything the kernels can write: a fill ends a resting order or a taker, a liquidation step is a
+    taker.
     """
     counters = state.tables.counters
     orders = int(counters[ORDERS_LIVE]) + commands

@@ -58,8 +58,7 @@ def _find_largest(tables, account, passed_over):
 
 @njit(cache=True)
 def _close_market(tables, outputs, account, market):
-    """Close one position part by part until the account is healthy, flat here, or the book ends; returns closed lots.
-    """
+    """Close one position part by part until the account is healthy, flat here, or the book ends; returns closed lots."""
     start_lots = tables.positions[account, market, POSITION_LOTS]
     step_lots = (abs(start_lots) + LIQUIDATION_STEPS - 1) // LIQUIDATION_STEPS
     row = tables.markets[market]

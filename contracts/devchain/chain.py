@@ -284,8 +284,8 @@ class Chain:
         return vm
 
     def _simulate(self, call: Call, header: PragueBlockHeader) -> ComputationAPI:
-        # On the header itself, without a price for gas. py-evm's own costless state would run a second later than the block
-        # that takes the transaction, and estimate as possible what that block refuses.
+        # On the header itself, without a price for gas. py-evm's own costless state would run a second later than the
+        # block that takes the transaction, and estimate as possible what that block refuses.
         vm = self._vm(header.copy(base_fee_per_gas=0))
         unsigned = vm.create_unsigned_transaction(
             nonce=vm.state.get_nonce(Address(call.sender)), gas_price=0, gas=call.gas, to=Address(call.to),

@@ -63,9 +63,7 @@ class Operations:
         wait: str,
     ) -> Operation[records.Placed]:  # fmt: skip
         network, signer = (yield from self.network()), self._need_signer()
-        call = protocol.place_call(
-            network, signer, side, instrument_name, amount_base, price_usd, time_in_force, label
-        )
+        call = protocol.place_call(network, signer, side, instrument_name, amount_base, price_usd, time_in_force, label)
         return records.Placed.parse((yield _waiting(call, wait)))
 
     def cancel(self, order_id: str, *, wait: str = "final") -> Operation[records.Cancelled]:
@@ -73,16 +71,12 @@ class Operations:
         call = protocol.cancel_call(network, self._need_signer(), order_id)
         return records.Cancelled.parse((yield _waiting(call, wait)))
 
-    def cancel_by_label(
-        self, instrument_name: str, label: int, *, wait: str = "final"
-    ) -> Operation[records.Cancelled]:
+    def cancel_by_label(self, instrument_name: str, label: int, *, wait: str = "final") -> Operation[records.Cancelled]:
         network = yield from self.network()
         call = protocol.cancel_label_call(network, self._need_signer(), instrument_name, label)
         return records.Cancelled.parse((yield _waiting(call, wait)))
 
-    def cancel_all(
-        self, instrument_name: str | None = None, *, wait: str = "final"
-    ) -> Operation[records.Cancelled]:
+    def cancel_all(self, instrument_name: str | None = None, *, wait: str = "final") -> Operation[records.Cancelled]:
         """Every order of the subaccount, or those of one market."""
         network = yield from self.network()
         call = protocol.cancel_all_call(network, self._need_signer(), instrument_name)

@@ -55,7 +55,7 @@ HEARTBEAT_MISSED = Fault(
 
 MISSING_PARAM = Fault(701, "missing_param", -32602, "invalid params", "the parameter is required")
 WRONG_TYPE = Fault(702, "wrong_type", -32602, "invalid params", "see the parameter's type in docs/api.md")
-BAD_NUMBER = Fault(703, "bad_number", -32602, "invalid params", "exact decimal text such as \"64000.5\"")
+BAD_NUMBER = Fault(703, "bad_number", -32602, "invalid params", 'exact decimal text such as "64000.5"')
 NUMBER_OVERFLOW = Fault(704, "number_overflow", -32602, "invalid params", "the number is outside the range of its type")
 PRICE_OFF_TICK = Fault(705, "price_off_tick", 10043, "price_wrong_tick", "a multiple of the instrument's tick_size")
 SIZE_OFF_LOT = Fault(706, "size_off_lot", 10021, "invalid_amount", "a multiple of the instrument's min_trade_amount")

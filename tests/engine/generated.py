@@ -137,4 +137,3 @@ class World:
             l1_block=parent.l1_block + twist % 3,
             batches=tuple(batches),
         )
-

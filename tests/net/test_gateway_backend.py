@@ -58,9 +58,7 @@ class DictBackend:
     """See the module's first lines. `submitted` is every command that reached it."""
 
     def __init__(self) -> None:
-        self.domain = NetworkInfo(
-            CHAIN_ID, CONTRACT, compute_domain(CHAIN_ID, CONTRACT), 0, TOKEN, DEFAULT_MARKETS
-        )
+        self.domain = NetworkInfo(CHAIN_ID, CONTRACT, compute_domain(CHAIN_ID, CONTRACT), 0, TOKEN, DEFAULT_MARKETS)
         self.submitted: list[Command] = []
         self.is_held = False
         self.refusal: Refusal | None = None

@@ -14,9 +14,11 @@ from net.client import Client, HansaError
 from testnet import funding, homes
 from testnet.homes import NodePorts
 from testnet.local import Child, Processes
+from testnet.ports import PortLease
 from validator.config import NetworkConfig
 
 NODE_COUNT = 4
+BASE_PORT = 31_000
 TRADER_COUNT = 3
 DEPOSIT_QUOTE = 50_000 * funding.USDC_QUOTE
 START_S_MAX = 180
@@ -45,13 +47,14 @@ class LocalNetwork:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.processes = Processes()
+        self._ports = PortLease()
         self.nodes: dict[int, Child] = {}
         self.traders = funding.derive_accounts(0, TRADER_COUNT)
         self.config: NetworkConfig
         self.settlement: Settlement
 
     def __enter__(self) -> "LocalNetwork":
-        chain_port, *ports = homes.choose_ports(20_000 + os.getpid() % 20_000, 1 + 2 * NODE_COUNT)
+        chain_port, *ports = self._ports.choose(BASE_PORT, 1 + 2 * NODE_COUNT)
         self.chain = ChainProcess("devchain", chain_port, self.folder / "chain")
         self.chain.start()
         rpc_url = self.chain.rpc_url
@@ -81,6 +84,7 @@ class LocalNetwork:
     def __exit__(self, *_: object) -> None:
         self.processes.stop_all()
         self.chain.stop()
+        self._ports.close()
 
     def start_node(self, index: int) -> None:
         home = homes.node_home(self.folder, index).path

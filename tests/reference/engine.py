@@ -217,9 +217,7 @@ class Reference:
     def add_withdrawal(self, index, owner, amount):
         number = len(self.leaves)
         token = self.params.token
-        self.leaves.append(
-            keccak(word(2) + word(number) + bytes(12) + owner + bytes(12) + token + word(amount))
-        )
+        self.leaves.append(keccak(word(2) + word(number) + bytes(12) + owner + bytes(12) + token + word(amount)))
         self.withdrawn += amount
         self.withdrawals.append((number, index, owner, amount))
         return number

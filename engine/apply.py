@@ -147,7 +147,7 @@ def _allocate(state: EngineState, commands: int) -> Outputs:
     accounts = len(state.tables.accounts)
     rows = (commands, orders + commands + positions * (LIQUIDATION_STEPS + 1), orders, accounts, commands)
     kinds = (RECEIPT, FILL, CANCELLATION, LIQUIDATION, WITHDRAWAL)
-    return Outputs(*(np.empty((count, len(kind)), dtype=np.int64) for count, kind in zip(rows, kinds)))
+    return Outputs(*(np.empty((count, kind.itemsize // 8), dtype=np.int64) for count, kind in zip(rows, kinds)))
 
 
 def _view(rows: np.ndarray, count: int, kind: np.dtype) -> np.ndarray:

@@ -5,6 +5,7 @@ the state allows it is `engine.apply`'s question. Importing this module starts n
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import sha3
@@ -31,7 +32,8 @@ _SECP256K1_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F
 
 def keccak(data: bytes) -> bytes:
     """Keccak-256, Ethereum's hash."""
-    return sha3.keccak_256(data).digest()
+    digest: bytes = sha3.keccak_256(data).digest()
+    return digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def command_id(command: Command, domain_separator: bytes) -> bytes:
     return keccak(b"\x19\x01" + domain_separator + struct_hash)
 
 
-def typed_data(chain_id: int, contract: bytes) -> dict:
+def typed_data(chain_id: int, contract: bytes) -> dict[str, Any]:
     """Domain and types as JSON for wallets (`eth_signTypedData_v4`)."""
     types = {"EIP712Domain": [
         {"name": "name", "type": "string"}, {"name": "version", "type": "string"},

@@ -18,8 +18,8 @@ def encode_credit(credit: Credit) -> bytes:
 
 
 def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
-    """`i64(index, account) ‖ owner ‖ i64(amount_quote)`."""
-    numbers = _number(withdrawal.index) + _number(withdrawal.account)
+    """`i64(leaf_index, account) ‖ owner ‖ i64(amount_quote)`."""
+    numbers = _number(withdrawal.leaf_index) + _number(withdrawal.account)
     return numbers + withdrawal.owner + _number(withdrawal.amount_quote)
 
 

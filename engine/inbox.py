@@ -33,7 +33,7 @@ class Credit(NamedTuple):
 class Withdrawal(NamedTuple):
     """One new leaf of the withdrawal tree; `account` is -1 for a deposit paid straight back."""
 
-    index: int
+    leaf_index: int
     account: int
     owner: bytes
     amount_quote: int

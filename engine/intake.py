@@ -47,7 +47,7 @@ CLASS_WITHDRAW, CLASS_CANCEL, CLASS_POST_ONLY, CLASS_OTHER = range(4)
 
 def _find_malformed(rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
     """Where rule 101 is broken: unknown kind, an unused field set, or a number that no signed command can carry."""
-    is_malformed = (raw["reserved"] != 0) | (raw["pad"] != 0).any(axis=1)
+    is_malformed: np.ndarray = (raw["reserved"] != 0) | (raw["pad"] != 0).any(axis=1)
     is_malformed |= (rows[:, (IN_CLIENT_ID, IN_ORDER_ID, IN_EXPIRY_MS)] < 0).any(axis=1) | (rows[:, IN_NONCE] < 1)
     is_known = np.zeros(len(rows), dtype=np.bool_)
     for kind, unused in _UNUSED.items():

@@ -37,6 +37,7 @@ from engine.layout import (
     POSITIONS_OPEN,
     PRICE_TICKS,
     SIZE_LOTS,
+    Tables,
 )
 from engine.limits import BALANCE_QUOTE_MAX, FEE_ACCOUNT, INSURANCE_ACCOUNT
 
@@ -60,7 +61,7 @@ BROKEN = (
 
 
 @njit(cache=True)
-def _check_market(tables, market):
+def _check_market(tables: Tables, market: int) -> int:
     """Number of the first broken rule of one market, or 0."""
     row = tables.markets[market]
     net_lots, long_lots, buys_lots, sells_lots = 0, 0, 0, 0
@@ -98,7 +99,7 @@ def _check_market(tables, market):
 
 
 @njit(cache=True)
-def check_tables(tables):
+def check_tables(tables: Tables) -> tuple[int, int]:
     """`(number of the first broken rule or 0, sum of all balances)`."""
     total_quote, orders, positions = 0, 0, 0
     for account in range(tables.counters[ACCOUNT_COUNT]):
@@ -120,7 +121,7 @@ def check_tables(tables):
 
 
 @njit(cache=True)
-def check_orders(tables):
+def check_orders(tables: Tables) -> int:
     """The dear form, every order of every book: number of the first broken rule, or 0."""
     lots = np.zeros((tables.counters[ACCOUNT_COUNT], tables.markets.shape[0], 2), dtype=np.int64)
     for market in range(tables.markets.shape[0]):

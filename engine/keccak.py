@@ -104,7 +104,7 @@ def keccak_into(buffer, length, digest):
 
 @njit(cache=True)
 def put_number(buffer, at, number, width):
-    """Write an int64 as `width` big-endian bytes (two's complement) at `buffer[at:]`; returns the position behind it."""
+    """Write an int64 as `width` big-endian bytes (two's complement) at `buffer[at:]`; returns where it ends."""
     for byte in range(width):
         shift = 8 * (width - 1 - byte)
         buffer[at + byte] = (number >> min(shift, 63)) & 0xFF

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+Number = int | np.int64  # what kernels take: a plain number, or a constant as made below
+
 
 def typed_constants(*numbers: int) -> tuple[np.int64, ...]:
     """Constants that are passed to kernels as arguments: a plain literal would compile the callee once per value."""

@@ -23,8 +23,9 @@ from engine.layout import (
     ZERO,
     typed_constants,
 )
-from engine.limits import MARKETS_MAX, NONCES_REMEMBERED, SUM_QUOTE_MAX
+from engine.limits import NONCES_REMEMBERED, SUM_QUOTE_MAX
 from engine.margin import compute_equity
+from engine.payload import MARKETS_MAX
 
 # Room for the longest message (holdings: 8 + 12 per market; aux: 8 per nonce) and its padding.
 BUFFER_BYTES = 136 * (max(8 + 12 * MARKETS_MAX + 64, 8 * NONCES_REMEMBERED) // 136 + 2)

@@ -32,6 +32,7 @@ from engine.layout import (
     POSITION_LOTS,
     SELL_ROW,
     ZERO,
+    Number,
     typed_constants,
 )
 from engine.limits import BPS_UNIT, INSURANCE_ACCOUNT, LIQUIDATION_STEPS, USER_ACCOUNT_FIRST
@@ -44,7 +45,7 @@ from engine.matching import match_order, move_balance
 @njit(cache=True)
 def _find_largest(tables, account, passed_over):
     """Market of the position with the largest maintenance margin that is not in the bit set, or -1."""
-    largest = NOTHING
+    largest: Number = NOTHING
     largest_quote = -1
     for market in range(tables.markets.shape[0]):
         size_lots = tables.positions[account, market, POSITION_LOTS]
@@ -58,7 +59,7 @@ def _find_largest(tables, account, passed_over):
 
 @njit(cache=True)
 def _close_market(tables, outputs, account, market):
-    """Close one position part by part until the account is healthy, flat here, or the book ends; returns closed lots."""
+    """Close a position part by part until the account is healthy, flat here, or the book ends; returns closed lots."""
     start_lots = tables.positions[account, market, POSITION_LOTS]
     step_lots = (abs(start_lots) + LIQUIDATION_STEPS - 1) // LIQUIDATION_STEPS
     row = tables.markets[market]

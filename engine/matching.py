@@ -104,7 +104,7 @@ def _fill(tables, outputs, market, side, maker_row, lots, taker, taker_order_id,
 
 @njit(cache=True)
 def match_order(tables, outputs, market, side, price_ticks, size_lots, taker, taker_order_id, is_liquidation):
-    """Trade up to `size_lots` at `price_ticks` or better; returns filled lots and the sum of price x lots of the fills."""
+    """Trade up to `size_lots` at `price_ticks` or better; returns filled lots and their sum of price x lots."""
     remaining_lots = size_lots
     filled_value = 0
     while remaining_lots > 0:

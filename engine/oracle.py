@@ -50,7 +50,7 @@ def compute_mark(old_ticks: int, median_ticks: int, market: MarketParams) -> int
 
 
 def apply_reports(state: EngineState, reports: tuple[PriceReport, ...], time_ms: int) -> bool:
-    """Move the marks of a state; returns whether any changed. Sets `oracle_root`: the hash of the used reports or zero."""
+    """Move the marks of a state; returns whether any changed. Sets `oracle_root`: hash of the used reports or zero."""
     used = select_reports(state, reports, time_ms)
     markets = state.tables.markets
     have_marks_changed = False

@@ -115,7 +115,8 @@ def parse_decimal(text: str, decimals: int) -> int:
     digits = whole + fraction
     if not (whole and digits.isascii() and digits.isdigit() and len(digits) <= 40 and len(fraction) <= decimals):
         raise ParamsError(f"{text!r} is no decimal number with at most {decimals} places")
-    return int(digits) * 10 ** (decimals - len(fraction))
+    scale: int = 10 ** (decimals - len(fraction))
+    return int(digits) * scale
 
 
 DEFAULT_MARKETS = (

@@ -5,6 +5,7 @@ voted for.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cbor2
 import sha3
@@ -26,7 +27,8 @@ class DecodeError(ValueError):
 
 def keccak(data: bytes) -> bytes:
     """Keccak-256, Ethereum's hash."""
-    return sha3.keccak_256(data).digest()
+    digest: bytes = sha3.keccak_256(data).digest()
+    return digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class PriceReport:
         body = cbor2.dumps([self.validator, self.time_ms, list(self.price_ticks)], canonical=True)
         return b"hansa/price/v1" + domain + body
 
-    def to_cbor(self) -> list:
+    def to_cbor(self) -> list[object]:
         return [self.validator, self.time_ms, list(self.price_ticks), self.signature]
 
     @classmethod
@@ -123,7 +125,7 @@ class InboxEntry:
         )  # fmt: skip
         return keccak(previous_hash + b"".join(word.to_bytes(32, "big") for word in words))
 
-    def to_cbor(self) -> list:
+    def to_cbor(self) -> list[object]:
         return [
             self.index, self.kind, self.token, self.beneficiary, self.subaccount, self.sender, self.amount, self.data,
             self.time_s,
@@ -192,7 +194,7 @@ def _loads(data: bytes) -> object:
         raise DecodeError("not CBOR") from error
 
 
-def _fields(item: object, *types: type) -> list:
+def _fields(item: object, *types: type) -> list[Any]:
     """The items of a CBOR array after an exact type check (bool is no int here)."""
     if type(item) is not list or len(item) != len(types):
         raise DecodeError(f"expected an array of {len(types)}")

@@ -44,6 +44,7 @@ from engine.layout import (
     SELL_ROW,
     SIZE_LOTS,
     WITHDRAWALS,
+    Tables,
 )
 from engine.limits import ENGINE_VERSION
 from engine.payload import keccak
@@ -70,7 +71,7 @@ class StateCommitment(NamedTuple):
 
 
 @njit(cache=True)
-def list_orders(tables, market, rows):
+def list_orders(tables: Tables, market: int, rows: np.ndarray) -> int:
     """Rows of a market's orders in canonical order (bids, then asks; best first, then oldest) into `rows`; count of
     bids.
     """

@@ -7,7 +7,7 @@ names.
 """
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cbor2
 import numpy as np
@@ -121,13 +121,14 @@ _HASHES = (3, 8, 14, 15)
 _FIELDS = 26
 
 
-def load_items(data: bytes, params: ExchangeParams) -> list:
+def load_items(data: bytes, params: ExchangeParams) -> list[Any]:
     """The array after checks of shape and of whose snapshot it is."""
     try:
-        items = cbor2.loads(data)
+        items: object = cbor2.loads(data)
     except Exception as error:  # cbor2 raises many kinds on damaged bytes; all mean the same here
         raise SnapshotError("not CBOR") from error
-    _require(type(items) is list and len(items) == _FIELDS, "not a snapshot")
+    if type(items) is not list or len(items) != _FIELDS:
+        raise SnapshotError("not a snapshot")
     _require(items[0] == MAGIC, "not a snapshot of this format")
     _require(items[1] == ENGINE_VERSION and type(items[1]) is int, "a snapshot of another engine version")
     _require(items[2] == params.digest(), "a snapshot of other parameters")
@@ -157,7 +158,7 @@ def _fill_markets(state: "EngineState", data: bytes) -> None:
     _require((markets[:, MARK_MS] <= state.time_ms).all(), "a mark comes from the future")
 
 
-def _fill_accounts(state: "EngineState", items: list) -> None:
+def _fill_accounts(state: "EngineState", items: list[Any]) -> None:
     """Accounts with balances, positions and nonces. Keys must be unique and system accounts in their places."""
     tables = state.tables
     market_count = len(state.params.markets)
@@ -218,7 +219,7 @@ def _fill_orders(state: "EngineState", data: bytes) -> None:
         link_order(tables, row)
 
 
-def fill_state(state: "EngineState", items: list) -> None:
+def fill_state(state: "EngineState", items: list[Any]) -> None:
     """Write the items of `load_items` into an empty state with room for them."""
     (_, _, _, _, state.height, state.time_ms, state.l1_block, state.inbox_cursor, state.inbox_hash) = items[:9]
     state.inbox_ignored_count, state.deposits_total_quote, state.withdrawals_total_quote = items[9:12]
@@ -236,7 +237,7 @@ def fill_state(state: "EngineState", items: list) -> None:
     _fill_orders(state, items[25])
 
 
-def require_restored(state: "EngineState", items: list, data: bytes) -> None:
+def require_restored(state: "EngineState", items: list[Any], data: bytes) -> None:
     """The rebuilt state has the named root, holds every invariant and encodes to the same bytes."""
     _require(state.state_root == items[3], "the state root differs")
     try:

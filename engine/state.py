@@ -78,6 +78,28 @@ class EngineState:
         "withdrawals_total_quote",
     )
 
+    account_root: bytes
+    account_sums: bytes
+    batch_sequences: np.ndarray
+    book_digests: tuple[bytes, ...]
+    deposits_total_quote: int
+    events_digest: bytes
+    height: int
+    inbox_cursor: int
+    inbox_hash: bytes
+    inbox_ignored_count: int
+    l1_block: int
+    oracle_root: bytes
+    params: ExchangeParams
+    params_digest: bytes
+    report_times_ms: np.ndarray
+    state_root: bytes
+    tables: Tables
+    time_ms: int
+    withdrawal_frontier: tuple[bytes, ...]
+    withdrawals_root: bytes
+    withdrawals_total_quote: int
+
     def copy(self) -> "EngineState":
         """A state with tables of its own; hashes and parameters are shared."""
         twin = EngineState.__new__(EngineState)

@@ -48,7 +48,8 @@ def read_key(tables: Tables, index: int) -> tuple[bytes, int]:
 def encode_key(owner: bytes, subaccount: int) -> tuple[int, int, int]:
     """The three key columns of an account; the inverse of `read_key`."""
     key = owner + subaccount.to_bytes(4, "big")
-    return tuple(int.from_bytes(key[at : at + 8], "big", signed=True) for at in (0, 8, 16))
+    key_a, key_b, key_c = (int.from_bytes(key[at : at + 8], "big", signed=True) for at in (0, 8, 16))
+    return key_a, key_b, key_c
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ rounded.
 Prices are ticks, sizes are lots, money is quote units of 1e-6. Importing this starts no compiler.
 """
 
-from engine.params import QUOTE_DECIMALS, MarketParams, ParamsError, parse_decimal
+from engine.errors import ParamsError
+from engine.params import QUOTE_DECIMALS, MarketParams, parse_decimal
 
 _DECIMALS = QUOTE_DECIMALS * 2
 

@@ -36,6 +36,7 @@ from engine.layout import (
     SIDE,
     SIZE_LOTS,
     VOLUME,
+    Number,
 )
 from engine.limits import FEE_ACCOUNT, INSURANCE_ACCOUNT
 from engine.margin import (
@@ -183,7 +184,7 @@ def open_orders(state: EngineState, index: int) -> list[OpenOrder]:
     return orders
 
 
-def _side_depth(state: EngineState, market: int, side: int, levels: int) -> list[tuple[int, int, int]]:
+def _side_depth(state: EngineState, market: int, side: Number, levels: int) -> list[tuple[int, int, int]]:
     count = int(state.tables.markets[market, LEVELS + side])
     rows = state.tables.levels[market, side, max(count - levels, 0) : count]
     return [(int(row[LEVEL_TICKS]), int(row[LEVEL_LOTS]), int(row[LEVEL_ORDERS])) for row in rows[::-1]]

@@ -24,7 +24,7 @@ def cache_key(sources: tuple[tuple[str, bytes], ...]) -> str:
 
 
 def warm() -> bytes:
-    """Run two blocks with deposits, prices, trades, a cancel, a withdrawal and a snapshot; returns the last state root."""
+    """Run two blocks with deposits, prices, trades, a cancel, a withdrawal and a snapshot; returns the last root."""
     params = ExchangeParams(DEFAULT_MARKETS, bytes(20), 1, 1, bytes(20))
     owners = [bytes([number]) * 20 for number in (1, 2)]
     inbox = tuple(

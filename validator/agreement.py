@@ -45,6 +45,7 @@ from consensus.events import (
     Signed,
     Synced,
     TimerFired,
+    TimerId,
 )
 from consensus.messages import Block, Certificate, Commitment, Header, Vote, encode_message, vote_digest
 from validator.clocks import Clocks
@@ -105,8 +106,8 @@ class Agreement:
         self._clocks = clocks
         self._events: deque[Event] = deque()
         self._outbox: list[tuple[int | None, bytes]] = []
-        self._timers: dict[object, int] = {}
-        self._timer_heap: list[tuple[int, int, object]] = []
+        self._timers: dict[TimerId, int] = {}
+        self._timer_heap: list[tuple[int, int, TimerId]] = []
         self._timer_count = 0
         self._builds: dict[int, Build] = {}
         self._checks: dict[bytes, CheckPayload] = {}
@@ -238,7 +239,7 @@ class Agreement:
         )
         self._events.append(Aggregated(effect.token, certificate, bad_signers))
 
-    def _set_timer(self, timer_id: object, at_ms: int) -> None:
+    def _set_timer(self, timer_id: TimerId, at_ms: int) -> None:
         self._timers[timer_id] = at_ms
         self._timer_count += 1
         heapq.heappush(self._timer_heap, (at_ms, self._timer_count, timer_id))

@@ -114,12 +114,14 @@ def address_bytes(text: str) -> bytes:
 
 def load_network(path: Path) -> NetworkConfig:
     """Read genesis.toml. Raises `ConfigError`."""
-    return _build(NetworkConfig, _read_toml(path), str(path))
+    config: NetworkConfig = _build(NetworkConfig, _read_toml(path), str(path))
+    return config
 
 
 def load_node(path: Path) -> NodeConfig:
     """Read config.toml. Raises `ConfigError`."""
-    return _build(NodeConfig, _read_toml(path), str(path))
+    config: NodeConfig = _build(NodeConfig, _read_toml(path), str(path))
+    return config
 
 
 def save_toml(path: Path, config: NetworkConfig | NodeConfig) -> None:

@@ -12,6 +12,7 @@ from engine.apply import BlockInput, BlockResult, execute
 from engine.errors import PayloadInvalid
 from engine.params import ExchangeParams
 from engine.payload import DecodeError, Payload
+from engine.root import StateCommitment
 from engine.state import EngineState
 from validator.batches import BatchPool
 
@@ -28,7 +29,7 @@ class Executed:
     payload: Payload | None
 
 
-def to_commitment(result: BlockResult) -> Commitment:
+def to_commitment(result: BlockResult | StateCommitment) -> Commitment:
     """The ten words of the header that the engine answers for."""
     return Commitment(
         oracle_root=result.oracle_root,

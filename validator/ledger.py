@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import numpy as np
 import trio
 
 from consensus.messages import Block, Certificate
@@ -31,7 +32,7 @@ from validator.executor import Executed
 from validator.orders import Orders
 from validator.prechecks import account_key, user_accounts
 from validator.stats import Stats
-from validator.store import Store
+from validator.store import FillRow, Store
 
 BOOK_LEVELS = 500
 SUBSCRIBER_EVENTS_MAX = 256
@@ -80,7 +81,7 @@ class Ledger:
             )
         )  # fmt: skip
 
-    def _take_receipts(self, receipts, batches: list[CheckedBatch], height: int, time_ms: int) -> None:
+    def _take_receipts(self, receipts: np.ndarray, batches: list[CheckedBatch], height: int, time_ms: int) -> None:
         rows = []
         for receipt in receipts:
             checked, at = batches[int(receipt["batch_index"])], int(receipt["command_index"])
@@ -103,7 +104,7 @@ class Ledger:
         self._store.put_results(rows)
 
     def _take_fills(
-        self, fills, state: EngineState, height: int, time_ms: int
+        self, fills: np.ndarray, state: EngineState, height: int, time_ms: int
     ) -> tuple[list[TradeView], list[AccountFill]]:
         rows, trades, sides = [], [], []
         for at, fill in enumerate(fills):
@@ -140,10 +141,10 @@ class Ledger:
             for event in self._waiters.pop(command_id, ()):
                 event.set()
         while self._unpublished:
-            event = self._unpublished.popleft()
+            block_event = self._unpublished.popleft()
             for channel in list(self._subscribers):
                 try:
-                    channel.send_nowait(event)
+                    channel.send_nowait(block_event)
                 except (trio.WouldBlock, trio.BrokenResourceError):
                     self._subscribers.remove(channel)
                     channel.close()
@@ -185,7 +186,7 @@ class Ledger:
         if row is None:
             return None
         height, time_ms, code, order_state, order_id, filled, remaining, value, cancelled, withdrawal, account = row[1:]
-        fills = ()
+        fills: tuple[FillView, ...] = ()
         if filled:
             order = self.orders.get(order_id)
             rows = self._store.fills_of_order(order_id)
@@ -207,7 +208,7 @@ _FILL_COLUMNS = (
 )  # fmt: skip
 
 
-def to_trade(row: tuple) -> TradeView:
+def to_trade(row: FillRow) -> TradeView:
     """A row of the store's `fills` as everybody sees it."""
     return TradeView(
         trade_id=row[0], market=row[3], side=row[6], price_ticks=row[4], size_lots=row[5], height=row[1],
@@ -215,7 +216,7 @@ def to_trade(row: tuple) -> TradeView:
     )  # fmt: skip
 
 
-def to_fill(row: tuple, account: int, order: OrderView | None, is_maker: bool) -> FillView:
+def to_fill(row: FillRow, account: int, order: OrderView | None, is_maker: bool) -> FillView:
     """A row of the store's `fills` as one of its two accounts sees it."""
     taker_side = row[6]
     return FillView(

@@ -6,9 +6,10 @@ before a vote that depends on the data leaves.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from consensus.messages import Block, Certificate, decode_message, encode_message
 from engine.payload import Batch
@@ -44,6 +45,12 @@ _RESULT_COLUMNS = (
 )  # fmt: skip
 
 
+# Rows as their tables' columns.
+ResultRow = tuple[Any, ...]  # the command's id, then numbers
+FillRow = tuple[int, ...]
+WithdrawalRow = tuple[int, int, int, bytes, int]
+
+
 @dataclass(frozen=True, slots=True)
 class FinalBlock:
     """A finalised block with the certificate that covers it (its own, or a descendant's)."""
@@ -74,7 +81,7 @@ class Store:
             self._db.execute("COMMIT")
             self._is_open = False
 
-    def _write(self, sql: str, rows: list[tuple]) -> None:
+    def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
         if not self._is_open:
             self._db.execute("BEGIN")
             self._is_open = True
@@ -124,7 +131,8 @@ class Store:
         return None if row is None else _final(row)
 
     def height(self) -> int:
-        return self._db.execute("SELECT COALESCE(MAX(height), 0) FROM blocks").fetchone()[0]
+        height: int = self._db.execute("SELECT COALESCE(MAX(height), 0) FROM blocks").fetchone()[0]
+        return height
 
     # batches
 
@@ -167,7 +175,7 @@ class Store:
 
     # results
 
-    def put_results(self, rows: list[tuple]) -> None:
+    def put_results(self, rows: list[ResultRow]) -> None:
         """Rows as the table's columns. A replayed command keeps its first result, unless that one had not spent its
         nonce: then a later block may have executed it, and that is what its owner must be told.
         """
@@ -178,13 +186,14 @@ class Store:
             rows,
         )
 
-    def result(self, command_id: bytes) -> tuple | None:
-        return self._db.execute("SELECT * FROM results WHERE command_id=?", (command_id,)).fetchone()
+    def result(self, command_id: bytes) -> ResultRow | None:
+        row: ResultRow | None = self._db.execute("SELECT * FROM results WHERE command_id=?", (command_id,)).fetchone()
+        return row
 
-    def put_fills(self, rows: list[tuple]) -> None:
+    def put_fills(self, rows: list[FillRow]) -> None:
         self._write("INSERT OR IGNORE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
-    def fills_of_market(self, market: int, count: int) -> list[tuple]:
+    def fills_of_market(self, market: int, count: int) -> list[FillRow]:
         sql = "SELECT * FROM fills WHERE market=? ORDER BY id DESC LIMIT ?"
         return self._db.execute(sql, (market, count)).fetchall()
 
@@ -192,31 +201,32 @@ class Store:
         """(volume_lots, highest, lowest price_ticks, sum of price x size) of the trades since a time; zeros without
         any.
         """
-        return self._db.execute(
+        row: tuple[int, int, int, int] = self._db.execute(
             "SELECT COALESCE(SUM(size_lots),0), COALESCE(MAX(price_ticks),0), COALESCE(MIN(price_ticks),0), "
             "COALESCE(SUM(price_ticks*size_lots),0) FROM fills WHERE market=? AND time_ms>=?",
             (market, since_ms),
         ).fetchone()
+        return row
 
-    def fills_of_account(self, account: int, count: int) -> list[tuple]:
+    def fills_of_account(self, account: int, count: int) -> list[FillRow]:
         sql = (
             "SELECT * FROM fills WHERE maker_account=? UNION SELECT * FROM fills WHERE taker_account=? "
             "ORDER BY id DESC LIMIT ?"
         )
         return self._db.execute(sql, (account, account, count)).fetchall()
 
-    def fills_of_order(self, order_id: int) -> list[tuple]:
+    def fills_of_order(self, order_id: int) -> list[FillRow]:
         sql = "SELECT * FROM fills WHERE maker_order_id=? UNION SELECT * FROM fills WHERE taker_order_id=? ORDER BY id"
         return self._db.execute(sql, (order_id, order_id)).fetchall()
 
-    def put_withdrawals(self, rows: list[tuple]) -> None:
+    def put_withdrawals(self, rows: list[WithdrawalRow]) -> None:
         self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?)", rows)
 
     def has_withdrawal_above(self, height: int) -> bool:
         """Whether a withdrawal waits for a checkpoint above `height`."""
         return self._db.execute("SELECT 1 FROM withdrawals WHERE height>? LIMIT 1", (height,)).fetchone() is not None
 
-    def withdrawals(self, through_height: int | None = None, owner: bytes | None = None) -> list[tuple]:
+    def withdrawals(self, through_height: int | None = None, owner: bytes | None = None) -> list[WithdrawalRow]:
         """(index, height, account, owner, amount_quote) in order of index."""
         bound = (1 << 62) if through_height is None else through_height
         if owner is None:
@@ -232,7 +242,7 @@ def _decode_block(data: bytes) -> Block:
     return block
 
 
-def _final(row: tuple) -> FinalBlock:
+def _final(row: tuple[bytes, bytes, int]) -> FinalBlock:
     certificate = decode_message(row[1])
     if not isinstance(certificate, Certificate):
         raise TypeError("the block store holds something that is no certificate")

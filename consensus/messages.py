@@ -5,7 +5,7 @@ bytes.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cbor2
 import sha3
@@ -37,7 +37,8 @@ class DecodeError(ValueError):
 
 def keccak(data: bytes) -> bytes:
     """Keccak-256, Ethereum's hash."""
-    return sha3.keccak_256(data).digest()
+    digest: bytes = sha3.keccak_256(data).digest()
+    return digest
 
 
 def compute_domain(chain_id: int, contract: bytes) -> bytes:
@@ -137,7 +138,7 @@ class Block:
     def hash(self) -> bytes:
         return self.header.hash()
 
-    def to_cbor(self) -> list:
+    def to_cbor(self) -> list[object]:
         return [self.header.encode(), self.payload]
 
     @classmethod
@@ -162,7 +163,7 @@ class Vote:
     signer: int
     signature: bytes
 
-    def to_cbor(self) -> list:
+    def to_cbor(self) -> list[object]:
         return [self.kind, self.epoch, self.view, self.header_hash, self.signer, self.signature]
 
     @classmethod
@@ -189,7 +190,7 @@ class Certificate:
         """Committee indices in ascending order."""
         return [i for i in range(len(self.bitmap) * 8) if self.bitmap[i // 8] >> (i % 8) & 1]
 
-    def to_cbor(self) -> list:
+    def to_cbor(self) -> list[object]:
         return [self.kind, self.epoch, self.view, self.header_hash, self.bitmap, self.signature]
 
     @classmethod
@@ -220,7 +221,7 @@ class Proposal:
     parent_certificate: Certificate | None
     nullifications: tuple[Certificate, ...]
 
-    def to_cbor(self) -> list:
+    def to_cbor(self) -> list[object]:
         parent = self.parent_certificate
         return [
             self.block.to_cbor(),
@@ -280,7 +281,7 @@ def _check_statement(kind: int, epoch: int, view: int, header_hash: bytes, signa
         raise DecodeError("a nullification names no block, any other vote names one")
 
 
-def _fields(item: object, *types: type | tuple[type, ...]) -> list:
+def _fields(item: object, *types: type | tuple[type, ...]) -> list[Any]:
     """The items of a CBOR array after an exact type check (bool is no int here)."""
     if type(item) is not list or len(item) != len(types):
         raise DecodeError(f"expected an array of {len(types)}")

@@ -41,7 +41,7 @@ class CoreConfig:
 def compute_delta_ms(config: CoreConfig, view: int, final_view: int) -> int:
     """delta_k for `view` when `final_view` is the highest view known to be finalised."""
     exponent = min(max(view - final_view - 1, 0), GROWTH_EXPONENT_MAX)
-    grown_ms = config.delta_ms * config.growth_numerator**exponent // config.growth_denominator**exponent
+    grown_ms: int = config.delta_ms * config.growth_numerator**exponent // config.growth_denominator**exponent
     return min(grown_ms, config.cap_ms)
 
 
@@ -68,4 +68,5 @@ def compute_forward_ms(config: CoreConfig) -> int:
 def compute_fetch_ms(config: CoreConfig, attempts: int) -> int:
     """Back-off after the `attempts`-th request for one block: x 1.5 each time."""
     exponent = min(attempts, 10)
-    return min(config.fetch_initial_ms * 3**exponent // 2**exponent, config.fetch_cap_ms)
+    grown_ms: int = config.fetch_initial_ms * 3**exponent // 2**exponent
+    return min(grown_ms, config.fetch_cap_ms)

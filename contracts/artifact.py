@@ -11,4 +11,5 @@ _FOLDER = Path(__file__).parent / "artifacts"
 @functools.cache
 def load_artifact(name: str) -> dict[str, Any]:
     """Artefact `name` with the keys `abi` and `bytecode` (hex)."""
-    return json.loads((_FOLDER / f"{name}.json").read_text())
+    artifact: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text())
+    return artifact

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from blspy import PopSchemeMPL, PrivateKey
 from eth_account import Account
@@ -37,7 +38,7 @@ class Bench:
         self._secrets: list[PrivateKey] = [
             PopSchemeMPL.key_gen(i.to_bytes(32, "big")) for i in range(1, member_count + 1)
         ]
-        self.rows: list[dict] = []
+        self.rows: list[dict[str, Any]] = []
 
     def run(self) -> None:
         for number in range(self._member_count):

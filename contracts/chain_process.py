@@ -47,7 +47,7 @@ class ChainProcess:
         self._block_time_s = block_time_s
         self._chain_id = chain_id
         self._anvil_path = anvil_path
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:

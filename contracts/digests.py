@@ -13,7 +13,8 @@ _FINALIZE = b"\x03"
 
 def keccak(data: bytes) -> bytes:
     """Keccak-256, Ethereum's hash."""
-    return sha3.keccak_256(data).digest()
+    digest: bytes = sha3.keccak_256(data).digest()
+    return digest
 
 
 def compute_domain(chain_id: int, contract: bytes) -> bytes:

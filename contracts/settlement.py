@@ -75,23 +75,23 @@ class Settlement:
 
     def domain(self) -> bytes:
         """What the contract binds votes to."""
-        return self._read("domain")
+        return self._read_bytes("domain")
 
     def claim_delay_s(self) -> int:
         """Age a checkpoint needs before withdrawals are paid against it."""
-        return self._read("CLAIM_DELAY_S")
+        return self._read_number("CLAIM_DELAY_S")
 
     def force_deadline_s(self) -> int:
         """Age at which an inbox entry that no checkpoint consumed blocks further checkpoints."""
-        return self._read("FORCE_DEADLINE_S")
+        return self._read_number("FORCE_DEADLINE_S")
 
     def debt_max_quote(self) -> int:
         """Largest sum of negative equity a checkpoint may show."""
-        return self._read("DEBT_MAX_QUOTE")
+        return self._read_number("DEBT_MAX_QUOTE")
 
     def engine_version(self) -> int:
         """The version of the engine whose headers are accepted."""
-        return self._read("ENGINE_VERSION")
+        return self._read_number("ENGINE_VERSION")
 
     # -------------------------------------------------------- committee
 
@@ -120,15 +120,15 @@ class Settlement:
 
     def inbox_length(self) -> int:
         """Entries so far, in the latest block."""
-        return self._read("inbox_length")
+        return self._read_number("inbox_length")
 
     def inbox_hash(self, cursor: int) -> bytes:
         """The hash chain after `cursor` entries; zero for 0 and for what is not there yet."""
-        return self._read("inbox_hash", cursor)
+        return self._read_bytes("inbox_hash", cursor)
 
     def deposited_total(self, cursor: int) -> int:
         """Deposits in the first `cursor` entries."""
-        return self._read("deposited_total", cursor)
+        return self._read_number("deposited_total", cursor)
 
     def inbox_entries(self, from_index: int, limit: int, to_block: int | None = None) -> list[InboxRecord]:
         """At most `limit` entries from `from_index` on, in order, of blocks up to `to_block` (default: finalised)."""
@@ -160,8 +160,9 @@ class Settlement:
 
     def token_balance(self, owner: bytes) -> int:
         """Token units that `owner` holds on chain."""
-        balance = self._token.functions.balanceOf(to_checksum_address(owner))
-        return self._link.ask(lambda: balance.call())
+        question = self._token.functions.balanceOf(to_checksum_address(owner))
+        balance: int = self._link.ask(lambda: question.call())
+        return balance
 
     # -------------------------------------------------------- checkpoints
 
@@ -201,7 +202,7 @@ class Settlement:
 
     def is_claimed(self, index: int) -> bool:
         """Whether withdrawal `index` has been paid."""
-        return self._read("is_claimed", index)
+        return self._read_flag("is_claimed", index)
 
     def verify_account(
         self, height: int, index: int, owner: bytes, subaccount: int, claim: int, debt: int, digest: bytes,
@@ -211,7 +212,7 @@ class Settlement:
         _check_length(sibling_hashes, ACCOUNT_DEPTH)
         _check_length(sibling_sums, ACCOUNT_DEPTH)
         record = self._require_checkpoint(height)
-        return self._read(
+        return self._read_flag(
             "verify_account", height, record.to_abi(), index, to_checksum_address(owner), subaccount, claim, debt,
             digest, sibling_hashes, [int.from_bytes(sums, "big") for sums in sibling_sums],
         )  # fmt: skip
@@ -228,10 +229,22 @@ class Settlement:
         function = self._contract.functions[name](*arguments)
         return self._link.ask(lambda: function.call())
 
+    def _read_number(self, name: str, *arguments: Any) -> int:
+        number: int = self._read(name, *arguments)
+        return number
+
+    def _read_bytes(self, name: str, *arguments: Any) -> bytes:
+        data: bytes = self._read(name, *arguments)
+        return data
+
+    def _read_flag(self, name: str, *arguments: Any) -> bool:
+        flag: bool = self._read(name, *arguments)
+        return flag
+
     def _send(self, name: str, *arguments: Any) -> TxResult:
         return self._link.send(self._contract.functions[name](*arguments))
 
-    def _find_events(self, name: str, filters: dict, first_block: int, last_block: int) -> list[EventData]:
+    def _find_events(self, name: str, filters: dict[str, Any], first_block: int, last_block: int) -> list[EventData]:
         event = self._contract.events[name]
         return self._link.ask(
             lambda: list(event.get_logs(argument_filters=filters, from_block=first_block, to_block=last_block))

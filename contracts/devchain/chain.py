@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rlp
-from eth.abc import ComputationAPI, SignedTransactionAPI
+from eth.abc import BlockHeaderAPI, ComputationAPI, SignedTransactionAPI
 from eth.consensus import ConsensusContext
 from eth.constants import BLANK_ROOT_HASH, ZERO_ADDRESS
 from eth.db.chain import ChainDB
@@ -275,9 +275,10 @@ class Chain:
         # Blocks may share a second: each transaction gets its own block, and time must not run ahead of the clock.
         timestamp_s = max(self._head.timestamp, int(self._now_s()))
         header = FastVM.create_header_from_parent(self._head, timestamp=self._head.timestamp + 1, gas_limit=GAS_LIMIT)
-        return header.copy(timestamp=timestamp_s)
+        stamped: PragueBlockHeader = header.copy(timestamp=timestamp_s)
+        return stamped
 
-    def _vm(self, header: PragueBlockHeader) -> FastVM:
+    def _vm(self, header: BlockHeaderAPI) -> FastVM:
         vm = FastVM(header, self._chain_db, ChainContext(self.chain_id), ConsensusContext(self._store.nodes))
         hashes = [Hash32(h) for h in self._store.block_hashes_below(header.block_number, _BLOCK_HASHES_REACH)]
         vm._state = vm.build_state(self._store.nodes, header, vm.chain_context, hashes)

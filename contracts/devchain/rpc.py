@@ -60,7 +60,7 @@ class Rpc:
             "evm_revert": self._revert,
         }
 
-    def answer(self, request: object) -> dict[str, Any] | list | None:
+    def answer(self, request: object) -> dict[str, Any] | list[dict[str, Any]] | None:
         """The response to a parsed request or batch. Never raises."""
         if isinstance(request, list):
             return [self._answer_one(entry) for entry in request] or self._answer_one(None)
@@ -120,28 +120,28 @@ class Rpc:
             raise RpcError(_REFUSED, "unknown block")
         return number
 
-    def _block_by_number(self, tag: object, full: bool = False) -> dict | None:
+    def _block_by_number(self, tag: object, full: bool = False) -> dict[str, Any] | None:
         header = self.chain.header(self._number(tag))
         if header is None:
             return None
         return render_block(header, self.chain.transactions_of(header.block_number), full)
 
-    def _block_by_hash(self, block_hash: object, full: bool = False) -> dict | None:
+    def _block_by_hash(self, block_hash: object, full: bool = False) -> dict[str, Any] | None:
         number = self.chain.block_number(_bytes(block_hash))
         return None if number is None else self._block_by_number(hex(number), full)
 
-    def _transaction(self, tx_hash: object) -> dict | None:
+    def _transaction(self, tx_hash: object) -> dict[str, Any] | None:
         row = self.chain.transaction(_bytes(tx_hash))
         return None if row is None else render_transaction(row, self.chain.require_header(row.block))
 
-    def _receipt(self, tx_hash: object) -> dict | None:
+    def _receipt(self, tx_hash: object) -> dict[str, Any] | None:
         row = self.chain.transaction(_bytes(tx_hash))
         if row is None:
             return None
         logs = self.chain.find_logs(row.block, row.block, [], [], LOGS_MAX)
         return render_receipt(row, self.chain.require_header(row.block), logs)
 
-    def _logs(self, query: dict) -> list[dict]:
+    def _logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         if "blockHash" in query:
             first = last = self._number_of_hash(query["blockHash"])
         else:
@@ -155,7 +155,7 @@ class Rpc:
         headers = {number: self.chain.require_header(number) for number in {row.block for row in rows}}
         return [render_log(row, headers[row.block]) for row in rows]
 
-    def _fee_history(self, count: object, newest: object, percentiles: list | None = None) -> dict[str, Any]:
+    def _fee_history(self, count: object, newest: object, percentiles: list[object] | None = None) -> dict[str, Any]:
         last = self._number(newest)
         first = max(0, last - min(_number(count), 1024) + 1)
         headers = [self.chain.require_header(number) for number in range(first, last + 1)]
@@ -210,7 +210,7 @@ def _alternatives(choice: object) -> list[bytes]:
     return [_bytes(entry) for entry in choice] if isinstance(choice, list) else [_bytes(choice)]
 
 
-def _call(fields: dict) -> Call:
+def _call(fields: dict[str, Any]) -> Call:
     data = fields.get("input") or fields.get("data") or "0x"
     return Call(
         sender=_address(fields["from"]) if fields.get("from") else bytes(20),

@@ -90,7 +90,8 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def head_number(self) -> int | None:
-        return self._db.execute("SELECT max(number) FROM block").fetchone()[0]
+        number: int | None = self._db.execute("SELECT max(number) FROM block").fetchone()[0]
+        return number
 
     def put_block(self, number: int, block_hash: bytes, header: bytes) -> None:
         self._db.execute("INSERT INTO block VALUES (?, ?, ?)", (number, block_hash, header))

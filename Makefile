@@ -21,9 +21,10 @@ testnet: $(STAMP)  ## four validators, a settlement chain, traders and a live ta
 test: $(STAMP)  ## the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(STAMP)  ## lint, format, architecture, freshness of generated files
+check: $(STAMP)  ## lint, format, types, architecture, freshness of generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy engine consensus contracts net validator testnet
 	$(BIN)/python -m pytest tests/test_tidy.py
 	$(BIN)/python -m contracts.compile --check
 	$(BIN)/python -m net.gateway.reference | diff docs/api.md -
@@ -55,7 +56,7 @@ clean:  ## remove the environment, caches and local networks
 $(STAMP): pyproject.toml uv.lock
 	@test -x $(UV) || $(MAKE) --no-print-directory $(UV)
 	@echo "installing the pinned packages into .venv (under a minute on a fast line)" >&2
-	$(UV) sync --frozen $(if $(PYTHON),--python $(PYTHON))
+	@$(UV) sync --frozen $(if $(PYTHON),--python $(PYTHON)) >&2
 	@touch $@
 
 # Debian's python3 comes without ensurepip unless python3-venv is installed; then pip's user folder has to do.

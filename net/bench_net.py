@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def make_members() -> list[MemberAddress]:
     return [MemberAddress(i, derive_network_key(make_seed(i)), HOST, port) for i, port in enumerate(ports)]
 
 
-def open_end(index: int, members: list[MemberAddress], write_bytes_max: int):
+def open_end(index: int, members: list[MemberAddress], write_bytes_max: int) -> AbstractAsyncContextManager[Committee]:
     limits = CommitteeLimits(link=replace(LinkLimits(), write_bytes_max=write_bytes_max), allowance=UNLIMITED)
     return open_committee(
         seed=make_seed(index),

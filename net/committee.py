@@ -229,7 +229,13 @@ class Committee:
     async def _deliver(self, peer: int, frame: Frame) -> None:
         await self._send_events.send(Inbound(peer, frame))
 
-    async def _serve(self, host: str, port: int, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    # The stubs that libp2p's dependency trio-typing brings along are older than trio, and hide trio's own types.
+    async def _serve(
+        self,
+        host: str,
+        port: int,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,  # type: ignore[name-defined]
+    ) -> None:
         """Runs the swarm, and again if ever it ends: no peer may end a validator, whatever the library misses."""
         started = False
 
@@ -269,7 +275,8 @@ class Committee:
             finally:
                 self._swarm = None
                 self._swarm_ready = trio.Event()
-                with trio.move_on_after(self._limits.close_timeout_s, shield=True):
+                # trio-typing's stubs do not know the argument yet.
+                with trio.move_on_after(self._limits.close_timeout_s, shield=True):  # type: ignore[call-arg]
                     await close_swarm(swarm)
 
     async def _accept_stream(self, stream: Any) -> None:

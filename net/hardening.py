@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 import trio
 from libp2p import new_swarm
+from libp2p.abc import INetStream
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
 from libp2p.exceptions import ParseError
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection import swarm_connection
 from libp2p.network.exceptions import SwarmException
-from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer import multiselect_communicator
@@ -54,17 +55,17 @@ def open_swarm(
     listen: Multiaddr,
     admits_inbound: Callable[[ID], bool],
     admits_outbound: Callable[[ID], bool],
-    on_stream: Callable[[NetStream], Awaitable[None]],
+    on_stream: Callable[[INetStream], Awaitable[None]],
     inbound_slots: int = INBOUND_SLOTS,
 ) -> Swarm:
     """A swarm without a host around it: TCP, noise and yamux; no identify, no discovery, no dialing on its own."""
     quiet_library_logging()
     gate = GatedNoise(key_pair, admits_inbound, admits_outbound)
-    swarm = new_swarm(
+    service = new_swarm(
         key_pair=key_pair,
         # The default also offers plaintext, where a dialer may claim any identity.
         sec_opt={NOISE: gate},
-        muxer_opt={yamux.PROTOCOL_ID: yamux.Yamux},
+        muxer_opt={TProtocol(yamux.PROTOCOL_ID): yamux.Yamux},
         listen_addrs=[listen],
         retry_config=RetryConfig(max_retries=0),
         connection_config=ConnectionConfig(
@@ -76,6 +77,7 @@ def open_swarm(
             outbound_upgrade_timeout=UPGRADE_TIMEOUT_S,
         ),
     )
+    swarm = cast(Swarm, service)  # the library declares only the interface
     swarm.upgrader.muxer_multistream = HardenedMuxer(swarm.upgrader.muxer_multistream)
     _bound_negotiation()
     _free_inbound_slots(swarm)
@@ -116,7 +118,7 @@ class HardenedMuxer(MuxerMultistream):
     """Negotiates yamux as the library does, but builds `HardenedYamux`: the library's class is wired into its code."""
 
     def __init__(self, original: MuxerMultistream) -> None:
-        super().__init__({yamux.PROTOCOL_ID: HardenedYamux}, original.negotiate_timeout)
+        super().__init__({TProtocol(yamux.PROTOCOL_ID): HardenedYamux}, original.negotiate_timeout)
 
     async def new_conn(self, conn: Any, peer_id: ID) -> "HardenedYamux":
         protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
@@ -153,7 +155,7 @@ class HardenedYamux(yamux.Yamux):
             await self.secured_conn.write(data)
 
 
-class _BoundedStreams(dict):
+class _BoundedStreams(dict[int, yamux.YamuxStream]):
     """Streams of one connection. Limits their number and gives each the cheap window policy."""
 
     def __setitem__(self, stream_id: int, stream: yamux.YamuxStream) -> None:
@@ -163,7 +165,7 @@ class _BoundedStreams(dict):
         super().__setitem__(stream_id, stream)
 
 
-class _BoundedBuffers(dict):
+class _BoundedBuffers(dict[int, bytearray]):
     """Receive buffers of one connection; replaces the library's bytearrays by bounded ones."""
 
     def __setitem__(self, stream_id: int, _empty: bytearray) -> None:
@@ -207,7 +209,8 @@ def _buffer_noise_reads(secured: Any) -> None:
                 if len(buffer) >= end:
                     sealed = bytes(buffer[2:end])
                     del buffer[:end]
-                    return transport.decrypt(sealed)
+                    opened: bytes = transport.decrypt(sealed)
+                    return opened
             chunk = await raw.read(READ_CHUNK_BYTES)
             if not chunk:
                 return b""  # the session above takes this for the end of the connection
@@ -234,14 +237,14 @@ def _free_inbound_slots(swarm: Swarm) -> None:
     upgrade = swarm.upgrade_inbound_raw_conn
     open_by_address: Counter[str] = Counter()
 
-    async def upgrade_and_wait(raw_conn: Any, listen: Multiaddr) -> Any:
+    async def upgrade_and_wait(raw_conn: Any, maddr: Multiaddr) -> Any:
         remote = raw_conn.get_remote_address()
         address = remote[0] if remote else ""
         if open_by_address[address] >= INBOUND_SLOTS_PER_ADDRESS:
             raise SwarmException(f"too many connections from {address}")
         open_by_address[address] += 1
         try:
-            muxed = await upgrade(raw_conn, listen)
+            muxed = cast(HardenedYamux, await upgrade(raw_conn, maddr))  # the library declares only the interface
             await muxed.event_closed.wait()
         finally:
             open_by_address[address] -= 1
@@ -261,18 +264,19 @@ def _disable_auto_connector(swarm: Swarm) -> None:
     swarm.auto_connector.maybe_connect = stay  # type: ignore[method-assign]
 
 
-def _guarded(on_stream: Callable[[NetStream], Awaitable[None]]) -> Callable[[NetStream], Awaitable[None]]:
+def _guarded(on_stream: Callable[[INetStream], Awaitable[None]]) -> Callable[[INetStream], Awaitable[None]]:
     """An exception that leaves a stream handler ends the whole swarm; and a stream that only one side closes is kept
     for ever, hence the reset."""
 
-    async def handle(stream: NetStream) -> None:
+    async def handle(stream: INetStream) -> None:
         try:
             await on_stream(stream)
         except Exception as error:
             _log.info("a stream of %s ended: %r", stream.muxed_conn.peer_id, error)
         finally:
-            # Shielded and bounded: a reset writes, and the peer may not be reading.
-            with trio.move_on_after(RESET_TIMEOUT_S, shield=True) as scope:
+            # Shielded and bounded: a reset writes, and the peer may not be reading. trio-typing's stubs, which the
+            # library brings along, are older than trio and do not know the argument.
+            with trio.move_on_after(RESET_TIMEOUT_S, shield=True) as scope:  # type: ignore[call-arg]
                 await stream.reset()
             if scope.cancelled_caught:
                 abort_connection(stream.muxed_conn)
@@ -322,4 +326,6 @@ def quiet_library_logging() -> None:
     if not library.handlers:
         library.addHandler(logging.NullHandler())
     library.propagate = False
-    swarm_connection.logging = logging.getLogger("libp2p.network.connection.swarm_connection")
+    # On purpose a logger where a module was: that file calls nothing of it but what a logger has too.
+    logger = logging.getLogger("libp2p.network.connection.swarm_connection")
+    swarm_connection.logging = logger  # type: ignore[assignment]

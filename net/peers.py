@@ -106,7 +106,8 @@ class PeerBook:
     def score(self, peer: int, now_s: float) -> float:
         """The score after decay."""
         standing = self._standing(peer)
-        return standing.score * 0.5 ** (max(0.0, now_s - standing.scored_s) / SCORE_HALF_LIFE_S)
+        decay: float = 0.5 ** (max(0.0, now_s - standing.scored_s) / SCORE_HALF_LIFE_S)
+        return standing.score * decay
 
     def banned_for_s(self, peer: int, now_s: float) -> float:
         """Seconds left of a ban, 0 when there is none."""

@@ -7,6 +7,7 @@ total: any body gives a frame or `WireError`, and what it accepts re-encodes to 
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import cbor2
 
@@ -396,7 +397,7 @@ def _decode_range(body: bytes) -> RangeResponse:
     return frame
 
 
-def _pair(item: object) -> list:
+def _pair(item: object) -> list[Any]:
     if type(item) is not list or len(item) != 2:
         raise WireError("expected a pair")
     return item

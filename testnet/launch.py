@@ -206,4 +206,5 @@ class Launcher:
 
 async def in_thread(action: Callable[..., T], *arguments: object) -> T:
     """A blocking call that an interrupt does not wait for."""
-    return await trio.to_thread.run_sync(action, *arguments, abandon_on_cancel=True)
+    # The stubs that libp2p's dependency trio-typing brings along are older than trio and do not know the argument.
+    return await trio.to_thread.run_sync(action, *arguments, abandon_on_cancel=True)  # type: ignore[call-arg]

@@ -31,7 +31,7 @@ class Child:
     """One running process and the file that takes its output."""
 
     name: str
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     log_path: Path
 
     def describe_end(self) -> str:

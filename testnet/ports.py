@@ -17,7 +17,7 @@ class PortLease:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.gettempdir()) / f"hansa-ports-{os.getuid()}"
-        self._locks: list[IO] = []
+        self._locks: list[IO[str]] = []
 
     def choose(self, base_port: int, count: int) -> list[int]:
         """`count` ports from `base_port` upwards that nobody listens on. Raises `FolderError`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ def exit_code(facts: Facts) -> int:
     return 0 if all(judge(facts).values()) else 1
 
 
-def to_json(facts: Facts) -> dict:
+def to_json(facts: Facts) -> dict[str, Any]:
     """The summary as one JSON object."""
     verdicts = judge(facts)
     return {"passed": all(verdicts.values()), "conditions": verdicts, **asdict(facts)}

@@ -22,7 +22,8 @@ class NodeView:
 
     @property
     def height(self) -> int:
-        return self.status.get("height", 0)
+        height: int = self.status.get("height", 0)
+        return height
 
 
 class RootLog:
@@ -64,7 +65,11 @@ class Watch:
         """Whether every node answered the last question."""
         return all(view.status for view in self.views)
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    # The stubs that libp2p's dependency trio-typing brings along are older than trio, and hide trio's own types.
+    async def run(
+        self,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,  # type: ignore[name-defined]
+    ) -> None:
         async with trio.open_nursery() as nursery:
             for index, view in enumerate(self.views):
                 nursery.start_soon(self._follow, index, view)
@@ -93,7 +98,7 @@ class Watch:
             view.next_height += 1
 
 
-def read_commitment(certificate: dict) -> Commitment:
+def read_commitment(certificate: dict[str, Any]) -> Commitment:
     """The engine's answer inside a certified header."""
     header = Header.decode(bytes.fromhex(certificate["header"].removeprefix("0x")))
     return Commitment.decode(header.commitment)

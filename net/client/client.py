@@ -73,7 +73,8 @@ class AsyncClient:
             while True:
                 call = operation.send(await self._link.call(call))
         except StopIteration as done:
-            return done.value
+            result: T = done.value
+            return result
 
 
 class Client:
@@ -123,7 +124,8 @@ class Client:
             while True:
                 call = operation.send(self._post(call))
         except StopIteration as done:
-            return done.value
+            result: T = done.value
+            return result
 
     def _post(self, call: Call) -> Any:
         """Sends the same text again after a lost connection, which is harmless (see `net.client.link`)."""
@@ -146,7 +148,9 @@ class Client:
 class _Reader(threading.Thread):
     """Runs an `AsyncClient` that fills a queue."""
 
-    def __init__(self, url: str, channels: tuple[str, ...], messages: queue.Queue) -> None:
+    def __init__(
+        self, url: str, channels: tuple[str, ...], messages: queue.Queue[Notification | BaseException]
+    ) -> None:
         super().__init__(name="hansa-subscription", daemon=True)
         self._url, self._channels, self._messages = url, channels, messages
         self._scope = trio.CancelScope()
@@ -193,7 +197,7 @@ def websocket_url(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, "/ws/api/v2", "", ""))
 
 
-def _blocking(name: str) -> Callable:
+def _blocking(name: str) -> Callable[..., Any]:
     operation = getattr(Operations, name)
 
     @wraps(operation)
@@ -203,7 +207,7 @@ def _blocking(name: str) -> Callable:
     return method
 
 
-def _awaitable(name: str) -> Callable[..., Awaitable]:
+def _awaitable(name: str) -> Callable[..., Awaitable[Any]]:
     operation = getattr(Operations, name)
 
     @wraps(operation)

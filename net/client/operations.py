@@ -110,8 +110,9 @@ class Operations:
         answer = yield Call("private/get_user_trades_by_instrument", params)
         return list(map(records.Fill.parse, answer["trades"]))
 
-    def instruments(self) -> Operation[list[dict]]:
-        return (yield Call("public/get_instruments", {}))
+    def instruments(self) -> Operation[list[dict[str, Any]]]:
+        answer: list[dict[str, Any]] = yield Call("public/get_instruments", {})
+        return answer
 
     def order_book(self, instrument_name: str, depth: int = 10) -> Operation[records.OrderBook]:
         params = {"instrument_name": instrument_name, "depth": depth}
@@ -125,14 +126,17 @@ class Operations:
         answer = yield Call("public/get_last_trades_by_instrument", params)
         return list(map(records.Trade.parse, answer["trades"]))
 
-    def status(self) -> Operation[dict]:
-        return (yield Call("public/status", {}))
+    def status(self) -> Operation[dict[str, Any]]:
+        answer: dict[str, Any] = yield Call("public/status", {})
+        return answer
 
-    def command_status(self, command_id: str) -> Operation[dict]:
-        return (yield Call("public/x_get_command_status", {"command_id": command_id}))
+    def command_status(self, command_id: str) -> Operation[dict[str, Any]]:
+        answer: dict[str, Any] = yield Call("public/x_get_command_status", {"command_id": command_id})
+        return answer
 
-    def certificate(self, height: int | None = None) -> Operation[dict]:
-        return (yield Call("public/x_get_certificate", {} if height is None else {"height": height}))
+    def certificate(self, height: int | None = None) -> Operation[dict[str, Any]]:
+        answer: dict[str, Any] = yield Call("public/x_get_certificate", {} if height is None else {"height": height})
+        return answer
 
     def proof(self, height: int | None = None) -> Operation[records.ProvenAccount]:
         """The account's proof, checked. Raises `net.client.proof.ProofError` when the node's does not hold."""
@@ -142,17 +146,19 @@ class Operations:
         claims, debt = Decimal(claims_quote).scaleb(-6), Decimal(debt_quote).scaleb(-6)
         return records.ProvenAccount(header.height, "0x" + header.hash().hex(), claims, debt, raw)
 
-    def withdrawals(self) -> Operation[list[dict]]:
-        return (yield Call("public/x_get_withdrawals", {"owner": self.owner}))
+    def withdrawals(self) -> Operation[list[dict[str, Any]]]:
+        answer: list[dict[str, Any]] = yield Call("public/x_get_withdrawals", {"owner": self.owner})
+        return answer
 
-    def withdrawal_proof(self, index: int) -> Operation[dict]:
-        return (yield Call("public/x_get_withdrawal_proof", {"index": index}))
+    def withdrawal_proof(self, index: int) -> Operation[dict[str, Any]]:
+        answer: dict[str, Any] = yield Call("public/x_get_withdrawal_proof", {"index": index})
+        return answer
 
     def call(self, method: str, **params: Any) -> Operation[Any]:
         """Any method by name, with its raw result."""
         return (yield Call(method, params))
 
-    def _account(self) -> dict:
+    def _account(self) -> dict[str, Any]:
         return {"owner": self.owner, "subaccount": self._subaccount}
 
     def _need_signer(self) -> Signer:

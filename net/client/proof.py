@@ -4,6 +4,8 @@ Shows that the leaf is in the tree whose root and sums the header commits to. Th
 its certificate proves; the settlement contract checks that, this module does not.
 """
 
+from typing import Any
+
 from consensus.messages import Commitment, DecodeError, Header, keccak
 from engine.units import parse_quote
 
@@ -14,7 +16,7 @@ class ProofError(Exception):
     """The node's proof does not hold."""
 
 
-def verify_account(proof: dict, owner: bytes, subaccount: int) -> tuple[int, int, Header]:
+def verify_account(proof: dict[str, Any], owner: bytes, subaccount: int) -> tuple[int, int, Header]:
     """`(claims, debt, header)` in quote units, proven. Raises `ProofError`."""
     try:
         header = Header.decode(_bytes(proof["certificate"]["header"]))
@@ -33,7 +35,9 @@ def verify_account(proof: dict, owner: bytes, subaccount: int) -> tuple[int, int
     return claims, debt, header
 
 
-def _climb(node: bytes, claims: int, debt: int, index: int, siblings: list) -> tuple[bytes, int, int]:
+def _climb(
+    node: bytes, claims: int, debt: int, index: int, siblings: list[tuple[bytes, int, int]]
+) -> tuple[bytes, int, int]:
     if len(siblings) != DEPTH or not 0 <= index < 1 << DEPTH:
         raise ValueError("the tree has 20 levels")
     for level, (other, other_claims, other_debt) in enumerate(siblings):

@@ -62,7 +62,7 @@ class Call:
     """One method with its parameters."""
 
     method: str
-    params: dict
+    params: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ def withdraw_call(network: Network, signer: Signer, amount_usdc: Exact) -> Call:
     return Call("private/withdraw", {"amount": amount_text, "currency": "USDC"} | _signed_params(command))
 
 
-def _signed_params(command: Command) -> dict:
+def _signed_params(command: Command) -> dict[str, Any]:
     return {
         "owner": "0x" + command.owner.hex(), "subaccount": command.subaccount, "nonce": command.nonce,
         "expiry_ms": command.expiry_ms, "signature": "0x" + command.signature.hex(),

@@ -29,7 +29,7 @@ class Fill:
     timestamp_ms: int
 
     @classmethod
-    def parse(cls, item: dict) -> "Fill":
+    def parse(cls, item: dict[str, Any]) -> "Fill":
         return cls(
             item["trade_id"], item["instrument_name"], item["order_id"], item["direction"], Decimal(item["price"]),
             Decimal(item["amount"]), Decimal(item["fee"]), item["liquidity"] == "M", int(item["label"] or 0),
@@ -50,7 +50,7 @@ class Trade:
     timestamp_ms: int
 
     @classmethod
-    def parse(cls, item: dict) -> "Trade":
+    def parse(cls, item: dict[str, Any]) -> "Trade":
         return cls(
             item["trade_id"], item["instrument_name"], item["direction"], Decimal(item["price"]),
             Decimal(item["amount"]), item["x_height"], item["timestamp"],
@@ -74,7 +74,7 @@ class Order:
     time_in_force: str
 
     @classmethod
-    def parse(cls, item: dict) -> "Order":
+    def parse(cls, item: dict[str, Any]) -> "Order":
         return cls(
             item["order_id"], item["instrument_name"], item["direction"], item["order_state"], Decimal(item["price"]),
             Decimal(item["amount"]), _decimal(item["filled_amount"]), _decimal(item["average_price"]),
@@ -90,10 +90,10 @@ class Progress:
     status: str
     is_final: bool
     height: int | None
-    receipt: dict | None
+    receipt: dict[str, Any] | None
 
     @classmethod
-    def parse(cls, item: dict) -> "Progress":
+    def parse(cls, item: dict[str, Any]) -> "Progress":
         return cls(item["x_command_id"], item["x_status"], item["x_is_final"], item["x_height"], item["x_receipt"])
 
 
@@ -106,7 +106,7 @@ class Placed:
     progress: Progress
 
     @classmethod
-    def parse(cls, item: dict) -> "Placed":
+    def parse(cls, item: dict[str, Any]) -> "Placed":
         return cls(Order.parse(item["order"]), tuple(map(Fill.parse, item["trades"])), Progress.parse(item))
 
 
@@ -118,7 +118,7 @@ class Cancelled:
     progress: Progress
 
     @classmethod
-    def parse(cls, item: dict) -> "Cancelled":
+    def parse(cls, item: dict[str, Any]) -> "Cancelled":
         return cls(item["cancelled"], Progress.parse(item))
 
 
@@ -131,7 +131,7 @@ class Withdrawing:
     progress: Progress
 
     @classmethod
-    def parse(cls, item: dict) -> "Withdrawing":
+    def parse(cls, item: dict[str, Any]) -> "Withdrawing":
         return cls(item["id"], Decimal(item["amount"]), Progress.parse(item))
 
 
@@ -148,7 +148,7 @@ class Position:
     maintenance_margin: Decimal
 
     @classmethod
-    def parse(cls, item: dict) -> "Position":
+    def parse(cls, item: dict[str, Any]) -> "Position":
         names = ("size", "mark_price", "index_price", "x_value", "initial_margin", "maintenance_margin")
         return cls(item["instrument_name"], *(Decimal(item[name]) for name in names))
 
@@ -170,7 +170,7 @@ class Account:
     positions: tuple[Position, ...]
 
     @classmethod
-    def parse(cls, item: dict) -> "Account":
+    def parse(cls, item: dict[str, Any]) -> "Account":
         return cls(
             item["x_owner"], item["x_subaccount"], item["x_height"], Decimal(item["balance"]), Decimal(item["equity"]),
             Decimal(item["initial_margin"]), Decimal(item["maintenance_margin"]), Decimal(item["available_funds"]),
@@ -192,10 +192,10 @@ class Ticker:
     open_interest: Decimal
     funding_8h: Decimal
     timestamp_ms: int
-    raw: dict
+    raw: dict[str, Any]
 
     @classmethod
-    def parse(cls, item: dict) -> "Ticker":
+    def parse(cls, item: dict[str, Any]) -> "Ticker":
         return cls(
             item["instrument_name"], _decimal(item["mark_price"]), _decimal(item["index_price"]),
             _decimal(item["last_price"]), _decimal(item["best_bid_price"]), _decimal(item["best_ask_price"]),
@@ -213,7 +213,7 @@ class OrderBook:
     asks: tuple[tuple[Decimal, Decimal], ...]
 
     @classmethod
-    def parse(cls, item: dict) -> "OrderBook":
+    def parse(cls, item: dict[str, Any]) -> "OrderBook":
         def side(levels: list[Any]) -> tuple[tuple[Decimal, Decimal], ...]:
             return tuple((Decimal(price), Decimal(amount)) for price, amount in levels)
 
@@ -228,4 +228,4 @@ class ProvenAccount:
     header_hash: str
     claims: Decimal
     debt: Decimal
-    raw: dict
+    raw: dict[str, Any]

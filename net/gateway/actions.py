@@ -197,7 +197,7 @@ async def _wait(call: Call, name: bytes, wait_s: float) -> CommandResult:
     return result or CommandResult(name, Status.RECEIVED)
 
 
-def _shown(call: Call, command: Command, receipt: Receipt | None, result: CommandResult) -> dict:
+def _shown(call: Call, command: Command, receipt: Receipt | None, result: CommandResult) -> dict[str, Any]:
     """The answer in Deribit's shape. Raises `ApiError` when the engine has finally refused the command."""
     is_final = present.is_final(result)
     about: dict[str, Any] = {
@@ -209,7 +209,7 @@ def _shown(call: Call, command: Command, receipt: Receipt | None, result: Comman
     return _outcome(call, command, result, is_final) | about
 
 
-def _outcome(call: Call, command: Command, result: CommandResult, is_final: bool) -> dict:
+def _outcome(call: Call, command: Command, result: CommandResult, is_final: bool) -> dict[str, Any]:
     if command.kind == PLACE:
         order = present.placed_order(call.instruments, command, result)
         return {"order": order, "trades": [present.fill(call.instruments, fill) for fill in result.fills]}

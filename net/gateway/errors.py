@@ -7,6 +7,7 @@ docs/errors.md is generated from here.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from engine.results import Code
 from net.gateway.backend import Refusal
@@ -79,7 +80,7 @@ HALTED = Fault(
 )
 
 _C = Code
-_ENGINE_ROWS: tuple[tuple, ...] = (
+_ENGINE_ROWS: tuple[tuple[Code, int, str, str] | tuple[Code, int, str, str, bool], ...] = (
     (_C.MALFORMED, 11029, "invalid_arguments", "a field that this kind of command does not use is not zero"),
     (_C.BAD_SIGNATURE, 13009, "unauthorized",
      "signed by another key, or for another chain id, contract or content: see data.domain, data.recovered_signer"),
@@ -127,7 +128,7 @@ class ApiError(Exception):
         super().__init__(fault.reason)
         self.fault, self.param, self.hint, self.details = fault, param, hint or fault.hint, details
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """The `error` member of the answer."""
         data: dict[str, object] = {"reason": self.fault.reason, "code": self.fault.number, "hint": self.hint}
         if self.param is not None:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from decimal import Decimal
+from typing import Any
 
 from consensus.messages import Commitment
 from engine.commands import (
@@ -67,7 +68,7 @@ def average_price(market: MarketParams, value_quote: int, size_lots: int) -> str
     return f"{Decimal(ticks_e4) * Decimal(market.tick_size) / 10_000:f}"
 
 
-def instrument(instruments: Instruments, number: int) -> dict:
+def instrument(instruments: Instruments, number: int) -> dict[str, Any]:
     market = instruments.markets[number]
     base = market.symbol.partition("-")[0].partition("_")[0]
     return {
@@ -82,7 +83,7 @@ def instrument(instruments: Instruments, number: int) -> dict:
     }  # fmt: skip
 
 
-def order(instruments: Instruments, view: OrderView) -> dict:
+def order(instruments: Instruments, view: OrderView) -> dict[str, Any]:
     market = instruments.markets[view.market]
     filled_lots = view.size_lots - view.remaining_lots
     return {
@@ -98,7 +99,7 @@ def order(instruments: Instruments, view: OrderView) -> dict:
     }  # fmt: skip
 
 
-def placed_order(instruments: Instruments, command: Command, result: CommandResult) -> dict:
+def placed_order(instruments: Instruments, command: Command, result: CommandResult) -> dict[str, Any]:
     """The order of a place command, as far as its result is known."""
     market = instruments.markets[command.market]
     is_known = result.status not in _NO_RESULT_YET
@@ -116,7 +117,7 @@ def placed_order(instruments: Instruments, command: Command, result: CommandResu
     }  # fmt: skip
 
 
-def withdrawing(command: Command, result: CommandResult) -> dict:
+def withdrawing(command: Command, result: CommandResult) -> dict[str, Any]:
     """A withdrawal on its way: `id` is its leaf in the withdrawal tree."""
     return {
         "id": result.withdrawal_index, "currency": CURRENCY, "amount": format_quote(command.size_lots),
@@ -129,7 +130,7 @@ def time_in_force(value: int) -> str:
     return "immediate_or_cancel" if value == IMMEDIATE_OR_CANCEL else "good_til_cancelled"
 
 
-def trade(instruments: Instruments, view: TradeView) -> dict:
+def trade(instruments: Instruments, view: TradeView) -> dict[str, Any]:
     market = instruments.markets[view.market]
     return {
         "trade_id": str(view.trade_id), "trade_seq": view.trade_id, "instrument_name": market.symbol,
@@ -139,7 +140,7 @@ def trade(instruments: Instruments, view: TradeView) -> dict:
     } | ({"liquidation": "T"} if view.is_liquidation else {})  # fmt: skip
 
 
-def fill(instruments: Instruments, view: FillView) -> dict:
+def fill(instruments: Instruments, view: FillView) -> dict[str, Any]:
     market = instruments.markets[view.market]
     return {
         "trade_id": str(view.trade_id), "trade_seq": view.trade_id, "instrument_name": market.symbol,
@@ -152,7 +153,7 @@ def fill(instruments: Instruments, view: FillView) -> dict:
     } | ({"liquidation": "M" if view.is_maker else "T"} if view.is_liquidation else {})  # fmt: skip
 
 
-def ticker(instruments: Instruments, view: TickerView) -> dict:
+def ticker(instruments: Instruments, view: TickerView) -> dict[str, Any]:
     market = instruments.markets[view.market]
 
     def price(price_ticks: int) -> str | None:
@@ -179,10 +180,10 @@ def _ppb_text(rate_ppb: int) -> str:
     return f"{sign}{abs(rate_ppb) // 10**9}.{abs(rate_ppb) % 10**9:09d}"
 
 
-def order_book(instruments: Instruments, book: BookView, view: TickerView) -> dict:
+def order_book(instruments: Instruments, book: BookView, view: TickerView) -> dict[str, Any]:
     market = instruments.markets[book.market]
 
-    def side(levels: tuple[tuple[int, int], ...]) -> list:
+    def side(levels: tuple[tuple[int, int], ...]) -> list[list[str]]:
         return [[format_price(price_ticks, market), format_size(lots, market)] for price_ticks, lots in levels]
 
     return ticker(instruments, view) | {
@@ -193,10 +194,10 @@ def order_book(instruments: Instruments, book: BookView, view: TickerView) -> di
 
 def book_message(
     instruments: Instruments, kind: str, mirror: BookMirror, levels: list[Level], previous_id: int | None
-) -> dict:
+) -> dict[str, Any]:
     """One message of a book channel: a snapshot, or the changes since `previous_id`."""
     market = instruments.markets[mirror.market]
-    sides: tuple[list, list] = ([], [])
+    sides: tuple[list[list[str]], list[list[str]]] = ([], [])
     for action, side, price_ticks, size_lots in levels:
         sides[side].append([action, format_price(price_ticks, market), format_size(size_lots, market)])
     message = {
@@ -206,14 +207,14 @@ def book_message(
     return message if previous_id is None else message | {"prev_change_id": previous_id}
 
 
-def block(event: BlockEvent) -> dict:
+def block(event: BlockEvent) -> dict[str, Any]:
     return {
         "height": event.height, "hash": hexed(event.header_hash), "state_root": hexed(event.state_root),
         "timestamp": event.time_ms, "commands": event.command_count, "trades": len(event.trades),
     }  # fmt: skip
 
 
-def position(instruments: Instruments, view: PositionView) -> dict:
+def position(instruments: Instruments, view: PositionView) -> dict[str, Any]:
     market = instruments.markets[view.market]
     direction = "buy" if view.size_lots > 0 else "sell" if view.size_lots < 0 else "zero"
     return {
@@ -227,7 +228,7 @@ def position(instruments: Instruments, view: PositionView) -> dict:
     }  # fmt: skip
 
 
-def account_summary(instruments: Instruments, view: AccountView) -> dict:
+def account_summary(instruments: Instruments, view: AccountView) -> dict[str, Any]:
     return {
         "currency": CURRENCY, "type": "subaccount" if view.subaccount else "main",
         "balance": format_quote(view.balance_quote), "equity": format_quote(view.equity_quote),
@@ -241,14 +242,14 @@ def account_summary(instruments: Instruments, view: AccountView) -> dict:
     }  # fmt: skip
 
 
-def receipt(view: Receipt) -> dict:
+def receipt(view: Receipt) -> dict[str, Any]:
     return {
         "node": view.node_index, "command_id": hexed(view.command_id), "received_ms": view.received_ms,
         "signature": hexed(view.signature),
     }  # fmt: skip
 
 
-def command_result(instruments: Instruments, view: CommandResult) -> dict:
+def command_result(instruments: Instruments, view: CommandResult) -> dict[str, Any]:
     """What is known of a command, as `public/x_get_command_status` answers it."""
     known = {"command_id": hexed(view.command_id), "status": str(view.status), "is_final": is_final(view)}
     if view.status in _NO_RESULT_YET:
@@ -266,7 +267,7 @@ def is_final(view: CommandResult) -> bool:
     return view.status in (Status.CERTIFIED, Status.ON_CHAIN)
 
 
-def domain(info: NetworkInfo, types: dict, instruments: Instruments) -> dict:
+def domain(info: NetworkInfo, types: dict[str, Any], instruments: Instruments) -> dict[str, Any]:
     return types | {
         "domain_separator": hexed(info.domain_separator), "network_id": hexed(info.network_id),
         "token": hexed(info.token), "node": info.node_index, "testnet": info.is_testnet,
@@ -274,7 +275,7 @@ def domain(info: NetworkInfo, types: dict, instruments: Instruments) -> dict:
     }  # fmt: skip
 
 
-def certificate(finalised: FinalisedHeader) -> dict:
+def certificate(finalised: FinalisedHeader) -> dict[str, Any]:
     header, proof = finalised.header, finalised.certificate
     commitment = Commitment.decode(header.commitment)
     return {
@@ -286,7 +287,7 @@ def certificate(finalised: FinalisedHeader) -> dict:
     }  # fmt: skip
 
 
-def account_proof(view: AccountProof) -> dict:
+def account_proof(view: AccountProof) -> dict[str, Any]:
     return {
         "index": view.index, "owner": hexed(view.owner), "subaccount": view.subaccount,
         "claims": format_quote(view.claims), "debt": format_quote(view.debt), "holdings": hexed(view.holdings),
@@ -299,7 +300,7 @@ def account_proof(view: AccountProof) -> dict:
     }  # fmt: skip
 
 
-def withdrawal_proof(view: WithdrawalProof) -> dict:
+def withdrawal_proof(view: WithdrawalProof) -> dict[str, Any]:
     return {
         "index": view.index, "owner": hexed(view.owner), "token": hexed(view.token),
         "amount": format_quote(view.amount_quote), "siblings": [hexed(node) for node in view.siblings],
@@ -307,7 +308,7 @@ def withdrawal_proof(view: WithdrawalProof) -> dict:
     }  # fmt: skip
 
 
-def withdrawal(view: WithdrawalView) -> dict:
+def withdrawal(view: WithdrawalView) -> dict[str, Any]:
     return {
         "index": view.index, "owner": hexed(view.owner), "subaccount": view.subaccount, "currency": CURRENCY,
         "amount": format_quote(view.amount_quote), "created_timestamp": view.time_ms, "x_height": view.height,
@@ -315,7 +316,7 @@ def withdrawal(view: WithdrawalView) -> dict:
     }  # fmt: skip
 
 
-def command(instruments: Instruments, value: Command) -> dict:
+def command(instruments: Instruments, value: Command) -> dict[str, Any]:
     """The fields of a command as they are signed, and as text a human reads."""
     fields = asdict(value) | {"owner": hexed(value.owner), "signature": hexed(value.signature)}
     return {"fields": fields, "text": _command_text(instruments, value)}

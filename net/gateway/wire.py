@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from net.gateway.errors import INVALID_JSON, INVALID_REQUEST, ApiError
 
@@ -22,7 +23,7 @@ class Request:
 
     request_id: str | int | None
     method: str
-    params: dict
+    params: dict[str, Any]
 
 
 class RequestError(Exception):
@@ -53,7 +54,7 @@ def parse_named_request(text: bytes, method: str) -> Request:
     return _request(item | {"method": method} if is_request else {"method": method, "params": item})
 
 
-def _load_object(text: str | bytes) -> dict:
+def _load_object(text: str | bytes) -> dict[str, Any]:
     try:
         item = json.loads(text, parse_float=NumberText, parse_int=_parse_int, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
@@ -64,7 +65,7 @@ def _load_object(text: str | bytes) -> dict:
     return item
 
 
-def _request(item: dict) -> Request:
+def _request(item: dict[str, Any]) -> Request:
     request_id = item.get("id")
     if type(request_id) not in (str, int, type(None)) or len(str(request_id)) > _ID_CHARS_MAX:
         raise RequestError(None, ApiError(INVALID_REQUEST, "id", "a string of at most 128 characters or an integer"))

@@ -7,7 +7,7 @@ SEED ?=
 UV_VERSION := 0.13.8
 UV := $(shell command -v uv 2>/dev/null || echo .cache/uv-venv/bin/uv)
 BIN := .venv/bin
-STAMP := .venv/.synced$(PYTHON)
+STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
 .PHONY: help testnet test check bench bench-engine bench-gas bench-net sim docs clean

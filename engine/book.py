@@ -39,17 +39,21 @@ from engine.layout import (
     ROWS_USED,
     SIDE,
     SIZE_LOTS,
+    Number,
+    Outputs,
+    Tables,
+    Truth,
 )
 
 
 @njit(cache=True)
-def rank_price(price_ticks, side):
+def rank_price(price_ticks: Number, side: Number) -> Number:
     """Prices of one side as numbers that grow towards the best: buys rise, sells fall."""
     return price_ticks if side == BUY_ROW else -price_ticks
 
 
 @njit(cache=True)
-def find_level(tables, market, side, price_ticks):
+def find_level(tables: Tables, market: Number, side: Number, price_ticks: Number) -> Number:
     """Index of the first level of a side that is at least as good as the price; the number of levels if none is."""
     low = 0
     high = tables.markets[market, LEVELS + side]
@@ -64,19 +68,19 @@ def find_level(tables, market, side, price_ticks):
 
 
 @njit(cache=True)
-def get_best_level(tables, market, side):
+def get_best_level(tables: Tables, market: Number, side: Number) -> Number:
     """Index of the best level of a side, or -1 when the side is empty."""
     return tables.markets[market, LEVELS + side] - 1
 
 
 @njit(cache=True)
-def does_cross(price_ticks, side, resting_price_ticks):
+def does_cross(price_ticks: Number, side: Number, resting_price_ticks: Number) -> Truth:
     """Whether an order of `side` at a price trades against a resting order of the other side."""
     return rank_price(price_ticks, side) >= rank_price(resting_price_ticks, side)
 
 
 @njit(cache=True)
-def take_row(tables):
+def take_row(tables: Tables) -> Number:
     """A free row of `orders`; the shell has made sure that there is one."""
     row = tables.counters[FREE_ROW]
     if row != NOTHING:
@@ -88,7 +92,7 @@ def take_row(tables):
 
 
 @njit(cache=True)
-def _open_level(tables, market, side, price_ticks):
+def _open_level(tables: Tables, market: Number, side: Number, price_ticks: Number) -> Number:
     """Index of the level at a price, newly made if there is none."""
     at = find_level(tables, market, side, price_ticks)
     levels = tables.levels[market, side]
@@ -107,7 +111,7 @@ def _open_level(tables, market, side, price_ticks):
 
 
 @njit(cache=True)
-def link_order(tables, row):
+def link_order(tables: Tables, row: Number) -> None:
     """Put a filled-in row (id, account, market, side, price, size) behind all orders at its price."""
     order = tables.orders[row]
     market, side, account = order[MARKET], order[SIDE], order[ACCOUNT]
@@ -139,7 +143,7 @@ def link_order(tables, row):
 
 
 @njit(cache=True)
-def reduce_order(tables, row, lots):
+def reduce_order(tables: Tables, row: Number, lots: Number) -> None:
     """Take filled lots off a resting order; an order of size 0 is still linked."""
     order = tables.orders[row]
     market, side = order[MARKET], order[SIDE]
@@ -151,7 +155,7 @@ def reduce_order(tables, row, lots):
 
 
 @njit(cache=True)
-def _unlink_own(tables, row):
+def _unlink_own(tables: Tables, row: Number) -> None:
     order = tables.orders[row]
     owner = tables.accounts[order[ACCOUNT]]
     before, behind = order[OWN_PREVIOUS], order[OWN_NEXT]
@@ -167,7 +171,7 @@ def _unlink_own(tables, row):
 
 
 @njit(cache=True)
-def unlink_order(tables, row):
+def unlink_order(tables: Tables, row: Number) -> None:
     """Take an order off the book, whatever is left of it, and free its row."""
     order = tables.orders[row]
     market, side = order[MARKET], order[SIDE]
@@ -199,7 +203,7 @@ def unlink_order(tables, row):
 
 
 @njit(cache=True)
-def cancel_order(tables, outputs, row, reason):
+def cancel_order(tables: Tables, outputs: Outputs, row: Number, reason: Number) -> Number:
     """Take an unfilled order off the book and record it; returns the lots that were left."""
     order = tables.orders[row]
     lots = order[SIZE_LOTS]
@@ -219,7 +223,7 @@ def cancel_order(tables, outputs, row, reason):
 
 
 @njit(cache=True)
-def cancel_orders(tables, outputs, account, market, reason):
+def cancel_orders(tables: Tables, outputs: Outputs, account: Number, market: Number, reason: Number) -> Number:
     """Cancel an account's orders of one market (-1: of all) in the order of placing; returns how many."""
     row = tables.accounts[account, ORDER_FIRST]
     count = 0

@@ -6,6 +6,8 @@ A product that would pass 63 bits is never formed: `value = whole * denominator 
 
 from numba import njit
 
+from engine.layout import Number, Truth
+
 _HALF_BITS = 31
 _HALF_MASK = (1 << _HALF_BITS) - 1
 _FULL_BITS = 2 * _HALF_BITS
@@ -13,7 +15,7 @@ _FULL_MASK = (1 << _FULL_BITS) - 1
 
 
 @njit(cache=True)
-def mul_div_floor(value, numerator, denominator):
+def mul_div_floor(value: Number, numerator: Number, denominator: Number) -> Number:
     """`floor(value * numerator / denominator)`; value >= 0, 0 <= numerator, denominator < 2**31, result below 2**63."""
     whole = value // denominator
     rest = value - whole * denominator
@@ -21,7 +23,7 @@ def mul_div_floor(value, numerator, denominator):
 
 
 @njit(cache=True)
-def mul_div_ceil(value, numerator, denominator):
+def mul_div_ceil(value: Number, numerator: Number, denominator: Number) -> Number:
     """`ceil(value * numerator / denominator)`; value >= 0, 0 <= numerator, denominator < 2**31, result below 2**63."""
     whole = value // denominator
     rest = value - whole * denominator
@@ -29,7 +31,7 @@ def mul_div_ceil(value, numerator, denominator):
 
 
 @njit(cache=True)
-def _product(left, right):
+def _product(left: Number, right: Number) -> tuple[Number, Number]:
     """High and low part (low has 62 bits) of a product of two numbers in [0, 2**62)."""
     left_high, left_low = left >> _HALF_BITS, left & _HALF_MASK
     right_high, right_low = right >> _HALF_BITS, right & _HALF_MASK
@@ -39,7 +41,7 @@ def _product(left, right):
 
 
 @njit(cache=True)
-def is_product_at_least(left, left_factor, right, right_factor):
+def is_product_at_least(left: Number, left_factor: Number, right: Number, right_factor: Number) -> Truth:
     """`left * left_factor >= right * right_factor` in 128 bits; |left|, |right| < 2**62, factors in [0, 2**62)."""
     if left >= 0:
         if right <= 0:

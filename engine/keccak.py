@@ -7,6 +7,8 @@ only, as every platform that numba compiles for is.
 import numpy as np
 from numba import njit
 
+from engine.layout import Number
+
 RATE_BYTES = 136
 HASH_BYTES = 32
 _ROUND_CONSTANTS = np.array(
@@ -27,13 +29,13 @@ BITS = tuple(np.uint64(count) for count in range(65))
 
 
 @njit(cache=True)
-def _turn(lane, bits):
+def _turn(lane: np.uint64, bits: np.uint64) -> np.uint64:
     """Rotate left by 1 to 63 bits."""
     return (lane << bits) | (lane >> (BITS[64] - bits))
 
 
 @njit(cache=True)
-def _permute(state):
+def _permute(state: np.ndarray) -> None:
     """Keccak-f[1600] in place; `state` is (25,) uint64, lane (x, y) at x + 5 y."""
     a0, a1, a2, a3, a4 = state[0], state[1], state[2], state[3], state[4]
     a5, a6, a7, a8, a9 = state[5], state[6], state[7], state[8], state[9]
@@ -80,7 +82,7 @@ def _permute(state):
 
 
 @njit(cache=True)
-def keccak_into(buffer, length, digest):
+def keccak_into(buffer: np.ndarray, length: Number, digest: np.ndarray) -> None:
     """Keccak-256 of `buffer[:length]` into `digest` (32,) uint8.
 
     `buffer` is contiguous uint8 with room for the padding: at least `length // 136 * 136 + 136` bytes. It is
@@ -103,7 +105,7 @@ def keccak_into(buffer, length, digest):
 
 
 @njit(cache=True)
-def put_number(buffer, at, number, width):
+def put_number(buffer: np.ndarray, at: Number, number: Number, width: Number) -> Number:
     """Write an int64 as `width` big-endian bytes (two's complement) at `buffer[at:]`; returns where it ends."""
     for byte in range(width):
         shift = 8 * (width - 1 - byte)
@@ -112,7 +114,7 @@ def put_number(buffer, at, number, width):
 
 
 @njit(cache=True)
-def put_bytes(buffer, at, data):
+def put_bytes(buffer: np.ndarray, at: Number, data: np.ndarray) -> Number:
     """Copy `data` to `buffer[at:]`; returns the position behind it."""
     for index in range(data.shape[0]):
         buffer[at + index] = data[index]

@@ -4,6 +4,7 @@ A command that breaks a 1xx or 2xx rule changes nothing at all. From 3xx on its 
 command can never execute later. Every command gets exactly one receipt, in the row of its place in the input.
 """
 
+import numpy as np
 from numba import njit
 
 from engine.book import (
@@ -95,6 +96,9 @@ from engine.layout import (
     WITHDRAWAL_COUNT,
     WITHDRAWALS,
     ZERO,
+    Number,
+    Outputs,
+    Tables,
 )
 from engine.limits import BPS_UNIT, NONCES_REMEMBERED, WITHDRAWALS_MAX
 from engine.margin import are_prices_fresh, compute_free, is_affordable, is_reducing
@@ -117,7 +121,7 @@ STATE_OPEN, STATE_FILLED, STATE_CANCELLED = int(OrderState.OPEN), int(OrderState
 
 
 @njit(cache=True)
-def _compare_key(row, key_a, key_b, key_c):
+def _compare_key(row: np.ndarray, key_a: Number, key_b: Number, key_c: Number) -> Number:
     """-1, 0 or 1: how an account's key sorts against another."""
     if row[KEY_A] != key_a:
         return -1 if row[KEY_A] < key_a else 1
@@ -129,9 +133,9 @@ def _compare_key(row, key_a, key_b, key_c):
 
 
 @njit(cache=True)
-def find_account(tables, count, key_a, key_b, key_c):
+def find_account(tables: Tables, count: Number, key_a: Number, key_b: Number, key_c: Number) -> tuple[Number, Number]:
     """Place of a key among the `count` sorted ones: `(place, account index)`, or `(place to insert, -1)`."""
-    low = 0
+    low: Number = 0
     high = count
     while low < high:
         middle = (low + high) // 2
@@ -147,7 +151,7 @@ def find_account(tables, count, key_a, key_b, key_c):
 
 
 @njit(cache=True)
-def _check_nonce(tables, account, nonce):
+def _check_nonce(tables: Tables, account: Number, nonce: Number) -> Number:
     """Code of the nonce rules: the remembered nonces are sorted, the smallest first."""
     count = tables.accounts[account, NONCE_COUNT]
     nonces = tables.nonces[account]
@@ -160,7 +164,7 @@ def _check_nonce(tables, account, nonce):
 
 
 @njit(cache=True)
-def _spend_nonce(tables, account, nonce):
+def _spend_nonce(tables: Tables, account: Number, nonce: Number) -> None:
     """Remember a nonce; a full memory forgets its smallest."""
     count = tables.accounts[account, NONCE_COUNT]
     nonces = tables.nonces[account]
@@ -178,7 +182,7 @@ def _spend_nonce(tables, account, nonce):
 
 
 @njit(cache=True)
-def _find_order(tables, account, market, order_id, client_id):
+def _find_order(tables: Tables, account: Number, market: Number, order_id: Number, client_id: Number) -> Number:
     """Row of an account's open order in a market that carries both given names (0: any), or -1."""
     if order_id == 0 and client_id == 0:
         return NOTHING
@@ -193,7 +197,9 @@ def _find_order(tables, account, market, order_id, client_id):
 
 
 @njit(cache=True)
-def _check_price(tables, account, market, side, price_ticks, size_lots):
+def _check_price(
+    tables: Tables, account: Number, market: Number, side: Number, price_ticks: Number, size_lots: Number
+) -> Number:
     """Rules 304 to 306. The band is around the mark: buys not above it, sells not below it."""
     row = tables.markets[market]
     if price_ticks <= 0 or price_ticks > row[ORDER_TICKS_MAX]:
@@ -212,7 +218,7 @@ def _check_price(tables, account, market, side, price_ticks, size_lots):
 
 
 @njit(cache=True)
-def _check_place(tables, account, command):
+def _check_place(tables: Tables, account: Number, command: np.ndarray) -> Number:
     """Code of the first rule from 301 on that a new order breaks."""
     market, side, time_in_force = command[IN_MARKET], command[IN_SIDE], command[IN_TIME_IN_FORCE]
     price_ticks, size_lots = command[IN_TICKS], command[IN_LOTS]
@@ -253,7 +259,9 @@ def _check_place(tables, account, command):
 
 
 @njit(cache=True)
-def _place(tables, outputs, account, command, receipt, time_ms):
+def _place(
+    tables: Tables, outputs: Outputs, account: Number, command: np.ndarray, receipt: np.ndarray, time_ms: Number
+) -> None:
     """Match an accepted order and rest what is left of it, unless it is immediate-or-cancel."""
     market, side, price_ticks, size_lots = command[IN_MARKET], command[IN_SIDE], command[IN_TICKS], command[IN_LOTS]
     order_id = tables.counters[NEXT_ORDER_ID]
@@ -287,7 +295,7 @@ def _place(tables, outputs, account, command, receipt, time_ms):
 
 
 @njit(cache=True)
-def _cancel(tables, outputs, account, command, receipt):
+def _cancel(tables: Tables, outputs: Outputs, account: Number, command: np.ndarray, receipt: np.ndarray) -> Number:
     """Cancel one order; returns the code."""
     if command[IN_MARKET] >= tables.markets.shape[0]:
         return UNKNOWN_MARKET
@@ -302,7 +310,7 @@ def _cancel(tables, outputs, account, command, receipt):
 
 
 @njit(cache=True)
-def _cancel_all(tables, outputs, account, command, receipt):
+def _cancel_all(tables: Tables, outputs: Outputs, account: Number, command: np.ndarray, receipt: np.ndarray) -> Number:
     """Cancel every order of one market or of all; returns the code."""
     market = command[IN_MARKET]
     if market == ALL_MARKETS:
@@ -314,7 +322,7 @@ def _cancel_all(tables, outputs, account, command, receipt):
 
 
 @njit(cache=True)
-def _withdraw(tables, outputs, account, command, receipt):
+def _withdraw(tables: Tables, outputs: Outputs, account: Number, command: np.ndarray, receipt: np.ndarray) -> Number:
     """Debit a withdrawal and hand it to the shell, which appends it to the tree; returns the code."""
     amount_quote = command[IN_LOTS]
     if not are_prices_fresh(tables, account):
@@ -337,7 +345,9 @@ def _withdraw(tables, outputs, account, command, receipt):
 
 
 @njit(cache=True)
-def _apply_command(tables, outputs, account, command, receipt, time_ms):
+def _apply_command(
+    tables: Tables, outputs: Outputs, account: Number, command: np.ndarray, receipt: np.ndarray, time_ms: Number
+) -> Number:
     """Rules from 301 on, then the command itself; the nonce is spent whatever the answer."""
     _spend_nonce(tables, account, command[IN_NONCE])
     kind = command[IN_KIND]
@@ -354,7 +364,9 @@ def _apply_command(tables, outputs, account, command, receipt, time_ms):
 
 
 @njit(cache=True)
-def apply_commands(tables, outputs, commands, sequence, time_ms):
+def apply_commands(
+    tables: Tables, outputs: Outputs, commands: np.ndarray, sequence: np.ndarray, time_ms: Number
+) -> None:
     """Execute `commands` (count, 17) in the order of the row numbers `sequence`; receipts keep the rows' own order."""
     for at in range(sequence.shape[0]):
         command = commands[sequence[at]]

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-Number = int | np.int64  # what kernels take: a plain number, or a constant as made below
+# What kernels take and return: Python's values when the shell calls, numpy's between kernels.
+Number = int | np.int64
+Truth = bool | np.bool_
 
 
 def typed_constants(*numbers: int) -> tuple[np.int64, ...]:

@@ -21,6 +21,8 @@ from engine.layout import (
     POSITION_COUNT,
     POSITION_LOTS,
     ZERO,
+    Number,
+    Tables,
     typed_constants,
 )
 from engine.limits import NONCES_REMEMBERED, SUM_QUOTE_MAX
@@ -35,7 +37,7 @@ NARROW, WIDE, HALF_WORD, KEY_WIDTH, WORD = typed_constants(4, 8, 16, 20, 32)  # 
 
 
 @njit(cache=True)
-def write_holdings(tables, account, buffer):
+def write_holdings(tables: Tables, account: Number, buffer: np.ndarray) -> Number:
     """Balance (8 B BE), then market (4 B BE) and size (8 B BE) of each position, ascending; returns the length."""
     at = put_number(buffer, ZERO, tables.accounts[account, BALANCE], WIDE)
     for market in range(tables.markets.shape[0]):
@@ -47,15 +49,15 @@ def write_holdings(tables, account, buffer):
 
 
 @njit(cache=True)
-def _hash_aux(tables, account, buffer):
-    at = ZERO
+def _hash_aux(tables: Tables, account: Number, buffer: np.ndarray) -> None:
+    at: Number = ZERO
     for index in range(tables.accounts[account, NONCE_COUNT]):
         at = put_number(buffer, at, tables.nonces[account, index], WIDE)
     keccak_into(buffer, at, tables.aux_digests[account])
 
 
 @njit(cache=True)
-def _hash_leaf(tables, account, buffer, digest):
+def _hash_leaf(tables: Tables, account: Number, buffer: np.ndarray, digest: np.ndarray) -> None:
     """Recompute one leaf: hash and sums of node `capacity + account`."""
     owner = tables.accounts[account]
     if owner[DIRTY] & DIRTY_NONCES:
@@ -82,11 +84,11 @@ def _hash_leaf(tables, account, buffer, digest):
 
 
 @njit(cache=True)
-def _hash_inner(tables, node, buffer):
+def _hash_inner(tables: Tables, node: Number, buffer: np.ndarray) -> bool:
     """Recompute one inner node; False when a sum leaves its bound."""
     left, right = 2 * node, 2 * node + 1
     sums = tables.node_sums
-    at = ZERO
+    at: Number = ZERO
     for child in (left, right):
         at = put_bytes(buffer, at, tables.node_hashes[child])
         for part in range(2):
@@ -98,7 +100,7 @@ def _hash_inner(tables, node, buffer):
 
 
 @njit(cache=True)
-def update_tree(tables, have_marks_changed):
+def update_tree(tables: Tables, have_marks_changed: bool) -> bool:
     """Rehash every marked account, with new marks also every account with positions; False when a sum is out of bounds.
 
     Sums of two children are below 2**62 each, so checking after each addition is enough.
@@ -128,7 +130,7 @@ def update_tree(tables, have_marks_changed):
 
 
 @njit(cache=True)
-def build_empty_nodes(tables):
+def build_empty_nodes(tables: Tables) -> None:
     """Hash every inner node of a tree whose leaves are all absent, for a table of new capacity."""
     buffer = np.zeros(BUFFER_BYTES, dtype=np.uint8)
     for node in range(tables.accounts.shape[0] - 1, 0, -1):

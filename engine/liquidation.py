@@ -33,6 +33,8 @@ from engine.layout import (
     SELL_ROW,
     ZERO,
     Number,
+    Outputs,
+    Tables,
     typed_constants,
 )
 from engine.limits import BPS_UNIT, INSURANCE_ACCOUNT, LIQUIDATION_STEPS, USER_ACCOUNT_FIRST
@@ -43,10 +45,10 @@ from engine.matching import match_order, move_balance
 
 
 @njit(cache=True)
-def _find_largest(tables, account, passed_over):
+def _find_largest(tables: Tables, account: Number, passed_over: Number) -> Number:
     """Market of the position with the largest maintenance margin that is not in the bit set, or -1."""
     largest: Number = NOTHING
-    largest_quote = -1
+    largest_quote: Number = -1
     for market in range(tables.markets.shape[0]):
         size_lots = tables.positions[account, market, POSITION_LOTS]
         if size_lots != 0 and (passed_over >> market) & 1 == 0:
@@ -58,7 +60,7 @@ def _find_largest(tables, account, passed_over):
 
 
 @njit(cache=True)
-def _close_market(tables, outputs, account, market):
+def _close_market(tables: Tables, outputs: Outputs, account: Number, market: Number) -> Number:
     """Close a position part by part until the account is healthy, flat here, or the book ends; returns closed lots."""
     start_lots = tables.positions[account, market, POSITION_LOTS]
     step_lots = (abs(start_lots) + LIQUIDATION_STEPS - 1) // LIQUIDATION_STEPS
@@ -67,7 +69,7 @@ def _close_market(tables, outputs, account, market):
         side, limit_ticks = SELL_ROW, mul_div_ceil(row[MARK], BPS_UNIT - row[BAND_BPS], BPS_UNIT)
     else:
         side, limit_ticks = BUY_ROW, mul_div_floor(row[MARK], BPS_UNIT + row[BAND_BPS], BPS_UNIT)
-    closed_lots = 0
+    closed_lots: Number = 0
     while closed_lots < abs(start_lots):
         lots = min(step_lots, abs(start_lots) - closed_lots)
         filled_lots, _ = match_order(tables, outputs, market, side, limit_ticks, lots, account, ZERO, IS_LIQUIDATION)
@@ -78,11 +80,13 @@ def _close_market(tables, outputs, account, market):
 
 
 @njit(cache=True)
-def _liquidate(tables, outputs, account, equity_quote, maintenance_quote):
+def _liquidate(
+    tables: Tables, outputs: Outputs, account: Number, equity_quote: Number, maintenance_quote: Number
+) -> None:
     """Rules 1 and 2 for one account; recorded when they changed anything."""
     cancelled_count = cancel_orders(tables, outputs, account, NOTHING, BY_LIQUIDATION)
-    passed_over = 0
-    closed_lots = 0
+    passed_over: Number = 0
+    closed_lots: Number = 0
     while compute_equity(tables, account) < compute_maintenance(tables, account):
         market = _find_largest(tables, account, passed_over)
         if market == NOTHING:
@@ -108,7 +112,7 @@ def _liquidate(tables, outputs, account, equity_quote, maintenance_quote):
 
 
 @njit(cache=True)
-def liquidate_accounts(tables, outputs):
+def liquidate_accounts(tables: Tables, outputs: Outputs) -> None:
     """Judge every user account by the rules of the module header."""
     for account in range(USER_ACCOUNT_FIRST, tables.counters[ACCOUNT_COUNT]):
         owner = tables.accounts[account]

@@ -33,12 +33,15 @@ from engine.layout import (
     SIZE_LOTS,
     TAKER_FEE_BPS,
     ZERO,
+    Number,
+    Tables,
+    Truth,
 )
 from engine.limits import BPS_UNIT
 
 
 @njit(cache=True)
-def compute_equity(tables, account):
+def compute_equity(tables: Tables, account: Number) -> Number:
     """Balance plus all positions at their marks, quote units; may be negative."""
     equity_quote = tables.accounts[account, BALANCE]
     for market in range(tables.markets.shape[0]):
@@ -48,16 +51,16 @@ def compute_equity(tables, account):
 
 
 @njit(cache=True)
-def compute_position_margin(tables, market, size_lots, bps_column):
+def compute_position_margin(tables: Tables, market: Number, size_lots: Number, bps_column: Number) -> Number:
     """Margin of a position of `size_lots` (signed) in one market, quote units, rounded up."""
     row = tables.markets[market]
     return mul_div_ceil(abs(size_lots) * row[MARK] * row[QUOTE_PER_TICK_LOT], row[bps_column], BPS_UNIT)
 
 
 @njit(cache=True)
-def compute_maintenance(tables, account):
+def compute_maintenance(tables: Tables, account: Number) -> Number:
     """Maintenance margin of the positions alone, quote units, rounded up per market."""
-    total_quote = 0
+    total_quote: Number = 0
     for market in range(tables.markets.shape[0]):
         size_lots = tables.positions[account, market, POSITION_LOTS]
         if size_lots != 0:
@@ -66,7 +69,7 @@ def compute_maintenance(tables, account):
 
 
 @njit(cache=True)
-def compute_order_cost(tables, market, side, price_ticks, size_lots):
+def compute_order_cost(tables: Tables, market: Number, side: Number, price_ticks: Number, size_lots: Number) -> Number:
     """Loss against the mark plus taker fee (rounded up) if the order filled at its own price, quote units."""
     row = tables.markets[market]
     worse_ticks = price_ticks - row[MARK] if side == BUY_ROW else row[MARK] - price_ticks
@@ -75,9 +78,17 @@ def compute_order_cost(tables, market, side, price_ticks, size_lots):
 
 
 @njit(cache=True)
-def compute_demand(tables, account, bps_column, market, side, price_ticks, size_lots):
+def compute_demand(
+    tables: Tables,
+    account: Number,
+    bps_column: Number,
+    market: Number,
+    side: Number,
+    price_ticks: Number,
+    size_lots: Number,
+) -> Number:
     """Equity the account needs for positions, open orders and one candidate order (size 0: none), quote units."""
-    total_quote = 0
+    total_quote: Number = 0
     for index in range(tables.markets.shape[0]):
         position = tables.positions[account, index]
         longest = position[POSITION_LOTS] + position[POSITION_BUYS]
@@ -101,7 +112,7 @@ def compute_demand(tables, account, bps_column, market, side, price_ticks, size_
 
 
 @njit(cache=True)
-def is_reducing(tables, account, market, side, size_lots):
+def is_reducing(tables: Tables, account: Number, market: Number, side: Number, size_lots: Number) -> bool:
     """Whether an order together with all open ones of its side can at most close the position."""
     position = tables.positions[account, market]
     if side == BUY_ROW:
@@ -110,7 +121,9 @@ def is_reducing(tables, account, market, side, size_lots):
 
 
 @njit(cache=True)
-def is_affordable(tables, account, market, side, price_ticks, size_lots):
+def is_affordable(
+    tables: Tables, account: Number, market: Number, side: Number, price_ticks: Number, size_lots: Number
+) -> Truth:
     """The acceptance rule of the module header for a candidate order."""
     equity_quote = compute_equity(tables, account)
     if equity_quote >= compute_demand(tables, account, INITIAL_BPS, market, side, price_ticks, size_lots):
@@ -129,14 +142,14 @@ def is_affordable(tables, account, market, side, price_ticks, size_lots):
 
 
 @njit(cache=True)
-def compute_free(tables, account):
+def compute_free(tables: Tables, account: Number) -> Number:
     """What a withdrawal may take: min(balance, equity) less the demand at initial margin, never below zero."""
     worth_quote = min(tables.accounts[account, BALANCE], compute_equity(tables, account))
     return max(worth_quote - compute_demand(tables, account, INITIAL_BPS, ZERO, ZERO, ZERO, ZERO), 0)
 
 
 @njit(cache=True)
-def are_prices_fresh(tables, account):
+def are_prices_fresh(tables: Tables, account: Number) -> bool:
     """Whether every market in which the account has a position or an order has a fresh price."""
     for market in range(tables.markets.shape[0]):
         position = tables.positions[account, market]

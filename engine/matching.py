@@ -34,6 +34,9 @@ from engine.layout import (
     SIZE_LOTS,
     TAKER_FEE_BPS,
     VOLUME,
+    Number,
+    Outputs,
+    Tables,
     typed_constants,
 )
 from engine.limits import BPS_UNIT, FEE_ACCOUNT, INSURANCE_ACCOUNT
@@ -43,14 +46,14 @@ FEES, INSURANCE = typed_constants(FEE_ACCOUNT, INSURANCE_ACCOUNT)
 
 
 @njit(cache=True)
-def move_balance(tables, account, change_quote):
+def move_balance(tables: Tables, account: Number, change_quote: Number) -> None:
     """Change a balance and mark the account's leaf."""
     tables.accounts[account, BALANCE] += change_quote
     tables.accounts[account, DIRTY] |= DIRTY_LEAF
 
 
 @njit(cache=True)
-def _move_position(tables, account, market, change_lots):
+def _move_position(tables: Tables, account: Number, market: Number, change_lots: Number) -> None:
     """Change a position and what counts positions: open interest is the sum of all longs."""
     before_lots = tables.positions[account, market, POSITION_LOTS]
     after_lots = before_lots + change_lots
@@ -62,7 +65,17 @@ def _move_position(tables, account, market, change_lots):
 
 
 @njit(cache=True)
-def _fill(tables, outputs, market, side, maker_row, lots, taker, taker_order_id, is_liquidation):
+def _fill(
+    tables: Tables,
+    outputs: Outputs,
+    market: Number,
+    side: Number,
+    maker_row: Number,
+    lots: Number,
+    taker: Number,
+    taker_order_id: Number,
+    is_liquidation: Number,
+) -> None:
     """Trade `lots` of one resting order with the taker of `side`, at the resting price."""
     row = tables.markets[market]
     maker_order = tables.orders[maker_row]
@@ -103,7 +116,17 @@ def _fill(tables, outputs, market, side, maker_row, lots, taker, taker_order_id,
 
 
 @njit(cache=True)
-def match_order(tables, outputs, market, side, price_ticks, size_lots, taker, taker_order_id, is_liquidation):
+def match_order(
+    tables: Tables,
+    outputs: Outputs,
+    market: Number,
+    side: Number,
+    price_ticks: Number,
+    size_lots: Number,
+    taker: Number,
+    taker_order_id: Number,
+    is_liquidation: Number,
+) -> tuple[Number, Number]:
     """Trade up to `size_lots` at `price_ticks` or better; returns filled lots and their sum of price x lots."""
     remaining_lots = size_lots
     filled_value = 0

@@ -152,7 +152,9 @@ async def submit(call: Call, command: Command) -> Pending:
     """Checks the signature and queues the command. Raises `ApiError` only for what is certainly not queued here."""
     limits = call.api.limits
     is_final_wanted = call.params.choice("x_wait", _WAITS, "final")
-    wait_s = call.params.integer("x_timeout_s", 0, limits.final_wait_s_max, limits.final_wait_s)
+    wait_s = limits.final_wait_s
+    if call.params.values.get("x_timeout_s") is not None:
+        wait_s = call.params.integer("x_timeout_s", 0, limits.final_wait_s_max)
     check_signature(call, command)
     name = command_id(command, call.backend.domain.domain_separator)
     receipt = None

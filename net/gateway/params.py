@@ -13,9 +13,15 @@ from net.gateway.wire import NumberText
 T = TypeVar("T")
 I64_MAX = (1 << 63) - 1
 U32_MAX = (1 << 32) - 1
-_REQUIRED = object()
 _DECIMAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
 _DIGITS_MAX = 40
+
+
+def _require(name: str, value: T | None) -> T:
+    """A value, or the default of one that was not given. Raises `ApiError` when there is neither."""
+    if value is None:
+        raise ApiError(MISSING_PARAM, name)
+    return value
 
 
 class Params:
@@ -24,30 +30,22 @@ class Params:
     def __init__(self, values: Mapping[str, object]) -> None:
         self.values = values
 
-    def _raw(self, name: str, default: object) -> object:
+    def text(self, name: str, default: str | None = None) -> str:
         value = self.values.get(name)
         if value is None:  # null and absent are the same
-            if default is _REQUIRED:
-                raise ApiError(MISSING_PARAM, name)
-            return None
-        return value
-
-    def text(self, name: str, default: str | object = _REQUIRED) -> str:
-        value = self._raw(name, default)
-        if value is None:
-            return default  # type: ignore[return-value]
+            return _require(name, default)
         if type(value) is not str:
             raise ApiError(WRONG_TYPE, name, "a string")
         return value
 
-    def choice(self, name: str, options: Mapping[str, T], default: str | object = _REQUIRED) -> T:
+    def choice(self, name: str, options: Mapping[str, T], default: str | None = None) -> T:
         key = self.text(name, default)
         if key not in options:
             raise ApiError(UNKNOWN_VALUE, name, "one of " + ", ".join(options))
         return options[key]
 
     def flag(self, name: str, default: bool = False) -> bool:
-        value = self._raw(name, default)
+        value = self.values.get(name)
         if value is None:
             return default
         if type(value) is bool:
@@ -56,10 +54,10 @@ class Params:
             return value == "true"
         raise ApiError(WRONG_TYPE, name, "true or false")
 
-    def integer(self, name: str, low: int, high: int, default: int | object = _REQUIRED) -> int:
-        value = self._raw(name, default)
+    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        value = self.values.get(name)
         if value is None:
-            return default  # type: ignore[return-value]
+            return _require(name, default)
         if type(value) is str and re.fullmatch(r"-?[0-9]{1,40}", value, re.ASCII):
             value = int(value)
         if type(value) is NumberText:
@@ -75,7 +73,7 @@ class Params:
 
     def decimal(self, name: str) -> str:
         """Exact decimal text without exponent, such as `64000.5`."""
-        value = self._raw(name, _REQUIRED)
+        value = _require(name, self.values.get(name))
         if type(value) is int:
             return str(value)
         if not isinstance(value, str):
@@ -91,7 +89,7 @@ class Params:
 
     def text_list(self, name: str, count_max: int) -> list[str]:
         """A list of strings; over HTTP GET one string with commas or a JSON-like list."""
-        value = self._raw(name, _REQUIRED)
+        value = _require(name, self.values.get(name))
         if type(value) is str:
             value = [part.strip(' "') for part in value.strip("[]").split(",")]
         if type(value) is not list or any(type(part) is not str for part in value):

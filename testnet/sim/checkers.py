@@ -10,6 +10,7 @@ from consensus.messages import (
     Block,
     Certificate,
     Header,
+    Proposal,
     Vote,
     keccak,
     quorum,
@@ -90,7 +91,8 @@ class Checkers:
         if data[:2] == b"\x82\x02" or data[:2] == b"\x82\x04":
             return
         message = decode(data)
-        vote = message if isinstance(message, Vote) else message.vote  # type: ignore[union-attr]
+        assert isinstance(message, Vote | Proposal)
+        vote = message if isinstance(message, Vote) else message.vote
         require(vote in durable_votes, f"D1 node {node} sent a vote before it was durable")
         signed = self._votes.setdefault((node, vote.view), {})
         known = signed.setdefault(vote.kind, vote.header_hash)

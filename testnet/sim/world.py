@@ -11,6 +11,7 @@ from consensus.leaders import compute_leaders
 from consensus.messages import (
     COMMITMENT_BYTES,
     ZERO_HASH,
+    Block,
     Certificate,
     Header,
     Proposal,
@@ -315,7 +316,8 @@ class World:
         if data[:2] in (b"\x82\x03", b"\x82\x04"):
             message = decode(data)
             block = message.block if isinstance(message, Proposal) else message
-            self.headers[block.hash()] = block.header  # type: ignore[union-attr]
+            assert isinstance(block, Block)
+            self.headers[block.hash()] = block.header
 
 
 def describe(data: Any) -> str:

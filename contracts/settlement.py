@@ -38,6 +38,8 @@ FORCE_DEADLINE_S = 3_600
 MAX_SILENCE_S = 24 * 3_600
 DEBT_MAX_QUOTE = 1_000_000 * 10**6
 ENGINE_VERSION = 1
+# The exchange's own accounts, below the users': nobody can claim them.
+SYSTEM_ACCOUNTS = 64
 
 
 class Settlement:

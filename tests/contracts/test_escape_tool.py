@@ -102,7 +102,7 @@ def test_too_early_says_how_long_and_a_later_run_continues(desk: Desk, capsys: p
     desk.world.deposit(1)
     assert desk.run() == 1
     assert re.search(r"possible in 1 h [01] min, because then an inbox entry is overdue", capsys.readouterr().err)
-    desk.world.pass_time(FORCE_DEADLINE_S + 1)
+    desk.world.pass_time(FORCE_DEADLINE_S + 2)
     assert desk.run() == 0
     assert capsys.readouterr().out == PAID
 

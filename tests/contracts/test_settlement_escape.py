@@ -29,6 +29,11 @@ def fall_silent(world: World) -> None:
     world.contract.freeze()
 
 
+def pass_time_until(world: World, moment_s: int) -> None:
+    world.chain.mine()
+    world.pass_time(moment_s - world.chain.head.timestamp)
+
+
 def posted_and_frozen(world: World) -> None:
     world.deposit(POOL)
     post(world)
@@ -42,19 +47,20 @@ def test_silence_freezes_and_no_second_less(world: World) -> None:
     """Counted from activation, then from the time of the last header, never from when somebody posts an old one."""
     activated_s = world.contract.last().certified_s
     assert world.contract._read("freeze_deadlines") == [2**256 - 1, activated_s + MAX_SILENCE_S]
-    world.pass_time(MAX_SILENCE_S - SLACK_S)
+    pass_time_until(world, activated_s + MAX_SILENCE_S - SLACK_S)
     with pytest.raises(Refused, match="freeze: too early"):
         world.contract.freeze()
     assert 0 < (world.contract.can_freeze().wait_s or 0) <= SLACK_S + 1
+    assert world.contract.can_freeze().cause == "the committee is silent"
     header_s = activated_s + 600
     world.post(HeaderFields(height=1, timestamp_ms=header_s * 1_000 + 999))
     assert world.contract.last().certified_s == header_s
     world.post(HeaderFields(height=2, timestamp_ms=activated_s * 1_000))
     assert world.contract.last().certified_s == header_s
-    world.pass_time(600)
+    pass_time_until(world, header_s + MAX_SILENCE_S - SLACK_S)
     with pytest.raises(Refused, match="freeze: too early"):
         world.contract.freeze()
-    world.pass_time(SLACK_S + 1)
+    pass_time_until(world, header_s + MAX_SILENCE_S + 1)
     assert world.contract.can_freeze().is_possible
     world.as_account(3).freeze()
     assert world.contract.is_frozen()
@@ -70,12 +76,13 @@ def test_an_overdue_entry_freezes_and_a_consumed_one_does_not(world: World) -> N
     world.deposit()
     entered_s = world.chain.head.timestamp
     assert world.contract._read("freeze_deadlines")[0] == entered_s + FORCE_DEADLINE_S
-    world.pass_time(FORCE_DEADLINE_S - SLACK_S)
+    pass_time_until(world, entered_s + FORCE_DEADLINE_S - SLACK_S)
     with pytest.raises(Refused, match="freeze: too early"):
         world.contract.freeze()
     world.deposit(5)
-    world.pass_time(SLACK_S + 1)
-    world.post(HeaderFields(inbox_cursor=1, inbox_hash=world.contract.inbox_hash(1)))
+    pass_time_until(world, entered_s + FORCE_DEADLINE_S + 1)
+    made_ms = world.chain.head.timestamp * 1_000
+    world.post(HeaderFields(timestamp_ms=made_ms, inbox_cursor=1, inbox_hash=world.contract.inbox_hash(1)))
     with pytest.raises(Refused, match="freeze: too early"):
         world.contract.freeze()
     world.pass_time(FORCE_DEADLINE_S)

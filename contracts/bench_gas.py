@@ -18,12 +18,13 @@ from contracts import digests
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
-from contracts.settlement import Settlement, TxResult, deploy
+from contracts.settlement import MAX_SILENCE_S, SYSTEM_ACCOUNTS, Settlement, TxResult, deploy
 
 COMMITTEE_SIZES = (4, 16, 64, 100)
 DEPOSIT_QUOTE = 10**9
 RESULT_PATH = Path("build/results/bench-gas.json")
 _GIFT_WEI = 10**18
+_OWNERS = (b"\x03" * 20, b"\x04" * 20)
 
 
 class Bench:
@@ -57,6 +58,24 @@ class Bench:
             signature = self._sign(header, missing)
             self._measure(name, partial(self._contract.checkpoint, header, missing, signature))
         self._measure("claim", lambda: self._contract.claim_withdrawal(1, 0, b"\x02" * 20, 5, proof))
+        self._leave()
+
+    def _leave(self) -> None:
+        """The last checkpoint holds two accounts; one deposit waits."""
+        self._contract.mint_test_usdc(self._contract.sender, DEPOSIT_QUOTE)
+        self._contract.deposit(b"\x01" * 20, 0, DEPOSIT_QUOTE)
+        index = self._contract.inbox_length() - 1
+        (waiting,) = self._contract.inbox_entries(index, 1, self._contract.latest_block())
+        self._chain.shift_clock(MAX_SILENCE_S + 1)
+        self._measure("freeze", self._contract.freeze)
+        for position, name in enumerate(("escape, first", "escape, next")):
+            hashes, sums = [list(part) for part in zip(*_account_siblings(position))]
+            escape = partial(
+                self._contract.escape, SYSTEM_ACCOUNTS + position, _OWNERS[position], 0, DEPOSIT_QUOTE // 2, 0,
+                bytes(32), hashes, sums,
+            )  # fmt: skip
+            self._measure(name, escape)
+        self._measure("refund", lambda: self._contract.refund(waiting))
 
     def _measure(self, name: str, action: Callable[[], TxResult]) -> None:
         start_s = time.perf_counter()
@@ -92,10 +111,11 @@ class Bench:
 
     def _header(self, height: int, withdrawals_root: bytes) -> bytes:
         cursor = self._contract.inbox_length()
-        roots = [digests.keccak(bytes([height, i])) for i in range(6)]
+        account_root, account_sums = _account_root()
+        roots = [digests.keccak(bytes([height, i])) for i in range(4)]
         values: list[int | bytes] = [
             1, 1, height + 1, height, roots[0], height, 1, int(time.time() * 1_000), roots[1], bytes(32), roots[2],
-            cursor, self._contract.inbox_hash(cursor), 1_000, roots[3], roots[4], digests.encode_sums(DEPOSIT_QUOTE, 0),
+            cursor, self._contract.inbox_hash(cursor), 1_000, roots[3], account_root, account_sums,
             withdrawals_root, 5, 1,
         ]  # fmt: skip
         return b"".join(v if isinstance(v, bytes) else v.to_bytes(32, "big") for v in values)
@@ -104,6 +124,29 @@ class Bench:
         digest = digests.finalize_digest(self._contract.domain(), header)
         parts = [PopSchemeMPL.sign(s, digest) for i, s in enumerate(self._secrets) if i not in absent]
         return bytes(PopSchemeMPL.aggregate(parts))
+
+
+def _account_leaf(position: int) -> tuple[bytes, bytes]:
+    sums = digests.encode_sums(DEPOSIT_QUOTE // 2, 0)
+    return digests.account_leaf(SYSTEM_ACCOUNTS + position, _OWNERS[position], 0, sums, bytes(32)), sums
+
+
+def _account_siblings(position: int) -> list[tuple[bytes, bytes]]:
+    """From the leaf up: the other account, then empty nodes."""
+    empty = (bytes(32), bytes(32))
+    siblings = [_account_leaf(1 - position)]
+    while len(siblings) < digests.ACCOUNT_DEPTH:
+        empty = digests.sum_node(empty, empty)
+        siblings.append(empty)
+    return siblings
+
+
+def _account_root() -> tuple[bytes, bytes]:
+    node = _account_leaf(0)
+    for level, sibling in enumerate(_account_siblings(0)):
+        is_right = SYSTEM_ACCOUNTS >> level & 1
+        node = digests.sum_node(sibling, node) if is_right else digests.sum_node(node, sibling)
+    return node
 
 
 def _zero_siblings() -> list[bytes]:

@@ -74,9 +74,23 @@ class CheckpointRecord:
 
 @dataclass(frozen=True, slots=True)
 class LastCheckpoint:
-    """How far the contract has come; all zero before the first checkpoint."""
+    """How far the contract has come; height 0 before the first.
+
+    `certified_s` is when the committee last worked: the time of the last checkpoint's header, before the first one that
+    of activation, before activation zero.
+    """
 
     height: int
-    timestamp_s: int
+    certified_s: int
     inbox_cursor: int
     withdrawals_total: int
+    is_frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeOutlook:
+    """Whether anyone may freeze the contract now; `wait_s` is None where it never will be possible."""
+
+    is_possible: bool
+    cause: str
+    wait_s: int | None

@@ -19,6 +19,7 @@ from contracts.digests import ACCOUNT_DEPTH, HEADER_BYTES, WITHDRAWAL_DEPTH
 from contracts.records import (
     ChainError,
     CheckpointRecord,
+    FreezeOutlook,
     InboxRecord,
     LastCheckpoint,
     Member,
@@ -27,15 +28,18 @@ from contracts.records import (
 )
 
 __all__ = [
-    "ChainError", "CheckpointRecord", "Deployment", "InboxRecord", "LastCheckpoint", "Member", "Refused", "Settlement",
-    "TxResult", "deploy",
+    "ChainError", "CheckpointRecord", "Deployment", "FreezeOutlook", "InboxRecord", "LastCheckpoint", "Member",
+    "Refused", "Settlement", "TxResult", "deploy",
 ]  # fmt: skip
 
 INBOX_PAGE_MAX = 256
 CLAIM_DELAY_S = 900
 FORCE_DEADLINE_S = 3_600
+MAX_SILENCE_S = 24 * 3_600
 DEBT_MAX_QUOTE = 1_000_000 * 10**6
 ENGINE_VERSION = 1
+# The exchange's own accounts, below the users': nobody can claim them.
+SYSTEM_ACCOUNTS = 64
 
 
 class Settlement:
@@ -82,8 +86,12 @@ class Settlement:
         return self._read_number("CLAIM_DELAY_S")
 
     def force_deadline_s(self) -> int:
-        """Age at which an inbox entry that no checkpoint consumed blocks further checkpoints."""
+        """Age at which an inbox entry that no checkpoint consumed blocks further checkpoints and allows a freeze."""
         return self._read_number("FORCE_DEADLINE_S")
+
+    def max_silence_s(self) -> int:
+        """Time without a newer header that allows a freeze."""
+        return self._read_number("MAX_SILENCE_S")
 
     def debt_max_quote(self) -> int:
         """Largest sum of negative equity a checkpoint may show."""
@@ -173,7 +181,7 @@ class Settlement:
         return self._send("checkpoint", _split(header), bytes(nonsigners), _split(bls.signature_words(signature96)))
 
     def last(self) -> LastCheckpoint:
-        """How far checkpoints have come; all zero before the first."""
+        """How far checkpoints have come; height 0 before the first."""
         return LastCheckpoint(*self._read("last_checkpoint"))
 
     def last_checkpoint(self) -> CheckpointRecord | None:
@@ -209,13 +217,60 @@ class Settlement:
         sibling_hashes: list[bytes], sibling_sums: list[bytes],
     ) -> bool:  # fmt: skip
         """Whether the contract finds this account under checkpoint `height`; sums are words `claims ‖ debt`."""
-        _check_length(sibling_hashes, ACCOUNT_DEPTH)
-        _check_length(sibling_sums, ACCOUNT_DEPTH)
-        record = self._require_checkpoint(height)
-        return self._read_flag(
-            "verify_account", height, record.to_abi(), index, to_checksum_address(owner), subaccount, claim, debt,
-            digest, sibling_hashes, [int.from_bytes(sums, "big") for sums in sibling_sums],
+        leaf = _account_arguments(index, owner, subaccount, claim, debt, digest, sibling_hashes, sibling_sums)
+        return self._read_flag("verify_account", height, self._require_checkpoint(height).to_abi(), *leaf)
+
+    # -------------------------------------------------------- the way out without the committee
+
+    def is_frozen(self) -> bool:
+        """Whether deposits and checkpoints have ended for ever."""
+        return self.last().is_frozen
+
+    def can_freeze(self) -> FreezeOutlook:
+        """Whether, why and from when on anyone may freeze the contract, by the time of the latest block."""
+        now_s = self._link.ask(lambda: self._link.web3.eth.get_block("latest")["timestamp"])
+        last = self.last()
+        if last.is_frozen or last.certified_s == 0:
+            return FreezeOutlook(False, "already frozen" if last.is_frozen else "not active", None)
+        overdue_after_s, silent_after_s = self._read("freeze_deadlines")
+        after_s = min(overdue_after_s, silent_after_s)
+        cause = "an inbox entry is overdue" if after_s == overdue_after_s else "the committee is silent"
+        return FreezeOutlook(now_s > after_s, cause, max(0, after_s + 1 - now_s))
+
+    def freeze(self) -> TxResult:
+        """End deposits and checkpoints for ever."""
+        return self._send("freeze")
+
+    def pool(self) -> int:
+        """What the accounts of the last checkpoint share; final once frozen."""
+        return self._read_number("pool")
+
+    def entitlement(self, claim: int) -> int:
+        """What an escape pays for `claim` under the last checkpoint; final once frozen."""
+        return self._read_number("entitlement", self._require_checkpoint(self.last().height).to_abi(), claim)
+
+    def escape(
+        self, index: int, owner: bytes, subaccount: int, claim: int, debt: int, digest: bytes,
+        sibling_hashes: list[bytes], sibling_sums: list[bytes],
+    ) -> TxResult:  # fmt: skip
+        """Have the account paid its share, proven against the last checkpoint; arguments as in `verify_account`."""
+        leaf = _account_arguments(index, owner, subaccount, claim, debt, digest, sibling_hashes, sibling_sums)
+        return self._send("escape", self._require_checkpoint(self.last().height).to_abi(), *leaf)
+
+    def is_escaped(self, index: int) -> bool:
+        """Whether account `index` has been paid by an escape."""
+        return self._read_flag("is_escaped", index)
+
+    def refund(self, entry: InboxRecord) -> TxResult:
+        """Return a deposit that no checkpoint consumed to its sender."""
+        return self._send(
+            "refund", entry.index, to_checksum_address(entry.beneficiary), entry.subaccount,
+            to_checksum_address(entry.sender), entry.amount, entry.time_s,
         )  # fmt: skip
+
+    def is_refunded(self, index: int) -> bool:
+        """Whether the deposit of inbox entry `index` has been returned."""
+        return self._read_flag("is_refunded", index)
 
     # -------------------------------------------------------- inside
 
@@ -268,6 +323,7 @@ def deploy(
     force_deadline_s: int = FORCE_DEADLINE_S,
     debt_max_quote: int = DEBT_MAX_QUOTE,
     engine_version: int = ENGINE_VERSION,
+    max_silence_s: int = MAX_SILENCE_S,
 ) -> Deployment:
     """Create a settlement contract, and a `TestUSDC` unless `token` is given. The account is the one that activates."""
     link = ChainLink(endpoint, private_key)
@@ -275,7 +331,7 @@ def deploy(
         token = link.deploy(_factory(link, "TestUSDC").constructor())
     factory = _factory(link, "Settlement")
     settlement = link.deploy(
-        factory.constructor(token, claim_delay_s, force_deadline_s, debt_max_quote, engine_version)
+        factory.constructor(token, claim_delay_s, force_deadline_s, debt_max_quote, engine_version, max_silence_s)
     )
     return Deployment(settlement, to_checksum_address(token))
 
@@ -292,6 +348,17 @@ def _split(data: bytes) -> list[bytes]:
 def _check_length(proof: list[bytes], depth: int) -> None:
     if len(proof) != depth:
         raise ValueError(f"a proof has {depth} siblings, not {len(proof)}")
+
+
+def _account_arguments(
+    index: int, owner: bytes, subaccount: int, claim: int, debt: int, digest: bytes, sibling_hashes: list[bytes],
+    sibling_sums: list[bytes],
+) -> tuple[Any, ...]:  # fmt: skip
+    """An account's leaf and path as the contract's functions take them."""
+    _check_length(sibling_hashes, ACCOUNT_DEPTH)
+    _check_length(sibling_sums, ACCOUNT_DEPTH)
+    sums = [int.from_bytes(word, "big") for word in sibling_sums]
+    return index, to_checksum_address(owner), subaccount, claim, debt, digest, sibling_hashes, sums
 
 
 def _member(index: int, registration: tuple[str, bytes, list[bytes]]) -> Member:

@@ -22,6 +22,8 @@ from eth_utils import ValidationError, to_canonical_address
 from contracts.devchain.precompiles import FastVM
 from contracts.devchain.store import LogRow, Store, TransactionRow
 
+# Where a type is ignored below: py-evm declares fields optional that every Prague header has, declares that a copy of a
+# header is of another class, and asks for a signed transaction where it takes a spoofed one.
 MNEMONIC = "test test test test test test test test test test test junk"
 FUNDED_ACCOUNTS = 20
 FUNDS_WEI = 10_000 * 10**18

@@ -17,6 +17,7 @@ def _word(value: int, length: int = 32) -> str:
     return "0x" + value.to_bytes(length, "big").hex()
 
 
+# Types are ignored where py-evm declares fields optional that every Prague header has.
 def render_block(header: PragueBlockHeader, rows: list[TransactionRow], full: bool) -> dict[str, Any]:
     return {
         "number": hex(header.block_number),

@@ -159,6 +159,7 @@ class Rpc:
         last = self._number(newest)
         first = max(0, last - min(_number(count), 1024) + 1)
         headers = [self.chain.require_header(number) for number in range(first, last + 1)]
+        # py-evm declares the field optional; every Prague header has it.
         fees = [hex(header.base_fee_per_gas) for header in headers]  # type: ignore[arg-type]
         history: dict[str, Any] = {
             "oldestBlock": hex(first),

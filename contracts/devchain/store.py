@@ -183,6 +183,7 @@ class NodeDB(BaseAtomicDB):
             return False
         return True
 
+    # py-evm asks for a class of its own here and uses it as any mapping.
     @contextmanager
     def atomic_batch(self) -> Iterator["NodeDB"]:  # type: ignore[override]
         """Writes go straight through: `Store.transaction` around the block is what makes them atomic."""

@@ -3,7 +3,8 @@
 """
 @title Settlement: the custody and the judge of the Hansa network
 @notice Holds the collateral, keeps one hash-chained inbox of deposits, accepts the finalised headers of the committee as
-        checkpoints, and pays withdrawals against them. It has no owner, no upgrade and no switch.
+        checkpoints, and pays withdrawals against them. It has no owner, no upgrade and no switch. If the committee fails,
+        anyone freezes it and everyone leaves (escape_hatch).
 @dev The bytes that are hashed and signed are defined in docs/protocol.md. Money is in quote units (1e-6 USDC), times are in
      seconds of `block.timestamp`. Needs the BLS12-381 precompiles of EIP-2537. Points are words, never byte strings: G1 is
      4 words, G2 is 8 (EIP-2537 layout), so no input has an optional or a variable part.
@@ -11,6 +12,13 @@
 """
 
 import bls
+import escape_hatch
+import ledger
+import proofs
+
+initializes: ledger
+initializes: escape_hatch[ledger := ledger]
+exports: (ledger.__interface__, escape_hatch.__interface__)
 
 interface Token:
     def balanceOf(owner: address) -> uint256: view
@@ -30,27 +38,6 @@ event Activated:
     epoch: indexed(uint256)
     committee_size: uint256
 
-event InboxEntry:
-    index: indexed(uint256)
-    kind: uint256
-    token: address
-    beneficiary: indexed(address)
-    subaccount: uint256
-    sender: indexed(address)
-    amount: uint256
-    data: bytes32
-    time_s: uint256
-    hash: bytes32
-
-event Checkpoint:
-    height: indexed(uint256)
-    header_hash: indexed(bytes32)
-    state_root: bytes32
-    account_root: bytes32
-    account_sums: bytes32
-    withdrawals_root: bytes32
-    posted_s: uint256
-
 event WithdrawalClaimed:
     index: indexed(uint256)
     owner: indexed(address)
@@ -64,31 +51,11 @@ struct Registration:
     network_key: bytes32
     key: bytes32[4]
 
-# What the contract keeps of a checkpoint. Only its hash is stored (one slot instead of six); whoever uses a checkpoint
-# shows the record again, as the event `Checkpoint` told it.
-struct Record:
-    header_hash: bytes32
-    state_root: bytes32
-    account_root: bytes32
-    account_sums: bytes32
-    withdrawals_root: bytes32
-    posted_s: uint256
-
-# The last checkpoint, packed in one slot: height (64 bits) | posted_s (64) | inbox cursor (64) | withdrawals_total (64).
-struct Last:
-    height: uint256
-    posted_s: uint256
-    inbox_cursor: uint256
-    withdrawals_total: uint256
-
 HEADER_VERSION: constant(uint256) = 1
 FIRST_EPOCH: constant(uint256) = 1
 COMMITTEE_MAX: constant(uint256) = 255
 NONSIGNERS_MAX: constant(uint256) = 84  # (COMMITTEE_MAX - 1) // 3
-KIND_DEPOSIT: constant(uint256) = 1
 DEPOSIT_LIMIT: constant(uint256) = 2**62  # the engine counts money in signed 64-bit integers
-ACCOUNT_DEPTH: constant(uint256) = 20
-WITHDRAWAL_DEPTH: constant(uint256) = 32
 MASK_64: constant(uint256) = 2**64 - 1
 MASK_128: constant(uint256) = 2**128 - 1
 
@@ -97,6 +64,7 @@ W_VERSION: constant(uint256) = 0
 W_EPOCH: constant(uint256) = 1
 W_VIEW: constant(uint256) = 2
 W_HEIGHT: constant(uint256) = 3
+W_TIMESTAMP_MS: constant(uint256) = 7
 W_NEXT_COMMITTEE_HASH: constant(uint256) = 9
 W_INBOX_CURSOR: constant(uint256) = 11
 W_INBOX_HASH: constant(uint256) = 12
@@ -115,11 +83,9 @@ BLOB_POINTS_MAX: constant(uint256) = 129
 
 # ---------------------------------------------------------------- immutables and storage
 
-TOKEN: public(immutable(address))
 DEPLOYER: public(immutable(address))
 DEPLOYED_BLOCK: public(immutable(uint256))
 CLAIM_DELAY_S: public(immutable(uint256))
-FORCE_DEADLINE_S: public(immutable(uint256))
 DEBT_MAX_QUOTE: public(immutable(uint256))
 ENGINE_VERSION: public(immutable(uint256))
 
@@ -134,37 +100,34 @@ second_blob: address
 # Committee index to registration number.
 member_numbers: HashMap[uint256, uint256]
 
-inbox_length: public(uint256)
-# The hash chain after so many entries; zero entries have hash zero.
-inbox_hash: public(HashMap[uint256, bytes32])
-# By number of entries n > 0: deposits of the first n entries (bits 64-255) and the time of entry n - 1 (bits 0-63).
-inbox_totals: HashMap[uint256, uint256]
-
-last: uint256
-# By height: hash of the `Record`; zero where no checkpoint is.
-record_hash: public(HashMap[uint256, bytes32])
 # Paid withdrawals, 256 to a word.
 claimed: HashMap[uint256, uint256]
+# Sum of the paid withdrawals, in quote units.
+paid_total: public(uint256)
 
 
 @deploy
 def __init__(
-    token: address, claim_delay_s: uint256, force_deadline_s: uint256, debt_max_quote: uint256, engine_version: uint256
+    token: address,
+    claim_delay_s: uint256,
+    force_deadline_s: uint256,
+    debt_max_quote: uint256,
+    engine_version: uint256,
+    max_silence_s: uint256,
 ):
     """
     @param token Collateral; must be a plain ERC-20 without fees or rebasing
     @param claim_delay_s Age a checkpoint needs before withdrawals are paid against it
-    @param force_deadline_s Age at which an unconsumed inbox entry blocks checkpoints
+    @param force_deadline_s Age at which an unconsumed inbox entry blocks checkpoints and allows `freeze`
     @param debt_max_quote Largest sum of negative equity a checkpoint may show
     @param engine_version The one version of the engine whose answers are accepted
+    @param max_silence_s Time without a newer header that allows `freeze`
     """
-    assert token.is_contract, "deploy: token is no contract"
-    assert force_deadline_s > 0, "deploy: deadline is zero"
-    TOKEN = token
+    ledger.__init__(token, force_deadline_s)
+    escape_hatch.__init__(max_silence_s)
     DEPLOYER = msg.sender
     DEPLOYED_BLOCK = block.number
     CLAIM_DELAY_S = claim_delay_s
-    FORCE_DEADLINE_S = force_deadline_s
     DEBT_MAX_QUOTE = debt_max_quote
     ENGINE_VERSION = engine_version
 
@@ -229,6 +192,7 @@ def activate(numbers: DynArray[uint256, COMMITTEE_MAX]):
     self.committee = (size << 160) | convert(blob, uint256)
     if size > BLOB_KEYS:
         self.second_blob = self._write_blob(second, size - BLOB_KEYS)
+    ledger.start()
     log Activated(epoch=FIRST_EPOCH, committee_size=size)
 
 
@@ -238,45 +202,20 @@ def activate(numbers: DynArray[uint256, COMMITTEE_MAX]):
 @nonreentrant
 def deposit(beneficiary: address, subaccount: uint256, amount: uint256):
     """@notice Bring `amount` of the token for an account of the exchange; needs the caller's allowance."""
-    assert self.committee != 0, "deposit: not active"
+    last: ledger.Last = ledger.unpack_last()
+    assert last.certified_s != 0, "deposit: not active"
+    assert not last.is_frozen, "deposit: frozen"
     assert beneficiary != empty(address), "deposit: beneficiary is zero"
     assert subaccount < 2**32, "deposit: subaccount too large"
     assert amount > 0, "deposit: amount is zero"
     assert amount < DEPOSIT_LIMIT, "deposit: amount too large"
 
     # The token moves first here: only the balance tells what really arrived. `nonreentrant` keeps the order honest.
-    before: uint256 = staticcall Token(TOKEN).balanceOf(self)
-    assert extcall Token(TOKEN).transferFrom(msg.sender, self, amount, default_return_value=True), "deposit: refused"
-    arrived: uint256 = staticcall Token(TOKEN).balanceOf(self) - before
+    before: uint256 = staticcall Token(ledger.TOKEN).balanceOf(self)
+    assert extcall Token(ledger.TOKEN).transferFrom(msg.sender, self, amount, default_return_value=True), "deposit: refused"
+    arrived: uint256 = staticcall Token(ledger.TOKEN).balanceOf(self) - before
     assert arrived == amount, "deposit: inexact transfer"
-    self._append(KIND_DEPOSIT, beneficiary, subaccount, amount)
-
-
-@internal
-def _append(kind: uint256, beneficiary: address, subaccount: uint256, amount: uint256):
-    index: uint256 = self.inbox_length
-    data: bytes32 = empty(bytes32)
-    hash: bytes32 = keccak256(
-        abi_encode(
-            self.inbox_hash[index], index, kind, TOKEN, beneficiary, subaccount, msg.sender, amount, data, block.timestamp
-        )
-    )
-    deposited: uint256 = (self.inbox_totals[index] >> 64) + amount
-    self.inbox_hash[index + 1] = hash
-    self.inbox_totals[index + 1] = (deposited << 64) | block.timestamp
-    self.inbox_length = index + 1
-    log InboxEntry(
-        index=index,
-        kind=kind,
-        token=TOKEN,
-        beneficiary=beneficiary,
-        subaccount=subaccount,
-        sender=msg.sender,
-        amount=amount,
-        data=data,
-        time_s=block.timestamp,
-        hash=hash,
-    )
+    ledger.append_deposit(beneficiary, subaccount, amount)
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -297,7 +236,8 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     assert header[W_NEXT_COMMITTEE_HASH] == empty(bytes32), "checkpoint: no rotation yet"
     assert convert(header[W_ENGINE_VERSION], uint256) == ENGINE_VERSION, "checkpoint: engine not active"
 
-    last: Last = self._unpack_last()
+    last: ledger.Last = ledger.unpack_last()
+    assert not last.is_frozen, "checkpoint: frozen"
     height: uint256 = convert(header[W_HEIGHT], uint256)
     assert height > last.height, "checkpoint: height does not advance"
     assert height <= MASK_64, "checkpoint: height too large"
@@ -314,25 +254,24 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     digest: bytes32 = self._finalize_digest(header[W_EPOCH], header[W_VIEW], header_hash)
     assert bls.is_signed(signers, digest, signature), "checkpoint: signature"
 
-    self.last = (height << 192) | (block.timestamp << 128) | (cursor << 64) | withdrawals
-    self.record_hash[height] = keccak256(
-        abi_encode(
-            header_hash,
-            header[W_STATE_ROOT],
-            header[W_ACCOUNT_ROOT],
-            header[W_ACCOUNT_SUMS],
-            header[W_WITHDRAWALS_ROOT],
-            block.timestamp,
-        )
-    )
-    log Checkpoint(
-        height=height,
-        header_hash=header_hash,
-        state_root=header[W_STATE_ROOT],
-        account_root=header[W_ACCOUNT_ROOT],
-        account_sums=header[W_ACCOUNT_SUMS],
-        withdrawals_root=header[W_WITHDRAWALS_ROOT],
-        posted_s=block.timestamp,
+    # The committee's silence counts from the header's own time, or whoever keeps old headers could feign a pulse.
+    certified_s: uint256 = min(convert(header[W_TIMESTAMP_MS], uint256) // 1000, block.timestamp)
+    ledger.put_checkpoint(
+        ledger.Last(
+            height=height,
+            certified_s=max(last.certified_s, certified_s),
+            inbox_cursor=cursor,
+            withdrawals_total=withdrawals,
+            is_frozen=False,
+        ),
+        ledger.Record(
+            header_hash=header_hash,
+            state_root=header[W_STATE_ROOT],
+            account_root=header[W_ACCOUNT_ROOT],
+            account_sums=header[W_ACCOUNT_SUMS],
+            withdrawals_root=header[W_WITHDRAWALS_ROOT],
+            posted_s=block.timestamp,
+        ),
     )
 
 
@@ -343,15 +282,11 @@ def _check_inbox(cursor: uint256, hash: bytes32) -> uint256:
     @notice The header has read exactly our first `cursor` entries and ignored no overdue one.
     @return Deposits of those entries
     """
-    total: uint256 = self.inbox_totals[cursor]
-    # Beyond the inbox every slot is zero, and so would be the hash: the entry's own time tells that it exists.
-    assert cursor == 0 or total != 0, "checkpoint: cursor beyond the inbox"
-    assert hash == self.inbox_hash[cursor], "checkpoint: inbox hash"
-    waiting_since_s: uint256 = self.inbox_totals[cursor + 1] & MASK_64
-    assert (
-        waiting_since_s == 0 or block.timestamp <= waiting_since_s + FORCE_DEADLINE_S
-    ), "checkpoint: skips an overdue entry"
-    return total >> 64
+    # Beyond the inbox every slot is zero, and so would be the hash: an entry's own time tells that it exists.
+    assert cursor == 0 or ledger.inbox_totals[cursor] != 0, "checkpoint: cursor beyond the inbox"
+    assert hash == ledger.inbox_hash[cursor], "checkpoint: inbox hash"
+    assert block.timestamp <= ledger.overdue_after_s(cursor), "checkpoint: skips an overdue entry"
+    return ledger.deposited(cursor)
 
 
 @internal
@@ -361,6 +296,8 @@ def _check_solvency(account_sums: uint256, withdrawals: uint256, deposited: uint
     debt: uint256 = account_sums & MASK_128
     assert debt <= DEBT_MAX_QUOTE, "checkpoint: too much debt"
     assert (account_sums >> 128) + withdrawals <= deposited + debt, "checkpoint: claims exceed deposits"
+    # Also where debt balances them: what nobody has brought yet must stay for refunds.
+    assert withdrawals <= deposited, "checkpoint: withdrawals exceed deposits"
 
 
 # ---------------------------------------------------------------- withdrawals and account proofs
@@ -368,7 +305,12 @@ def _check_solvency(account_sums: uint256, withdrawals: uint256, deposited: uint
 @external
 @nonreentrant
 def claim_withdrawal(
-    height: uint256, record: Record, index: uint256, owner: address, amount: uint256, proof: bytes32[WITHDRAWAL_DEPTH]
+    height: uint256,
+    record: ledger.Record,
+    index: uint256,
+    owner: address,
+    amount: uint256,
+    proof: bytes32[proofs.WITHDRAWAL_DEPTH],
 ):
     """
     @notice Pay withdrawal `index` to its owner. Anyone may call, once per index.
@@ -376,67 +318,44 @@ def claim_withdrawal(
     @param record That checkpoint as its event told it
     @param proof Siblings from the leaf up
     """
-    self._check_record(height, record)
+    ledger.check_record(height, record)
     assert block.timestamp >= record.posted_s + CLAIM_DELAY_S, "claim: too early"
-    assert index < 2**WITHDRAWAL_DEPTH, "claim: index too large"
     bit: uint256 = 1 << (index & 255)
     word: uint256 = self.claimed[index >> 8]
     assert word & bit == 0, "claim: already paid"
-    node: bytes32 = keccak256(abi_encode(convert(2, uint256), index, owner, TOKEN, amount))
-    path: uint256 = index
-    for sibling: bytes32 in proof:
-        node = keccak256(concat(node, sibling)) if path & 1 == 0 else keccak256(concat(sibling, node))
-        path >>= 1
-    assert node == record.withdrawals_root, "claim: wrong proof"
+    root: bytes32 = proofs.withdrawal_root(index, owner, ledger.TOKEN, amount, proof)
+    assert root == record.withdrawals_root, "claim: wrong proof"
+    # A root may hide leaves that no header's total counts: nobody else's money may pay them.
+    last: ledger.Last = ledger.unpack_last()
+    paid: uint256 = self.paid_total + amount
+    assert paid <= last.withdrawals_total, "claim: more than was withdrawn"
 
     self.claimed[index >> 8] = word | bit
+    self.paid_total = paid
     log WithdrawalClaimed(index=index, owner=owner, amount=amount)
-    assert extcall Token(TOKEN).transfer(owner, amount, default_return_value=True), "claim: transfer refused"
+    assert extcall Token(ledger.TOKEN).transfer(owner, amount, default_return_value=True), "claim: transfer refused"
 
 
 @external
 @view
 def verify_account(
     height: uint256,
-    record: Record,
+    record: ledger.Record,
     index: uint256,
     owner: address,
     subaccount: uint256,
     claim: uint256,
     debt: uint256,
     digest: bytes32,
-    sibling_hashes: bytes32[ACCOUNT_DEPTH],
-    sibling_sums: uint256[ACCOUNT_DEPTH],
+    sibling_hashes: bytes32[proofs.ACCOUNT_DEPTH],
+    sibling_sums: uint256[proofs.ACCOUNT_DEPTH],
 ) -> bool:
     """@notice Whether the account with this claim and debt (quote units) is leaf `index` of checkpoint `height`."""
-    self._check_record(height, record)
-    assert index < 2**ACCOUNT_DEPTH, "account: index too large"
-    assert claim <= MASK_128 and debt <= MASK_128, "account: sum too large"
-    sums: uint256 = (claim << 128) | debt
-    node: bytes32 = keccak256(abi_encode(convert(1, uint256), index, owner, subaccount, sums, digest))
-    path: uint256 = index
-    for level: uint256 in range(ACCOUNT_DEPTH):
-        sibling: bytes32 = sibling_hashes[level]
-        other: uint256 = sibling_sums[level]
-        if path & 1 == 0:
-            node = keccak256(abi_encode(node, sums, sibling, other))
-        else:
-            node = keccak256(abi_encode(sibling, other, node, sums))
-        # Parts are added apart: a carry from debt into claims would let a forged sum pass.
-        claims: uint256 = (sums >> 128) + (other >> 128)
-        debts: uint256 = (sums & MASK_128) + (other & MASK_128)
-        assert claims <= MASK_128 and debts <= MASK_128, "account: sum too large"
-        sums = (claims << 128) | debts
-        path >>= 1
-    return node == record.account_root and convert(sums, bytes32) == record.account_sums
-
-
-@internal
-@view
-def _check_record(height: uint256, record: Record):
-    stored: bytes32 = self.record_hash[height]
-    assert stored != empty(bytes32), "record: no such checkpoint"
-    assert stored == keccak256(abi_encode(record)), "record: not this checkpoint"
+    ledger.check_record(height, record)
+    root: bytes32 = empty(bytes32)
+    sums: uint256 = 0
+    root, sums = proofs.account_root(index, owner, subaccount, claim, debt, digest, sibling_hashes, sibling_sums)
+    return root == record.account_root and convert(sums, bytes32) == record.account_sums
 
 
 # ---------------------------------------------------------------- signatures
@@ -508,25 +427,6 @@ def _write_blob(points: bytes32[4][BLOB_POINTS_MAX], count: uint256) -> address:
 
 # ---------------------------------------------------------------- views
 
-@internal
-@view
-def _unpack_last() -> Last:
-    word: uint256 = self.last
-    return Last(
-        height=word >> 192,
-        posted_s=(word >> 128) & MASK_64,
-        inbox_cursor=(word >> 64) & MASK_64,
-        withdrawals_total=word & MASK_64,
-    )
-
-
-@external
-@view
-def last_checkpoint() -> Last:
-    """@notice The last checkpoint; height 0 if there is none yet."""
-    return self._unpack_last()
-
-
 @external
 @view
 def committee_size() -> uint256:
@@ -548,20 +448,6 @@ def member(index: uint256) -> Registration:
     """@notice Committee member `index` of epoch 1."""
     assert index < self.committee >> 160, "member: no such index"
     return self.registrations[self.member_numbers[index]]
-
-
-@external
-@view
-def inbox_time_s(index: uint256) -> uint256:
-    """@notice When entry `index` came; 0 if it has not."""
-    return self.inbox_totals[index + 1] & MASK_64
-
-
-@external
-@view
-def deposited_total(cursor: uint256) -> uint256:
-    """@notice Deposits (quote units) of the first `cursor` entries."""
-    return self.inbox_totals[cursor] >> 64
 
 
 @external

@@ -12,6 +12,7 @@ from contracts.settlement import Deployment, Settlement, deploy
 
 CLAIM_DELAY_S = 600
 FORCE_DEADLINE_S = 3_600
+MAX_SILENCE_S = 7_200
 DEBT_MAX_QUOTE = 5_000
 COMMITTEE_SIZE = 4
 TRADER = b"\x77" * 20
@@ -30,6 +31,7 @@ class HeaderFields:
     epoch: int = 1
     view: int = 9
     height: int = 1
+    timestamp_ms: int = 1_700_000_000_000
     next_committee_hash: bytes = bytes(32)
     inbox_cursor: int = 0
     inbox_hash: bytes = bytes(32)
@@ -43,7 +45,7 @@ class HeaderFields:
 
     def encode(self) -> bytes:
         return words(
-            self.version, self.epoch, self.view, self.height, b"\x04" * 32, self.view - 1, 2, 1_700_000_000_000,
+            self.version, self.epoch, self.view, self.height, b"\x04" * 32, self.view - 1, 2, self.timestamp_ms,
             b"\x08" * 32, self.next_committee_hash, b"\x0a" * 32, self.inbox_cursor, self.inbox_hash, 77,
             self.state_root, self.account_root, digests.encode_sums(self.claims, self.debt), self.withdrawals_root,
             self.withdrawals_total, self.engine_version,
@@ -58,7 +60,7 @@ class World:
         self.provider = InProcessProvider(Rpc(self.chain))
         self.deployment: Deployment = deploy(
             self.provider, funded_key(0), claim_delay_s=CLAIM_DELAY_S, force_deadline_s=FORCE_DEADLINE_S,
-            debt_max_quote=DEBT_MAX_QUOTE,
+            debt_max_quote=DEBT_MAX_QUOTE, max_silence_s=MAX_SILENCE_S,
         )  # fmt: skip
         self.contract = self.as_account(0)
         self.secrets: list[PrivateKey] = [PopSchemeMPL.key_gen(bytes([i + 1]) * 32) for i in range(committee_size)]

@@ -7,7 +7,15 @@ import pytest
 from blspy import G2Element, PopSchemeMPL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from settlement_world import CLAIM_DELAY_S, DEBT_MAX_QUOTE, DEPOSIT_QUOTE, FORCE_DEADLINE_S, HeaderFields, World
+from settlement_world import (
+    CLAIM_DELAY_S,
+    DEBT_MAX_QUOTE,
+    DEPOSIT_QUOTE,
+    FORCE_DEADLINE_S,
+    MAX_SILENCE_S,
+    HeaderFields,
+    World,
+)
 
 from contracts import bls, digests
 from contracts.devchain.precompiles import FIELD_PRIME
@@ -190,6 +198,13 @@ def test_claims_may_equal_deposits_but_not_exceed_them(world: World) -> None:
     world.post(full)
 
 
+def test_withdrawals_do_not_exceed_deposits_even_if_debt_balances_them(world: World) -> None:
+    world.deposit(100)
+    with pytest.raises(Refused, match="checkpoint: withdrawals exceed deposits"):
+        world.post(world.consumed(replace(GOOD, debt=1, withdrawals_total=101)))
+    world.post(world.consumed(replace(GOOD, debt=1, withdrawals_total=100)))
+
+
 def test_deposits_behind_the_cursor_back_no_claims(world: World) -> None:
     world.deposit()
     with pytest.raises(Refused, match="claims exceed deposits"):
@@ -216,6 +231,7 @@ def test_bindings_know_the_parameters(world: World) -> None:
     contract: Settlement = world.contract
     assert contract.claim_delay_s() == CLAIM_DELAY_S
     assert contract.force_deadline_s() == FORCE_DEADLINE_S
+    assert contract.max_silence_s() == MAX_SILENCE_S
     assert contract.debt_max_quote() == DEBT_MAX_QUOTE
     assert contract.engine_version() == 1
 

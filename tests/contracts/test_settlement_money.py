@@ -53,6 +53,19 @@ def test_a_later_checkpoint_does_not_pay_again(world: World) -> None:
         world.contract.claim_withdrawal(2, 0, ALICE, 300, proofs[0])
 
 
+def test_a_root_cannot_pay_more_than_the_header_says(world: World) -> None:
+    """The tree hides a leaf that the total does not count."""
+    world.deposit()
+    leaves = withdrawals(world)
+    root, _ = fold_withdrawal_tree(leaves, 0)
+    world.post(world.consumed(HeaderFields(withdrawals_root=root, withdrawals_total=800, claims=DEPOSIT_QUOTE - 800)))
+    world.pass_time(CLAIM_DELAY_S)
+    for index in (0, 1):
+        world.contract.claim_withdrawal(1, index, *AMOUNTS[index], fold_withdrawal_tree(leaves, index)[1])
+    with pytest.raises(Refused, match="claim: more than was withdrawn"):
+        world.contract.claim_withdrawal(1, 2, *AMOUNTS[2], fold_withdrawal_tree(leaves, 2)[1])
+
+
 def test_claim_waits_for_the_delay(world: World) -> None:
     proofs = post_withdrawals(world)
     world.pass_time(CLAIM_DELAY_S - 5)

@@ -361,7 +361,10 @@ def _decode_body(kind: FrameType, body: bytes) -> Frame:
         case FrameType.BATCH_REQUEST:
             return BatchRequest(*_BATCH_REQUEST.unpack(body))
         case FrameType.RANGE_REQUEST:
-            return RangeRequest(*_RANGE_REQUEST.unpack(body))
+            request = RangeRequest(*_RANGE_REQUEST.unpack(body))
+            if request.from_height >= 1 << 63:
+                raise WireError("no chain is that high")
+            return request
         case FrameType.RANGE_RESPONSE:
             return _decode_range(body)
         case FrameType.NOT_FOUND:

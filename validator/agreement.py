@@ -192,9 +192,7 @@ class Agreement:
             case Build(view):
                 self._builds = {view: effect}
             case CheckPayload(block):
-                if len(self._checks) < PENDING_CHECKS_MAX:
-                    self._checks[block.hash()] = effect
-                    self._check_deadlines_ms[block.hash()] = self._clocks.monotonic_ms() + CHAIN_VIEW_WAIT_MS
+                self._begin_check(effect)
             case Execute(block):
                 self._executes[block.hash()] = block
             case _:
@@ -204,12 +202,14 @@ class Agreement:
         match effect:
             case Finalized(block, certificate):
                 self._outside.finalise(block, certificate)
+            case FetchBlock(_, peers) if not peers:
+                pass  # a committee of one
             case FetchBlock(block_hash, peers):
                 held = self._store.candidate(block_hash)
                 if held is None:
                     self._outside.fetch_block(block_hash, peers)
                 else:
-                    self._events.append(Received(peers[0] if peers else 0, encode_message(held)))
+                    self._events.append(Received(peers[0], encode_message(held)))
             case FallenBehind(_, certificate):
                 self._outside.fall_behind(certificate)
             case Ban(peer, reason):
@@ -225,7 +225,10 @@ class Agreement:
     def is_genuine(self, certificate: Certificate) -> bool:
         """Whether the aggregate signature is that of the members the bitmap names."""
         signers = certificate.signers()
-        if not signers or signers[-1] >= len(self._bls_keys):
+        is_shaped = len(certificate.bitmap) == (len(self._bls_keys) + 7) // 8
+        if not signers or not is_shaped or certificate.epoch != self.core.config.epoch:
+            return False
+        if signers[-1] >= len(self._bls_keys):
             return False
         digest = vote_digest(
             self._domain, certificate.kind, certificate.epoch, certificate.view, certificate.header_hash
@@ -258,9 +261,19 @@ class Agreement:
             self._executor.remember(build.parent_hash, built.timestamp_ms, built.payload, built.executed)
             self._events.append(Built(view, build.parent_hash, built.payload, built.timestamp_ms, commitment))
 
+    def _begin_check(self, check: CheckPayload) -> None:
+        """Judge what cannot change at once; wait only for what may still come."""
+        block_hash = check.block.hash()
+        is_valid = self._proposals.is_valid(check.block, check.parent, self._clocks.wall_ms())
+        if not is_valid or len(self._checks) >= PENDING_CHECKS_MAX:
+            self._events.append(PayloadChecked(block_hash, False))
+            return
+        self._checks[block_hash] = check
+        self._check_deadlines_ms[block_hash] = self._clocks.monotonic_ms() + CHAIN_VIEW_WAIT_MS
+
     def _try_checks(self, now_ms: int) -> None:
         for block_hash, check in list(self._checks.items()):
-            verdict = self._proposals.check(check.block, check.parent, self._clocks.wall_ms())
+            verdict = self._proposals.is_acceptable(check.block, check.parent, self._clocks.wall_ms())
             if verdict is None:
                 if self._fetch_missing(check.block) or now_ms < self._check_deadlines_ms[block_hash]:
                     continue

@@ -15,7 +15,8 @@ from engine.payload import BATCH_COMMANDS_MAX, BATCH_REFS_MAX, Batch
 from net.identity import NetworkSigner, verify_batch
 
 PENDING_BATCHES_PER_AUTHOR_MAX = 512
-BLOCK_COMMANDS_MAX = 5_000
+# Eight such blocks, the most that one certificate can finalise together, still fit into one answer to a lagging peer.
+BLOCK_COMMANDS_MAX = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,12 @@ def make_checked(batch: Batch, domain_separator: bytes) -> CheckedBatch:
     for row in range(len(commands)):
         record = batch.commands[row * COMMAND_BYTES : (row + 1) * COMMAND_BYTES]
         command = Command.decode(record)
-        signers[row] = np.frombuffer(recover_signer(command, domain_separator), dtype=np.uint8)
-        # What is no command has no EIP-712 digest; it is named by its bytes.
-        ids.append(command_id(command, domain_separator) if is_well_formed(command) else keccak(record))
+        signer = recover_signer(command, domain_separator)
+        signers[row] = np.frombuffer(signer, dtype=np.uint8)
+        # Only what its owner signed may carry the command's name: else a copy with a broken signature, put into an
+        # earlier block by a hostile author, would tell the owner that the command was refused.
+        is_owners = signer == command.owner and command.encode() == record and is_well_formed(command)
+        ids.append(command_id(command, domain_separator) if is_owners else keccak(record))
     return CheckedBatch(batch, batch.hash(), commands, signers, tuple(ids))
 
 
@@ -71,6 +75,10 @@ class Sealer:
         """True when the batch is full and should be sealed at once."""
         self._waiting.append(record)
         return len(self._waiting) >= BATCH_COMMANDS_MAX
+
+    def put_back(self, records: list[bytes]) -> None:
+        """Commands that were sealed before, in their order, ahead of everything newer."""
+        self._waiting = records + self._waiting
 
     def seal(self) -> CheckedBatch | None:
         """The waiting commands (at most 256) as one signed batch, or None when nothing waits."""
@@ -91,24 +99,28 @@ class BatchPool:
 
     def __init__(self, author_count: int) -> None:
         self._by_hash: dict[bytes, CheckedBatch] = {}
-        self._pending: list[dict[int, CheckedBatch]] = [{} for _ in range(author_count)]
+        # An author that equivocates has several batches of one sequence; blocks may name any of them.
+        self._pending: list[dict[int, list[CheckedBatch]]] = [{} for _ in range(author_count)]
 
     def add(self, checked: CheckedBatch) -> bool:
         """False when the author's share of the pool is full or the sequence is taken by another batch."""
-        pending = self._pending[checked.batch.author]
-        sequence = checked.batch.sequence
+        author, sequence = checked.batch.author, checked.batch.sequence
         if checked.batch_hash in self._by_hash:
             return True
-        if sequence in pending or len(pending) >= PENDING_BATCHES_PER_AUTHOR_MAX:
+        if sequence in self._pending[author] or self.is_full(author):
             return False
-        pending[sequence] = checked
-        self._by_hash[checked.batch_hash] = checked
+        self.add_named(checked)
         return True
 
     def add_named(self, checked: CheckedBatch) -> None:
         """Add a batch that a block names, whatever the author's share: the block bounds how many there are."""
-        self._by_hash[checked.batch_hash] = checked
-        self._pending[checked.batch.author].setdefault(checked.batch.sequence, checked)
+        if checked.batch_hash not in self._by_hash:
+            self._by_hash[checked.batch_hash] = checked
+            self._pending[checked.batch.author].setdefault(checked.batch.sequence, []).append(checked)
+
+    def is_full(self, author: int) -> bool:
+        """Whether an author's unfinished batches have used up its share."""
+        return len(self._pending[author]) >= PENDING_BATCHES_PER_AUTHOR_MAX
 
     def get(self, batch_hash: bytes) -> CheckedBatch | None:
         return self._by_hash.get(batch_hash)
@@ -118,7 +130,7 @@ class BatchPool:
         limits.
         """
         queues = [
-            [pending[sequence] for sequence in sorted(pending) if sequence > cursors[author]]
+            [pending[sequence][0] for sequence in sorted(pending) if sequence > cursors[author]]
             for author, pending in enumerate(self._pending)
         ]
         refs: list[tuple[int, int, bytes]] = []
@@ -137,7 +149,21 @@ class BatchPool:
     def pending_of(self, author: int) -> list[CheckedBatch]:
         """An author's batches that are not final yet, oldest first."""
         pending = self._pending[author]
-        return [pending[sequence] for sequence in sorted(pending)]
+        return [pending[sequence][0] for sequence in sorted(pending)]
+
+    def command_count_of(self, author: int) -> int:
+        """Commands in an author's batches that are not final yet."""
+        return sum(len(checked.ids) for same in self._pending[author].values() for checked in same)
+
+    def holds_as_named(self, refs: tuple[tuple[int, int, bytes], ...]) -> bool:
+        """Whether held batches are what references call them, and together within a block's limit."""
+        commands = 0
+        for author, sequence, batch_hash in refs:
+            checked = self._by_hash.get(batch_hash)
+            if checked is None or (checked.batch.author, checked.batch.sequence) != (author, sequence):
+                return False
+            commands += len(checked.ids)
+        return commands <= BLOCK_COMMANDS_MAX
 
     def has_work(self, cursors: list[int]) -> bool:
         return any(sequence > cursors[author] for author, pending in enumerate(self._pending) for sequence in pending)
@@ -147,7 +173,7 @@ class BatchPool:
         dropped = []
         for author, pending in enumerate(self._pending):
             for sequence in [sequence for sequence in pending if sequence <= cursors[author]]:
-                checked = pending.pop(sequence)
-                self._by_hash.pop(checked.batch_hash, None)
-                dropped.append(checked)
+                for checked in pending.pop(sequence):
+                    del self._by_hash[checked.batch_hash]
+                    dropped.append(checked)
         return dropped

@@ -14,7 +14,7 @@ from consensus.messages import FINALIZE, Certificate, quorum
 from consensus.sync import Blame, verify_range
 from engine.payload import Payload
 from net.wire import RANGE_RESPONSE_BYTES_TARGET, RangeBlock, RangeRequest, RangeResponse
-from validator.batches import BatchPool, check_batch
+from validator.batches import BatchPool, CheckedBatch, check_batch
 from validator.executor import Executor
 from validator.store import FinalBlock, Store
 
@@ -62,6 +62,7 @@ class RangeSync:
         is_genuine: Callable[[Certificate], bool],
         request: Callable[[int, RangeRequest], bool],
         peers: Callable[[], list[int]],
+        keep: Callable[[CheckedBatch], None],
         accept: Callable[[RangeResponse], None],
     ) -> None:
         self._executor = executor
@@ -72,9 +73,11 @@ class RangeSync:
         self._is_genuine = is_genuine
         self._request = request
         self._peers = peers
+        self._keep = keep
         self._accept = accept
+        self._asked_peer: int | None = None
         self._wake = trio.Event()
-        self._answer: tuple[int, RangeResponse] | None = None
+        self._answer: RangeResponse | None = None
         self._answered = trio.Event()
         self.is_active = False
 
@@ -83,9 +86,9 @@ class RangeSync:
         self._wake.set()
 
     def on_response(self, peer: int, response: RangeResponse) -> None:
-        """Hand over an answer; one that nobody asked for is dropped."""
-        if self.is_active:
-            self._answer = (peer, response)
+        """Hand over an answer; one that nobody asked that peer for is dropped."""
+        if peer == self._asked_peer:
+            self._answer = response
             self._answered.set()
 
     async def run(self, blame: Callable[[int, str], None]) -> None:
@@ -95,7 +98,7 @@ class RangeSync:
             self._wake = trio.Event()
             self.is_active = True
             failures = 0
-            while failures < 2 * max(1, len(self._peers())):
+            while failures < max(1, len(self._peers())):
                 peers = self._peers()
                 if not peers:
                     break
@@ -107,24 +110,24 @@ class RangeSync:
 
     async def _fetch_from(self, peer: int, blame: Callable[[int, str], None]) -> bool:
         """One round trip; True when our head moved."""
-        self._answered, self._answer = trio.Event(), None
+        self._answered, self._answer, self._asked_peer = trio.Event(), None, peer
         from_height = self._executor.final.height + 1
         if not self._request(peer, RangeRequest(from_height, RANGE_BLOCKS)):
             await trio.sleep(0.2)
             return False
         with trio.move_on_after(RESPONSE_TIMEOUT_S):
             await self._answered.wait()
-        answer: tuple[int, RangeResponse] | None = self._answer
-        if answer is None or answer[0] != peer or not answer[1].blocks:
-            return False
-        return await self._take(peer, answer[1], blame)
+        self._asked_peer = None
+        answer: RangeResponse | None = self._answer
+        return answer is not None and bool(answer.blocks) and await self._take(peer, answer, blame)
 
     async def _take(self, peer: int, response: RangeResponse, blame: Callable[[int, str], None]) -> bool:
         certificate = response.certificate
         if certificate is None or certificate.kind != FINALIZE:
             blame(peer, "range without certificate")
             return False
-        if len(certificate.signers()) < quorum(len(self._network_keys)) or not self._is_genuine(certificate):
+        member_count = len(self._network_keys)
+        if len(certificate.signers()) < quorum(member_count) or not self._is_genuine(certificate):
             blame(peer, "range with a forged certificate")
             return False
         head = self._executor.final
@@ -145,6 +148,7 @@ class RangeSync:
         return self._executor.final.height > head.height
 
     async def _take_batches(self, response: RangeResponse) -> bool:
+        """Every batch that the blocks name, genuine and kept; False when one is missing, forged or unnamed."""
         for entry in response.blocks:
             named = {ref[2] for ref in Payload.decode(entry.block.payload).batch_refs}
             for batch in entry.batches:
@@ -156,5 +160,7 @@ class RangeSync:
                     )
                     if checked is None:
                         return False
-                    self._pool.add_named(checked)
+                    self._keep(checked)
+            if any(self._pool.get(batch_hash) is None for batch_hash in named):
+                return False
         return True

@@ -58,10 +58,11 @@ class Inbox:
     def select(self, cursor: int, parent_l1_block: int, now_ms: int) -> tuple[tuple[InboxEntry, ...], int]:
         """Entries and chain height for a proposal: the newest view that is old enough for all to share."""
         settled = [view for view in self._views if view.seen_ms <= now_ms - PROPOSE_LAG_MS]
-        if not settled or settled[-1].block < parent_l1_block:
+        if not settled:
             return (), parent_l1_block
         view = settled[-1]
-        return tuple(self.entries[cursor : min(view.entry_count, cursor + INBOX_ENTRIES_MAX)]), view.block
+        entries = tuple(self.entries[cursor : min(view.entry_count, cursor + INBOX_ENTRIES_MAX)])
+        return entries, max(view.block, parent_l1_block)
 
     def check(self, cursor: int, entries: tuple[InboxEntry, ...], l1_block: int, parent_l1_block: int) -> bool | None:
         """Whether a proposal's inbox part is right; None while our own view of the chain is still behind it."""
@@ -87,7 +88,6 @@ class OnChain:
 
     height: int = 0
     block: int = 0
-    claimed_through: int = 0
 
 
 class Watcher:
@@ -104,7 +104,8 @@ class Watcher:
             try:
                 block, entries, height = await trio.to_thread.run_sync(self._poll, len(self._inbox.entries))
                 self._inbox.extend(now_ms(), block, entries)
-                self._on_chain.height, self._on_chain.block = height, block
+                self._on_chain.height = max(self._on_chain.height, height)
+                self._on_chain.block = block
                 on_view()
                 if is_down:
                     log.info("chain.back block=%d", block)
@@ -121,8 +122,7 @@ class Watcher:
         answers = [self._entries(settlement, from_index, block) for settlement in self._settlements]
         if any(answer != answers[0] for answer in answers[1:]):
             raise ChainError("the RPC endpoints disagree about the inbox: check them before trusting either")
-        last = self._settlements[0].last_checkpoint()
-        return block, answers[0], 0 if last is None else last.height
+        return block, answers[0], self._settlements[0].last().height
 
     @staticmethod
     def _entries(settlement: Settlement, from_index: int, block: int) -> list[InboxEntry]:
@@ -153,7 +153,6 @@ class Submitter:
         self._member_count = member_count
         self._interval_blocks = interval_blocks
         self._due_since_s: float | None = None
-        self.submitted_count = 0
 
     async def run(
         self, on_chain: OnChain, newest: Callable[[int], Candidate | None], has_waiting: Callable[[], bool]
@@ -189,7 +188,7 @@ class Submitter:
             result = await trio.to_thread.run_sync(
                 self._settlement.checkpoint, header.encode(), absent, certificate.signature
             )
-            self.submitted_count += 1
+            self._due_since_s = None
             on_chain.height = max(on_chain.height, header.height)
             log.info("checkpoint.accepted height=%d gas=%d", header.height, result.gas_used)
         except Refused as refusal:

@@ -157,6 +157,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}") from None
 
 
+_CONTAINERS: dict[str, type] = {"rpc_urls": tuple, "validators": tuple, "markets": tuple, "peers": tuple}
+_TYPE_NAMES = {int: "a whole number", str: "text in quotes", tuple: "a list in brackets"}
 _NESTED: dict[str, type] = {"validators": ValidatorEntry, "markets": MarketParams, "peers": PeerAddress}
 
 
@@ -171,6 +173,9 @@ def _build(kind: type, plain: dict[str, Any], where: str) -> Any:
         if key in _NESTED:
             value = tuple(_build(_NESTED[key], row, f"{where} [[{key}]]") for row in value)
         values[key] = tuple(value) if isinstance(value, list) else value
+        wanted = _CONTAINERS.get(key) or known[key].type
+        if isinstance(wanted, type) and type(values[key]) is not wanted:
+            raise ConfigError(f"{where}: {key} must be {_TYPE_NAMES[wanted]}, not {value!r}")
     required = {
         name
         for name, item in known.items()

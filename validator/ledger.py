@@ -69,8 +69,10 @@ class Ledger:
         trades, fills = self._take_fills(result.fills, state, height, time_ms)
         for row in result.cancellations:
             self.orders.on_cancelled(int(row["order_id"]), time_ms)
-        rows = [(index, height, account, owner, amount) for index, account, owner, amount in result.withdrawals]
-        self._store.put_withdrawals(rows)
+        # The rest of an immediate-or-cancel order never rested, so no cancellation tells of it.
+        for order_id in result.receipts["order_id"][result.receipts["order_state"] == OrderState.CANCELLED]:
+            self.orders.on_cancelled(int(order_id), time_ms)
+        self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])
         command_count = sum(len(checked.ids) for checked in batches)
         self._stats.on_final(time_ms, command_count, is_live)
         self._unpublished.append(
@@ -86,6 +88,8 @@ class Ledger:
         for receipt in receipts:
             checked, at = batches[int(receipt["batch_index"])], int(receipt["command_index"])
             command_id = checked.ids[at]
+            if receipt["code"] == Code.UNKNOWN_ACCOUNT:
+                continue  # spends no nonce: after a deposit, anybody's copy of it may yet execute
             rows.append(
                 (command_id, height, time_ms)
                 + tuple(

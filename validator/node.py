@@ -13,9 +13,9 @@ from consensus.core import Core, CoreConfig
 from consensus.events import PeerConnected, Received, Synced
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
-from contracts.settlement import Settlement
+from contracts.settlement import ChainError, Settlement
 from engine.payload import Payload
-from engine.state import genesis
+from engine.state import EngineState, genesis
 from net.committee import Committee, MemberAddress, open_committee
 from net.gateway.backend import NetworkInfo, Refusal
 from net.identity import NetworkSigner
@@ -48,6 +48,7 @@ EPOCH = 1
 SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
+CHAIN_RETRY_S = 2.0
 
 
 class Node:
@@ -123,18 +124,20 @@ class Node:
         self._wake = trio.Event()
         self._committee: Committee | None = None
         self._peering: Peering | None = None
+        self._due_snapshot: EngineState | None = None
 
     def _make_service(self) -> None:
         self.ledger = Ledger(self.params, self.store, self.stats, self.executor.final.state)
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
             on_chain=self.on_chain, receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms,
-            enqueue=self._enqueue, health=self._health,
+            enqueue=self._enqueue, backlog=self._backlog, health=self._health,
         )  # fmt: skip
         self.range_sync = RangeSync(
             executor=self.executor, pool=self.pool, network_keys=self.network_keys, domain=self.domain,
             domain_separator=self._separator, is_genuine=self.agreement.is_genuine, request=self._request_range,
-            peers=lambda: self._committee.peers() if self._committee else [], accept=self._accept_range,
+            peers=lambda: self._committee.peers() if self._committee else [], keep=self._keep_batch,
+            accept=self._accept_range,
         )  # fmt: skip
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
 
@@ -157,21 +160,32 @@ class Node:
                 nursery.start_soon(self.range_sync.run, self._ban)
                 nursery.start_soon(self._report_prices)
                 nursery.start_soon(self._seal_batches)
-                self._start_chain(nursery)
+                nursery.start_soon(self._follow_chain)
                 await self._loop()
         finally:
             self._journal.close()
             self.store.close()
             self._signer.close()
 
-    def _start_chain(self, nursery: trio.Nursery) -> None:
-        settlements = [Settlement(url, self.network.contract, self._keys.operator) for url in self.config.rpc_urls]
+    async def _follow_chain(self) -> None:
+        """Watch and submit, as soon as the endpoints answer: an outage of theirs must not keep the committee down."""
+        while True:
+            try:
+                settlements = await trio.to_thread.run_sync(self._connect_chain)
+                break
+            except ChainError as error:
+                log.warning("chain.unreachable error=%s (retrying)", error)
+                await trio.sleep(CHAIN_RETRY_S)
         watcher = Watcher(settlements, self.inbox, self.on_chain)
-        nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_chain_view)
         submitter = Submitter(
             settlements[0], self.config.index, len(self.network_keys), self.network.checkpoint_interval_blocks
         )
-        nursery.start_soon(submitter.run, self.on_chain, self._checkpoint_candidate, self._is_withdrawal_waiting)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_chain_view)
+            nursery.start_soon(submitter.run, self.on_chain, self._checkpoint_candidate, self._is_withdrawal_waiting)
+
+    def _connect_chain(self) -> list[Settlement]:
+        return [Settlement(url, self.network.contract, self._keys.operator) for url in self.config.rpc_urls]
 
     async def _loop(self) -> None:
         final = self.store.newest_direct(self.executor.final.height)
@@ -209,22 +223,35 @@ class Node:
 
     def on_batch(self, checked: CheckedBatch, is_named: bool) -> None:
         """A checked batch; `is_named` when we asked for it because a block names it."""
-        if checked.batch.sequence <= self.executor.final.state.batch_sequences.tolist()[checked.batch.author]:
+        if checked.batch.sequence <= self.final_sequences()[checked.batch.author]:
             return
         if is_named:
             self.pool.add_named(checked)
         elif not self.pool.add(checked):
             return
+        self._store_batch(checked)
+        self.wake()
+
+    def _keep_batch(self, checked: CheckedBatch) -> None:
+        """Hold a batch that a final block names: whatever is in the pool is in the store, too."""
+        self.pool.add_named(checked)
+        self._store_batch(checked)
+
+    def _store_batch(self, checked: CheckedBatch) -> None:
         batch = checked.batch
         self.store.put_batch(checked.batch_hash, batch.author, batch.sequence, batch.encode())
-        self.wake()
+
+    def final_sequences(self) -> list[int]:
+        """Of each author, the last batch sequence that final blocks have passed."""
+        sequences: list[int] = self.executor.final.state.batch_sequences.tolist()
+        return sequences
 
     def _hello(self) -> HelloState:
         return HelloState(self.executor.final.height, self.agreement.core.view, self.params.digest())
 
     def _health(self) -> tuple[int, int, bool, Refusal | None]:
         peers = len(self._committee.peers()) if self._committee else 0
-        is_syncing = self.range_sync.is_active
+        is_syncing = self.agreement.core.is_syncing
         refusal = None
         silent_ms = self._clocks.wall_ms() - self.stats.last_final_ms
         if is_syncing:
@@ -235,10 +262,12 @@ class Node:
 
     # our own batches and prices
 
-    def _enqueue(self, record: bytes) -> int:
+    def _enqueue(self, record: bytes) -> None:
         if self.sealer.add(record):
             self._seal()
-        return self.sealer.waiting_count
+
+    def _backlog(self) -> int:
+        return self.sealer.waiting_count + self.pool.command_count_of(self.config.index)
 
     async def _seal_batches(self) -> None:
         while True:
@@ -304,17 +333,15 @@ class Node:
         if certificate.header_hash == block_hash:
             self.service.keep_for_proofs(executed)
         if block.header.height % self.config.snapshot_interval_blocks == 0:
-            write_snapshot(self.home.data / "snapshots", executed.state)
+            self._due_snapshot = executed.state
 
     def _forget_batches(self, cursors: list[int], placed: set[bytes]) -> None:
         """Drop what the final state has passed; our clients' commands that it passed by are sealed again."""
-        for checked in self.pool.drop_through(cursors):
-            if checked.batch_hash in placed:
-                continue
-            self.store.drop_unplaced(checked.batch.author, checked.batch.sequence)
-            if checked.batch.author == self.config.index:
-                for at in range(len(checked.ids)):
-                    self.sealer.add(checked.commands[at].tobytes())
+        passed_by = [checked for checked in self.pool.drop_through(cursors) if checked.batch_hash not in placed]
+        for author in {checked.batch.author for checked in passed_by}:
+            self.store.drop_unplaced(author, cursors[author])
+        own = [checked for checked in passed_by if checked.batch.author == self.config.index]
+        self.sealer.put_back([row.tobytes() for checked in own for row in checked.commands])
 
     def _accept_range(self, response: RangeResponse) -> None:
         """Blocks and certificate were verified; execute them and tell agreement where we are now."""
@@ -325,8 +352,6 @@ class Node:
             commitment = self.executor.execute(entry.block)
             if commitment != entry.block.header.commitment:
                 raise Stop(f"our execution of final block {entry.block.header.height} differs from the committee's")
-            for batch in entry.batches:
-                self.store.put_batch(batch.hash(), batch.author, batch.sequence, batch.encode())
             self._finalise(entry.block, certificate, is_live=False)
         self.agreement.post(Synced(response.blocks[-1].block, certificate))
         log.info("catchup.progress height=%d", self.executor.final.height)
@@ -334,6 +359,10 @@ class Node:
 
     def _after_flush(self) -> None:
         self.ledger.publish()
+        # Not before the store holds the block: a snapshot without its block helps no restart.
+        if self._due_snapshot is not None:
+            write_snapshot(self.home.data / "snapshots", self._due_snapshot)
+            self._due_snapshot = None
 
     # the settlement chain
 

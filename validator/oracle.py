@@ -19,11 +19,12 @@ class ReportBook:
         self._newest: dict[int, PriceReport] = {}
 
     def add(self, report: PriceReport, now_ms: int) -> bool:
-        """False when the report is forged, malformed or from the future; an old one is simply not kept."""
-        if report.time_ms > now_ms + CLOCK_SKEW_MS_MAX or not self.is_genuine(report):
+        """False when the report is forged or malformed; one that is old, or from a clock ahead of ours, is not kept."""
+        if not self.is_genuine(report):
             return False
         known = self._newest.get(report.validator)
-        if known is None or report.time_ms > known.time_ms:
+        is_newer = known is None or report.time_ms > known.time_ms
+        if is_newer and report.time_ms <= now_ms + CLOCK_SKEW_MS_MAX:
             self._newest[report.validator] = report
         return True
 

@@ -5,6 +5,7 @@ overtakes itself.
 """
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,6 +25,7 @@ from net.wire import (
     PriceFrame,
     RangeRequest,
     RangeResponse,
+    WireError,
 )
 from validator.batches import check_batch
 from validator.catchup import answer_range
@@ -36,6 +38,8 @@ log = logging.getLogger("hansa.peering")
 
 BATCH_QUEUE_MAX = 256
 FETCH_INTERVAL_MS = 250
+RANGE_INTERVAL_MS = 100
+RESENT_BYTES_MAX = 2 * 1024 * 1024
 ASKED_MAX = 4096
 
 
@@ -47,6 +51,7 @@ class Peering:
         self._committee = committee
         self._clocks = clocks
         self._asked_ms: dict[bytes, int] = {}
+        self._range_answered_ms: dict[int, int] = {}
         self._turn = 0
         self._batch_queues: dict[int, trio.MemorySendChannel[Batch]] = {}
 
@@ -62,7 +67,7 @@ class Peering:
                     case PeerDown(peer, reason):
                         log.info("peer.down peer=%d reason=%s", peer, reason)
                     case Inbound(peer, BatchFrame(batch)):
-                        await self._queue_batch(nursery, peer, batch)
+                        self._queue_batch(nursery, peer, batch)
                     case Inbound(peer, frame):
                         self._dispatch(peer, frame)
 
@@ -84,18 +89,25 @@ class Peering:
                 missing = NotFound(FrameType.BATCH_REQUEST, batch_hash)
                 self.send(peer, missing if data is None else BatchFrame(Batch.decode(data)))
             case RangeRequest():
-                self.send(peer, answer_range(node.store, frame))
+                self._answer_range(peer, frame)
             case RangeResponse():
                 node.range_sync.on_response(peer, frame)
             case _:
                 pass  # NotFound: the next request goes to another peer
 
-    async def _queue_batch(self, nursery: trio.Nursery, peer: int, batch: Batch) -> None:
+    def _queue_batch(self, nursery: trio.Nursery, peer: int, batch: Batch) -> None:
+        """Only what can still enter a block is worth its checks; what does not fit is fetched if a block names it."""
+        node, author = self._node, batch.author
+        if author >= len(node.network_keys) or batch.sequence <= node.final_sequences()[author]:
+            return
+        if batch.hash() not in self._asked_ms and (author != peer or node.pool.is_full(author)):
+            return
         if peer not in self._batch_queues:
             send, receive = trio.open_memory_channel[Batch](BATCH_QUEUE_MAX)
             self._batch_queues[peer] = send
             nursery.start_soon(self._check_batches, peer, receive)
-        await self._batch_queues[peer].send(batch)
+        with suppress(trio.WouldBlock):
+            self._batch_queues[peer].send_nowait(batch)
 
     async def _check_batches(self, peer: int, receive: trio.MemoryReceiveChannel[Batch]) -> None:
         node = self._node
@@ -110,11 +122,25 @@ class Peering:
                 continue
             node.on_batch(checked, is_named=self._asked_ms.pop(checked.batch_hash, None) is not None)
 
+    def _answer_range(self, peer: int, request: RangeRequest) -> None:
+        """At most ten a second: reading a range costs us much more than asking for it costs the peer."""
+        now_ms = self._clocks.monotonic_ms()
+        if now_ms - self._range_answered_ms.get(peer, -RANGE_INTERVAL_MS) >= RANGE_INTERVAL_MS:
+            self._range_answered_ms[peer] = now_ms
+            try:
+                self.send(peer, answer_range(self._node.store, request))
+            except KeyError as error:
+                log.error("store.incomplete error=%s (others can answer)", error)
+
     # out
 
     def send(self, peer: int, frame: Frame) -> bool:
-        """False when the link is down or its queue full."""
-        return self._committee.send(peer, frame)
+        """False when the link is down, its queue full, or the frame over its limit."""
+        try:
+            return self._committee.send(peer, frame)
+        except WireError as error:
+            log.error("frame.oversized peer=%d error=%s", peer, error)
+            return False
 
     def send_consensus(self, peer: int | None, message_frame: Consensus) -> None:
         if peer is None:
@@ -129,8 +155,12 @@ class Peering:
         self._committee.broadcast(PriceFrame(report))
 
     def _send_own_batches(self, peer: int) -> None:
-        """What a peer may have missed while the link was down."""
+        """The oldest of what a peer may have missed while the link was down; the rest it fetches by name."""
+        size_bytes = 0
         for checked in self._node.pool.pending_of(self._node.config.index):
+            size_bytes += len(checked.batch.commands)
+            if size_bytes > RESENT_BYTES_MAX:
+                break
             self._committee.send(peer, BatchFrame(checked.batch))
 
     def request_block(self, block_hash: bytes, peers: tuple[int, ...]) -> None:
@@ -138,7 +168,7 @@ class Peering:
             self._committee.send(peer, BlockRequest(block_hash))
 
     def request_batches(self, proposer: int, missing: list[tuple[int, int, bytes]]) -> None:
-        """Ask the author first, then the proposer, then the others in turn; each batch at most four times a second."""
+        """Ask the proposer first, who named the batch and so has it, then the others in turn; four times a second."""
         now_ms = self._clocks.monotonic_ms()
         if len(self._asked_ms) > ASKED_MAX:
             self._asked_ms.clear()
@@ -148,7 +178,7 @@ class Peering:
                 continue
             self._asked_ms[batch_hash] = now_ms
             connected = self._committee.peers()
-            wanted = [peer for peer in (author, proposer) if peer in connected] if last_ms is None else []
+            wanted = [peer for peer in (proposer, author) if peer in connected] if last_ms is None else []
             if not wanted and connected:
                 self._turn += 1
                 wanted = [connected[self._turn % len(connected)]]

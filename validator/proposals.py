@@ -71,18 +71,24 @@ class Proposals:
         executed = self._executor.run(parent_hash, parent.height + 1, timestamp_ms, payload)
         return None if executed is None else Built(payload.encode(), timestamp_ms, executed)
 
-    def check(self, block: Block, parent: Header, now_ms: int) -> bool | None:
-        """True: vote for it; False: never; None: something is missing that may still come."""
-        try:
-            payload = Payload.decode(block.payload)
-            base = Commitment.decode(parent.commitment)
-        except DecodeError:
-            return False
+    def is_valid(self, block: Block, parent: Header, now_ms: int) -> bool:
+        """What one look settles: decodable, timely, one genuine report a validator, batches in order."""
         timestamp_ms = block.header.timestamp_ms
         if not now_ms - CLOCK_BEHIND_MS_MAX <= timestamp_ms <= now_ms + CLOCK_AHEAD_MS_MAX:
             return False
-        if not all(self._reports.is_genuine(report) for report in payload.price_reports):
+        try:
+            payload = Payload.decode(block.payload)
+            Commitment.decode(parent.commitment)
+        except DecodeError:
             return False
+        reporters = [report.validator for report in payload.price_reports]
+        if len(set(reporters)) < len(reporters):
+            return False
+        return all(self._reports.is_genuine(report) for report in payload.price_reports)
+
+    def is_acceptable(self, block: Block, parent: Header, now_ms: int) -> bool | None:
+        """Of a valid block. True: vote for it; False: never; None: something is missing that may still come."""
+        payload, base = Payload.decode(block.payload), Commitment.decode(parent.commitment)
         cursor = base.inbox_cursor
         is_inbox_right = self._inbox.check(cursor, payload.inbox_entries, payload.l1_block, base.l1_block)
         if is_inbox_right is False:
@@ -92,7 +98,7 @@ class Proposals:
             return False
         if is_inbox_right is None or self._executor.missing_batches(payload):
             return None
-        return True
+        return self._pool.holds_as_named(payload.batch_refs)
 
     def missing_batches(self, block: Block) -> list[tuple[int, int, bytes]]:
         """(author, sequence, hash) of the batches that a block names and we lack."""

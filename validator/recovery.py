@@ -4,14 +4,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from consensus.messages import ZERO_HASH, Header
+from consensus.messages import ZERO_HASH, Commitment, Header
 from engine.params import ExchangeParams
 from engine.payload import Batch, Payload
 from engine.state import EngineState, genesis_commitment
 from validator.agreement import Stop
 from validator.batches import BatchPool, CheckedBatch, make_checked
 from validator.executor import Executor, to_commitment
-from validator.snapshots import read_newest_snapshot
+from validator.snapshots import read_snapshots
 from validator.store import FinalBlock, Store
 
 log = logging.getLogger("hansa.recovery")
@@ -40,12 +40,12 @@ def recover(
     snapshots: Path, params: ExchangeParams, store: Store, genesis_state: EngineState, genesis: Header, separator: bytes
 ) -> Recovered:
     """Raises `Stop` when a replayed block does not give the root that the committee certified."""
-    state = read_newest_snapshot(snapshots, params)
-    start = None if state is None else store.final(state.height)
-    if state is None or start is None:
-        state, final_hash = genesis_state, genesis.hash()
-    else:
-        final_hash = start.block.hash()
+    state, final_hash = genesis_state, genesis.hash()
+    for snapshot in read_snapshots(snapshots, params):
+        start = store.final(snapshot.height)
+        if start is not None and Commitment.decode(start.block.header.commitment).state_root == snapshot.state_root:
+            state, final_hash = snapshot, start.block.hash()
+            break
     pool = BatchPool(params.validator_count)
     executor = Executor(params, pool, final_hash, state)
     while True:

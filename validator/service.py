@@ -62,10 +62,11 @@ class Service:
         on_chain: OnChain,
         receipt_key: SigningKey,
         wall_ms: Callable[[], int],
-        enqueue: Callable[[bytes], int],
+        enqueue: Callable[[bytes], None],
+        backlog: Callable[[], int],
         health: Callable[[], tuple[int, int, bool, Refusal | None]],
     ) -> None:
-        """`enqueue(record)` gives the number of waiting commands; `health()` (view, peers, is syncing, why not now)."""
+        """`backlog()`: our commands that no final block holds yet; `health()`: (view, peers, is syncing, refusal)."""
         self.domain = info
         self._separator = info.domain_separator
         self._executor = executor
@@ -76,11 +77,11 @@ class Service:
         self._receipt_key = receipt_key
         self._wall_ms = wall_ms
         self._enqueue = enqueue
+        self._backlog = backlog
         self._health = health
         self._receipts: OrderedDict[bytes, Receipt] = OrderedDict()
         self._proof_states: OrderedDict[int, Executed] = OrderedDict()
         self._checkpoint_states: OrderedDict[int, Executed] = OrderedDict()
-        self._waiting_count = 0
 
     def keep_for_proofs(self, executed: Executed) -> None:
         """Remember the states of the last heights with a certificate of their own, so that accounts can be proven."""
@@ -111,9 +112,9 @@ class Service:
         code = self._precheck(command)
         if code != Code.OK:
             return Submission(identifier, code=code)
-        if self._waiting_count >= QUEUE_COMMANDS_MAX:
+        if self._backlog() >= QUEUE_COMMANDS_MAX:
             return Submission(identifier, refusal=Refusal.QUEUE_FULL)
-        self._waiting_count = self._enqueue(command.encode())
+        self._enqueue(command.encode())
         received_ms = self._wall_ms()
         promise = b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
         signature = self._receipt_key.sign(promise).signature
@@ -239,34 +240,37 @@ class Service:
         return None, None
 
     async def withdrawal_proof(self, index: int) -> WithdrawalProof | None:
-        rows = self._store.withdrawals()
-        if not 0 <= index < len(rows):
+        row = self._store.withdrawal(index) if 0 <= index < 1 << 32 else None
+        if row is None:
             return None
         final = self._store.final(self._on_chain.height)
-        if final is None or not final.is_direct or rows[index][1] > self._on_chain.height:
+        if final is None or not final.is_direct or row[1] > self._on_chain.height:
             final = self._store.newest_direct()
-        if final is None or rows[index][1] > final.block.header.height:
+        if final is None or row[1] > final.block.header.height:
             return None
-        height, token = final.block.header.height, self.domain.token
-        leaves = [tree.withdrawal_leaf(row[0], row[3], token, row[4]) for row in rows if row[1] <= height]
-        siblings = await trio.to_thread.run_sync(tree.withdrawal_proof, leaves, index)
+        token, rows = self.domain.token, self._store.withdrawals(final.block.header.height)
+
+        def compute() -> list[bytes]:
+            return tree.withdrawal_proof(
+                [tree.withdrawal_leaf(item[0], item[4], token, item[5]) for item in rows], index
+            )
+
+        siblings = await trio.to_thread.run_sync(compute)
         return WithdrawalProof(
-            index=index, owner=rows[index][3], token=token, amount_quote=rows[index][4], siblings=tuple(siblings),
+            index=index, owner=row[4], token=token, amount_quote=row[5], siblings=tuple(siblings),
             finalised=FinalisedHeader(final.block.header, final.certificate),
         )  # fmt: skip
 
     def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]:
         state = self._executor.final.state
         found = []
-        for index, height, account, row_owner, amount_quote in self._store.withdrawals(owner=owner):
-            final = self._store.final(height)
-            status = Status.ON_CHAIN if height <= self._on_chain.height else Status.CERTIFIED
+        for index, height, time_ms, account, row_owner, amount_quote in self._store.withdrawals_of(owner):
             # A deposit that found no room was paid straight back and belongs to no account.
             subaccount = account_key(state, account)[1] if account >= 0 else 0
             found.append(
                 WithdrawalView(
-                    index=index, owner=row_owner, subaccount=subaccount, amount_quote=amount_quote,
-                    height=height, time_ms=final.block.header.timestamp_ms if final else 0, status=status,
+                    index=index, owner=row_owner, subaccount=subaccount, amount_quote=amount_quote, height=height,
+                    time_ms=time_ms, status=Status.ON_CHAIN if height <= self._on_chain.height else Status.CERTIFIED,
                 )
             )  # fmt: skip
         return found

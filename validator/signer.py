@@ -25,7 +25,8 @@ class Signer:
         self._index = index
         self._domain = domain
         path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists()
+        # Empty: a crash came between creating the file and its first write, so nothing was ever signed.
+        is_new = not path.exists() or path.stat().st_size == 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,10 +62,12 @@ class Signer:
         self._generation += 1
         slot = encode_slot(state, self._generation)
         try:
-            os.pwrite(self._descriptor, slot, (self._generation % 2) * SLOT_BYTES)
+            written = os.pwrite(self._descriptor, slot, (self._generation % 2) * SLOT_BYTES)
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise SignerError(f"the signer guard cannot be written: {error}") from error
+        if written != SLOT_BYTES:
+            raise SignerError("the signer guard cannot be written: the disk is full")
 
     @staticmethod
     def _sync_folder(folder: Path) -> None:

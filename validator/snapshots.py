@@ -1,6 +1,7 @@
 """Engine states on disk, one file a height, written whole or not at all; the newest readable one starts a node."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.errors import SnapshotError
@@ -28,11 +29,10 @@ def write_snapshot(folder: Path, state: EngineState) -> Path:
     return path
 
 
-def read_newest_snapshot(folder: Path, params: ExchangeParams) -> EngineState | None:
-    """The newest snapshot that decodes; a damaged one is passed over, because blocks can replace it."""
+def read_snapshots(folder: Path, params: ExchangeParams) -> Iterator[EngineState]:
+    """The snapshots that decode, newest first; a damaged one is passed over, because blocks can replace it."""
     for path in sorted(folder.glob("*.snapshot"), reverse=True):
         try:
-            return decode_snapshot(path.read_bytes(), params)
+            yield decode_snapshot(path.read_bytes(), params)
         except SnapshotError:
             continue
-    return None

@@ -25,6 +25,7 @@ class Stats:
         self.last_final_ms = now_ms
         self.commands_total += command_count
         self._commands.append((now_ms, command_count))
+        self._trim(now_ms)
         if is_live:
             self._finality_ms.append(max(0, now_ms - time_ms))
 
@@ -35,7 +36,9 @@ class Stats:
 
     def commands_per_s(self) -> int:
         """Over the last ten seconds."""
-        now_ms = self._wall_ms()
+        self._trim(self._wall_ms())
+        return sum(count for _, count in self._commands) * 1000 // RATE_WINDOW_MS
+
+    def _trim(self, now_ms: int) -> None:
         while self._commands and self._commands[0][0] < now_ms - RATE_WINDOW_MS:
             self._commands.popleft()
-        return sum(count for _, count in self._commands) * 1000 // RATE_WINDOW_MS

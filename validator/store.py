@@ -34,11 +34,17 @@ CREATE INDEX IF NOT EXISTS fills_by_maker ON fills (maker_account, id);
 CREATE INDEX IF NOT EXISTS fills_by_taker ON fills (taker_account, id);
 CREATE INDEX IF NOT EXISTS fills_by_maker_order ON fills (maker_order_id);
 CREATE INDEX IF NOT EXISTS fills_by_taker_order ON fills (taker_order_id);
-CREATE TABLE IF NOT EXISTS withdrawals (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, account INTEGER NOT NULL,
-    owner BLOB NOT NULL, amount_quote INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS withdrawals (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+    account INTEGER NOT NULL, owner BLOB NOT NULL, amount_quote INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS withdrawals_by_owner ON withdrawals (owner, id);
+CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT NULL, volume_lots INTEGER NOT NULL,
+    high_ticks INTEGER NOT NULL, low_ticks INTEGER NOT NULL, turnover INTEGER NOT NULL, last_fill INTEGER NOT NULL,
+    PRIMARY KEY (market, minute)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS evidence (first BLOB NOT NULL, second BLOB NOT NULL, PRIMARY KEY (first, second));
 CREATE INDEX IF NOT EXISTS batches_by_author ON batches (author, sequence);
 """
+MINUTE_MS = 60_000
+OWN_WITHDRAWALS_MAX = 1_000
 _RESULT_COLUMNS = (
     "height", "time_ms", "code", "order_state", "order_id", "filled_lots", "remaining_lots", "filled_value",
     "cancelled_count", "withdrawal_index", "account_index",
@@ -48,7 +54,7 @@ _RESULT_COLUMNS = (
 # Rows as their tables' columns.
 ResultRow = tuple[Any, ...]  # the command's id, then numbers
 FillRow = tuple[int, ...]
-WithdrawalRow = tuple[int, int, int, bytes, int]
+WithdrawalRow = tuple[int, int, int, int, bytes, int]  # index, height, time_ms, account, owner, amount_quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +197,19 @@ class Store:
         return row
 
     def put_fills(self, rows: list[FillRow]) -> None:
+        """Rows as the table's columns; counted once into their minute, however often a block is replayed."""
         self._write("INSERT OR IGNORE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+        minutes = [
+            (market, time_ms // MINUTE_MS, lots, ticks, ticks, ticks * lots, fill)
+            for fill, _, time_ms, market, ticks, lots, *_ in rows
+        ]
+        self._write(
+            "INSERT INTO minutes VALUES (?,?,?,?,?,?,?) ON CONFLICT (market, minute) DO UPDATE SET "
+            "volume_lots=volume_lots+excluded.volume_lots, high_ticks=MAX(high_ticks, excluded.high_ticks), "
+            "low_ticks=MIN(low_ticks, excluded.low_ticks), turnover=turnover+excluded.turnover, "
+            "last_fill=excluded.last_fill WHERE excluded.last_fill>last_fill",
+            minutes,
+        )
 
     def fills_of_market(self, market: int, count: int) -> list[FillRow]:
         sql = "SELECT * FROM fills WHERE market=? ORDER BY id DESC LIMIT ?"
@@ -202,9 +220,9 @@ class Store:
         any.
         """
         row: tuple[int, int, int, int] = self._db.execute(
-            "SELECT COALESCE(SUM(size_lots),0), COALESCE(MAX(price_ticks),0), COALESCE(MIN(price_ticks),0), "
-            "COALESCE(SUM(price_ticks*size_lots),0) FROM fills WHERE market=? AND time_ms>=?",
-            (market, since_ms),
+            "SELECT COALESCE(SUM(volume_lots),0), COALESCE(MAX(high_ticks),0), COALESCE(MIN(low_ticks),0), "
+            "COALESCE(SUM(turnover),0) FROM minutes WHERE market=? AND minute>=?",
+            (market, since_ms // MINUTE_MS),
         ).fetchone()
         return row
 
@@ -220,19 +238,24 @@ class Store:
         return self._db.execute(sql, (order_id, order_id)).fetchall()
 
     def put_withdrawals(self, rows: list[WithdrawalRow]) -> None:
-        self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?)", rows)
+        self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?,?)", rows)
 
     def has_withdrawal_above(self, height: int) -> bool:
         """Whether a withdrawal waits for a checkpoint above `height`."""
         return self._db.execute("SELECT 1 FROM withdrawals WHERE height>? LIMIT 1", (height,)).fetchone() is not None
 
-    def withdrawals(self, through_height: int | None = None, owner: bytes | None = None) -> list[WithdrawalRow]:
-        """(index, height, account, owner, amount_quote) in order of index."""
-        bound = (1 << 62) if through_height is None else through_height
-        if owner is None:
-            return self._db.execute("SELECT * FROM withdrawals WHERE height<=? ORDER BY id", (bound,)).fetchall()
-        sql = "SELECT * FROM withdrawals WHERE height<=? AND owner=? ORDER BY id"
-        return self._db.execute(sql, (bound, owner)).fetchall()
+    def withdrawals(self, through_height: int) -> list[WithdrawalRow]:
+        """All up to a height, in order of index."""
+        return self._db.execute("SELECT * FROM withdrawals WHERE height<=? ORDER BY id", (through_height,)).fetchall()
+
+    def withdrawal(self, index: int) -> WithdrawalRow | None:
+        row: WithdrawalRow | None = self._db.execute("SELECT * FROM withdrawals WHERE id=?", (index,)).fetchone()
+        return row
+
+    def withdrawals_of(self, owner: bytes) -> list[WithdrawalRow]:
+        """The newest thousand rows of an owner, oldest first."""
+        sql = "SELECT * FROM withdrawals WHERE owner=? ORDER BY id DESC LIMIT ?"
+        return self._db.execute(sql, (owner, OWN_WITHDRAWALS_MAX)).fetchall()[::-1]
 
 
 def _decode_block(data: bytes) -> Block:

@@ -1,6 +1,7 @@
 """The frame codec: golden vectors, exact limits, and no input that raises anything but `WireError`."""
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,13 @@ def test_random_streams_raise_nothing_else(chunks: list[bytes]) -> None:
                 decode_frame(kind, body)
     except WireError:
         pass
+
+
+_RANGE = struct.Struct(">QI")
+
+
+def test_a_height_beyond_any_chain_is_no_request():
+    """The store counts heights in 63 bits; what it cannot count must not reach it."""
+    assert decode_frame(FrameType.RANGE_REQUEST, _RANGE.pack((1 << 63) - 1, 5)) == RangeRequest((1 << 63) - 1, 5)
+    with pytest.raises(WireError, match="high"):
+        decode_frame(FrameType.RANGE_REQUEST, _RANGE.pack(1 << 63, 5))

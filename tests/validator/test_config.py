@@ -66,3 +66,19 @@ def test_mistakes_are_named(tmp_path, text, message):
         load_node(path)
     with pytest.raises(ConfigError, match="does not exist"):
         load_node(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("index = 'zero'\nrpc_urls = ['x']", "index must be a whole number"),
+        ("index = 0\nrpc_urls = 'x'", "rpc_urls must be a list"),
+        ("index = 0\nrpc_urls = ['x']\nlisten_port = 1.5", "listen_port must be a whole number"),
+        ("index = true\nrpc_urls = ['x']", "index must be a whole number"),
+    ],
+)
+def test_values_of_a_wrong_type_are_named(tmp_path, text, message):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_node(path)

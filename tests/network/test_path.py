@@ -3,6 +3,9 @@
 The tests of this file use one network, in order.
 """
 
+import json
+import subprocess
+import sys
 import time
 from decimal import Decimal
 
@@ -249,3 +252,31 @@ def test_all_nodes_killed_at_once_continue_where_they_were(network):
     wait_until(lambda: network.height(0) > height + 3, 120, "blocks after the restart of all")
     assert network.client(2, network.traders[0]).account().positions[0].size_base == position
     assert common_headers(network, list(range(NODE_COUNT)), max(1, height - 5)) > 5
+
+
+def test_when_the_committee_is_gone_a_saved_proof_takes_the_money_out(network, tmp_path):
+    """The last test: nobody comes back after it."""
+    trader = network.traders[1]
+    for index in range(1, NODE_COUNT):
+        network.kill_node(index)
+    # One of four is no quorum: what it has is the last that was certified, whether or not it is on chain yet.
+    proof = network.client(0, trader).proof()
+    network.kill_node(0)
+    saved, key = tmp_path / "proof.json", tmp_path / "gas.key"
+    saved.write_text(json.dumps(proof.raw))
+    key.write_text(trader.key.hex())
+    escape = [sys.executable, "-m", "contracts.escape_tool", "--rpc", network.chain.rpc_url]
+    escape += ["--contract", network.config.contract, "--proof", str(saved), "--key", str(key)]
+    early = subprocess.run(escape, capture_output=True, text=True, timeout=60)
+    assert early.returncode == 1 and not network.settlement.is_frozen(), early
+    for method, params in (("evm_increaseTime", [25 * 3600]), ("evm_mine", [])):
+        call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        assert "result" in httpx.post(network.chain.rpc_url, json=call).json()
+    before_quote = network.settlement.token_balance(trader.address)
+    done = subprocess.run(escape, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    paid_quote = network.settlement.token_balance(trader.address) - before_quote
+    assert paid_quote == int(proof.claims.scaleb(6)) > 0
+    assert network.settlement.is_frozen() and network.settlement.is_escaped(proof.raw["index"])
+    subprocess.run(escape, capture_output=True, text=True, timeout=60)
+    assert network.settlement.token_balance(trader.address) - before_quote == paid_quote

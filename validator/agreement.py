@@ -106,6 +106,7 @@ class Agreement:
         self._clocks = clocks
         self._events: deque[Event] = deque()
         self._outbox: list[tuple[int | None, bytes]] = []
+        self._has_final = False
         self._timers: dict[TimerId, int] = {}
         self._timer_heap: list[tuple[int, int, TimerId]] = []
         self._timer_count = 0
@@ -124,6 +125,11 @@ class Agreement:
     def post(self, event: Event) -> None:
         """Queue an event for the next tick."""
         self._events.append(event)
+
+    def caught_up(self, synced: Synced) -> None:
+        """Blocks were stored outside a tick; the next one makes them durable and tells of them."""
+        self._has_final = True
+        self._events.append(synced)
 
     @property
     def backlog(self) -> int:
@@ -160,6 +166,10 @@ class Agreement:
             self._perform_all(self.core.handle(self._clocks.monotonic_ms(), self._events.popleft()))
 
     def _flush(self) -> None:
+        """Durable first, then said. A tick that says nothing costs no fsync: its writes wait for the next that does."""
+        if not self._outbox and not self._has_final:
+            return
+        self._has_final = False
         self._journal.sync()
         self._store.commit()
         outbox, self._outbox = self._outbox, []
@@ -201,6 +211,7 @@ class Agreement:
     def _perform_outside(self, effect: Effect) -> None:
         match effect:
             case Finalized(block, certificate):
+                self._has_final = True
                 self._outside.finalise(block, certificate)
             case FetchBlock(_, peers) if not peers:
                 pass  # a committee of one

@@ -353,7 +353,7 @@ class Node:
             if commitment != entry.block.header.commitment:
                 raise Stop(f"our execution of final block {entry.block.header.height} differs from the committee's")
             self._finalise(entry.block, certificate, is_live=False)
-        self.agreement.post(Synced(response.blocks[-1].block, certificate))
+        self.agreement.caught_up(Synced(response.blocks[-1].block, certificate))
         log.info("catchup.progress height=%d", self.executor.final.height)
         self.wake()
 

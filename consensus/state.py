@@ -20,7 +20,6 @@ from consensus.messages import (
     NULLIFY,
     Block,
     Certificate,
-    Header,
     Proposal,
     Vote,
     quorum,
@@ -205,10 +204,6 @@ class State:
         """Views above the floor, ascending."""
         floor = self.floor_view
         return [self.views[view] for view in sorted(self.views) if view > floor]
-
-    def header_of(self, block_hash: bytes) -> Header | None:
-        entry = self.blocks.get(block_hash)
-        return None if entry is None else entry.block.header
 
     def prune(self) -> None:
         """Forget what no rule can ask for again (R7)."""

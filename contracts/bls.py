@@ -5,7 +5,6 @@ from py_arkworks_bls12381 import G1Point, G2Point
 KEY_BYTES = 48
 SIGNATURE_BYTES = 96
 KEY_WORDS_BYTES = 128
-SIGNATURE_WORDS_BYTES = 256
 
 
 def key_words(key48: bytes) -> bytes:

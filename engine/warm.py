@@ -1,26 +1,17 @@
 """Compiles (or loads from cache) every kernel by running a small exchange once, so that the first real block is as
 fast as the rest. The compiled code is cached per function; numba does not notice an edit in another file, so the
-owner of the process keeps one cache folder per `cache_key`.
+owner of the process keeps one cache folder per state of the sources.
 """
 
-import numba
 import numpy as np
 
 from engine.apply import BatchInput, BlockInput, execute
 from engine.commands import BUY, CANCEL_ALL, COMMAND, PLACE, SELL, WITHDRAW, Command
-from engine.limits import ENGINE_VERSION
 from engine.params import DEFAULT_MARKETS, ExchangeParams
-from engine.payload import KIND_DEPOSIT, InboxEntry, PriceReport, keccak
+from engine.payload import KIND_DEPOSIT, InboxEntry, PriceReport
 from engine.state import decode_snapshot, encode_snapshot, genesis
 from engine.tree import account_proof
 from engine.views import account_summary
-
-
-def cache_key(sources: tuple[tuple[str, bytes], ...]) -> str:
-    """Name for a folder of compiled code: digest of the engine's sources (name, bytes), numba version."""
-    parts = [f"{ENGINE_VERSION} {numba.__version__}".encode()]
-    parts += [keccak(name.encode()) + keccak(text) for name, text in sorted(sources)]
-    return keccak(b"".join(parts)).hex()[:32]
 
 
 def warm() -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from consensus.crypto import derive_secret
 from engine.params import DEFAULT_MARKETS
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry, load_network, save_toml
-from validator.keys import Keys, load_keys, save_keys
+from validator.keys import Keys, save_keys
 
 MANIFEST = "manifest.json"
 
@@ -97,10 +97,6 @@ def make_keys(folder: Path, operators: list[bytes]) -> list[Keys]:
         save_keys(node_home(folder, index).keys, keys)
         made.append(keys)
     return made
-
-
-def read_keys(folder: Path, count: int) -> list[Keys]:
-    return [load_keys(node_home(folder, index).keys) for index in range(count)]
 
 
 def make_network(

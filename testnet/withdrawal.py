@@ -44,6 +44,8 @@ async def withdraw_once(trader: Trader, settlement: Settlement, report: Report) 
         status = await trader.client.command_status(withdrawing.progress.command_id)
         if status.get("withdrawal_index") is not None:
             break
+        if status["is_final"]:
+            raise HansaError(status["code"], status["reason"])
     index = withdrawing.index if withdrawing.index is not None else status["withdrawal_index"]
     report.withdrawal_stage = f"number {index} waits for a checkpoint"
     while True:

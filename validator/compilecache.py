@@ -10,12 +10,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 
+def compute_key(engine: Path) -> str:
+    """Digest of everything that decides the machine code: every source of the engine, numba, LLVM, numpy."""
+    digest = hashlib.sha256("/".join(version(name) for name in ("numba", "llvmlite", "numpy")).encode())
+    for source in sorted(engine.glob("*.py")):
+        text = source.read_bytes()
+        digest.update(f"{source.name} {len(text)} ".encode() + text)
+    return digest.hexdigest()[:16]
+
+
 def prepare_compile_cache() -> Path:
     """Set `NUMBA_CACHE_DIR` (unless the environment has it) below `HANSA_CACHE` or the user's cache folder."""
-    digest = hashlib.sha256("/".join(version(name) for name in ("numba", "llvmlite", "numpy")).encode())
-    for source in sorted((Path(__file__).parent.parent / "engine").glob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
     root = Path(os.environ.get("HANSA_CACHE") or Path.home() / ".cache" / "hansa")
-    folder = root / "kernels" / digest.hexdigest()[:16]
+    folder = root / "kernels" / compute_key(Path(__file__).parent.parent / "engine")
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
     return folder

@@ -17,7 +17,7 @@ from engine.leaves import update_tree
 from engine.liquidation import liquidate_accounts
 from engine.root import list_orders
 from engine.state import genesis
-from engine.warm import cache_key, warm
+from engine.warm import warm
 from tests.engine.blocks import START_MS, block, make_params, place, trader
 
 CODE = """
@@ -72,9 +72,3 @@ def test_no_kernel_computes_with_floats() -> None:
             checked.add((function, signature))
     names = {function.__name__ for function, _ in checked}
     assert {"match_order", "compute_demand", "_hash_leaf", "keccak_into", "link_order"} <= names
-
-
-def test_cache_key_depends_on_every_source() -> None:
-    sources = (("a.py", b"1"), ("b.py", b"2"))
-    assert cache_key(sources) == cache_key(sources[::-1])
-    assert cache_key(sources) != cache_key((("a.py", b"1"), ("b.py", b"3")))

@@ -20,7 +20,7 @@ from net.client import AsyncClient, HansaError
 from testnet.funding import deposit_test_usdc, derive_accounts
 from testnet.homes import node_home, read_genesis
 from testnet.report import Report, save_report
-from testnet.traders import GAMBLER_TOP_UP_QUOTE, HABITS, ROLES, Gambler, TradeMatcher, Trader
+from testnet.traders import GAMBLER_TOP_UP_QUOTE, HABITS, PATIENT_ROLES, ROLES, TradeMatcher, Trader, is_broke
 from testnet.withdrawal import keep_withdrawing
 from validator.config import load_node
 
@@ -47,11 +47,11 @@ class Pacer:
 
 async def run_turns(trader: Trader) -> None:
     """Turn after turn for ever, several at once while answers are slow."""
-    slots = trio.Semaphore(TURNS_AT_ONCE_MAX if trader.is_patient else 1)
+    slots = trio.Semaphore(TURNS_AT_ONCE_MAX if trader.role in PATIENT_ROLES else 1)
 
     async def turn() -> None:
         try:
-            await trader.step()
+            await HABITS[trader.role](trader)
         except HansaError as error:
             trader.note(error)
             await trio.sleep(1)
@@ -65,12 +65,12 @@ async def run_turns(trader: Trader) -> None:
             await trio.sleep(0.01)
 
 
-async def top_up(trader: Gambler, rpc_url: str, contract: str) -> None:
+async def top_up(trader: Trader, rpc_url: str, contract: str) -> None:
     """Give a liquidated gambler new money, through the settlement chain like everybody else's."""
     while True:
         await trio.sleep(TOP_UP_INTERVAL_S)
         try:
-            if await trader.is_broke():
+            if await is_broke(trader):
                 await trio.to_thread.run_sync(
                     deposit_test_usdc, rpc_url, contract, trader.account, GAMBLER_TOP_UP_QUOTE
                 )
@@ -126,7 +126,8 @@ def make_traders(
     report = Report()
     matcher = TradeMatcher(report)
     return [
-        HABITS[role](
+        Trader(
+            role=role,
             account=account,
             node_index=account.number % node_count,
             client=client,
@@ -161,7 +162,7 @@ async def run(folder: Path, commands_per_s: float, seed: int, withdraw_after_s: 
             await wait_until_credited(traders)
             for trader in traders:
                 nursery.start_soon(run_turns, trader)
-                if isinstance(trader, Gambler):
+                if trader.role == "gambler":
                     nursery.start_soon(top_up, trader, rpc_url, network.contract)
             nursery.start_soon(count_liquidations, traders[0])
             nursery.start_soon(keep_withdrawing, traders[withdrawer], settlement, withdraw_after_s, report)

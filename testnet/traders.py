@@ -1,9 +1,8 @@
-"""The traders of a local network. Each knows one node, one key and one habit; `step` is one turn of that habit."""
+"""The traders of a local network. Each knows one node, one key and one role; a role's habit is one turn of it."""
 
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import trio
 
@@ -52,8 +51,9 @@ class TradeMatcher:
 
 @dataclass(slots=True)
 class Trader:
-    """What every habit shares. `pace(count)` waits until `count` more commands may be sent."""
+    """What every habit works with. `pace(count)` waits until `count` more commands may be sent."""
 
+    role: str
     account: ChainAccount
     node_index: int
     client: AsyncClient
@@ -62,10 +62,7 @@ class Trader:
     matcher: TradeMatcher
     pace: Callable[[int], Awaitable[None]]
     draw: random.Random
-    is_patient: ClassVar[bool] = False  # waits for final answers, so several turns may run at once
-
-    async def step(self) -> None:
-        raise NotImplementedError
+    turn: int = 0
 
     async def mark_ticks(self, market: MarketParams) -> int:
         """0 while the market has no price."""
@@ -98,84 +95,79 @@ class Trader:
         self.report.count_refusal("unknown" if isinstance(error, OutcomeUnknown) else error.reason or "unreachable")
 
 
-class Maker(Trader):
+async def quote(trader: Trader) -> None:
     """Quotes two levels on both sides of the mark, leaning against its position; every turn another market."""
-
-    turn: int = 0
-
-    async def step(self) -> None:
-        market = self.markets[self.turn % len(self.markets)]
-        self.turn += 1
-        await self.pace(1 + 2 * len(MAKER_LEVELS_BPS))
-        mark_ticks = await self.mark_ticks(market)
-        if not mark_ticks:
-            return
-        position_lots = 0
-        for position in await self.client.positions():
-            if position.instrument_name == market.symbol:
-                position_lots = parse_size_lots(f"{position.size_base:f}", market)
-        lean_bps = max(-MAKER_SKEW_BPS, min(MAKER_SKEW_BPS, position_lots * MAKER_SKEW_BPS // MAKER_POSITION_LOTS))
-        centre_ticks = mark_ticks - mark_ticks * lean_bps // BPS_UNIT
-        self.report.commands_sent += 1
-        await self.client.cancel_all(market.symbol, wait="received")
-        for level, distance_bps in enumerate(MAKER_LEVELS_BPS):
-            offset_ticks = max(1, centre_ticks * distance_bps // BPS_UNIT)
-            time_in_force = "good_til_cancelled" if level else "post_only"
-            for is_buy in (True, False):
-                price_ticks = centre_ticks - offset_ticks if is_buy else centre_ticks + offset_ticks
-                lots = self.draw.randint(*MAKER_LOTS)
-                await self.place(market, is_buy, price_ticks, lots, time_in_force, "received")
-        for fill in await self.client.user_trades(market.symbol, 50):
-            self.matcher.see(fill.trade_id, self.node_index)
+    market = trader.markets[trader.turn % len(trader.markets)]
+    trader.turn += 1
+    await trader.pace(1 + 2 * len(MAKER_LEVELS_BPS))
+    mark_ticks = await trader.mark_ticks(market)
+    if not mark_ticks:
+        return
+    position_lots = 0
+    for position in await trader.client.positions():
+        if position.instrument_name == market.symbol:
+            position_lots = parse_size_lots(f"{position.size_base:f}", market)
+    lean_bps = max(-MAKER_SKEW_BPS, min(MAKER_SKEW_BPS, position_lots * MAKER_SKEW_BPS // MAKER_POSITION_LOTS))
+    centre_ticks = mark_ticks - mark_ticks * lean_bps // BPS_UNIT
+    trader.report.commands_sent += 1
+    await trader.client.cancel_all(market.symbol, wait="received")
+    for level, distance_bps in enumerate(MAKER_LEVELS_BPS):
+        offset_ticks = max(1, centre_ticks * distance_bps // BPS_UNIT)
+        time_in_force = "good_til_cancelled" if level else "post_only"
+        for is_buy in (True, False):
+            price_ticks = centre_ticks - offset_ticks if is_buy else centre_ticks + offset_ticks
+            lots = trader.draw.randint(*MAKER_LOTS)
+            await trader.place(market, is_buy, price_ticks, lots, time_in_force, "received")
+    for fill in await trader.client.user_trades(market.symbol, 50):
+        trader.matcher.see(fill.trade_id, trader.node_index)
 
 
-class Taker(Trader):
+async def take(trader: Trader) -> None:
     """Takes a little from a random side of a random market."""
-
-    is_patient = True
-
-    async def step(self) -> None:
-        await self.pace(1)
-        market = self.draw.choice(self.markets)
-        mark_ticks = await self.mark_ticks(market)
-        if not mark_ticks:
-            return
-        is_buy = self.draw.random() < 0.5
-        reach_ticks = mark_ticks * TAKER_REACH_BPS // BPS_UNIT
-        price_ticks = mark_ticks + reach_ticks if is_buy else mark_ticks - reach_ticks
-        lots = self.draw.randint(*TAKER_LOTS)
-        await self.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final")
+    await trader.pace(1)
+    market = trader.draw.choice(trader.markets)
+    mark_ticks = await trader.mark_ticks(market)
+    if not mark_ticks:
+        return
+    is_buy = trader.draw.random() < 0.5
+    reach_ticks = mark_ticks * TAKER_REACH_BPS // BPS_UNIT
+    price_ticks = mark_ticks + reach_ticks if is_buy else mark_ticks - reach_ticks
+    lots = trader.draw.randint(*TAKER_LOTS)
+    await trader.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final")
 
 
-class Gambler(Trader):
+async def gamble(trader: Trader) -> None:
     """Holds as much of one market as its money allows, and more after every gain, until it is liquidated."""
-
-    async def step(self) -> None:
-        await self.pace(1)
-        market = self.markets[self.account.number % len(self.markets)]
-        mark_ticks = await self.mark_ticks(market)
-        account = await self.client.account()
-        if not mark_ticks or account.equity <= 0:
-            return
-        held = sum(int(position.value * USDC_QUOTE) for position in account.positions)
-        wanted_quote = int(account.equity * USDC_QUOTE) * GAMBLER_LEVERAGE - abs(held)
-        lots = wanted_quote // (mark_ticks * market.quote_per_tick_lot)
-        if lots < 10:
-            await trio.sleep(1)
-            return
-        is_buy = held > 0 or (held == 0 and self.draw.random() < 0.5)
-        reach_ticks = mark_ticks * GAMBLER_REACH_BPS // BPS_UNIT
-        price_ticks = mark_ticks + reach_ticks if is_buy else mark_ticks - reach_ticks
-        await self.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final")
-
-    async def is_broke(self) -> bool:
-        """Whether a liquidation has left next to nothing."""
-        account = await self.client.account()
-        return not account.positions and account.equity * USDC_QUOTE < GAMBLER_TOP_UP_QUOTE // 20
+    await trader.pace(1)
+    market = trader.markets[trader.account.number % len(trader.markets)]
+    mark_ticks = await trader.mark_ticks(market)
+    account = await trader.client.account()
+    if not mark_ticks or account.equity <= 0:
+        return
+    held = sum(int(position.value * USDC_QUOTE) for position in account.positions)
+    wanted_quote = int(account.equity * USDC_QUOTE) * GAMBLER_LEVERAGE - abs(held)
+    lots = wanted_quote // (mark_ticks * market.quote_per_tick_lot)
+    if lots < 10:
+        await trio.sleep(1)
+        return
+    is_buy = held > 0 or (held == 0 and trader.draw.random() < 0.5)
+    reach_ticks = mark_ticks * GAMBLER_REACH_BPS // BPS_UNIT
+    price_ticks = mark_ticks + reach_ticks if is_buy else mark_ticks - reach_ticks
+    await trader.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final")
 
 
-class Withdrawer(Taker):
-    """Trades like a taker; `testnet.withdrawal` takes its money out now and then."""
+async def is_broke(trader: Trader) -> bool:
+    """Whether a liquidation has left next to nothing."""
+    account = await trader.client.account()
+    return not account.positions and account.equity * USDC_QUOTE < GAMBLER_TOP_UP_QUOTE // 20
 
 
-HABITS: dict[str, type[Trader]] = {"maker": Maker, "taker": Taker, "gambler": Gambler, "withdrawer": Withdrawer}
+# A withdrawer trades like a taker; `testnet.withdrawal` takes its money out now and then.
+HABITS: dict[str, Callable[[Trader], Awaitable[None]]] = {
+    "maker": quote,
+    "taker": take,
+    "gambler": gamble,
+    "withdrawer": take,
+}
+# These only wait for final answers, so several of their turns may run at once.
+PATIENT_ROLES = ("taker", "withdrawer")

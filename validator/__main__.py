@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import cyclopts
 from cyclopts import Parameter
@@ -70,15 +70,23 @@ def call(
 
 
 @app.command
-def testnet(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+def testnet(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
     """Run a local network: `hansa testnet up --help` tells how."""
-    raise AssertionError(f"main() hands over before the options are read: {tokens}")
+    _become_testnet(list(tokens))
+
+
+def _become_testnet(arguments: list[str]) -> NoReturn:
+    """Replace this process, so that the launcher is not orphaned by a wrapper that is killed."""
+    os.execv(sys.executable, [sys.executable, "-m", "testnet", *arguments])
 
 
 def _print_call(url: str, method: str, params: dict[str, str]) -> int:
     import json
+    import signal
 
     import httpx
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hansa call ... | head` ends quietly
 
     try:
         response = httpx.get(f"{url.rstrip('/')}/api/v2/{method}", params=params, timeout=10)
@@ -93,8 +101,7 @@ def _print_call(url: str, method: str, params: dict[str, str]) -> int:
 def main() -> None:
     """Entry point of the `hansa` command."""
     if sys.argv[1:2] == ["testnet"]:
-        # It has a command line of its own, and must not be orphaned by a wrapper that is killed.
-        os.execv(sys.executable, [sys.executable, "-m", "testnet", *sys.argv[2:]])
+        _become_testnet(sys.argv[2:])  # before its options, --help among them, are taken for ours
     sys.exit(app())
 
 

@@ -86,7 +86,6 @@ class Node:
             data / "snapshots", self.params, self.store, genesis_state, self.genesis_header, self._separator
         )
         self.executor = Executor(self.params, self.pool, recovered.final_hash, recovered.state)
-        self._recovered = recovered
         for checked in recovered.unplaced:
             self.pool.add_named(checked)
         self.reports = ReportBook(

@@ -1,0 +1,196 @@
+"""The state as tables: every record a kernel reads or writes, and the bundle of them that kernels take.
+
+Numbers are int64 unless they are row numbers (uint32, 0 = none: row 0 of every pool is reserved). Memory is allocated at
+its maximum and committed by the system when it is touched, so growth never pauses; `counters` say how far each pool
+is used, and a copy copies no more than that. Row numbers, free lists and hash tables are a function of the history and
+the same on every node, but no root depends on them. docs/spec.md, section 2, says what each field means.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# What kernels take and return: Python's values when the shell calls, numpy's between kernels.
+Number = int | np.int64
+Truth = bool | np.bool_
+
+
+def _record(longs: str, words: str = "") -> np.dtype:
+    """int64 fields, then uint32 fields (an even number of them keeps rows aligned)."""
+    fields = [(name, "<i8") for name in longs.split()] + [(name, "<u4") for name in words.split()]
+    return np.dtype(fields)
+
+
+# 128 bytes. balance_quote excludes accrued funding (FND-1). free_bound_quote is a lower bound of the free initial
+# margin, valid while bound_epoch equals counters[MARK_EPOCH] (MAR-7).
+ACCOUNT = _record(
+    "key_a key_b key_c balance_quote free_bound_quote order_charge_quote cancel_at_ms volume_quote volume_before_quote",
+    "position_first position_count order_first order_last order_count bound_epoch dirty mode nonce_count session_first"
+    " referrer protection trigger_count volume_epoch",
+)
+DIRTY_LEAF, DIRTY_AUX = 1, 2
+MODE_CROSS, MODE_ISOLATED, MODE_PORTFOLIO = 0, 1, 2
+
+# 64 bytes: one (account, market). Open orders are counted with their hidden part.
+POSITION = _record(
+    "lots buy_lots sell_lots order_charge_quote",
+    "account market next previous reduce_only_count spare_a spare_b spare_c",
+)
+
+# 128 bytes beside each order of the book (same row number): what matching rarely needs.
+DETAIL = _record(
+    "client_id original_lots filled_lots placed_ms price_ticks good_till_ms hidden_lots display_lots"
+    " unit_charge_quote builder_ppm rank spare",
+    "own_next own_previous flags market side builder time_in_force spare_b",
+)
+
+# 128 bytes: a stop or take-profit order that waits.
+TRIGGER = _record(
+    "order_id client_id trigger_ticks price_ticks size_lots placed_ms good_till_ms link_id parent_id sibling_id",
+    "account market side flags time_in_force is_live next spare",
+)
+
+# 96 bytes: a quote for one account or for all, off the book (RFQ and block trades).
+OFFER = _record(
+    "order_id client_id price_ticks size_lots good_till_ms unit_charge_quote placed_ms spare",
+    "account market side counterparty is_live next spare_a spare_b",
+)
+
+# 64 bytes: a key that may sign for an account.
+SESSION = _record("key_a key_b key_c expiry_ms order_quote_max", "account next scopes is_live spare_a spare_b")
+SCOPE_TRADE, SCOPE_CANCEL, SCOPE_TRANSFER = 1, 2, 4
+
+# 96 bytes: market-maker protection of one account.
+PROTECTION = _record(
+    "window_ms freeze_ms quote_max delta_quote_max vega_quote_max window_start_ms quote_sum delta_quote_sum"
+    " vega_quote_sum frozen_until_ms",
+    "account is_live spare_a spare_b",
+)
+
+# One instrument. Prices in ticks, `_e8` in 1e-8 USD, `unit` fields in quote per lot as of the last reprice (MAR-1). The
+# first MARKET_ROOT_FIELDS fields are what the state root covers; the rest follows from them and from the orders.
+MARKET = _record(
+    "kind underlying expiry strike_e8 tick_e8 lot_e8 quote_per_tick_lot price_ticks_max order_lots_max"
+    " position_lots_max initial_bps maintenance_bps maker_fee_bps taker_fee_bps liquidation_fee_bps band_bps"
+    " oi_low_quote oi_high_quote auction_move_bps auction_ms funding_cap_bps interest_bps"
+    " phase phase_until_ms delist_ms is_listed"
+    " mark_e8 mark_ms last_ticks open_interest_lots volume_lots basis_ema_e8"
+    " funding_quote funding_rest premium_sum premium_count premium_at_ms funding_at_ms settle_e8 reference_ticks"
+    " is_fresh value_unit notional_unit im_long_unit im_short_unit mm_long_unit mm_short_unit delta_unit vega_unit"
+    " buy_limit_ticks sell_limit_ticks mark_ticks initial_effective_bps"
+    " bid_ticks ask_ticks bid_level ask_level book_orders is_book_dirty"
+    " directory_bid directory_ask bitmap_bid bitmap_ask directory_size trade_count"
+)
+MARKET_ROOT_FIELDS = 50
+KIND_PERPETUAL, KIND_FUTURE, KIND_CALL, KIND_PUT, KIND_SPOT = range(5)
+PHASE_CONTINUOUS, PHASE_AUCTION, PHASE_CANCEL_ONLY, PHASE_POST_ONLY, PHASE_SETTLED = range(5)
+
+# What options and futures hang on. Feeds are the numbers of the validators' price reports.
+UNDERLYING = _record(
+    "feed_tick_e8 index_e8 index_ms is_fresh oracle_step_bps_max oracle_stale_ms dispersion_bps variance_bps2"
+    " variance_at_ms variance_index_e8 reference_move_bps multiplier_bps funding_index_e8 fresh_rounds"
+    " ema_ms spare_a spare_b spare_c"
+)
+EXPIRY = _record(
+    "underlying expiry_ms forward_e8 a_e8 b_e8 rho_e8 m_e8 sigma_e8 surface_ms feed_first twap_sum_e8 twap_count"
+    " twap_slot settle_e8 is_settled sqrt_years_q60 inverse_sqrt_years_q40 spare"
+)
+# Collateral. Asset 0 is the quote currency; the others are held as positions of their spot market.
+ASSET = _record("token_a token_b token_c market units_per_lot deposited_units withdrawn_units cap_lots")
+
+# counters: one int64 each.
+(
+    ACCOUNT_COUNT, NEXT_SEQUENCE, NEXT_RANK, MARK_EPOCH, TIME_MS, PHASE, PHASE_UNTIL_MS, WITHDRAWALS,
+    MARKET_COUNT, UNDERLYING_COUNT, EXPIRY_COUNT, ASSET_COUNT,
+    ORDER_FREE, ORDERS_USED, ORDERS_LIVE, BLOCK_FREE, BLOCKS_USED, BLOCKS_LIVE, DIRECTORY_USED, BITMAP_USED,
+    POSITION_FREE, POSITIONS_USED, POSITIONS_LIVE, POSITIONS_OPEN,
+    TRIGGER_FREE, TRIGGERS_USED, TRIGGERS_LIVE, OFFER_FREE, OFFERS_USED, OFFERS_LIVE,
+    SESSION_FREE, SESSIONS_USED, PROTECTIONS_USED,
+    ORDER_SWEEP, POSITION_SWEEP, ACCOUNT_SWEEP,
+    ACCOUNT_ORDERS_MAX, BOOK_ORDERS_MAX, LIQUIDATION_COUNT_TOTAL, STABLE_E8, INSURANCE_COVER, FEE_EPOCH_SPARE,
+    FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT, NOTICE_COUNT, DIRTY_COUNT,
+    ERROR, BALANCE_SUM, CLAIM_SPARE,
+) = range(52)  # fmt: skip
+COUNTER_COUNT = 64
+
+# fee_tiers (FEE_TIERS, 3): volume_quote from which the tier holds, taker discount bps, maker discount bps (a maker
+# discount above 10_000 is a rebate).
+FEE_TIERS = 6
+
+
+class Tables(NamedTuple):
+    """Everything a kernel touches of one state. Shapes: (capacity,) records unless said otherwise."""
+
+    accounts: np.ndarray  # ACCOUNT
+    account_index: np.ndarray  # (power of two,) uint32: account + 1 by hashed key, open addressing
+    nonces: np.ndarray  # (accounts, 64) int64 ascending, `nonce_count` of them
+    client_ids: np.ndarray  # (accounts, 16) int64: ring of accepted client ids, newest first
+    positions: np.ndarray  # POSITION
+    position_index: np.ndarray  # (power of two,) uint32: position row by hashed (account, market)
+    book: np.ndarray  # engine.orderbook.BOOK: levels, then orders
+    blocks: np.ndarray  # engine.orderbook.BLOCK
+    directory: np.ndarray  # uint32
+    bitmaps: np.ndarray  # int64
+    details: np.ndarray  # DETAIL, by order row
+    triggers: np.ndarray
+    offers: np.ndarray
+    sessions: np.ndarray
+    protections: np.ndarray
+    markets: np.ndarray
+    underlyings: np.ndarray
+    expiries: np.ndarray
+    assets: np.ndarray
+    fee_tiers: np.ndarray
+    counters: np.ndarray
+    scenarios: np.ndarray  # (markets, SCENARIOS) int64: quote per lot of each market in each scenario (PMR-2)
+    node_hashes: np.ndarray
+    node_sums: np.ndarray
+    aux_digests: np.ndarray  # (accounts, 32) uint8
+
+
+class Outputs(NamedTuple):
+    """What the kernels of one block write: int64 rows in the layouts below."""
+
+    receipts: np.ndarray
+    fills: np.ndarray
+    cancellations: np.ndarray
+    liquidations: np.ndarray
+    withdrawals: np.ndarray
+    deleverages: np.ndarray
+    notices: np.ndarray
+    dirty: np.ndarray  # accounts whose leaf changed, each once (flag `dirty` of the account)
+
+
+# `filled_value` is the sum of price_ticks x size_lots of the action's fills.
+RECEIPT = _record(
+    "batch_index command_index code order_state order_id filled_lots remaining_lots filled_value account_index"
+    " cancelled_count withdrawal_index"
+)
+FILL = _record(
+    "market price_ticks size_lots maker_account taker_account maker_order_id taker_order_id taker_side maker_fee_quote"
+    " taker_fee_quote is_liquidation"
+)
+CANCELLATION = _record("order_id account market side price_ticks remaining_lots client_id reason")
+LIQUIDATION = _record(
+    "account equity_quote maintenance_quote closed_lots equity_after_quote insurance_quote worst_scenario takeover_share"
+)
+WITHDRAWAL = _record("account amount_units asset owner_account")
+DELEVERAGE = _record("bankrupt_account account market size_lots price_e8 haircut_quote shortfall_quote")
+# What happened that is nobody's order: kind, then up to five numbers (spec section 12).
+NOTICE = _record("kind subject value_a value_b value_c value_d")
+(
+    NOTICE_MARK, NOTICE_FUNDING, NOTICE_PHASE, NOTICE_AUCTION, NOTICE_SETTLEMENT, NOTICE_TRIGGER, NOTICE_LISTED,
+    NOTICE_PARAMETER, NOTICE_PROTECTION, NOTICE_MULTIPLIER, NOTICE_TRANSFER, NOTICE_OFFER,
+) = range(1, 13)  # fmt: skip
+
+# Why an order left the book without being filled.
+(
+    BY_OWNER, BY_OWNER_ALL, BY_SELF_TRADE, BY_LIQUIDATION, BY_MARGIN, BY_EXPIRY, BY_REDUCE_ONLY, BY_PROTECTION,
+    BY_SWITCH, BY_SETTLEMENT, BY_SIBLING, BY_PHASE,
+) = range(12)  # fmt: skip
+
+ORDER_ROW_BITS = 24  # order_id = sequence << 24 | row; triggers have bit 23 set, offers bits 23 and 22
+ORDER_ROW_MASK = (1 << 24) - 1
+TRIGGER_ROW = 1 << 23
+OFFER_ROW = 1 << 22
+SCENARIOS = 40

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.orderbook import Orderbook
+
 # What kernels take and return: Python's values when the shell calls, numpy's between kernels.
 Number = int | np.int64
 Truth = bool | np.bool_
@@ -41,7 +43,7 @@ POSITION = _record(
 DETAIL = _record(
     "client_id original_lots filled_lots placed_ms price_ticks good_till_ms hidden_lots display_lots"
     " unit_charge_quote builder_ppm rank spare",
-    "own_next own_previous flags market side builder time_in_force spare_b",
+    "own_next own_previous flags market side builder time_in_force account",
 )
 
 # 128 bytes: a stop or take-profit order that waits.
@@ -72,16 +74,15 @@ PROTECTION = _record(
 MARKET = _record(
     "kind underlying expiry strike_e8 tick_e8 lot_e8 quote_per_tick_lot price_ticks_max order_lots_max"
     " position_lots_max initial_bps maintenance_bps maker_fee_bps taker_fee_bps liquidation_fee_bps band_bps"
-    " oi_low_quote oi_high_quote auction_move_bps auction_ms funding_cap_bps interest_bps"
+    " oi_low_quote oi_high_quote auction_move_bps auction_ms funding_cap_bps interest_bps impact_quote"
     " phase phase_until_ms delist_ms is_listed"
     " mark_e8 mark_ms last_ticks open_interest_lots volume_lots basis_ema_e8"
     " funding_quote funding_rest premium_sum premium_count premium_at_ms funding_at_ms settle_e8 reference_ticks"
+    " reference_ms listed_ms"
     " is_fresh value_unit notional_unit im_long_unit im_short_unit mm_long_unit mm_short_unit delta_unit vega_unit"
-    " buy_limit_ticks sell_limit_ticks mark_ticks initial_effective_bps"
-    " bid_ticks ask_ticks bid_level ask_level book_orders is_book_dirty"
-    " directory_bid directory_ask bitmap_bid bitmap_ask directory_size trade_count"
+    " buy_limit_ticks sell_limit_ticks mark_ticks initial_effective_bps book_orders"
 )
-MARKET_ROOT_FIELDS = 50
+MARKET_ROOT_FIELDS = MARKET.names.index("is_fresh")
 KIND_PERPETUAL, KIND_FUTURE, KIND_CALL, KIND_PUT, KIND_SPOT = range(5)
 PHASE_CONTINUOUS, PHASE_AUCTION, PHASE_CANCEL_ONLY, PHASE_POST_ONLY, PHASE_SETTLED = range(5)
 
@@ -102,15 +103,15 @@ ASSET = _record("token_a token_b token_c market units_per_lot deposited_units wi
 (
     ACCOUNT_COUNT, NEXT_SEQUENCE, NEXT_RANK, MARK_EPOCH, TIME_MS, PHASE, PHASE_UNTIL_MS, WITHDRAWALS,
     MARKET_COUNT, UNDERLYING_COUNT, EXPIRY_COUNT, ASSET_COUNT,
-    ORDER_FREE, ORDERS_USED, ORDERS_LIVE, BLOCK_FREE, BLOCKS_USED, BLOCKS_LIVE, DIRECTORY_USED, BITMAP_USED,
+    ORDERS_LIVE,
     POSITION_FREE, POSITIONS_USED, POSITIONS_LIVE, POSITIONS_OPEN,
-    TRIGGER_FREE, TRIGGERS_USED, TRIGGERS_LIVE, OFFER_FREE, OFFERS_USED, OFFERS_LIVE,
-    SESSION_FREE, SESSIONS_USED, PROTECTIONS_USED,
+    TRIGGERS_USED, TRIGGERS_LIVE, OFFERS_USED, OFFERS_LIVE, SESSIONS_USED, SESSIONS_LIVE, PROTECTIONS_USED,
+    REPRICED_MS, MUST_REPRICE, HALT_GAP_MS, RESUME_MS,
     ORDER_SWEEP, POSITION_SWEEP, ACCOUNT_SWEEP,
     ACCOUNT_ORDERS_MAX, BOOK_ORDERS_MAX, LIQUIDATION_COUNT_TOTAL, STABLE_E8, INSURANCE_COVER, FEE_EPOCH_SPARE,
     FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT, NOTICE_COUNT, DIRTY_COUNT,
     ERROR, BALANCE_SUM, CLAIM_SPARE,
-) = range(52)  # fmt: skip
+) = range(47)  # fmt: skip
 COUNTER_COUNT = 64
 
 # fee_tiers (FEE_TIERS, 3): volume_quote from which the tier holds, taker discount bps, maker discount bps (a maker
@@ -127,11 +128,11 @@ class Tables(NamedTuple):
     client_ids: np.ndarray  # (accounts, 16) int64: ring of accepted client ids, newest first
     positions: np.ndarray  # POSITION
     position_index: np.ndarray  # (power of two,) uint32: position row by hashed (account, market)
-    book: np.ndarray  # engine.orderbook.BOOK: levels, then orders
-    blocks: np.ndarray  # engine.orderbook.BLOCK
-    directory: np.ndarray  # uint32
-    bitmaps: np.ndarray  # int64
-    details: np.ndarray  # DETAIL, by order row
+    orderbook: Orderbook  # all books; side_index = market * 2 + side
+    details: np.ndarray  # DETAIL, by order row (order_id & ORDER_ROW_MASK)
+    trigger_rows: np.ndarray  # int64 words, engine.rows: which rows of the pool are used
+    offer_rows: np.ndarray
+    session_rows: np.ndarray
     triggers: np.ndarray
     offers: np.ndarray
     sessions: np.ndarray

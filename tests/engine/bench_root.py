@@ -1,0 +1,166 @@
+"""How fast the account tree follows its leaves: `python -m tests.engine.bench_root`.
+
+One million accounts, of which 1,000 or 10,000 random ones change; figures are the time to rehash everything above the
+changed leaves. Baselines do the same work one node at a time: `sha3` called from Python, and the compiled scalar
+permutation. Thread CPU time, variants interleaved, medians; all must have the same root, or the figures mean nothing.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import sha3
+from numba import njit
+
+from engine.keccak import keccak_into, put_bytes, put_number
+from engine.layout import typed_constants
+from engine.limits import TREE_DEPTH
+from engine.sumtree import EMPTY_HASHES, compute_root, make_nodes, update_tree
+
+ACCOUNTS = 1_000_000
+CAPACITY = 1 << TREE_DEPTH
+TARGETS_MS = {1_000: 2.0, 10_000: 10.0}
+ROUNDS_MIN = 11
+_HALF_WORD, _ZERO = typed_constants(16, 0)
+
+
+class Row(NamedTuple):
+    """One line of a benchmark's table; `ratio` says how many times the baseline's time the figure would fit into."""
+
+    name: str
+    figure: float
+    unit: str
+    target: float
+    ratio: float
+    baseline: str
+
+
+class PythonTree:
+    """Nodes of 64 bytes (hash and sums as they are hashed) in one array of bytes; one call of `sha3` a node."""
+
+    def __init__(self) -> None:
+        self.nodes = bytearray(2 * CAPACITY * 64)
+
+    def load(self, node_hashes: np.ndarray, node_sums: np.ndarray) -> None:
+        view = np.frombuffer(self.nodes, dtype=np.uint8).reshape(-1, 64)
+        view[:, :32] = node_hashes
+        view[:, 40:48] = node_sums[:, 0].astype(">i8").view(np.uint8).reshape(-1, 8)
+        view[:, 56:64] = node_sums[:, 1].astype(">i8").view(np.uint8).reshape(-1, 8)
+        for height in range(TREE_DEPTH):
+            last = CAPACITY + ACCOUNTS - 1 >> height
+            if last % 2 == 0:
+                view[last + 1] = np.frombuffer(EMPTY_HASHES[height] + bytes(32), dtype=np.uint8)
+
+    def put(self, leaves: np.ndarray, hashes: np.ndarray, claims: np.ndarray) -> None:
+        view = np.frombuffer(self.nodes, dtype=np.uint8).reshape(-1, 64)
+        view[CAPACITY + leaves, :32] = hashes
+        view[CAPACITY + leaves, 40:48] = claims.astype(">i8").view(np.uint8).reshape(-1, 8)
+
+    def update(self, dirty: list[int]) -> None:
+        nodes, keccak = self.nodes, sha3.keccak_256
+        row = [CAPACITY + leaf for leaf in dirty]
+        while row[0] > 1:
+            row = list(dict.fromkeys(node >> 1 for node in row))
+            for node in row:
+                message = nodes[node * 128 : node * 128 + 128]
+                claims = int.from_bytes(message[32:48], "big") + int.from_bytes(message[96:112], "big")
+                debt = int.from_bytes(message[48:64], "big") + int.from_bytes(message[112:128], "big")
+                nodes[node * 64 : node * 64 + 64] = (
+                    keccak(message).digest() + claims.to_bytes(16, "big") + debt.to_bytes(16, "big")
+                )
+
+    def root(self) -> tuple[bytes, bytes]:
+        return bytes(self.nodes[64:96]), bytes(self.nodes[96:128])
+
+
+@njit
+def update_scalar(node_hashes: np.ndarray, node_sums: np.ndarray, dirty: np.ndarray) -> None:
+    """The same path update with one permutation a node; the edge of the tree must have been written before."""
+    buffer = np.zeros(136, dtype=np.uint8)
+    nodes = dirty + CAPACITY
+    count = nodes.shape[0]
+    while nodes[0] > 1:
+        parents = 0
+        for index in range(count):
+            parent = nodes[index] // 2
+            if parents > 0 and nodes[parents - 1] == parent:
+                continue
+            nodes[parents] = parent
+            parents += 1
+            at = _ZERO
+            for child in (2 * parent, 2 * parent + 1):
+                at = put_bytes(buffer, at, node_hashes[child])
+                at = put_number(buffer, at, node_sums[child, 0], _HALF_WORD)
+                at = put_number(buffer, at, node_sums[child, 1], _HALF_WORD)
+            keccak_into(buffer, at, node_hashes[parent])
+            for part in range(2):
+                node_sums[parent, part] = node_sums[2 * parent, part] + node_sums[2 * parent + 1, part]
+        count = parents
+
+
+def measure_ms(action: Callable[[], object]) -> float:
+    started = time.thread_time_ns()
+    action()
+    return (time.thread_time_ns() - started) / 1e6
+
+
+def make_trees(draw: np.random.Generator) -> tuple[tuple, tuple, PythonTree]:
+    """Three trees of the same million leaves."""
+    hashes, sums = make_nodes(CAPACITY)
+    hashes[CAPACITY : CAPACITY + ACCOUNTS] = draw.integers(0, 256, (ACCOUNTS, 32), dtype=np.uint8)
+    sums[CAPACITY : CAPACITY + ACCOUNTS, 0] = draw.integers(0, 1 << 40, ACCOUNTS)
+    update_tree(hashes, sums, np.arange(ACCOUNTS), ACCOUNTS)
+    scalar = make_nodes(CAPACITY)
+    scalar[0][:], scalar[1][:] = hashes, sums
+    plain = PythonTree()
+    plain.load(hashes, sums)
+    return (hashes, sums), scalar, plain
+
+
+def measure(count: int, rounds: int, trees: tuple, draw: np.random.Generator) -> dict[str, list[float]]:
+    """Milliseconds of each variant in each round, forwards and backwards in turn."""
+    lanes, scalar, plain = trees
+    taken: dict[str, list[float]] = {"lanes": [], "sha3": [], "scalar": []}
+    for number in range(rounds + 1):
+        dirty = np.sort(draw.choice(ACCOUNTS, count, replace=False))
+        hashes, claims = draw.integers(0, 256, (count, 32), dtype=np.uint8), draw.integers(0, 1 << 40, count)
+        for tree in (lanes, scalar):
+            tree[0][CAPACITY + dirty], tree[1][CAPACITY + dirty, 0] = hashes, claims
+        plain.put(dirty, hashes, claims)
+        listed = dirty.tolist()
+        variants = [
+            ("lanes", lambda: update_tree(*lanes, dirty, ACCOUNTS)),  # noqa: B023
+            ("sha3", lambda: plain.update(listed)),  # noqa: B023
+            ("scalar", lambda: update_scalar(*scalar, dirty)),  # noqa: B023
+        ]
+        for name, action in variants[:: -1 if number % 2 else 1]:
+            took_ms = measure_ms(action)
+            if number:  # the first round compiles
+                taken[name].append(took_ms)
+        if not compute_root(*lanes, ACCOUNTS) == compute_root(*scalar, ACCOUNTS) == plain.root():
+            raise SystemExit("the trees disagree: the figures mean nothing")
+    return taken
+
+
+def run(rounds: int) -> list[Row]:
+    draw = np.random.default_rng(7)
+    trees = make_trees(draw)
+    rows = []
+    for count, target_ms in TARGETS_MS.items():
+        taken = measure(count, max(rounds, ROUNDS_MIN), trees, draw)
+        figure_ms = statistics.median(taken["lanes"])
+        for name, baseline in (("sha3", "one call of sha3 a node"), ("scalar", "scalar kernel")):
+            ratio = statistics.median(slow / fast for slow, fast in zip(taken[name], taken["lanes"], strict=True))
+            rows.append(Row(f"root, {count:,} of 1M leaves changed", figure_ms, "ms", target_ms, ratio, baseline))
+    return rows
+
+
+def main() -> None:
+    for row in run(ROUNDS_MIN):
+        print(f"{row.name:36} {row.figure:8.2f} {row.unit}  (target {row.target:g})  {row.ratio:5.1f} x {row.baseline}")
+
+
+if __name__ == "__main__":
+    main()

@@ -26,9 +26,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from engine.fixed import count_trailing_zeros
+from engine.fixed import count_trailing_zeros, prefetch
 
 Number = int | np.int64
+
+# Kernels own no memory, so they need not count references: counting them costs more than the matching itself.
+kernel = njit(_nrt=False)
+inlined = njit(_nrt=False, forceinline=True)
 
 BOOK = np.dtype(
     [("order_id", "<i8"), ("lots", "<i8"), ("next", "<u4"), ("previous", "<u4"), ("level", "<u4"), ("account", "<u4")]
@@ -130,50 +134,50 @@ def copy_orderbook(source: Orderbook, target: Orderbook) -> None:
     target.counters[:] = source.counters
 
 
-@njit(forceinline=True)
+@inlined
 def rank_of(orderbook: Orderbook, side_index: Number, price_ticks: Number) -> Number:
     """Distance of a price from the best possible price of a side; the same formula turns a rank into its price."""
     return abs(np.int64(orderbook.sides[side_index]["mirror_ticks"]) - price_ticks)
 
 
-@njit(forceinline=True)
+@inlined
 def best_rank(orderbook: Orderbook, side_index: Number) -> Number:
     """Rank of the best order of a side, `NO_RANK` if there is none."""
     return np.int64(orderbook.sides[side_index]["best_rank"])
 
 
-@njit(forceinline=True)
+@inlined
 def best_level(orderbook: Orderbook, side_index: Number) -> Number:
     """Index of the best level of a side, `NOTHING` if the side is empty."""
     return np.int64(orderbook.sides[side_index]["best_level"])
 
 
-@njit(forceinline=True)
+@inlined
 def level_at(orderbook: Orderbook, side_index: Number, rank: Number) -> Number:
     """Index of the level of a rank, which may be empty, or `NOTHING` if no order is near it."""
     block = np.int64(orderbook.directory[np.int64(orderbook.sides[side_index]["directory"]) + (rank >> WORD_BITS)])
     return (block << WORD_BITS) + (rank & IN_WORD) if block != NOTHING else NOTHING
 
 
-@njit(forceinline=True)
+@inlined
 def side_of_level(orderbook: Orderbook, level: Number) -> Number:
     """`market * 2 + side` of a level that has orders."""
     return np.int64(orderbook.blocks[level >> WORD_BITS]["side_index"])
 
 
-@njit(forceinline=True)
+@inlined
 def rank_of_level(orderbook: Orderbook, level: Number) -> Number:
     """Rank of a level that has orders; `rank_of` makes it a price."""
     return (np.int64(orderbook.blocks[level >> WORD_BITS]["entry"]) << WORD_BITS) + (level & IN_WORD)
 
 
-@njit(forceinline=True)
+@inlined
 def head_of(orderbook: Orderbook, level: Number) -> Number:
     """The oldest order of a level that is not empty."""
     return np.int64(orderbook.book[level]["next"])
 
 
-@njit(forceinline=True)
+@inlined
 def next_order(orderbook: Orderbook, index: Number) -> Number:
     """The order behind one in its queue, `NOTHING` at the end."""
     order = orderbook.book[index]
@@ -181,7 +185,7 @@ def next_order(orderbook: Orderbook, index: Number) -> Number:
     return follower if follower != np.int64(order["level"]) else NOTHING
 
 
-@njit
+@kernel
 def next_level(orderbook: Orderbook, level: Number) -> Number:
     """The next worse level with orders on the side of a level with orders, `NOTHING` after the worst."""
     block = orderbook.blocks[level >> WORD_BITS]
@@ -194,7 +198,7 @@ def next_level(orderbook: Orderbook, level: Number) -> Number:
     return _first_level_of_entry(orderbook, np.int64(block["side_index"]), entry)
 
 
-@njit
+@kernel
 def _next_entry(orderbook: Orderbook, side_index: Number, entry: Number) -> Number:
     """The next entry of a side's directory that has a block, -1 after the last."""
     side, words = orderbook.sides[side_index], orderbook.words
@@ -215,13 +219,13 @@ def _next_entry(orderbook: Orderbook, side_index: Number, entry: Number) -> Numb
     return (word << WORD_BITS) + count_trailing_zeros(above)
 
 
-@njit
+@kernel
 def _first_level_of_entry(orderbook: Orderbook, side_index: Number, entry: Number) -> Number:
     block = np.int64(orderbook.directory[np.int64(orderbook.sides[side_index]["directory"]) + entry])
     return (block << WORD_BITS) + count_trailing_zeros(orderbook.blocks[block]["occupied"])
 
 
-@njit(forceinline=True)
+@inlined
 def take_row(orderbook: Orderbook) -> Number:
     """Index in `book` of a free order record, `NOTHING` if all are taken. The caller fills it by `rest_order`."""
     counters, book = orderbook.counters, orderbook.book
@@ -236,7 +240,7 @@ def take_row(orderbook: Orderbook) -> Number:
     return index
 
 
-@njit(forceinline=True)
+@inlined
 def free_row(orderbook: Orderbook, index: Number) -> None:
     """Give back the record of an order that is in no queue; its identifier names nothing from now on."""
     order = orderbook.book[index]
@@ -245,19 +249,19 @@ def free_row(orderbook: Orderbook, index: Number) -> None:
     orderbook.counters[FREE_ROW] = index
 
 
-@njit(forceinline=True)
+@inlined
 def make_order_id(orderbook: Orderbook, sequence: Number, index: Number) -> Number:
     """Identifier of the order in a record; `sequence` is from 1 to 2**39 - 1 and never used twice."""
     return (sequence << ROW_BITS) + index - len(orderbook.blocks) * LEVELS_PER_BLOCK
 
 
-@njit(forceinline=True)
+@inlined
 def index_of_id(orderbook: Orderbook, order_id: Number) -> Number:
     """Where the record of an order would be; past the end of `book` for identifiers that were never given out."""
     return (order_id & ROW_MASK) + len(orderbook.blocks) * LEVELS_PER_BLOCK
 
 
-@njit(forceinline=True)
+@inlined
 def find_order(orderbook: Orderbook, order_id: Number, account: Number) -> Number:
     """Index of an account's living order, `NOTHING` if the order is gone, never was, or is somebody else's."""
     if order_id <= 0 or (order_id & ROW_MASK) >= orderbook.counters[ROWS_USED]:
@@ -267,7 +271,7 @@ def find_order(orderbook: Orderbook, order_id: Number, account: Number) -> Numbe
     return index if order["order_id"] == order_id and np.int64(order["account"]) == account else NOTHING
 
 
-@njit
+@kernel
 def _take_block(orderbook: Orderbook, side_index: Number, entry: Number) -> Number:
     """A block of empty levels for an entry of a side's directory, `NOTHING` if all blocks are taken."""
     counters, blocks, words, side = orderbook.counters, orderbook.blocks, orderbook.words, orderbook.sides[side_index]
@@ -293,7 +297,7 @@ def _take_block(orderbook: Orderbook, side_index: Number, entry: Number) -> Numb
     return block
 
 
-@njit
+@kernel
 def _give_back_block(orderbook: Orderbook, block: Number) -> None:
     """Return a block without orders; its side's bitmaps forget it."""
     record, words = orderbook.blocks[block], orderbook.words
@@ -312,7 +316,7 @@ def _give_back_block(orderbook: Orderbook, block: Number) -> None:
             side["root"] &= ~(ONE << upper)
 
 
-@njit
+@kernel
 def _find_best(orderbook: Orderbook, side_index: Number) -> None:
     """Set the best level of a side from its bitmaps, top floor first."""
     side, words = orderbook.sides[side_index], orderbook.words
@@ -328,7 +332,7 @@ def _find_best(orderbook: Orderbook, side_index: Number) -> None:
     side["best_rank"] = (entry << WORD_BITS) + (level & IN_WORD)
 
 
-@njit(forceinline=True)
+@inlined
 def _vacate_level(orderbook: Orderbook, level: Number) -> None:
     """A level has lost its last order: unmark it, find the side's new best if it was that, free an empty block."""
     block = orderbook.blocks[level >> WORD_BITS]
@@ -346,7 +350,7 @@ def _vacate_level(orderbook: Orderbook, level: Number) -> None:
         side["best_level"] = (level & WHOLE_WORDS) + best
 
 
-@njit(forceinline=True)
+@inlined
 def _append(orderbook: Orderbook, level: Number, index: Number, lots: Number) -> Number:
     """Link a record behind all orders of a level and return what was last before: the level itself if it was empty."""
     book = orderbook.book
@@ -361,7 +365,7 @@ def _append(orderbook: Orderbook, level: Number, index: Number, lots: Number) ->
     return tail
 
 
-@njit(forceinline=True)
+@inlined
 def rest_order(
     orderbook: Orderbook,
     side_index: Number,
@@ -395,7 +399,7 @@ def rest_order(
     return level
 
 
-@njit(forceinline=True)
+@inlined
 def unlink_order(orderbook: Orderbook, index: Number) -> None:
     """Take an order out of its queue, wherever it stands. Its record stays taken until `free_row`.
 
@@ -411,7 +415,7 @@ def unlink_order(orderbook: Orderbook, index: Number) -> None:
         _vacate_level(orderbook, level)
 
 
-@njit(forceinline=True)
+@inlined
 def change_lots(orderbook: Orderbook, index: Number, lots: Number, hidden_lots: Number) -> None:
     """Add signed lots to an order in place, and to its level these and the ones that the order hides."""
     order = orderbook.book[index]
@@ -419,7 +423,7 @@ def change_lots(orderbook: Orderbook, index: Number, lots: Number, hidden_lots: 
     orderbook.book[np.int64(order["level"])]["lots"] += lots + hidden_lots
 
 
-@njit(forceinline=True)
+@inlined
 def move_to_tail(orderbook: Orderbook, index: Number) -> None:
     """An order loses its place in time: it goes behind all others of its price."""
     book = orderbook.book
@@ -428,3 +432,22 @@ def move_to_tail(orderbook: Orderbook, index: Number) -> None:
     book[previous]["next"] = following
     book[following]["previous"] = previous
     _append(orderbook, level, index, NOTHING)
+
+
+@inlined
+def prefetch_record(orderbook: Orderbook, index: Number) -> None:
+    """First hint, some 16 events ahead: this order or level will be needed. Any index will do; nothing changes."""
+    prefetch(orderbook.book, index)
+
+
+@inlined
+def prefetch_neighbours(orderbook: Orderbook, index: Number) -> None:
+    """Second hint, some 8 events ahead: what unlinking this order, or appending to this level, will write.
+
+    Any index from 0 up will do; nothing changes. The same for both kinds of record, because a branch on what comes
+    next would often be guessed wrongly and cost as much as the hint saves.
+    """
+    record = orderbook.book[min(index, len(orderbook.book) - 1)]
+    prefetch(orderbook.book, np.int64(record["next"]))
+    prefetch(orderbook.book, np.int64(record["previous"]))
+    prefetch(orderbook.book, np.int64(record["level"]))

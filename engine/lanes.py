@@ -60,25 +60,25 @@ def _derive_moves() -> tuple[tuple[int, int, int], ...]:
 
 ROUND_CONSTANTS = _derive_round_constants()
 MOVES = _derive_moves()
-_VECTOR = ir.VectorType(ir.IntType(64), LANES)
-_WORD = ir.IntType(64)
+VECTOR = ir.VectorType(ir.IntType(64), LANES)
+WORD = ir.IntType(64)
 
 
 def _splat(builder: Any, word: Any) -> Any:
-    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), word, ir.Constant(ir.IntType(32), 0))
+    first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), word, ir.Constant(ir.IntType(32), 0))
     order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), order)
+    return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), order)
 
 
 def _emit_round(builder: Any, state: list[Any], constant: Any) -> list[Any]:
     """One round on 25 vectors: theta, rho, pi, chi, iota."""
-    turn_type = ir.FunctionType(_VECTOR, (_VECTOR, _VECTOR, _VECTOR))
+    turn_type = ir.FunctionType(VECTOR, (VECTOR, VECTOR, VECTOR))
     turn_function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
         builder.module, turn_type, "llvm.fshl.v8i64"
     )
 
     def turn(vector: Any, bits: int) -> Any:
-        return builder.call(turn_function, (vector, vector, ir.Constant(_VECTOR, [bits] * LANES)))
+        return builder.call(turn_function, (vector, vector, ir.Constant(VECTOR, [bits] * LANES)))
 
     def xor(*vectors: Any) -> Any:
         result = vectors[0]
@@ -101,22 +101,28 @@ def _emit_round(builder: Any, state: list[Any], constant: Any) -> list[Any]:
     return after
 
 
-def _emit_permute(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-    base = builder.bitcast(data, _VECTOR.as_pointer())
-    places = [builder.gep(base, [ir.Constant(_WORD, at)]) for at in range(STATE_WORDS)]
-    slots = [cgutils.alloca_once(builder, _VECTOR) for _ in places]  # type: ignore[no-untyped-call]
-    for place, slot in zip(places, slots, strict=True):
-        builder.store(builder.load(place, align=8), slot)
-    constants = ir.Constant(ir.ArrayType(_WORD, ROUNDS), list(ROUND_CONSTANTS))
+def emit_rounds(builder: Any, state: list[Any]) -> list[Any]:
+    """Keccak-f[1600] of eight lanes on 25 vectors, all rounds in one loop."""
+    slots = [cgutils.alloca_once(builder, VECTOR) for _ in state]  # type: ignore[no-untyped-call]
+    for vector, slot in zip(state, slots, strict=True):
+        builder.store(vector, slot)
+    constants = ir.Constant(ir.ArrayType(WORD, ROUNDS), list(ROUND_CONSTANTS))
     table = cgutils.global_constant(builder, "keccak_rounds", constants)  # type: ignore[no-untyped-call]
-    with cgutils.for_range(builder, ir.Constant(_WORD, ROUNDS)) as loop:
-        word = builder.load(builder.gep(table, [ir.Constant(_WORD, 0), loop.index]))
+    with cgutils.for_range(builder, WORD(ROUNDS)) as loop:
+        word = builder.load(builder.gep(table, [WORD(0), loop.index]))
         after = _emit_round(builder, [builder.load(slot) for slot in slots], _splat(builder, word))
         for vector, slot in zip(after, slots, strict=True):
             builder.store(vector, slot)
-    for place, slot in zip(places, slots, strict=True):
-        builder.store(builder.load(slot), place, align=8)
+    return [builder.load(slot) for slot in slots]
+
+
+def _emit_permute(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+    base = builder.bitcast(data, VECTOR.as_pointer())
+    places = [builder.gep(base, [WORD(at)]) for at in range(STATE_WORDS)]
+    after = emit_rounds(builder, [builder.load(place, align=8) for place in places])
+    for place, vector in zip(places, after, strict=True):
+        builder.store(vector, place, align=8)
     return context.get_dummy_value()
 
 
@@ -129,7 +135,7 @@ def _permute_vector(_typing: Any, words: Any) -> Any:
 def _load_vector(_typing: Any, data: Any, at: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(base, [arguments[1]]), _WORD.as_pointer())
+        place = builder.bitcast(builder.gep(base, [arguments[1]]), WORD.as_pointer())
         return builder.load(place, align=1)
 
     return types.int64(data, types.int64), emit
@@ -139,7 +145,7 @@ def _load_vector(_typing: Any, data: Any, at: Any) -> Any:
 def _store_vector(_typing: Any, data: Any, at: Any, word: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(base, [arguments[1]]), _WORD.as_pointer())
+        place = builder.bitcast(builder.gep(base, [arguments[1]]), WORD.as_pointer())
         builder.store(arguments[2], place, align=1)
         return context.get_dummy_value()
 

@@ -10,11 +10,28 @@ subtree is put before it is read. So zeroed memory is a tree, and an empty one c
 that no account uses is two zero words and is hashed like any other.
 """
 
-import numpy as np
-from numba import njit
+from collections.abc import Callable
+from typing import Any
 
-from engine.fixed import prefetch
-from engine.lanes import DIGEST_WORDS, LANES, PAD_LAST, RATE_WORDS, STATE_WORDS, permute_lanes, swap_bytes
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from engine.fixed import IS_COMPILED, prefetch
+from engine.lanes import (
+    DIGEST_WORDS,
+    LANES,
+    PAD_FIRST,
+    PAD_LAST,
+    RATE_WORDS,
+    STATE_WORDS,
+    VECTOR,
+    WORD,
+    emit_rounds,
+    permute_lanes,
+)
 from engine.layout import Number
 from engine.limits import SUM_QUOTE_MAX, TREE_DEPTH
 from engine.payload import keccak
@@ -22,13 +39,13 @@ from engine.payload import keccak
 NODE_HASH_BYTES = 32
 _LINE_BYTES = 64
 _SUM_BITS = SUM_QUOTE_MAX.bit_length() - 1
-_SUM_MASK = np.int64(SUM_QUOTE_MAX - 1)
+_SUM_MASK = SUM_QUOTE_MAX - 1
 if SUM_QUOTE_MAX != 1 << _SUM_BITS or _SUM_BITS > 62:
     raise ValueError("SUM_QUOTE_MAX must be a power of two up to 2**62: sums are checked by their bits")
-_CLAIMS, _DEBT = 0, 1
 # Words of the message of an inner node that hold a child's hash (four from here on), claims and debt.
 _LEFT, _LEFT_CLAIMS, _LEFT_DEBT = 0, 5, 7
 _RIGHT, _RIGHT_CLAIMS, _RIGHT_DEBT = 8, 13, 15
+_PADDING = int(PAD_FIRST | PAD_LAST)  # of 128 bytes: one word
 
 
 def encode_sums(claim_quote: int, debt_quote: int) -> bytes:
@@ -62,52 +79,123 @@ def make_nodes(capacity: int) -> tuple[np.ndarray, np.ndarray]:
     return hashes, np.zeros((2 * capacity, 2), dtype=np.int64)
 
 
-@njit
-def _read_children(hashes: np.ndarray, sums: np.ndarray, parent: Number, words: np.ndarray, lane: Number) -> np.int64:
-    """Put the message of an inner node into a lane and the sums into the node; returns all bits that sums have."""
-    left, right = 2 * parent, 2 * parent + 1
-    for word in range(DIGEST_WORDS):
-        words[_LEFT + word, lane] = hashes[left, word]
-        words[_RIGHT + word, lane] = hashes[right, word]
-    left_claims, left_debt = sums[left, _CLAIMS], sums[left, _DEBT]
-    right_claims, right_debt = sums[right, _CLAIMS], sums[right, _DEBT]
-    words[_LEFT_CLAIMS, lane] = swap_bytes(left_claims)
-    words[_LEFT_DEBT, lane] = swap_bytes(left_debt)
-    words[_RIGHT_CLAIMS, lane] = swap_bytes(right_claims)
-    words[_RIGHT_DEBT, lane] = swap_bytes(right_debt)
-    # Sums within their bound are below the mask; others are reported by their bits and need not be added right.
-    claims = (left_claims & _SUM_MASK) + (right_claims & _SUM_MASK)
-    debt = (left_debt & _SUM_MASK) + (right_debt & _SUM_MASK)
-    sums[parent, _CLAIMS] = claims
-    sums[parent, _DEBT] = debt
-    return left_claims | left_debt | right_claims | right_debt | claims | debt
+def _shuffle(builder: Any, one: Any, two: Any, order: list[int]) -> Any:
+    return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
 
 
-@njit
-def _hash_level(
-    hashes: np.ndarray, sums: np.ndarray, parents: np.ndarray, count: Number, words: np.ndarray
-) -> np.int64:
-    """Rehash the inner nodes `parents[:count]` of one level; returns all bits that their sums have.
+def _emit_transpose(builder: Any, rows: list[Any]) -> list[Any]:
+    """Turn 4 or 8 vectors of 8 words: bit k of a vector's number and bit k of a word's place change roles."""
+    rows = list(rows)
+    step = len(rows) // 2
+    while step:
+        upper = [place if not place & step else LANES + place - step for place in range(LANES)]
+        lower = [place + step if not place & step else LANES + place for place in range(LANES)]
+        for at in range(len(rows)):
+            if not at & step:
+                one, two = rows[at], rows[at + step]
+                rows[at], rows[at + step] = _shuffle(builder, one, two, upper), _shuffle(builder, one, two, lower)
+        step //= 2
+    return rows
 
-    The last group is filled up with its last node, whose hash is then written more than once.
+
+def _emit_read(builder: Any, base: Any, nodes: list[Any], width: int) -> list[Any]:
+    """Words of 8 rows of `width` (4 or 8) words at `base`, word w of all rows in vector w."""
+    vector = ir.VectorType(WORD, width)
+    rows = []
+    for node in nodes:
+        place = builder.gep(base, [builder.mul(node, WORD(width))])
+        rows.append(builder.load(builder.bitcast(place, vector.as_pointer()), align=8))
+    if width < LANES:
+        rows = [_shuffle(builder, rows[at], rows[at + width], list(range(LANES))) for at in range(width)]
+    return _emit_transpose(builder, rows)
+
+
+def _emit_write(builder: Any, base: Any, nodes: list[Any], words: list[Any]) -> None:
+    """The inverse of `_emit_read` for rows of 4 or 2 words."""
+    width = len(words)
+    vector = ir.VectorType(WORD, width)
+    rows = _emit_transpose(builder, words)
+    for lane, node in enumerate(nodes):
+        first = lane - lane % width
+        row = _shuffle(builder, rows[lane % width], rows[lane % width], list(range(first, first + width)))
+        place = builder.gep(base, [builder.mul(node, WORD(width))])
+        builder.store(row, builder.bitcast(place, vector.as_pointer()), align=8)
+
+
+def _emit_hash_group(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    hashes, sums, parents = (
+        context.make_array(kind)(context, builder, value).data
+        for kind, value in zip(signature.args[:3], arguments, strict=False)
+    )
+    nodes = [builder.load(builder.gep(parents, [builder.add(arguments[3], WORD(lane))])) for lane in range(LANES)]
+    pair = _emit_read(builder, hashes, nodes, 2 * DIGEST_WORDS)
+    parts = _emit_read(builder, sums, nodes, 4)
+    left_claims, left_debt, right_claims, right_debt = parts
+    swap_type = ir.FunctionType(VECTOR, (VECTOR,))
+    swap = cgutils.get_or_insert_function(builder.module, swap_type, "llvm.bswap.v8i64")  # type: ignore[no-untyped-call]
+    state = [VECTOR([0] * LANES)] * STATE_WORDS
+    state[_LEFT : _LEFT + DIGEST_WORDS] = pair[:DIGEST_WORDS]
+    state[_RIGHT : _RIGHT + DIGEST_WORDS] = pair[DIGEST_WORDS:]
+    for word, part in zip((_LEFT_CLAIMS, _LEFT_DEBT, _RIGHT_CLAIMS, _RIGHT_DEBT), parts, strict=True):
+        state[word] = builder.call(swap, (part,))
+    state[RATE_WORDS - 1] = VECTOR([_PADDING] * LANES)
+    mask = VECTOR([_SUM_MASK] * LANES)
+    claims = builder.add(builder.and_(left_claims, mask), builder.and_(right_claims, mask))
+    debt = builder.add(builder.and_(left_debt, mask), builder.and_(right_debt, mask))
+    _emit_write(builder, sums, nodes, [claims, debt])
+    bits = claims
+    for part in (debt, *parts):
+        bits = builder.or_(bits, part)
+    _emit_write(builder, hashes, nodes, emit_rounds(builder, state)[:DIGEST_WORDS])
+    join_type = ir.FunctionType(WORD, (VECTOR,))
+    join = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+        builder.module, join_type, "llvm.vector.reduce.or.v8i64"
+    )
+    return builder.call(join, (bits,))
+
+
+@intrinsic
+def _hash_group_vector(_typing: Any, hashes: Any, sums: Any, parents: Any, first: Any) -> Any:
+    return types.int64(hashes, sums, parents, types.int64), _emit_hash_group
+
+
+def _hash_group_twin(hashes: np.ndarray, sums: np.ndarray, parents: np.ndarray, first: Number) -> int:
+    """Rehash inner nodes `parents[first : first + 8]`, any of them more than once; returns all bits their sums have.
+
+    `hashes` (8C,) and `sums` (4C,) are int64 views of the tree's arrays, so that a pair of siblings is one row of 8 or
+    4 words. Sums within their bound are below the mask; others are reported by their bits and need not be added right.
     """
-    hash_words, sum_words = hashes.reshape(-1), sums.reshape(-1)
+    nodes = parents[first : first + LANES]
+    pair, parts = hashes.reshape(-1, 8)[nodes].T, sums.reshape(-1, 4)[nodes].T
+    words = np.zeros((STATE_WORDS, LANES), dtype=np.int64)
+    words[_LEFT : _LEFT + DIGEST_WORDS] = pair[:DIGEST_WORDS]
+    words[_RIGHT : _RIGHT + DIGEST_WORDS] = pair[DIGEST_WORDS:]
+    words[[_LEFT_CLAIMS, _LEFT_DEBT, _RIGHT_CLAIMS, _RIGHT_DEBT]] = parts.byteswap()
+    words[RATE_WORDS - 1] = _PADDING
+    totals = (parts[:2] & _SUM_MASK) + (parts[2:] & _SUM_MASK)
+    sums.reshape(-1, 2)[nodes] = totals.T
+    permute_lanes(words)
+    hashes.reshape(-1, DIGEST_WORDS)[nodes] = words[:DIGEST_WORDS].T
+    return int(np.bitwise_or.reduce(np.concatenate((parts, totals)), axis=None))
+
+
+_hash_group: Callable[..., Any] = _hash_group_vector if IS_COMPILED else _hash_group_twin
+
+
+@njit
+def _hash_level(hashes: np.ndarray, sums: np.ndarray, parents: np.ndarray, count: Number) -> np.int64:
+    """Rehash the inner nodes `parents[:count]` of one level, in groups; returns all bits that their sums have.
+
+    The last group is filled up with the last node, behind `count`.
+    """
     bits = np.int64(0)
+    for index in range(count, count + LANES - 1):
+        parents[index] = parents[count - 1]
     for first in range(0, count, LANES):
-        words[:] = 0
-        for lane in range(LANES):
-            words[RATE_WORDS - 1, lane] = PAD_LAST | 1  # 128 bytes: the padding is one word
-        for lane in range(LANES):
-            following = parents[min(first + LANES + lane, count - 1)]
-            prefetch(hash_words, following * 2 * DIGEST_WORDS)
-            prefetch(sum_words, following * 4)
-        for lane in range(LANES):
-            bits |= _read_children(hashes, sums, parents[min(first + lane, count - 1)], words, lane)
-        permute_lanes(words)
-        for lane in range(LANES):
-            parent = parents[min(first + lane, count - 1)]
-            for word in range(DIGEST_WORDS):
-                hashes[parent, word] = words[word, lane]
+        for index in range(first + LANES, min(first + 2 * LANES, count)):
+            prefetch(hashes, parents[index] * 2 * DIGEST_WORDS)
+            prefetch(sums, parents[index] * 4)
+        bits |= _hash_group(hashes, sums, parents, first)
     return bits
 
 
@@ -132,23 +220,22 @@ def update_tree(node_hashes: np.ndarray, node_sums: np.ndarray, dirty_leaves: np
     After False the nodes above the broken sum mean nothing.
     """
     capacity = node_hashes.shape[0] // 2
-    hashes = node_hashes.view(np.int64)
+    hashes, sums = node_hashes.reshape(-1).view(np.int64), node_sums.reshape(-1)
     count = np.int64(dirty_leaves.shape[0])
-    nodes = np.empty(count, dtype=np.int64)
+    nodes = np.empty(count + LANES, dtype=np.int64)
     for index in range(count):
         nodes[index] = capacity + dirty_leaves[index]
-    words = np.zeros((STATE_WORDS, LANES), dtype=np.int64)
     bits = np.int64(0)
     height = 0
     while count > 0 and nodes[0] > 1:
         last = (capacity + leaf_count - 1) >> height
         if last & 1 == 0:
             for word in range(DIGEST_WORDS):
-                hashes[last + 1, word] = _EMPTY_WORDS[height, word]
-            node_sums[last + 1, _CLAIMS] = 0
-            node_sums[last + 1, _DEBT] = 0
+                hashes[(last + 1) * DIGEST_WORDS + word] = _EMPTY_WORDS[height, word]
+            sums[(last + 1) * 2] = 0
+            sums[(last + 1) * 2 + 1] = 0
         count = _climb(nodes, count)
-        bits |= _hash_level(hashes, node_sums, nodes, count, words)
+        bits |= _hash_level(hashes, sums, nodes, count)
         height += 1
     return bits >> _SUM_BITS == 0
 

@@ -108,7 +108,7 @@ ASSET = _record("token_a token_b token_c market units_per_lot deposited_units wi
     TRIGGERS_USED, TRIGGERS_LIVE, OFFERS_USED, OFFERS_LIVE, SESSIONS_USED, SESSIONS_LIVE, PROTECTIONS_USED,
     REPRICED_MS, MUST_REPRICE, HALT_GAP_MS, RESUME_MS,
     ORDER_SWEEP, POSITION_SWEEP, ACCOUNT_SWEEP,
-    ACCOUNT_ORDERS_MAX, BOOK_ORDERS_MAX, LIQUIDATION_COUNT_TOTAL, STABLE_E8, INSURANCE_COVER, FEE_EPOCH_SPARE,
+    ACCOUNT_ORDERS_MAX, BOOK_ORDERS_MAX, LIQUIDATION_COUNT_TOTAL, STABLE_E8, INSURANCE_COVER, REFERRAL_BPS,
     FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT, NOTICE_COUNT, DIRTY_COUNT,
     ERROR, BALANCE_SUM, CLAIM_SPARE,
 ) = range(47)  # fmt: skip
@@ -150,7 +150,7 @@ class Tables(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What the kernels of one block write: int64 rows in the layouts below."""
+    """What the kernels of one block write: records in the layouts below."""
 
     receipts: np.ndarray
     fills: np.ndarray
@@ -190,6 +190,11 @@ NOTICE = _record("kind subject value_a value_b value_c value_d")
     BY_SWITCH, BY_SETTLEMENT, BY_SIBLING, BY_PHASE,
 ) = range(12)  # fmt: skip
 
+SYSTEM_ACCOUNTS = 3  # fees, insurance, governor
+FEE_ACCOUNT, INSURANCE_ACCOUNT, GOVERNOR_ACCOUNT = range(3)
+USER_ACCOUNT_FIRST = 64
+CLIENT_IDS_REMEMBERED = 16
+FILLS_MAX = 1 << 17  # of one block, auctions apart (MAT-4)
 ORDER_ROW_BITS = 24  # order_id = sequence << 24 | row; triggers have bit 23 set, offers bits 23 and 22
 ORDER_ROW_MASK = (1 << 24) - 1
 TRIGGER_ROW = 1 << 23

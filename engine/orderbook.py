@@ -24,15 +24,11 @@ growing never pauses.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from engine.compiling import inlined, kernel
 from engine.fixed import count_trailing_zeros, prefetch
 
 Number = int | np.int64
-
-# Kernels own no memory, so they need not count references: counting them costs more than the matching itself.
-kernel = njit(_nrt=False)
-inlined = njit(_nrt=False, forceinline=True)
 
 BOOK = np.dtype(
     [("order_id", "<i8"), ("lots", "<i8"), ("next", "<u4"), ("previous", "<u4"), ("level", "<u4"), ("account", "<u4")]

@@ -1,14 +1,16 @@
 """The order book against an obvious one: every queue, sum, bitmap and free list after every step."""
 
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import config, njit
+from numba import config
 
 from engine import orderbook as module
+from engine.compiling import kernel
 from engine.orderbook import (
     BLOCKS_USED,
     FREE_BLOCK,
@@ -302,7 +304,7 @@ def test_a_copy_is_equal_whatever_was_there_before() -> None:
 KERNELS = sorted(name for name, value in vars(module).items() if hasattr(value, "py_func"))
 
 
-@njit
+@kernel
 def touch_everything(books: Orderbook, side: int, ticks: int, lots: int) -> int:
     index = take_row(books)
     level = rest_order(books, side, rank_of(books, side, ticks), index, make_order_id(books, 7, index), 3, lots)
@@ -321,6 +323,14 @@ def test_no_kernel_computes_with_floats() -> None:
     (text,) = touch_everything.inspect_llvm().values()
     floats = [line for line in text.splitlines() if " double " in line or " float " in line]
     assert KERNELS and not floats
+
+
+def test_references_to_the_arrays_stay_balanced() -> None:
+    books = make_books()
+    before = [sys.getrefcount(array) for array in books]
+    for _ in range(3):
+        touch_everything(books, 0, 50, 5)
+    assert [sys.getrefcount(array) for array in books] == before
 
 
 def test_records_fill_half_a_cache_line() -> None:

@@ -21,7 +21,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from engine.fixed import IS_COMPILED
-from engine.layout import Number
+
+Number = int | np.int64
 
 LANES = 8
 RATE_WORDS = 17
@@ -230,18 +231,19 @@ def _clear(words: np.ndarray, lane: Number) -> None:
         words[word, lane] = 0
 
 
-@njit(cache=True)
-def hash_ragged(messages: np.ndarray, lengths: np.ndarray, out: np.ndarray) -> None:
-    """Keccak-256 of `messages[i, :lengths[i]]` into `out[i]`.
+@njit
+def hash_spans(
+    data: np.ndarray, starts: np.ndarray, lengths: np.ndarray, count: Number, out: np.ndarray, rows: np.ndarray
+) -> None:
+    """Keccak-256 of `data[starts[i] : starts[i] + lengths[i]]` into `out[rows[i]]` for each i below `count`.
 
-    `messages` is (n, stride) uint8, `lengths` (n,) int64 with 0 <= length <= stride, `out` (n, 32) uint8; all
-    C-contiguous, none checked. A lane that ends its message takes the next one, so lengths need not be similar.
+    `data` is (bytes,) uint8, `out` (rows, 32) uint8, both C-contiguous; `starts`, `lengths`, `rows` are int64. Nothing
+    is checked. A lane that ends its message takes the next one, so lengths need not be similar.
     """
-    count, stride = messages.shape
-    data, digests = messages.reshape(-1), out.reshape(-1)
+    digests = out.reshape(-1)
     words = np.zeros((STATE_WORDS, LANES), dtype=np.int64)
     owners = np.full(LANES, -1, dtype=np.int64)
-    starts = np.zeros(LANES, dtype=np.int64)
+    positions = np.zeros(LANES, dtype=np.int64)
     is_last = np.zeros(LANES, dtype=np.bool_)
     following = min(count, LANES)
     busy = following
@@ -251,18 +253,30 @@ def hash_ragged(messages: np.ndarray, lengths: np.ndarray, out: np.ndarray) -> N
         for lane in range(LANES):
             owner = owners[lane]
             if owner >= 0:
-                at = starts[lane]
-                is_last[lane] = _absorb(data, owner * stride + at, lengths[owner] - at, words, lane)
-                starts[lane] = at + RATE_BYTES
+                at = positions[lane]
+                is_last[lane] = _absorb(data, starts[owner] + at, lengths[owner] - at, words, lane)
+                positions[lane] = at + RATE_BYTES
         permute_lanes(words)
         for lane in range(LANES):
             if owners[lane] >= 0 and is_last[lane]:
-                _squeeze(words, lane, digests, owners[lane] * DIGEST_WORDS * 8)
+                _squeeze(words, lane, digests, rows[owners[lane]] * DIGEST_WORDS * 8)
                 _clear(words, lane)
-                starts[lane] = 0
+                positions[lane] = 0
                 owners[lane] = following if following < count else -1
                 busy -= following >= count
                 following += following < count
+
+
+@njit(cache=True)
+def hash_ragged(messages: np.ndarray, lengths: np.ndarray, out: np.ndarray) -> None:
+    """Keccak-256 of `messages[i, :lengths[i]]` into `out[i]`.
+
+    `messages` is (n, stride) uint8, `lengths` (n,) int64 with 0 <= length <= stride, `out` (n, 32) uint8; all
+    C-contiguous, none checked.
+    """
+    count, stride = messages.shape
+    rows = np.arange(count)
+    hash_spans(messages.reshape(-1), rows * stride, lengths, count, out, rows)
 
 
 @njit(cache=True)

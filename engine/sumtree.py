@@ -29,10 +29,10 @@ from engine.lanes import (
     STATE_WORDS,
     VECTOR,
     WORD,
+    Number,
     emit_rounds,
     permute_lanes,
 )
-from engine.layout import Number
 from engine.limits import SUM_QUOTE_MAX, TREE_DEPTH
 from engine.payload import keccak
 

@@ -28,7 +28,7 @@ def _record(longs: str, words: str = "") -> np.dtype:
 ACCOUNT = _record(
     "key_a key_b key_c balance_quote free_bound_quote order_charge_quote cancel_at_ms volume_quote volume_before_quote",
     "position_first position_count order_first order_last order_count bound_epoch dirty mode nonce_count session_first"
-    " referrer protection trigger_count volume_epoch",
+    " referrer protection trigger_first volume_epoch",
 )
 DIRTY_LEAF, DIRTY_AUX = 1, 2
 MODE_CROSS, MODE_ISOLATED, MODE_PORTFOLIO = 0, 1, 2
@@ -46,7 +46,8 @@ DETAIL = _record(
     "own_next own_previous flags market side builder time_in_force account",
 )
 
-# 128 bytes: a stop or take-profit order that waits.
+# 128 bytes: a stop or take-profit order that waits. `trigger_first` and `next` list an account's by ascending id;
+# `parent_id` is set while it is dormant; `spare` is scratch memory.
 TRIGGER = _record(
     "order_id client_id trigger_ticks price_ticks size_lots placed_ms good_till_ms link_id parent_id sibling_id",
     "account market side flags time_in_force is_live next spare",
@@ -81,7 +82,9 @@ MARKET = _record(
     " reference_ms listed_ms"
     " is_fresh value_unit notional_unit im_long_unit im_short_unit mm_long_unit mm_short_unit delta_unit vega_unit"
     " buy_limit_ticks sell_limit_ticks mark_ticks initial_effective_bps book_orders"
+    " above_mark_ticks below_mark_ticks above_last_ticks below_last_ticks"
 )
+# The last four bound the trigger prices that wait for a rise or a fall of the mark or the last price; 0: none waits.
 MARKET_ROOT_FIELDS = MARKET.names.index("is_fresh")
 KIND_PERPETUAL, KIND_FUTURE, KIND_CALL, KIND_PUT, KIND_SPOT = range(5)
 PHASE_CONTINUOUS, PHASE_AUCTION, PHASE_CANCEL_ONLY, PHASE_POST_ONLY, PHASE_SETTLED = range(5)

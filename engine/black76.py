@@ -1,0 +1,165 @@
+"""European options on a forward in integers: Black (1976), undiscounted, with all Greeks of the call.
+
+    call = F N(d1) - K N(d2),  d1 = ln(F / K) / sd + sd / 2,  d2 = d1 - sd,  sd = vol * sqrt(T)
+
+Every step is a 128-bit product, a table of polynomials (`engine.pricing_tables`) or a shift: no division, no iteration.
+A price is one multiply-subtract with one rounding. An error of d1 does not reach it (F n(d1) = K n(d2): its effect on
+the two terms cancels), so what remains are the tables' last bits: below 3e-18 * (F + K) units besides the half unit of
+the rounding. The put is the call less the forward plus the strike, so parity holds exactly.
+
+Nothing overflows or raises. Arguments are clamped: forward and strike to 1 .. 2**62 - 1, vol to 2**-56 .. 8 (800 %),
+vol * sqrt(T) to 2**-55 .. 24; Greeks that leave their format become its largest number. An option whose time or vol is
+0 costs its intrinsic value. Put Greeks follow from the call's: delta - 1, equal gamma, vega and theta.
+"""
+
+from typing import Any
+
+from numba import njit
+
+from engine.elementary import INT64_MAX, MANTISSA_ONE, log_ratio
+from engine.fixed import (
+    Number,
+    count_leading_zeros,
+    mul_high,
+    mul_shift_floor,
+    mul_shift_round,
+    mul_sub_shift_round,
+)
+from engine.pricing_tables import DENSITY, DISTRIBUTION, RECIPROCAL, evaluate
+
+MONEY_E8_MAX = (1 << 62) - 1
+VOL_Q56_MAX = 8 << 56
+# Total deviation sd = mantissa * 2**exponent: 24 = 1.5 * 2**4.
+_EXPONENT_MIN, _EXPONENT_MAX = -55, 4
+_LARGEST_MANTISSA_Q62 = 3 << 61
+# ln(F / K) / sd beyond this gives N = 0 or 1 whatever sd is.
+_QUOTIENT_BITS, _QUOTIENT_MAX = 58, 15
+_D_Q58_MAX = 9 << 58
+# 1 / 730 in Q71: theta is half of vol**2 * gamma, for one day of 365.
+_HALF_DAY_Q71 = 3234497591006606311
+_SHIFT_MAX = 126
+
+CALL, PUT, DELTA, GAMMA, VEGA, THETA, RHO = range(7)
+OPTION_COLUMNS = 7
+
+
+@njit(forceinline=True)
+def _total_deviation(vol_q56: Number, sqrt_years_q60: Number) -> Any:
+    """`(mantissa_q62, exponent)` of vol * sqrt(T), clamped; both arguments are at least 1."""
+    vol_zeros, root_zeros = count_leading_zeros(vol_q56), count_leading_zeros(sqrt_years_q60)
+    product = mul_high(vol_q56 << (vol_zeros - 1), sqrt_years_q60 << (root_zeros - 1))
+    shift = count_leading_zeros(product) - 1
+    mantissa, exponent = product << shift, 12 - vol_zeros - root_zeros - shift
+    if exponent > _EXPONENT_MAX or (exponent == _EXPONENT_MAX and mantissa > _LARGEST_MANTISSA_Q62):
+        mantissa, exponent = _LARGEST_MANTISSA_Q62, _EXPONENT_MAX
+    return mantissa, max(exponent, _EXPONENT_MIN)
+
+
+@njit(forceinline=True)
+def _reciprocal_q62(mantissa_q62: Number) -> Number:
+    """1 / mantissa for a mantissa in [1, 2)."""
+    fraction = mantissa_q62 - MANTISSA_ONE
+    row = (fraction + (1 << 55)) >> 56
+    return evaluate(RECIPROCAL, row, (fraction - (row << 56)) << 8)
+
+
+@njit(forceinline=True)
+def _quotient_q58(x: Number, x_bits: Number, inverse_q62: Number, exponent: Number) -> Number:
+    """x / sd clamped to +-15: compared with the limit before the shift that could overflow."""
+    upper = mul_high(x, inverse_q62)
+    limit = _QUOTIENT_MAX << min(x_bits - 2 + exponent, _QUOTIENT_BITS)
+    quotient: Number = mul_shift_round(x, inverse_q62, x_bits + 4 + exponent)
+    if upper >= limit:
+        quotient = _QUOTIENT_MAX << _QUOTIENT_BITS
+    if upper < -limit:
+        quotient = -_QUOTIENT_MAX << _QUOTIENT_BITS
+    return quotient
+
+
+@njit(forceinline=True)
+def _piece_of(d_q58: Number) -> Any:
+    """Row and offset in the tables of the normal distribution for |d|, at most 9."""
+    distance: Any = abs(d_q58)
+    distance = min(distance, _D_Q58_MAX)
+    row = (distance + (1 << 53)) >> 54
+    return row, (distance - (row << 54)) << 10
+
+
+@njit(forceinline=True)
+def _distribution_q62(d_q58: Number, row: Number, offset_q64: Number) -> Number:
+    """N(d) of the piece of |d|."""
+    upper: Number = min(evaluate(DISTRIBUTION, row, offset_q64), MANTISSA_ONE)
+    return upper if d_q58 >= 0 else MANTISSA_ONE - upper
+
+
+@njit(forceinline=True)
+def _scale(left: Number, right: Number, shift: Number) -> Number:
+    """`left * right / 2**shift` of non-negative numbers, to the nearest, the largest int64 where it does not fit."""
+    shift = min(shift, _SHIFT_MAX)
+    result = mul_shift_round(left, right, shift)
+    # A product whose upper half stays below this rounds to less than 2**63; for a shift above 62 every one does.
+    if mul_high(left, right) >= (1 << min(shift - 1, 62)) - 1:
+        result = INT64_MAX
+    return result
+
+
+@njit(forceinline=True)
+def price_option(forward_e8: Number, strike_e8: Number, vol_q56: Number, sqrt_years_q60: Number) -> Any:
+    """`(call_e8, put_e8, delta_q62, gamma_q48, vega_q60, theta_q60, rho_e8)` of one expiry and strike, per unit.
+
+    forward and strike are in 1e-8 quote, vol in Q56, sqrt_years is the root of the years left in Q60
+    (`engine.elementary.compute_sqrt_years`). Results:
+
+    call_e8, put_e8    1e-8 quote, rounded to the nearest; put = call - forward + strike exactly; never below intrinsic,
+                       never above forward or strike.
+    delta_q62          d call / d forward = N(d1), 0 .. 2**62.
+    gamma_q48          forward * d delta / d forward = n(d1) / sd; gamma times one forward.
+    vega_q60           d call / d vol / forward = n(d1) * sqrt(T), for a change of vol by 1.00.
+    theta_q60          -(vol**2 / 2) * gamma * forward / 365: change per day of 24 h, divided by the forward; <= 0.
+    rho_e8             -T * call_e8, rounded to the nearest: d (exp(-r T) call) / d r at r = 0 for a rate that only
+                       discounts and moves no forward, in 1e-8 quote for a change of r by 1.00. The put's is -T * put.
+
+    To have gamma, vega or theta in money multiply by forward_e8 and shift. Source: Black, The pricing of commodity
+    contracts, Journal of Financial Economics 3, 1976.
+    """
+    forward_e8 = min(max(forward_e8, 1), MONEY_E8_MAX)
+    strike_e8 = min(max(strike_e8, 1), MONEY_E8_MAX)
+    vol_q56 = min(max(vol_q56, 1), VOL_Q56_MAX)
+    root_q60 = max(sqrt_years_q60, 1)
+
+    mantissa, exponent = _total_deviation(vol_q56, root_q60)
+    inverse = _reciprocal_q62(mantissa)
+    x, x_bits = log_ratio(forward_e8, strike_e8)
+    deviation_q58 = mantissa >> (4 - exponent)
+    d1_q58 = _quotient_q58(x, x_bits, inverse, exponent) + (deviation_q58 >> 1)
+    d2_q58 = d1_q58 - deviation_q58
+
+    row, offset = _piece_of(d1_q58)
+    delta_q62 = _distribution_q62(d1_q58, row, offset)
+    density_q62 = max(evaluate(DENSITY, row, offset), 0)
+    row, offset = _piece_of(d2_q58)
+    exercised_q62 = _distribution_q62(d2_q58, row, offset)
+
+    call_e8 = mul_sub_shift_round(forward_e8, delta_q62, strike_e8, exercised_q62, 62)
+    call_e8 = min(max(call_e8, forward_e8 - strike_e8, 0), forward_e8)
+
+    vol_zeros, root_zeros = count_leading_zeros(vol_q56), count_leading_zeros(root_q60)
+    normal_vol, normal_root = vol_q56 << (vol_zeros - 1), root_q60 << (root_zeros - 1)
+    decay = mul_high(mul_high(normal_vol, normal_vol), _HALF_DAY_Q71)
+    theta_q60 = -_scale(mul_shift_floor(density_q62, inverse, 62), decay, 55 + exponent + 2 * vol_zeros)
+    rho_e8 = -_scale(call_e8, mul_high(normal_root, normal_root), 54 + 2 * root_zeros)
+    gamma_q48 = _scale(density_q62, inverse, 76 + exponent)
+    vega_q60 = mul_shift_round(density_q62, root_q60, 62)
+    return call_e8, call_e8 - forward_e8 + strike_e8, delta_q62, gamma_q48, vega_q60, theta_q60, rho_e8
+
+
+@njit(cache=True)
+def price_options(forwards_e8: Any, strikes_e8: Any, vols_q56: Any, sqrt_years_q60: Any, options: Any) -> None:
+    """`price_option` of row after row, written to `options` (rows, OPTION_COLUMNS); all arguments are int64 arrays."""
+    for row in range(len(options)):
+        call_e8, put_e8, delta_q62, gamma_q48, vega_q60, theta_q60, rho_e8 = price_option(
+            forwards_e8[row], strikes_e8[row], vols_q56[row], sqrt_years_q60[row]
+        )
+        options[row, CALL], options[row, PUT], options[row, DELTA] = call_e8, put_e8, delta_q62
+        options[row, GAMMA], options[row, VEGA] = gamma_q48, vega_q60
+        options[row, THETA], options[row, RHO] = theta_q60, rho_e8

@@ -1,8 +1,8 @@
 """A block turns a state into the next one: `execute` is the engine.
 
 The order inside a block is a function of the block, never the proposer's choice (docs/protocol.md, section 6): inbox
-entries, prices, liquidations, then commands by class (withdrawals, cancels, post-only orders, other orders). Inside a
-class the authors take turns, one command each, in the order of `keccak(parent_hash ‖ author)`; each author's own
+entries, prices, liquidations, then actions by class (what touches no book, cancels, post-only orders, the rest). Inside
+a class the authors take turns, one action each, in the order of `keccak(parent_hash ‖ author)`; each author's own
 sequence is kept.
 """
 
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.commands import COMMAND
+from engine.commands import ACTION, ACTIONS_MAX, MESSAGE
 from engine.errors import InvariantBroken, PayloadInvalid
 from engine.events import compute_events_digest
 from engine.inbox import Credit, Withdrawal, apply_entry, record_withdrawal
-from engine.intake import encode_commands, order_commands
+from engine.intake import encode_commands, gather, order_actions
 from engine.invariants import require_invariants
 from engine.kernel import apply_commands
 from engine.layout import (
@@ -36,7 +36,8 @@ from engine.limits import LIQUIDATION_STEPS
 from engine.liquidation import liquidate_accounts
 from engine.oracle import apply_reports
 from engine.payload import (
-    BATCH_COMMANDS_MAX,
+    BATCH_ACTIONS_MAX,
+    BATCH_MESSAGES_MAX,
     BATCH_REFS_MAX,
     INBOX_ENTRIES_MAX,
     PRICE_REPORTS_MAX,
@@ -51,11 +52,14 @@ __all__ = ["BatchInput", "BlockInput", "BlockResult", "InvariantBroken", "Payloa
 
 
 class BatchInput(NamedTuple):
-    """One author's batch. `signers` (k, 20) uint8 are the recovered signers, zero for nobody's signature."""
+    """One author's batch as `engine.intake.decode_batch` gives it: messages (m,) MESSAGE, actions (n,) ACTION, message
+    by message, and `signers` (m, 20) uint8, the address that signed each message, zero for nobody.
+    """
 
     author: int
     sequence: int
-    commands: np.ndarray
+    messages: np.ndarray
+    actions: np.ndarray
     signers: np.ndarray
 
 
@@ -75,7 +79,7 @@ class BlockInput(NamedTuple):
 class BlockResult:
     """The ten words of the commitment, then what happened. Layouts of the arrays: `engine.layout`.
 
-    `receipts` has one row per command in input order; fills, cancellations and liquidations are in order of execution.
+    `receipts` has one row per action in input order; fills, cancellations and liquidations are in order of execution.
     """
 
     oracle_root: bytes
@@ -117,11 +121,20 @@ def _check_batches(parent: EngineState, batches: tuple[BatchInput, ...]) -> None
             f"sequence {batch.sequence} of author {batch.author} does not follow {sequences[batch.author]}",
         )
         sequences[batch.author] = batch.sequence
-        count = len(batch.commands)
-        _require(0 < count <= BATCH_COMMANDS_MAX, "a batch holds 1 to 256 commands")
-        is_shaped = batch.commands.dtype == COMMAND and batch.commands.shape == (count,)
-        _require(is_shaped, "commands must be (k,) COMMAND")
-        _require(batch.signers.dtype == np.uint8 and batch.signers.shape == (count, 20), "signers must be (k, 20) u1")
+        _check_arrays(batch)
+
+
+def _check_arrays(batch: BatchInput) -> None:
+    """Shapes, and actions for exactly the messages."""
+    count = len(batch.messages)
+    _require(0 < count <= BATCH_MESSAGES_MAX, "a batch holds 1 to 256 messages")
+    _require(len(batch.actions) <= BATCH_ACTIONS_MAX, "a batch holds at most 512 actions")
+    _require(batch.messages.dtype == MESSAGE and batch.messages.shape == (count,), "messages must be (m,) MESSAGE")
+    _require(batch.actions.dtype == ACTION and batch.actions.ndim == 1, "actions must be (n,) ACTION")
+    counts = batch.messages["count"]
+    is_complete = counts.min() >= 1 and counts.max() <= ACTIONS_MAX and int(counts.sum()) == len(batch.actions)
+    _require(is_complete, "a message has 1 to 64 actions, and all of them are there")
+    _require(batch.signers.dtype == np.uint8 and batch.signers.shape == (count, 20), "signers must be (m, 20) u1")
 
 
 def _check_block(parent: EngineState, block: BlockInput) -> None:
@@ -157,14 +170,15 @@ def _view(rows: np.ndarray, count: int, kind: np.dtype) -> np.ndarray:
 
 def _run_kernels(state: EngineState, block: BlockInput) -> Outputs:
     """Liquidations, then all commands, on a state whose inbox and prices are done."""
-    commands = encode_commands(block.batches)
+    intake = gather(block.batches)
+    commands = encode_commands(intake)
     counters = state.tables.counters
     counters[FILL_COUNT] = counters[CANCELLATION_COUNT] = counters[LIQUIDATION_COUNT] = counters[WITHDRAWAL_COUNT] = 0
     ensure_capacity(state, 0, len(commands))
     outputs = _allocate(state, len(commands))
     liquidate_accounts(state.tables, outputs)
     if len(commands):
-        apply_commands(state.tables, outputs, commands, order_commands(block, commands), block.time_ms)
+        apply_commands(state.tables, outputs, commands, order_actions(block, intake), block.time_ms)
     return outputs
 
 

@@ -1,7 +1,7 @@
-"""All commands of a block in one compiled call: the rules of `engine.results.Code`, in their order of precedence.
+"""All actions of a block in one compiled call: the rules of `engine.results.Code`, in their order of precedence.
 
-A command that breaks a 1xx or 2xx rule changes nothing at all. From 3xx on its nonce is spent, so that a refused
-command can never execute later. Every command gets exactly one receipt, in the row of its place in the input.
+An action that breaks a 1xx or 2xx rule changes nothing at all. From 3xx on its message's nonce is spent, so that a
+refused action can never execute later. Every action gets exactly one receipt, in the row of its place in the input.
 """
 
 import numpy as np
@@ -48,6 +48,7 @@ from engine.layout import (
     IN_KIND,
     IN_LOTS,
     IN_MARKET,
+    IN_MESSAGE,
     IN_NONCE,
     IN_ORDER_ID,
     IN_PRECHECK,
@@ -348,8 +349,7 @@ def _withdraw(tables: Tables, outputs: Outputs, account: Number, command: np.nda
 def _apply_command(
     tables: Tables, outputs: Outputs, account: Number, command: np.ndarray, receipt: np.ndarray, time_ms: Number
 ) -> Number:
-    """Rules from 301 on, then the command itself; the nonce is spent whatever the answer."""
-    _spend_nonce(tables, account, command[IN_NONCE])
+    """Rules from 301 on, then the action itself; its message's nonce is spent whatever the answer."""
     kind = command[IN_KIND]
     if kind == PLACE:
         code = _check_place(tables, account, command)
@@ -364,10 +364,30 @@ def _apply_command(
 
 
 @njit(cache=True)
+def _admit(tables: Tables, command: np.ndarray, time_ms: Number) -> tuple[Number, Number]:
+    """`(code, account)` of a message by rules 201 to 204, judged once, at the first of its actions to execute; from
+    then on its nonce is spent.
+    """
+    if time_ms > command[IN_EXPIRY_MS]:
+        return EXPIRED, NOTHING
+    _, account = find_account(
+        tables, tables.counters[KEY_COUNT], command[IN_KEY_A], command[IN_KEY_B], command[IN_KEY_C]
+    )
+    if account == NOTHING:
+        return UNKNOWN_ACCOUNT, NOTHING
+    code = _check_nonce(tables, account, command[IN_NONCE])
+    if code == OK:
+        _spend_nonce(tables, account, command[IN_NONCE])
+    return code, account
+
+
+@njit(cache=True)
 def apply_commands(
     tables: Tables, outputs: Outputs, commands: np.ndarray, sequence: np.ndarray, time_ms: Number
 ) -> None:
-    """Execute `commands` (count, 17) in the order of the row numbers `sequence`; receipts keep the rows' own order."""
+    """Execute `commands` (count, 18) in the order of the row numbers `sequence`; receipts keep the rows' own order."""
+    message_count = commands[-1, IN_MESSAGE] + 1
+    admissions = np.full((message_count, 2), NOTHING, dtype=np.int64)
     for at in range(sequence.shape[0]):
         command = commands[sequence[at]]
         receipt = outputs.receipts[sequence[at]]
@@ -377,14 +397,12 @@ def apply_commands(
         receipt[OUT_ACCOUNT] = NOTHING
         receipt[OUT_WITHDRAWAL] = NOTHING
         code = command[IN_PRECHECK]
-        if code == OK and time_ms > command[IN_EXPIRY_MS]:
-            code = EXPIRED
         if code == OK:
-            _, account = find_account(
-                tables, tables.counters[KEY_COUNT], command[IN_KEY_A], command[IN_KEY_B], command[IN_KEY_C]
-            )
-            receipt[OUT_ACCOUNT] = account
-            code = UNKNOWN_ACCOUNT if account == NOTHING else _check_nonce(tables, account, command[IN_NONCE])
+            admission = admissions[command[IN_MESSAGE]]
+            if admission[0] == NOTHING:
+                admission[0], admission[1] = _admit(tables, command, time_ms)
+            code = admission[0]
+            receipt[OUT_ACCOUNT] = admission[1]
             if code == OK:
-                code = _apply_command(tables, outputs, account, command, receipt, time_ms)
+                code = _apply_command(tables, outputs, admission[1], command, receipt, time_ms)
         receipt[OUT_CODE] = code

@@ -84,12 +84,13 @@ class Outputs(NamedTuple):
     withdrawals: np.ndarray
 
 
-# commands as the kernel reads them (count, 17). PRECHECK is 0 or the code of a rule the shell found broken.
+# actions as the kernel reads them (count, 18). MESSAGE numbers the messages of the block, PRECHECK is 0 or the code of
+# a rule the shell found broken.
 (
     IN_KIND, IN_SIDE, IN_TIME_IN_FORCE, IN_FLAGS, IN_MARKET, IN_TICKS, IN_LOTS, IN_CLIENT_ID, IN_ORDER_ID, IN_NONCE,
-    IN_EXPIRY_MS, IN_KEY_A, IN_KEY_B, IN_KEY_C, IN_PRECHECK, IN_BATCH, IN_COMMAND,
-) = range(17)  # fmt: skip
-IN_COLUMNS = 17
+    IN_EXPIRY_MS, IN_KEY_A, IN_KEY_B, IN_KEY_C, IN_PRECHECK, IN_BATCH, IN_COMMAND, IN_MESSAGE,
+) = range(18)  # fmt: skip
+IN_COLUMNS = 18
 
 
 def _record(*names: str) -> np.dtype:

@@ -8,7 +8,7 @@ markets the margin (2), the losses of both sides (2 + 2) and the fees of one acc
 basis points) split a factor instead (`engine.checked`).
 """
 
-from engine.payload import BATCH_COMMANDS_MAX, BATCH_REFS_MAX, INBOX_ENTRIES_MAX, MARKETS_MAX, PRICE_TICKS_MAX
+from engine.payload import BATCH_ACTIONS_MAX, BATCH_REFS_MAX, INBOX_ENTRIES_MAX, MARKETS_MAX, PRICE_TICKS_MAX
 
 ENGINE_VERSION = 1
 INT64_MAX = (1 << 63) - 1
@@ -33,7 +33,7 @@ LIQUIDATION_STEPS = 8  # a position is closed in parts of one eighth, until the 
 REPORT_AGE_MS_MAX = 10_000
 REPORT_AHEAD_MS_MAX = 1_000
 VALIDATORS_MAX = 255
-BLOCK_COMMANDS_MAX = BATCH_REFS_MAX * BATCH_COMMANDS_MAX
+BLOCK_ACTIONS_MAX = BATCH_REFS_MAX * BATCH_ACTIONS_MAX
 
 # Relations. Written as a table so that `python -O` cannot drop them.
 _RELATIONS = (
@@ -42,7 +42,7 @@ _RELATIONS = (
     (DEPOSITS_QUOTE_MAX < SUM_QUOTE_MAX, "deposits fit into a sum"),
     (PRICE_TICKS_MAX * 2 * BPS_UNIT < INT64_MAX, "a price times basis points fits"),
     (FUNDING_ACCOUNT_FIRST + MARKETS_MAX <= USER_ACCOUNT_FIRST, "system accounts lie below users"),
-    (BLOCK_COMMANDS_MAX + INBOX_ENTRIES_MAX < WITHDRAWALS_MAX, "a block cannot fill the withdrawal tree"),
+    (BLOCK_ACTIONS_MAX + INBOX_ENTRIES_MAX < WITHDRAWALS_MAX, "a block cannot fill the withdrawal tree"),
 )
 for _holds, _what in _RELATIONS:
     if not _holds:

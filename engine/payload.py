@@ -10,9 +10,11 @@ from typing import Any
 import cbor2
 import sha3
 
-from engine.commands import COMMAND_BYTES
+from engine.commands import COUNT_OFFSET, split_messages
 
-BATCH_COMMANDS_MAX = 256
+BATCH_MESSAGES_MAX = 256
+BATCH_ACTIONS_MAX = 512
+BATCH_BYTES_MAX = 64 * 1024
 BATCH_REFS_MAX = 64
 PRICE_REPORTS_MAX = 255
 INBOX_ENTRIES_MAX = 50
@@ -33,7 +35,9 @@ def keccak(data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Commands that one validator took from its clients, sealed once and sent to all others."""
+    """Messages that one validator took from its clients, sealed once and sent to all others. `commands` is their
+    concatenation.
+    """
 
     author: int
     sequence: int
@@ -49,9 +53,15 @@ class Batch:
     @classmethod
     def decode(cls, data: bytes) -> "Batch":
         batch = cls(*_fields(_loads(data), int, int, bytes, bytes))
-        count, rest = divmod(len(batch.commands), COMMAND_BYTES)
-        if rest or not 1 <= count <= BATCH_COMMANDS_MAX:
-            raise DecodeError("a batch holds 1 to 256 whole commands")
+        if len(batch.commands) > BATCH_BYTES_MAX:
+            raise DecodeError("a batch has at most 64 KiB of messages")
+        try:
+            messages = split_messages(batch.commands)
+        except ValueError as error:
+            raise DecodeError(str(error)) from error
+        action_count = sum(message[COUNT_OFFSET] for message in messages)
+        if not 1 <= len(messages) <= BATCH_MESSAGES_MAX or action_count > BATCH_ACTIONS_MAX:
+            raise DecodeError("a batch holds 1 to 256 messages with at most 512 actions")
         if not 0 <= batch.author < 255 or not 0 < batch.sequence < 1 << 63 or len(batch.signature) != 64:
             raise DecodeError("batch author, sequence or signature out of range")
         if batch.encode() != data:

@@ -3,10 +3,9 @@ fast as the rest. The compiled code is cached per function; numba does not notic
 owner of the process keeps one cache folder per state of the sources.
 """
 
-import numpy as np
-
 from engine.apply import BatchInput, BlockInput, execute
-from engine.commands import BUY, CANCEL_ALL, COMMAND, PLACE, SELL, WITHDRAW, Command
+from engine.commands import BUY, CANCEL_ALL, PLACE, SELL, WITHDRAW, Command
+from engine.intake import decode_batch
 from engine.params import DEFAULT_MARKETS, ExchangeParams
 from engine.payload import KIND_DEPOSIT, InboxEntry, PriceReport
 from engine.state import decode_snapshot, encode_snapshot, genesis
@@ -24,13 +23,13 @@ def warm() -> bytes:
     )
     report = PriceReport(0, 1_000, tuple(500_000 for _ in params.markets), bytes(64))
     commands = [
-        Command(PLACE, owners[0], 1, 10**9, side=SELL, price_ticks=500_000, size_lots=2),
-        Command(PLACE, owners[1], 1, 10**9, side=BUY, price_ticks=500_000, size_lots=1),
-        Command(CANCEL_ALL, owners[0], 2, 10**9),
-        Command(WITHDRAW, owners[1], 2, 10**9, size_lots=1),
+        Command.of(PLACE, owners[0], 1, 10**9, side=SELL, price_ticks=500_000, size_lots=2),
+        Command.of(PLACE, owners[1], 1, 10**9, side=BUY, price_ticks=500_000, size_lots=1),
+        Command.of(CANCEL_ALL, owners[0], 2, 10**9),
+        Command.of(WITHDRAW, owners[1], 2, 10**9, size_lots=1),
     ]
-    records = np.frombuffer(b"".join(command.encode() for command in commands), dtype=COMMAND)
-    batch = BatchInput(0, 1, records, records["owner"].copy())
+    messages, actions = decode_batch(b"".join(command.encode() for command in commands))
+    batch = BatchInput(0, 1, messages, actions, messages["owner"].copy())
     state = genesis(params, 1)
     state, _ = execute(state, BlockInput(1, 1_000, bytes(32), (report,), inbox, 0, ()))
     state, _ = execute(state, BlockInput(2, 1_001, bytes(32), (), (), 0, (batch,)))

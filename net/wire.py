@@ -47,8 +47,8 @@ class FrameType(IntEnum):
     NOT_FOUND = 0x34
 
 
-# A full batch (256 commands) has 41 KB, a full price report (62 markets) 0.7 KB, a proposal with the largest payload
-# and 64 nullifications 149 KB; a range response holds at least one block with all its batches (2.8 MB).
+# A full batch has 64 KiB of messages, a full price report (62 markets) 0.7 KB, a proposal with the largest payload
+# and 64 nullifications 149 KB; a range response holds at least one block with all its batches (4.2 MB).
 BODY_BYTES_MAX: dict[FrameType, int] = {
     FrameType.HELLO: 128,
     FrameType.PING: 32,
@@ -57,12 +57,12 @@ BODY_BYTES_MAX: dict[FrameType, int] = {
     FrameType.CERTIFICATE: 512,
     FrameType.PROPOSAL: 256 * 1024,
     FrameType.BLOCK: 160 * 1024,
-    FrameType.BATCH: 64 * 1024,
+    FrameType.BATCH: 65 * 1024,
     FrameType.PRICE: 1024,
     FrameType.BLOCK_REQUEST: 32,
     FrameType.BATCH_REQUEST: 64,
     FrameType.RANGE_REQUEST: 16,
-    FrameType.RANGE_RESPONSE: 4 * 1024 * 1024,
+    FrameType.RANGE_RESPONSE: 8 * 1024 * 1024,
     FrameType.NOT_FOUND: 33,
 }
 

@@ -1,8 +1,8 @@
 """Batches of orders: sealing our clients' commands, holding everybody's until a block has carried them.
 
-A batch is checked once, when it arrives: author's signature, then one public-key recovery per command. The recovered
-addresses travel with it to the engine. Memory is bounded per author; what does not fit is dropped and, if a block
-names it, fetched again.
+A batch is checked once, when it arrives: author's signature, then one public-key recovery per message. The recovered
+addresses travel with it to the engine, which decides whether they may sign. Memory is bounded per author; what does
+not fit is dropped and, if a block names it, fetched again.
 """
 
 from dataclasses import dataclass
@@ -10,29 +10,40 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.apply import BatchInput
-from engine.commands import COMMAND, COMMAND_BYTES, Command, command_id, is_well_formed, keccak, recover_signer
-from engine.payload import BATCH_COMMANDS_MAX, BATCH_REFS_MAX, Batch
+from engine.commands import (
+    COUNT_OFFSET,
+    NO_SIGNER,
+    Command,
+    command_id,
+    compute_action_ids,
+    keccak,
+    recover_signer,
+    split_messages,
+)
+from engine.intake import decode_batch
+from engine.payload import BATCH_ACTIONS_MAX, BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, BATCH_REFS_MAX, Batch
 from net.identity import NetworkSigner, verify_batch
 
 PENDING_BATCHES_PER_AUTHOR_MAX = 512
 # Eight such blocks, the most that one certificate can finalise together, still fit into one answer to a lagging peer.
-BLOCK_COMMANDS_MAX = 3_000
+BLOCK_BYTES_MAX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedBatch:
-    """A batch whose author signature holds, with the id of each command and the address that signed it (zero:
-    nobody).
+    """A batch whose author signature holds: messages (m,), actions (n,), the address that signed each message (zero:
+    nobody), and the id of each action.
     """
 
     batch: Batch
     batch_hash: bytes
-    commands: np.ndarray
+    messages: np.ndarray
+    actions: np.ndarray
     signers: np.ndarray
     ids: tuple[bytes, ...]
 
     def to_input(self) -> BatchInput:
-        return BatchInput(self.batch.author, self.batch.sequence, self.commands, self.signers)
+        return BatchInput(self.batch.author, self.batch.sequence, self.messages, self.actions, self.signers)
 
 
 def check_batch(
@@ -45,24 +56,24 @@ def check_batch(
 
 
 def make_checked(batch: Batch, domain_separator: bytes) -> CheckedBatch:
-    """Recover every command's signer; for batches whose author is known to be right (our own, or finalised)."""
-    commands = np.frombuffer(batch.commands, dtype=COMMAND)
-    signers = np.zeros((len(commands), 20), dtype=np.uint8)
-    ids = []
-    for row in range(len(commands)):
-        record = batch.commands[row * COMMAND_BYTES : (row + 1) * COMMAND_BYTES]
+    """Recover every message's signer; for batches whose author is known to be right (our own, or finalised)."""
+    messages, actions = decode_batch(batch.commands)
+    signers = np.zeros((len(messages), 20), dtype=np.uint8)
+    ids: list[bytes] = []
+    for row, record in enumerate(split_messages(batch.commands)):
         command = Command.decode(record)
         signer = recover_signer(command, domain_separator)
+        # Only what the signature covers may carry the signed name: else a copy with other padding, put into an earlier
+        # block by a hostile author, would tell the owner that the command was refused.
+        is_covered = signer != NO_SIGNER and command.encode() == record
         signers[row] = np.frombuffer(signer, dtype=np.uint8)
-        # Only what its owner signed may carry the command's name: else a copy with a broken signature, put into an
-        # earlier block by a hostile author, would tell the owner that the command was refused.
-        is_owners = signer == command.owner and command.encode() == record and is_well_formed(command)
-        ids.append(command_id(command, domain_separator) if is_owners else keccak(record))
-    return CheckedBatch(batch, batch.hash(), commands, signers, tuple(ids))
+        message_id = command_id(command, domain_separator) if is_covered else keccak(record)
+        ids.extend(compute_action_ids(message_id, len(command.actions)))
+    return CheckedBatch(batch, batch.hash(), messages, actions, signers, tuple(ids))
 
 
 class Sealer:
-    """Collects our clients' commands and seals them with growing sequence numbers."""
+    """Collects our clients' messages and seals them with growing sequence numbers."""
 
     def __init__(self, author: int, signer: NetworkSigner, domain_separator: bytes, first_sequence: int) -> None:
         self._author = author
@@ -70,28 +81,47 @@ class Sealer:
         self._domain_separator = domain_separator
         self._next_sequence = first_sequence
         self._waiting: list[bytes] = []
+        self._action_count = 0
+        self._size_bytes = 0
 
     def add(self, record: bytes) -> bool:
         """True when the batch is full and should be sealed at once."""
         self._waiting.append(record)
-        return len(self._waiting) >= BATCH_COMMANDS_MAX
+        self._action_count += record[COUNT_OFFSET]
+        self._size_bytes += len(record)
+        return (
+            len(self._waiting) >= BATCH_MESSAGES_MAX
+            or self._action_count >= BATCH_ACTIONS_MAX
+            or self._size_bytes >= BATCH_BYTES_MAX
+        )
 
     def put_back(self, records: list[bytes]) -> None:
-        """Commands that were sealed before, in their order, ahead of everything newer."""
+        """Messages that were sealed before, in their order, ahead of everything newer."""
         self._waiting = records + self._waiting
+        self._action_count += sum(record[COUNT_OFFSET] for record in records)
+        self._size_bytes += sum(map(len, records))
 
     def seal(self) -> CheckedBatch | None:
-        """The waiting commands (at most 256) as one signed batch, or None when nothing waits."""
+        """The waiting messages, as many as a batch holds, as one signed batch; None when nothing waits."""
         if not self._waiting:
             return None
-        taken, self._waiting = self._waiting[:BATCH_COMMANDS_MAX], self._waiting[BATCH_COMMANDS_MAX:]
-        batch = self._signer.sign_batch(self._author, self._next_sequence, b"".join(taken))
+        actions, size_bytes, taken = 0, 0, 0
+        for record in self._waiting[:BATCH_MESSAGES_MAX]:
+            if actions + record[COUNT_OFFSET] > BATCH_ACTIONS_MAX or size_bytes + len(record) > BATCH_BYTES_MAX:
+                break
+            actions, size_bytes, taken = actions + record[COUNT_OFFSET], size_bytes + len(record), taken + 1
+        blob = b"".join(self._waiting[:taken])
+        self._waiting = self._waiting[taken:]
+        self._action_count -= actions
+        self._size_bytes -= size_bytes
+        batch = self._signer.sign_batch(self._author, self._next_sequence, blob)
         self._next_sequence += 1
         return make_checked(batch, self._domain_separator)
 
     @property
     def waiting_count(self) -> int:
-        return len(self._waiting)
+        """Actions that no batch holds yet."""
+        return self._action_count
 
 
 class BatchPool:
@@ -134,14 +164,14 @@ class BatchPool:
             for author, pending in enumerate(self._pending)
         ]
         refs: list[tuple[int, int, bytes]] = []
-        commands = 0
+        size_bytes = 0
         for depth in range(max(map(len, queues), default=0)):
             for queue in queues:
                 if depth >= len(queue):
                     continue
                 checked = queue[depth]
-                commands += len(checked.commands)
-                if len(refs) >= BATCH_REFS_MAX or commands > BLOCK_COMMANDS_MAX:
+                size_bytes += len(checked.batch.commands)
+                if len(refs) >= BATCH_REFS_MAX or size_bytes > BLOCK_BYTES_MAX:
                     return tuple(refs)
                 refs.append((checked.batch.author, checked.batch.sequence, checked.batch_hash))
         return tuple(refs)
@@ -152,18 +182,18 @@ class BatchPool:
         return [pending[sequence][0] for sequence in sorted(pending)]
 
     def command_count_of(self, author: int) -> int:
-        """Commands in an author's batches that are not final yet."""
+        """Actions in an author's batches that are not final yet."""
         return sum(len(checked.ids) for same in self._pending[author].values() for checked in same)
 
     def holds_as_named(self, refs: tuple[tuple[int, int, bytes], ...]) -> bool:
         """Whether held batches are what references call them, and together within a block's limit."""
-        commands = 0
+        size_bytes = 0
         for author, sequence, batch_hash in refs:
             checked = self._by_hash.get(batch_hash)
             if checked is None or (checked.batch.author, checked.batch.sequence) != (author, sequence):
                 return False
-            commands += len(checked.ids)
-        return commands <= BLOCK_COMMANDS_MAX
+            size_bytes += len(checked.batch.commands)
+        return size_bytes <= BLOCK_BYTES_MAX
 
     def has_work(self, cursors: list[int]) -> bool:
         return any(sequence > cursors[author] for author, pending in enumerate(self._pending) for sequence in pending)

@@ -13,7 +13,7 @@ import trio
 
 from consensus.messages import Block, Certificate
 from engine import views
-from engine.commands import BUY, COMMAND_BYTES, Command
+from engine.commands import BUY, PLACE, Action
 from engine.params import ExchangeParams
 from engine.results import Code, OrderState
 from engine.state import EngineState
@@ -85,13 +85,15 @@ class Ledger:
 
     def _take_receipts(self, receipts: np.ndarray, batches: list[CheckedBatch], height: int, time_ms: int) -> None:
         rows = []
+        message_of_action = [np.repeat(np.arange(len(item.messages)), item.messages["count"]) for item in batches]
         for receipt in receipts:
             checked, at = batches[int(receipt["batch_index"])], int(receipt["command_index"])
-            command_id = checked.ids[at]
-            if receipt["code"] == Code.UNKNOWN_ACCOUNT:
-                continue  # spends no nonce: after a deposit, anybody's copy of it may yet execute
+            # Neither spends a nonce: anybody's copy of it may yet execute, after a deposit or with the right signature.
+            if receipt["code"] in (Code.UNKNOWN_ACCOUNT, Code.BAD_SIGNATURE):
+                continue
+            action_id = checked.ids[at]
             rows.append(
-                (command_id, height, time_ms)
+                (action_id, height, time_ms)
                 + tuple(
                     int(receipt[name])
                     for name in (
@@ -100,11 +102,13 @@ class Ledger:
                     )
                 )
             )  # fmt: skip
-            record = checked.batch.commands[at * COMMAND_BYTES : (at + 1) * COMMAND_BYTES]
-            command = Command.decode(record)
-            order_id = int(receipt["order_id"])
-            self.orders.on_placed(command, int(receipt["code"]), order_id, time_ms)
-            self._finished.append(command_id)
+            if receipt["code"] == Code.OK and checked.actions[at]["kind"] == PLACE:
+                message = checked.messages[message_of_action[int(receipt["batch_index"])][at]]
+                self.orders.on_placed(
+                    message["owner"].tobytes(), int(message["subaccount"]),
+                    Action.decode(checked.actions[at].tobytes()), int(receipt["order_id"]), time_ms,
+                )  # fmt: skip
+            self._finished.append(action_id)
         self._store.put_results(rows)
 
     def _take_fills(

@@ -14,6 +14,7 @@ from consensus.events import PeerConnected, Received, Synced
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
 from contracts.settlement import ChainError, Settlement
+from engine.commands import split_messages
 from engine.payload import Payload
 from engine.state import EngineState, genesis
 from net.committee import Committee, MemberAddress, open_committee
@@ -340,7 +341,7 @@ class Node:
         for author in {checked.batch.author for checked in passed_by}:
             self.store.drop_unplaced(author, cursors[author])
         own = [checked for checked in passed_by if checked.batch.author == self.config.index]
-        self.sealer.put_back([row.tobytes() for checked in own for row in checked.commands])
+        self.sealer.put_back([record for checked in own for record in split_messages(checked.batch.commands)])
 
     def _accept_range(self, response: RangeResponse) -> None:
         """Blocks and certificate were verified; execute them and tell agreement where we are now."""

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from engine.commands import PLACE, Command
-from engine.results import Code, OrderState
+from engine.commands import Action
+from engine.results import OrderState
 from net.gateway.backend import OrderView
 
 CLOSED_ORDERS_MAX = 20_000
@@ -32,15 +32,13 @@ class Orders:
     def open_of(self, owner: bytes, subaccount: int) -> list[OrderView]:
         return [order for order in self._open.values() if (order.owner, order.subaccount) == (owner, subaccount)]
 
-    def on_placed(self, command: Command, code: int, order_id: int, time_ms: int) -> None:
-        """A place command that the engine took; its fills and its end follow as their own events."""
-        if command.kind != PLACE or code != Code.OK:
-            return
+    def on_placed(self, owner: bytes, subaccount: int, action: Action, order_id: int, time_ms: int) -> None:
+        """A place action that the engine took; its fills and its end follow as their own events."""
         self._put(
             OrderView(
-                order_id=order_id, client_id=command.client_id, owner=command.owner, subaccount=command.subaccount,
-                market=command.market, side=command.side, time_in_force=command.time_in_force, state=OrderState.OPEN,
-                price_ticks=command.price_ticks, size_lots=command.size_lots, remaining_lots=command.size_lots,
+                order_id=order_id, client_id=action.client_id, owner=owner, subaccount=subaccount,
+                market=action.market, side=action.side, time_in_force=action.time_in_force, state=OrderState.OPEN,
+                price_ticks=action.price_ticks, size_lots=action.size_lots, remaining_lots=action.size_lots,
                 filled_value_quote=0, created_ms=time_ms, updated_ms=time_ms,
             )
         )  # fmt: skip

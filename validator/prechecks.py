@@ -6,7 +6,8 @@ Only rules that need no margin and no book are judged here. The engine judges ev
 from collections.abc import Iterator
 
 from engine import views
-from engine.commands import ALL_MARKETS, CANCEL, CANCEL_ALL, PLACE, WITHDRAW, Command
+from engine.commands import ALL_MARKETS, CANCEL, CANCEL_ALL, PLACE, WITHDRAW, Action, Command
+from engine.intake import EXECUTED_KINDS
 from engine.layout import ACCOUNT_COUNT, NONCE_COUNT
 from engine.limits import NONCES_REMEMBERED, USER_ACCOUNT_FIRST
 from engine.results import Code
@@ -25,7 +26,9 @@ def account_key(state: EngineState, index: int) -> tuple[bytes, int]:
 
 
 def precheck(state: EngineState, command: Command, now_ms: int) -> Code:
-    """OK, or the first rule in order of precedence that the command already breaks at the head state."""
+    """OK, or the first rule in order of precedence that the message, then one of its actions, already breaks at the
+    head state.
+    """
     if command.expiry_ms < now_ms:
         return Code.EXPIRED
     account = views.find_account(state, command.owner, command.subaccount)
@@ -37,23 +40,28 @@ def precheck(state: EngineState, command: Command, now_ms: int) -> Code:
         return Code.NONCE_REUSED
     if count == NONCES_REMEMBERED and command.nonce < spent[0]:
         return Code.NONCE_TOO_OLD
-    return _precheck_market(state, command)
+    codes = (_precheck_action(state, action) for action in command.actions)
+    return next((code for code in codes if code != Code.OK), Code.OK)
 
 
-def _precheck_market(state: EngineState, command: Command) -> Code:
+def _precheck_action(state: EngineState, action: Action) -> Code:
+    if action.kind not in EXECUTED_KINDS or action.display_lots or action.good_till_ms or action.link:
+        return Code.MALFORMED
+    if action.kind == WITHDRAW and action.market:
+        return Code.MALFORMED
     markets = state.params.markets
-    is_all = command.kind == CANCEL_ALL and command.market == ALL_MARKETS
-    if command.kind in (PLACE, CANCEL, CANCEL_ALL) and not is_all and command.market >= len(markets):
+    is_all = action.kind == CANCEL_ALL and action.market == ALL_MARKETS
+    if action.kind in (PLACE, CANCEL, CANCEL_ALL) and not is_all and action.market >= len(markets):
         return Code.UNKNOWN_MARKET
-    if command.kind == WITHDRAW and command.size_lots <= 0:
+    if action.kind == WITHDRAW and action.size_lots <= 0:
         return Code.AMOUNT_NOT_POSITIVE
-    if command.kind != PLACE:
+    if action.kind != PLACE:
         return Code.OK
-    market = markets[command.market]
-    if command.size_lots <= 0:
+    market = markets[action.market]
+    if action.size_lots <= 0:
         return Code.SIZE_NOT_POSITIVE
-    if command.size_lots > market.size_lots_max:
+    if action.size_lots > market.size_lots_max:
         return Code.SIZE_TOO_LARGE
-    if not 0 < command.price_ticks <= market.price_ticks_max:
+    if not 0 < action.price_ticks <= market.price_ticks_max:
         return Code.PRICE_OUT_OF_RANGE
     return Code.OK

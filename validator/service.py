@@ -11,7 +11,7 @@ from nacl.signing import SigningKey
 
 from consensus.messages import Commitment
 from engine import tree, views
-from engine.commands import Command, command_id, is_well_formed, recover_signer
+from engine.commands import Command, command_id, compute_action_ids, is_well_formed, recover_signer
 from engine.results import Code
 from net.gateway.backend import (
     AccountProof,
@@ -119,7 +119,9 @@ class Service:
         promise = b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
         signature = self._receipt_key.sign(promise).signature
         receipt = Receipt(self.domain.node_index, identifier, received_ms, signature)
-        self._receipts[identifier] = receipt
+        # A message with several actions is asked for by its own id and by those of its actions.
+        for name in (identifier, *compute_action_ids(identifier, len(command.actions))):
+            self._receipts[name] = receipt
         while len(self._receipts) > RECEIPTS_MAX:
             self._receipts.popitem(last=False)
         return Submission(identifier, receipt=receipt)

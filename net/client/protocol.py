@@ -166,8 +166,8 @@ class Signer:
     def sign(self, network: Network, kind: int, **fields: Any) -> Command:
         """A command of this key's owner with a fresh nonce and expiry."""
         now_us = time.time_ns() // 1000
-        command = Command(
-            kind=kind, owner=self.owner, subaccount=self.subaccount, nonce=self.next_nonce(now_us),
+        command = Command.of(
+            kind, owner=self.owner, subaccount=self.subaccount, nonce=self.next_nonce(now_us),
             expiry_ms=now_us // 1000 + self.expiry_s * 1000, **fields,
         )  # fmt: skip
         return command.signed(self.key, network.domain_separator)

@@ -14,13 +14,16 @@ from engine.commands import (
     CANCEL_ALL,
     GOOD_TILL_CANCELLED,
     IMMEDIATE_OR_CANCEL,
+    MESSAGE_BYTES_MAX,
     NO_SIGNER,
     PLACE,
     POST_ONLY,
     SELL,
     WITHDRAW,
+    Action,
     Command,
     command_id,
+    compute_action_ids,
     is_well_formed,
     recover_signer,
 )
@@ -28,7 +31,7 @@ from engine.results import Code
 from net.gateway import present
 from net.gateway.api import Call, Pending
 from net.gateway.backend import CommandResult, Receipt, Status, Submission
-from net.gateway.errors import NOT_SUPPORTED, REFUSAL_FAULTS, UNKNOWN_VALUE, ApiError, engine_error
+from net.gateway.errors import BAD_HEX, NOT_SUPPORTED, REFUSAL_FAULTS, UNKNOWN_VALUE, ApiError, engine_error
 from net.gateway.instruments import read_amount_quote
 from net.gateway.params import I64_MAX, U32_MAX, Params
 
@@ -51,8 +54,8 @@ def _read_signed(params: Params, kind: int, allowed: set[str], **fields: int) ->
     signature = params.hex_bytes("signature", 65)
     if signature[64] in (27, 28):  # as wallets write it
         signature = signature[:64] + bytes([signature[64] - 27])
-    return Command(
-        kind=kind, owner=params.hex_bytes("owner", 20), nonce=params.integer("nonce", 1, I64_MAX),
+    return Command.of(
+        kind, owner=params.hex_bytes("owner", 20), nonce=params.integer("nonce", 1, I64_MAX),
         expiry_ms=params.integer("expiry_ms", 0, I64_MAX), subaccount=params.integer("subaccount", 0, U32_MAX, 0),
         signature=signature, **fields,
     )  # fmt: skip
@@ -116,18 +119,33 @@ def read_withdraw(call: Call) -> Command:
     return _read_signed(call.params, WITHDRAW, _SIGNED | {"amount", "currency"}, size_lots=amount_quote)
 
 
+def read_message(call: Call) -> tuple[Command, bool]:
+    """The message of docs/protocol.md, section 5, in `command`, and whether all of it is covered by its signature."""
+    record = call.params.hex_message("command", MESSAGE_BYTES_MAX)
+    try:
+        command = Command.decode(record)
+    except ValueError:
+        raise ApiError(BAD_HEX, "command", "a header of 112 bytes, then as many actions of 96 as it counts") from None
+    return command, is_well_formed(command) and command.encode() == record
+
+
 def read_raw(call: Call) -> Command:
-    """The 160 bytes of docs/protocol.md, section 5, checked like the named forms."""
-    command = Command.decode(call.params.hex_bytes("command", 160))
-    if not is_well_formed(command) or command.encode() != call.params.hex_bytes("command", 160):
+    """Any message, checked like the named forms."""
+    command, is_whole = read_message(call)
+    if not is_whole:
         raise engine_error(Code.MALFORMED, "command")
-    if command.kind in (PLACE, CANCEL) and command.market >= len(call.instruments.markets):
-        raise engine_error(Code.UNKNOWN_MARKET, "command")
-    if command.kind == PLACE and command.size_lots <= 0:
-        raise engine_error(Code.SIZE_NOT_POSITIVE, "command")
-    if command.side not in (BUY, SELL) or command.time_in_force not in _KNOWN_TIMES_IN_FORCE or command.flags:
-        raise engine_error(Code.UNKNOWN_ENUM, "command")
+    for action in command.actions:
+        _check_raw(call, action)
     return command
+
+
+def _check_raw(call: Call, action: Action) -> None:
+    if action.kind in (PLACE, CANCEL) and action.market >= len(call.instruments.markets):
+        raise engine_error(Code.UNKNOWN_MARKET, "command")
+    if action.kind == PLACE and action.size_lots <= 0:
+        raise engine_error(Code.SIZE_NOT_POSITIVE, "command")
+    if action.side not in (BUY, SELL) or action.time_in_force not in _KNOWN_TIMES_IN_FORCE or action.flags:
+        raise engine_error(Code.UNKNOWN_ENUM, "command")
 
 
 def check_signature(call: Call, command: Command) -> None:
@@ -158,12 +176,17 @@ async def submit(call: Call, command: Command) -> Pending:
     check_signature(call, command)
     name = command_id(command, call.backend.domain.domain_separator)
     receipt = None
-    if call.backend.command_status(name) is None:
+    if call.backend.command_status(compute_action_ids(name, len(command.actions))[0]) is None:
         receipt = _accept(await _submit(call, command, name))
 
     async def complete() -> object:
-        result = await _wait(call, name, wait_s if is_final_wanted else 0)
-        return _shown(call, command, receipt, result)
+        names = compute_action_ids(name, len(command.actions))
+        # The actions of a message are in one block: after the first result nobody waits for the others.
+        first = await _wait(call, names[0], wait_s if is_final_wanted else 0)
+        results = [first, *[await _wait(call, other, 0) for other in names[1:]]]
+        if len(results) == 1:
+            return _shown(call, command, command.action, receipt, first)
+        return _shown_many(call, command, name, receipt, results)
 
     return Pending(complete)
 
@@ -199,24 +222,42 @@ async def _wait(call: Call, name: bytes, wait_s: float) -> CommandResult:
     return result or CommandResult(name, Status.RECEIVED)
 
 
-def _shown(call: Call, command: Command, receipt: Receipt | None, result: CommandResult) -> dict[str, Any]:
-    """The answer in Deribit's shape. Raises `ApiError` when the engine has finally refused the command."""
-    is_final = present.is_final(result)
-    about: dict[str, Any] = {
-        "x_command_id": present.hexed(result.command_id), "x_status": str(result.status), "x_is_final": is_final,
+def _about(name: bytes, receipt: Receipt | None, result: CommandResult) -> dict[str, Any]:
+    return {
+        "x_command_id": present.hexed(name), "x_status": str(result.status), "x_is_final": present.is_final(result),
         "x_height": result.height or None, "x_receipt": None if receipt is None else present.receipt(receipt),
     }  # fmt: skip
-    if is_final and result.code != Code.OK:
+
+
+def _shown(
+    call: Call, command: Command, action: Action, receipt: Receipt | None, result: CommandResult
+) -> dict[str, Any]:
+    """The answer in Deribit's shape. Raises `ApiError` when the engine has finally refused the action."""
+    about = _about(result.command_id, receipt, result)
+    if about["x_is_final"] and result.code != Code.OK:
         raise engine_error(result.code, stage="final", **about)
-    return _outcome(call, command, result, is_final) | about
+    return _outcome(call, command, action, result, about["x_is_final"]) | about
 
 
-def _outcome(call: Call, command: Command, result: CommandResult, is_final: bool) -> dict[str, Any]:
-    if command.kind == PLACE:
-        order = present.placed_order(call.instruments, command, result)
+def _shown_many(
+    call: Call, command: Command, name: bytes, receipt: Receipt | None, results: list[CommandResult]
+) -> dict[str, Any]:
+    """One entry an action: what a message with only it would have been answered, an error as `error`."""
+    entries = []
+    for action, result in zip(command.actions, results):
+        try:
+            entries.append(_shown(call, command, action, None, result))
+        except ApiError as error:
+            entries.append({"error": error.to_json()} | _about(result.command_id, None, result))
+    return _about(name, receipt, results[0]) | {"x_actions": entries}
+
+
+def _outcome(call: Call, command: Command, action: Action, result: CommandResult, is_final: bool) -> dict[str, Any]:
+    if action.kind == PLACE:
+        order = present.placed_order(call.instruments, command, action, result)
         return {"order": order, "trades": [present.fill(call.instruments, fill) for fill in result.fills]}
-    if command.kind == WITHDRAW:
-        return present.withdrawing(command, result)
-    view = call.backend.order(command.market, command.order_id) if command.order_id else None
+    if action.kind == WITHDRAW:
+        return present.withdrawing(command.owner, action, result)
+    view = call.backend.order(action.market, action.order_id) if action.order_id else None
     cancelled = {"cancelled": result.cancelled_count if is_final else None}
     return cancelled if view is None else present.order(call.instruments, view) | cancelled

@@ -12,7 +12,7 @@ _ACCOUNT = (
 )
 _CURRENCY = Param("currency", "text", "accepted and not used: there is one currency, USDC", False)
 _CHANNELS = Param("channels", "list of text", "names from the table of channels")
-_COMMAND = Param("command", "hex", "160 bytes of docs/protocol.md, section 5")
+_COMMAND = Param("command", "hex", "a signed message with 1 to 64 actions: docs/protocol.md, section 5")
 _SIGNED = (
     *_ACCOUNT,
     Param("nonce", "integer", "above every nonce used before, usually the time in microseconds"),
@@ -65,10 +65,13 @@ _TABLE = (
     Method("public/x_get_withdrawals", public.get_withdrawals, "Withdrawals of an owner.", _ACCOUNT[:1], "owner=0x…"),
     Method("public/x_get_certificate", public.get_certificate, "A finalised header and its certificate.", (_HEIGHT,)),
     Method("public/x_get_command_status", public.get_command_status, "How far a command has come.",
-           (Param("command_id", "hex", "32 bytes: the command's EIP-712 digest"),), "command_id=0x…"),
+           (Param("command_id", "hex", "32 bytes: the EIP-712 digest, or the id of one of several actions"),),
+           "command_id=0x…"),
     Method("public/x_decode_action", public.decode_action,
            "What a command says, its digest and who signed it. Nothing is executed.", (_COMMAND,), "command=0x…"),
-    Method("public/x_submit", private.submit_raw, "Any signed command as its 160 bytes.", (_COMMAND, *_SIGNED[-2:])),
+    Method("public/x_submit", private.submit_raw,
+           "Any signed message. With several actions the answer has one entry each in `x_actions`.",
+           (_COMMAND, *_SIGNED[-2:])),
     Method("private/buy", private.buy, "Places a buy order. `x_status` tells how final the answer is.", _ORDER),
     Method("private/sell", private.sell, "Places a sell order.", _ORDER),
     Method("private/cancel", private.cancel, "Cancels one order, by `order_id` or by `instrument_name` and `label`.",

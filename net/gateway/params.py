@@ -87,6 +87,12 @@ class Params:
             raise ApiError(BAD_HEX, name, f"{2 * length} hexadecimal digits, 0x optional")
         return bytes.fromhex(digits)
 
+    def hex_message(self, name: str, length_max: int) -> bytes:
+        """Bytes of any length up to `length_max`."""
+        text = self.text(name)
+        digits = text[2:] if text[:2] in ("0x", "0X") else text
+        return self.hex_bytes(name, min(len(digits) // 2, length_max))
+
     def text_list(self, name: str, count_max: int) -> list[str]:
         """A list of strings; over HTTP GET one string with commas or a JSON-like list."""
         value = _require(name, self.values.get(name))

@@ -15,6 +15,7 @@ from engine.commands import (
     POST_ONLY,
     SELL,
     WITHDRAW,
+    Action,
     Command,
 )
 from engine.params import MarketParams
@@ -99,29 +100,29 @@ def order(instruments: Instruments, view: OrderView) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def placed_order(instruments: Instruments, command: Command, result: CommandResult) -> dict[str, Any]:
-    """The order of a place command, as far as its result is known."""
-    market = instruments.markets[command.market]
+def placed_order(instruments: Instruments, command: Command, action: Action, result: CommandResult) -> dict[str, Any]:
+    """The order of a place action, as far as its result is known."""
+    market = instruments.markets[action.market]
     is_known = result.status not in _NO_RESULT_YET
     return {
-        "order_id": instruments.order_id_text(command.market, result.order_id) if result.order_id else None,
-        "instrument_name": market.symbol, "direction": _DIRECTIONS[command.side], "order_type": "limit",
+        "order_id": instruments.order_id_text(action.market, result.order_id) if result.order_id else None,
+        "instrument_name": market.symbol, "direction": _DIRECTIONS[action.side], "order_type": "limit",
         "order_state": _ORDER_STATES[result.order_state] if is_known else "pending",
-        "time_in_force": time_in_force(command.time_in_force), "post_only": command.time_in_force == POST_ONLY,
-        "price": format_price(command.price_ticks, market), "amount": format_size(command.size_lots, market),
+        "time_in_force": time_in_force(action.time_in_force), "post_only": action.time_in_force == POST_ONLY,
+        "price": format_price(action.price_ticks, market), "amount": format_size(action.size_lots, market),
         "filled_amount": format_size(result.filled_lots, market) if is_known else None,
         "average_price": average_price(market, result.filled_value_quote, result.filled_lots),
-        "label": str(command.client_id or ""), "creation_timestamp": result.time_ms or None,
+        "label": str(action.client_id or ""), "creation_timestamp": result.time_ms or None,
         "last_update_timestamp": result.time_ms or None, "api": True, "reduce_only": False,
         "x_owner": hexed(command.owner), "x_subaccount": command.subaccount,
     }  # fmt: skip
 
 
-def withdrawing(command: Command, result: CommandResult) -> dict[str, Any]:
+def withdrawing(owner: bytes, action: Action, result: CommandResult) -> dict[str, Any]:
     """A withdrawal on its way: `id` is its leaf in the withdrawal tree."""
     return {
-        "id": result.withdrawal_index, "currency": CURRENCY, "amount": format_quote(command.size_lots),
-        "address": hexed(command.owner), "state": "confirmed" if is_final(result) else "unconfirmed",
+        "id": result.withdrawal_index, "currency": CURRENCY, "amount": format_quote(action.size_lots),
+        "address": hexed(owner), "state": "confirmed" if is_final(result) else "unconfirmed",
         "created_timestamp": result.time_ms or None,
     }  # fmt: skip
 
@@ -317,12 +318,13 @@ def withdrawal(view: WithdrawalView) -> dict[str, Any]:
 
 
 def command(instruments: Instruments, value: Command) -> dict[str, Any]:
-    """The fields of a command as they are signed, and as text a human reads."""
+    """A message and its actions with the fields that are signed, and as text a human reads."""
     fields = asdict(value) | {"owner": hexed(value.owner), "signature": hexed(value.signature)}
-    return {"fields": fields, "text": _command_text(instruments, value)}
+    fields["actions"] = [asdict(action) | {"data": hexed(action.data)} for action in value.actions]
+    return {"fields": fields, "text": "; ".join(_action_text(instruments, action) for action in value.actions)}
 
 
-def _command_text(instruments: Instruments, value: Command) -> str:
+def _action_text(instruments: Instruments, value: Action) -> str:
     market = instruments.markets[value.market] if value.market < len(instruments.markets) else None
     name = market.symbol if market else "every market" if value.market == ALL_MARKETS else f"market {value.market}"
     if value.kind == PLACE and market and value.side in (BUY, SELL):
@@ -334,4 +336,4 @@ def _command_text(instruments: Instruments, value: Command) -> str:
         return f"cancel all orders of {name}"
     if value.kind == WITHDRAW:
         return f"withdraw {format_quote(value.size_lots)} {CURRENCY}"
-    return "no valid command"
+    return "nothing that is executed"

@@ -4,8 +4,9 @@ import time
 from dataclasses import asdict
 from typing import TypeVar
 
-from engine.commands import Command, command_id, is_well_formed, recover_signer, typed_data
+from engine.commands import command_id, compute_action_ids, recover_signer, typed_data
 from net.gateway import present
+from net.gateway.actions import read_message
 from net.gateway.api import Call
 from net.gateway.errors import NOT_FOUND, ApiError
 from net.gateway.feeds import parse_channel
@@ -125,15 +126,17 @@ async def get_command_status(call: Call) -> object:
 
 
 async def decode_action(call: Call) -> object:
-    command = Command.decode(call.params.hex_bytes("command", 160))
-    shown = present.command(call.instruments, command) | {"is_well_formed": is_well_formed(command)}
+    command, is_whole = read_message(call)
+    shown = present.command(call.instruments, command) | {"is_well_formed": is_whole}
     if not shown["is_well_formed"]:
         return shown
     domain = call.backend.domain
     signer = recover_signer(command, domain.domain_separator)
+    name = command_id(command, domain.domain_separator)
     return shown | {
         "domain_separator": present.hexed(domain.domain_separator),
-        "command_id": present.hexed(command_id(command, domain.domain_separator)),
+        "command_id": present.hexed(name),
+        "action_ids": [present.hexed(item) for item in compute_action_ids(name, len(command.actions))],
         "recovered_signer": present.hexed(signer), "is_signed_by_owner": signer == command.owner != bytes(20),
     }  # fmt: skip
 

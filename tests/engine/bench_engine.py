@@ -40,9 +40,9 @@ def mixed_commands(mix: random.Random, nonces: list[int], count: int, accounts: 
         elif draw < 0.8:
             made.append(place(owner, nonce, side, MARKS[market] - away_ticks, 8, market, IMMEDIATE_OR_CANCEL))
         elif draw < 0.92:
-            made.append(Command(CANCEL_ALL, owner, nonce, FOREVER_MS, market=market))
+            made.append(Command.of(CANCEL_ALL, owner, nonce, FOREVER_MS, market=market))
         else:
-            made.append(Command(WITHDRAW, owner, nonce, FOREVER_MS, size_lots=USD))
+            made.append(Command.of(WITHDRAW, owner, nonce, FOREVER_MS, size_lots=USD))
     return made
 
 

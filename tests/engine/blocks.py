@@ -3,7 +3,8 @@
 import numpy as np
 
 from engine.apply import BatchInput, BlockInput
-from engine.commands import COMMAND, GOOD_TILL_CANCELLED, PLACE, Command
+from engine.commands import GOOD_TILL_CANCELLED, PLACE, Command
+from engine.intake import decode_batch
 from engine.params import DEFAULT_MARKETS, ExchangeParams
 from engine.payload import KIND_DEPOSIT, InboxEntry, PriceReport
 
@@ -39,13 +40,13 @@ def reports(time_ms: int, *prices_ticks: int, validators=(0, 1, 2)) -> tuple[Pri
 
 
 def batch(author: int, sequence: int, commands: list, signers: list | None = None) -> BatchInput:
-    """Commands as `Command` or as 160 raw bytes; by default every owner signed."""
+    """Messages as `Command` or as raw bytes; by default every owner signed."""
     raw = b"".join(item if isinstance(item, bytes) else item.encode() for item in commands)
-    records = np.frombuffer(raw, dtype=COMMAND)
-    own = records["owner"].copy()
+    messages, actions = decode_batch(raw)
+    own = messages["owner"].copy()
     if signers is not None:
         own = np.frombuffer(b"".join(signers), dtype=np.uint8).reshape(-1, 20)
-    return BatchInput(author, sequence, records, own)
+    return BatchInput(author, sequence, messages, actions, own)
 
 
 def block(parent, step_ms: int = 1000, price_reports=(), inbox=(), batches=(), seed: bytes = bytes(32)) -> BlockInput:
@@ -71,4 +72,4 @@ class Nonces:
 def place(owner, nonce, side, price_ticks, size_lots, market=BTC, time_in_force=GOOD_TILL_CANCELLED, **rest) -> Command:
     values = {"expiry_ms": FOREVER_MS, "market": market, "side": side, "time_in_force": time_in_force}
     values |= {"price_ticks": price_ticks, "size_lots": size_lots}
-    return Command(PLACE, owner, nonce, **(values | rest))
+    return Command.of(PLACE, owner, nonce, **(values | rest))

@@ -8,12 +8,15 @@ from engine.commands import (
     BUY,
     CANCEL,
     CANCEL_ALL,
+    COMBO,
     GOOD_TILL_CANCELLED,
+    HEADER_BYTES,
     IMMEDIATE_OR_CANCEL,
     PLACE,
     POST_ONLY,
     SELL,
     WITHDRAW,
+    Action,
     Command,
 )
 from engine.payload import PriceReport
@@ -21,6 +24,10 @@ from tests.engine.blocks import FOREVER_MS, USD, batch, deposit, trader
 
 TRADERS = 6
 EXTREMES = (0, 1, -1, (1 << 63) - 1, -(1 << 63), 1 << 40, 180143985, 180143986, 500_001, 1_000_001)
+
+BIG_FIELDS = (
+    "price_ticks", "size_lots", "client_id", "order_id", "trigger_ticks", "display_lots", "good_till_ms", "link",
+)  # fmt: skip
 
 
 class World:
@@ -43,7 +50,7 @@ class World:
         near_ticks = self.prices_ticks[market] * ((number >> 2) % 240 - 120) // 10_000
         far_ticks = self.prices_ticks[market] * ((number >> 2) % 2400 - 1200) // 10_000
         time_in_force = (GOOD_TILL_CANCELLED, GOOD_TILL_CANCELLED, IMMEDIATE_OR_CANCEL, POST_ONLY)[(number >> 10) % 4]
-        return Command(
+        return Command.of(
             PLACE, owner, self.next_nonce(twist), FOREVER_MS, market=market, side=side, time_in_force=time_in_force,
             price_ticks=self.prices_ticks[market] + (near_ticks if twist % 8 else far_ticks),
             size_lots=1 + (number >> 3) % (400 if twist % 4 else 4000), client_id=twist % 40 if twist % 3 == 0 else 0,
@@ -56,32 +63,44 @@ class World:
             command = self.make_place(owner, number, twist)
         elif kind < 22:
             aim = self.past[-1 - number % min(len(self.past), 24)]
-            command = Command(
-                CANCEL, aim.owner, self.next_nonce(twist), FOREVER_MS, market=aim.market % 4,
-                order_id=0 if aim.client_id or twist % 9 == 0 else max(self.nonce // 2 - number % 24, 0),
-                client_id=max(aim.client_id, 0),
+            command = Command.of(
+                CANCEL, aim.owner, self.next_nonce(twist), FOREVER_MS, market=aim.action.market % 4,
+                order_id=0 if aim.action.client_id or twist % 9 == 0 else max(self.nonce // 2 - number % 24, 0),
+                client_id=max(aim.action.client_id, 0),
             )  # fmt: skip
         elif kind < 23:
             market = (ALL_MARKETS, 0, 1, 2)[number % 4]
-            command = Command(CANCEL_ALL, owner, self.next_nonce(twist), FOREVER_MS, market=market)
+            command = Command.of(CANCEL_ALL, owner, self.next_nonce(twist), FOREVER_MS, market=market)
         elif kind < 26:
-            command = Command(
+            command = Command.of(
                 WITHDRAW, owner, self.next_nonce(twist), FOREVER_MS, size_lots=(number - 4000) * USD // 100
             )
         elif kind < 28:
             command = self.past[number % len(self.past)]
         else:
             command = self.make_garbage(self.make_place(owner, number, twist), number, twist)
+        if number % 7 == 0:
+            command = self.join(command, number, twist)
         self.past.append(command)
         return command
 
     def make_garbage(self, command: Command, number: int, twist: int) -> Command:
-        """One field of an order replaced by something extreme."""
-        numbers = ("price_ticks", "size_lots", "client_id", "order_id", "nonce", "expiry_ms")
+        """One field of an order or of its message replaced by something extreme."""
+        numbers = (*BIG_FIELDS, "nonce", "expiry_ms")
         small = ("kind", "side", "time_in_force", "flags", "market", "subaccount")
         if number % 3:
-            return replace(command, **{numbers[number // 4 % 6]: EXTREMES[twist % len(EXTREMES)]})
-        return replace(command, **{small[number // 4 % 6]: twist % 256})
+            name, value = numbers[number // 4 % len(numbers)], EXTREMES[twist % len(EXTREMES)]
+        else:
+            name, value = small[number // 4 % 6], twist % 256
+        if name in ("nonce", "expiry_ms", "subaccount"):
+            return replace(command, **{name: value})
+        return replace(command, actions=(replace(command.action, **{name: value}),))
+
+    def join(self, command: Command, number: int, twist: int) -> Command:
+        """A message with the command's action among others of its owner's, sometimes as legs of a combination."""
+        others = [past.action for past in self.past[-(number % 6) :] if past.owner == command.owner]
+        head = (Action(COMBO, side=number % 4),) if twist % 5 == 0 else ()
+        return replace(command, actions=(*head, *others, command.action)[:64])
 
     def make_reports(self, moves: tuple[int, int], time_ms: int, twist: int) -> tuple[PriceReport, ...]:
         """Reports of three or more validators, slightly apart; sometimes too few, too late or repeated."""
@@ -119,7 +138,7 @@ class World:
             command = self.make_command(kind, who, many, tweak)
             raw = command.encode()
             if tweak % 61 == 0:
-                raw = raw[:12] + b"\1" + raw[13:]
+                raw = raw[: HEADER_BYTES - 1] + b"\1" + raw[HEADER_BYTES:]
             signer = command.owner if tweak % 29 else bytes(20)
             queues.setdefault(author, []).append((raw, signer))
         batches = []

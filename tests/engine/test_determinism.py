@@ -10,7 +10,7 @@ from numba import njit
 from numba.core.dispatcher import Dispatcher
 
 from engine.apply import _allocate
-from engine.intake import encode_commands, order_commands
+from engine.intake import encode_commands, gather, order_actions
 from engine.invariants import check_orders, check_tables
 from engine.kernel import apply_commands, find_account
 from engine.leaves import update_tree
@@ -41,10 +41,11 @@ def test_without_the_compiler_the_root_is_the_same() -> None:
 def kernels() -> list:
     state = genesis(make_params(), START_MS)
     made = block(state, batches=[place(trader(1), 1, 0, 1, 1)])
-    commands = encode_commands(made.batches)
+    intake = gather(made.batches)
+    commands = encode_commands(intake)
     outputs = _allocate(state, 1)
     return [
-        (apply_commands, (state.tables, outputs, commands, order_commands(made, commands), made.time_ms)),
+        (apply_commands, (state.tables, outputs, commands, order_actions(made, intake), made.time_ms)),
         (liquidate_accounts, (state.tables, outputs)),
         (update_tree, (state.tables, True)),
         (check_tables, (state.tables,)),

@@ -99,7 +99,7 @@ def test_profit_on_paper_cannot_be_withdrawn() -> None:
     assert long.equity_quote == 1000 * USD + 10 * USD - 250_000
     assert long.free_quote == 500 * USD - 250_000 - 25_500_000  # the balance after paying 500 USD, less 5 % of 510
     assert short.free_quote == 1000 * USD - 10 * USD - 100_000 - 25_500_000
-    take = Command(WITHDRAW, LONG, 2, FOREVER_MS, size_lots=long.free_quote)
+    take = Command.of(WITHDRAW, LONG, 2, FOREVER_MS, size_lots=long.free_quote)
     state, result = run(state, take)
     assert codes(result) == [Code.OK] and summary(state, LONG).free_quote == 0
 

@@ -5,10 +5,12 @@ import pytest
 
 from engine.apply import PayloadInvalid, execute
 from engine.commands import (
+    ACTION,
     ALL_MARKETS,
     BUY,
     CANCEL,
     CANCEL_ALL,
+    HEADER_BYTES,
     IMMEDIATE_OR_CANCEL,
     POST_ONLY,
     SELL,
@@ -55,17 +57,18 @@ def answers(state, *commands, **rest) -> tuple:
 
 
 def cancel(owner, nonce, order_id=0, market=BTC, client_id=0) -> Command:
-    return Command(CANCEL, owner, nonce, FOREVER_MS, market=market, order_id=order_id, client_id=client_id)
+    return Command.of(CANCEL, owner, nonce, FOREVER_MS, market=market, order_id=order_id, client_id=client_id)
 
 
 def withdraw(owner, nonce, amount_quote) -> Command:
-    return Command(WITHDRAW, owner, nonce, FOREVER_MS, size_lots=amount_quote)
+    return Command.of(WITHDRAW, owner, nonce, FOREVER_MS, size_lots=amount_quote)
 
 
-BAD_PAD = place(ALICE, 1, BUY, MARK, 1).encode()[:-1] + b"\1"
+GOOD = place(ALICE, 1, BUY, MARK, 1).encode()
+BAD_PAD = GOOD[: HEADER_BYTES - 1] + b"\1" + GOOD[HEADER_BYTES:]
 ROWS = [
     ("a good order", place(ALICE, 1, BUY, MARK, 1), Code.OK),
-    ("an unknown kind", Command(9, ALICE, 1, FOREVER_MS), Code.MALFORMED),
+    ("an unknown kind", Command.of(31, ALICE, 1, FOREVER_MS), Code.MALFORMED),
     ("padding that is not zero", BAD_PAD, Code.MALFORMED),
     ("an unused field that is not zero", place(ALICE, 1, BUY, MARK, 1, order_id=5), Code.MALFORMED),
     ("a nonce below one", place(ALICE, 0, BUY, MARK, 1), Code.MALFORMED),
@@ -86,14 +89,14 @@ ROWS = [
     ("a sell below the band", place(ALICE, 1, SELL, 449_999, 1), Code.PRICE_OUTSIDE_BAND),
     ("a sell at the band", place(ALICE, 1, SELL, 450_000, 1), Code.OK),
     ("an unknown side", place(ALICE, 1, 2, MARK, 1), Code.UNKNOWN_ENUM),
-    ("an unknown time in force", place(ALICE, 1, BUY, MARK, 1, time_in_force=3), Code.UNKNOWN_ENUM),
+    ("an unknown time in force", place(ALICE, 1, BUY, MARK, 1, time_in_force=9), Code.UNKNOWN_ENUM),
     ("an unknown flag", place(ALICE, 1, BUY, MARK, 1, flags=1), Code.UNKNOWN_ENUM),
     ("an order beyond its means", place(POOR, 1, BUY, MARK, 1), Code.INSUFFICIENT_MARGIN),
     ("an unknown order", cancel(ALICE, 1, order_id=77), Code.UNKNOWN_ORDER),
     ("an order without a name", cancel(ALICE, 1), Code.UNKNOWN_ORDER),
     ("a cancel in no market", cancel(ALICE, 1, order_id=77, market=9), Code.UNKNOWN_MARKET),
-    ("cancel all of nothing", Command(CANCEL_ALL, ALICE, 1, FOREVER_MS, market=ALL_MARKETS), Code.OK),
-    ("cancel all in no market", Command(CANCEL_ALL, ALICE, 1, FOREVER_MS, market=2), Code.UNKNOWN_MARKET),
+    ("cancel all of nothing", Command.of(CANCEL_ALL, ALICE, 1, FOREVER_MS, market=ALL_MARKETS), Code.OK),
+    ("cancel all in no market", Command.of(CANCEL_ALL, ALICE, 1, FOREVER_MS, market=2), Code.UNKNOWN_MARKET),
     ("a withdrawal", withdraw(POOR, 1, USD), Code.OK),
     ("a withdrawal of more", withdraw(POOR, 1, USD + 1), Code.INSUFFICIENT_BALANCE),
     ("a withdrawal of nothing", withdraw(POOR, 1, 0), Code.AMOUNT_NOT_POSITIVE),
@@ -227,6 +230,7 @@ def test_a_bad_payload_is_refused_and_changes_nothing(world) -> None:
         good._replace(batches=(batch(4, 1, [place(ALICE, 1, BUY, MARK, 1)]),)),
         good._replace(batches=(batch(0, 0, [place(ALICE, 1, BUY, MARK, 1)]),)),
         good._replace(batches=(batch(0, 1, [place(ALICE, 1, BUY, MARK, 1)])._replace(signers=np.zeros((1, 20))),)),
+        good._replace(batches=(batch(0, 1, [place(ALICE, 1, BUY, MARK, 1)])._replace(actions=np.empty(0, ACTION)),)),
     ]
     for made in bad:
         with pytest.raises(PayloadInvalid):

@@ -11,19 +11,39 @@ from eth_account.messages import encode_typed_data
 
 from engine.apply import execute
 from engine.commands import (
+    ACCEPT,
     ALL_MARKETS,
+    AMEND,
     BUY,
     CANCEL,
     CANCEL_ALL,
+    CANCEL_ALL_AFTER,
+    COMBO,
+    DELIST,
+    LIST,
+    OFFER,
     PLACE,
     SELL,
+    SET_FEES,
+    SET_MARGIN_MODE,
+    SET_PARAMETER,
+    SET_PHASE,
+    SET_PROTECTION,
+    SET_SESSION,
+    TRANSFER,
+    TRIGGER,
+    TRIGGER_BELOW,
     WITHDRAW,
+    Action,
     Command,
     address_of,
     command_id,
+    compute_action_ids,
     compute_domain_separator,
+    is_well_formed,
     recover_signer,
     typed_data,
+    typed_message,
 )
 from engine.payload import Batch, Payload, batch_signing_bytes
 from engine.state import decode_snapshot, encode_snapshot, genesis
@@ -50,30 +70,44 @@ SEPARATOR = compute_domain_separator(31337, CONTRACT)
 DOMAIN = bytes(range(32))
 
 COMMANDS = {
-    "place": Command(
+    "place": Command.of(
         PLACE, OWNERS[0], 7, FOREVER_MS, subaccount=3, market=1, side=SELL, time_in_force=2, price_ticks=300_001,
-        size_lots=25, client_id=99,
+        size_lots=25, client_id=99, display_lots=5, good_till_ms=FOREVER_MS - 1, link=70 << 16 | 25,
     ),
-    "cancel": Command(CANCEL, OWNERS[0], 8, FOREVER_MS, market=1, order_id=12),
-    "cancel_all": Command(CANCEL_ALL, OWNERS[0], 9, FOREVER_MS, market=ALL_MARKETS),
-    "withdraw": Command(WITHDRAW, OWNERS[0], 10, FOREVER_MS, size_lots=5 * USD),
+    "cancel": Command.of(CANCEL, OWNERS[0], 8, FOREVER_MS, market=1, order_id=12),
+    "cancel_all": Command.of(CANCEL_ALL, OWNERS[0], 9, FOREVER_MS, market=ALL_MARKETS),
+    "withdraw": Command.of(WITHDRAW, OWNERS[0], 10, FOREVER_MS, size_lots=5 * USD),
+    "amend": Command.of(AMEND, OWNERS[0], 11, FOREVER_MS, market=1, order_id=12, price_ticks=5, size_lots=-6),
+    "trigger": Command.of(TRIGGER, OWNERS[0], 12, FOREVER_MS, flags=TRIGGER_BELOW, trigger_ticks=-7, link=3),
+    "cancel_all_after": Command.of(CANCEL_ALL_AFTER, OWNERS[0], 13, FOREVER_MS, good_till_ms=77),
+    "transfer": Command.of(
+        TRANSFER, OWNERS[0], 14, FOREVER_MS, market=1, size_lots=5, data=OWNERS[1] + bytes(4), link=9
+    ),
+    "set_margin_mode": Command.of(SET_MARGIN_MODE, OWNERS[0], 15, FOREVER_MS, side=1),
+    "set_session": Command.of(
+        SET_SESSION, OWNERS[0], 16, FOREVER_MS, flags=3, good_till_ms=5, size_lots=6, data=OWNERS[1] + bytes(4)
+    ),
+    "set_protection": Command.of(SET_PROTECTION, OWNERS[0], 17, FOREVER_MS, size_lots=1, display_lots=2),
+    "combo": Command.of(COMBO, OWNERS[0], 18, FOREVER_MS, side=2, price_ticks=-3),
+    "offer": Command.of(OFFER, OWNERS[0], 19, FOREVER_MS, market=1, side=1, price_ticks=2, size_lots=3, link=70),
+    "accept": Command.of(ACCEPT, OWNERS[0], 20, FOREVER_MS, market=1, order_id=2, side=1),
+    "set_fees": Command.of(SET_FEES, OWNERS[0], 21, FOREVER_MS, link=1, data=OWNERS[1] + bytes(4), size_lots=3),
+    "list": Command.of(LIST, OWNERS[0], 22, FOREVER_MS, market=4, price_ticks=-1, data=bytes(range(24))),
+    "set_parameter": Command.of(SET_PARAMETER, OWNERS[0], 23, FOREVER_MS, trigger_ticks=5, display_lots=6),
+    "delist": Command.of(DELIST, OWNERS[0], 24, FOREVER_MS, market=4),
+    "set_phase": Command.of(SET_PHASE, OWNERS[0], 25, FOREVER_MS, market=4, side=2, flags=1),
+    "many": Command(
+        OWNERS[0], 26, FOREVER_MS,
+        (Action(CANCEL_ALL, market=1), Action(PLACE, price_ticks=5, size_lots=1), Action(WITHDRAW, size_lots=2)), 3,
+    ),
 }  # fmt: skip
-TYPES = {PLACE: "Place", CANCEL: "Cancel", CANCEL_ALL: "CancelAll", WITHDRAW: "Withdraw"}
 
 
 def wallet_message(command: Command) -> dict:
     """The command as a wallet shows and signs it."""
-    values = {
-        "owner": "0x" + command.owner.hex(), "subaccount": command.subaccount, "market": command.market,
-        "side": command.side, "timeInForce": command.time_in_force, "flags": command.flags,
-        "priceTicks": command.price_ticks, "sizeLots": command.size_lots, "clientId": command.client_id,
-        "orderId": command.order_id, "amountQuote": command.size_lots, "nonce": command.nonce,
-        "expiryMs": command.expiry_ms,
-    }  # fmt: skip
     data = typed_data(31337, CONTRACT)
-    name = TYPES[command.kind]
+    name, message = typed_message(command)
     types = {kind: data["types"][kind] for kind in ("EIP712Domain", name)}
-    message = {member["name"]: values[member["name"]] for member in types[name]}
     return {"types": types, "domain": data["domain"], "primaryType": name, "message": message}
 
 
@@ -87,7 +121,7 @@ def three_blocks() -> list:
     done = [(first, *execute(state, first))]
     second = block(done[-1][1], batches=(
         batch(1, 1, [place(rich, 1, SELL, 500_000, 20), place(maker, 1, BUY, 474_000, 50, client_id=4)]),
-        batch(2, 4, [place(poor, 1, BUY, 500_000, 20), Command(WITHDRAW, maker, 2, FOREVER_MS, size_lots=3 * USD)]),
+        batch(2, 4, [place(poor, 1, BUY, 500_000, 20), Command.of(WITHDRAW, maker, 2, FOREVER_MS, size_lots=3 * USD)]),
     ), seed=bytes([7]) * 32)  # fmt: skip
     done.append((second, *execute(done[-1][1], second)))
     third = block(done[-1][1])
@@ -99,9 +133,12 @@ def three_blocks() -> list:
 def command_vectors() -> dict:
     signed = {name: command.signed(KEYS[0], SEPARATOR) for name, command in COMMANDS.items()}
     return {
-        name: {"bytes": command.encode().hex(), "id": command_id(command, SEPARATOR).hex()}
+        name: {
+            "bytes": command.encode().hex(), "id": command_id(command, SEPARATOR).hex(),
+            "last_action_id": compute_action_ids(command_id(command, SEPARATOR), len(command.actions))[-1].hex(),
+        }
         for name, command in signed.items()
-    }
+    }  # fmt: skip
 
 
 def payload_vectors() -> dict:
@@ -179,6 +216,7 @@ def test_the_run_liquidates_and_pays_out() -> None:
 def test_wallets_sign_the_same_digest(name) -> None:
     """eth_account's EIP-712 digest and signature are ours, and a wallet's v of 27 or 28 is ours plus 27."""
     command = COMMANDS[name]
+    assert is_well_formed(command)
     message = encode_typed_data(full_message=wallet_message(command))
     signed = Account.sign_message(message, KEYS[0].secret)
     own = command.signed(KEYS[0], SEPARATOR)

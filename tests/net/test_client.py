@@ -12,6 +12,7 @@ import trio
 from test_gateway_backend import DictBackend
 from test_gateway_inputs import KEY, OWNER, running
 
+from engine.commands import COUNT_OFFSET
 from engine.results import Code
 from engine.units import UnitError
 from net.client import AsyncClient, Client, HansaError, OutcomeUnknown, ProofError
@@ -63,7 +64,10 @@ def trade_once(client: Client) -> None:
     assert client.withdrawal_proof(0)["index"] == 0
     assert client.command_status(withdrawing.progress.command_id)["is_final"] is True
     assert client.certificate()["height"] == account.height + 1
-    assert client.call("public/x_decode_action", command="00" * 160)["is_well_formed"] is False
+    assert (
+        client.call("public/x_decode_action", command="00" * COUNT_OFFSET + "01" + "00" * 102)["is_well_formed"]
+        is False
+    )
 
 
 async def test_blocking_client() -> None:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 import trio
 
+from engine.commands import CANCEL_ALL, Command
 from engine.payload import Batch
 from net.committee import Committee, CommitteeLimits, Event, Inbound, MemberAddress, PeerDown, PeerUp, open_committee
 from net.identity import derive_network_key
@@ -15,6 +16,7 @@ from net.wire import BatchFrame, BlockRequest, RangeRequest
 
 NETWORK_ID = bytes([9]) * 32
 HOST = "127.0.0.1"
+MESSAGE = Command.of(CANCEL_ALL, bytes(20), 1, 1).encode()
 FAST = CommitteeLimits(link=LinkLimits(heartbeat_s=0.1, dead_after_s=1.0))
 
 
@@ -124,7 +126,7 @@ async def test_a_slow_consumer_holds_its_peers_back_and_loses_nothing() -> None:
     async with open_member(members, 0, limits) as low, open_member(members, 1, limits) as high:
         await until(lambda: low.peers() == [1])
         for sequence in range(1, count + 1):
-            assert high.send(0, BatchFrame(Batch(1, sequence, bytes(160 * 10), bytes(64))))
+            assert high.send(0, BatchFrame(Batch(1, sequence, MESSAGE * 10, bytes(64))))
         await trio.sleep(2 * FAST.link.dead_after_s)
         assert low.peers() == [1] and low.statistics()[1].links == 1
         sequences = []
@@ -140,7 +142,7 @@ async def test_a_full_queue_ends_the_link_and_says_so() -> None:
     limits = CommitteeLimits(link=LinkLimits(queue_bytes_max=100_000, sync_queue_bytes_max=50_000))
     async with open_member(members, 0, limits) as low, open_member(members, 1, limits) as high:
         await until(lambda: high.peers() == [0])
-        frame = BatchFrame(Batch(1, 1, bytes(160 * 256), bytes(64)))
+        frame = BatchFrame(Batch(1, 1, MESSAGE * 200, bytes(64)))
         assert [high.send(0, frame) for _ in range(3)] == [True, True, False]
         down = await next_event(high, PeerDown)
         assert "queue over" in down.reason

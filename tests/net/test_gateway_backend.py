@@ -1,6 +1,6 @@
 """A whole exchange in dictionaries: the smallest real `Backend`, for tests of the gateway and the client.
 
-One block per command, final at once unless `is_held`; orders match by price alone; accounts are a real Merkle-sum tree.
+One block per action, final at once unless `is_held`; orders match by price alone; accounts are a real Merkle-sum tree.
 """
 
 from collections.abc import AsyncIterator
@@ -20,8 +20,10 @@ from engine.commands import (
     POST_ONLY,
     SELL,
     WITHDRAW,
+    Action,
     Command,
     command_id,
+    compute_action_ids,
 )
 from engine.params import DEFAULT_MARKETS
 from engine.results import Code, OrderState
@@ -82,17 +84,24 @@ class DictBackend:
         if self.refusal is not None or self.precheck != Code.OK:
             return Submission(name, None, self.precheck, self.refusal)
         self.submitted.append(command)
-        self.known[name] = CommandResult(name, Status.RECEIVED)
+        for action_id in compute_action_ids(name, len(command.actions)):
+            self.known[action_id] = CommandResult(action_id, Status.RECEIVED)
         if not self.is_held:
             await self.finalise(command)
         return Submission(name, Receipt(0, name, self.time_ms, b"\x01" * 64))
 
     async def finalise(self, command: Command) -> None:
-        """One block with this command."""
-        self.height += 1
+        """One block with each action of this command."""
         name = command_id(command, self.domain.domain_separator)
+        for action, action_id in zip(command.actions, compute_action_ids(name, len(command.actions))):
+            await self._finalise_action(command, action, action_id)
+
+    async def _finalise_action(self, command: Command, action: Action, name: bytes) -> None:
+        self.height += 1
         before = {market: self._levels(market) for market in range(len(self.domain.markets))}
-        result, fills, orders = self._execute(command, CommandResult(name, Status.CERTIFIED, height=self.height))
+        result, fills, orders = self._execute(
+            command, action, CommandResult(name, Status.CERTIFIED, height=self.height)
+        )
         self.known[name] = replace(result, time_ms=self.time_ms)
         trades = tuple(
             TradeView(f.fill.trade_id, f.fill.market, f.fill.side, f.fill.price_ticks, f.fill.size_lots, self.height,
@@ -131,38 +140,38 @@ class DictBackend:
         return levels
 
     def _execute(
-        self, command: Command, result: CommandResult
+        self, command: Command, action: Action, result: CommandResult
     ) -> tuple[CommandResult, list[AccountFill], list[OrderView]]:
-        if command.kind == PLACE:
-            return self._place(command, result)
-        if command.kind in (CANCEL, CANCEL_ALL):
-            return self._cancel(command, result)
-        if command.kind == WITHDRAW:
-            if self.balances.get((command.owner, command.subaccount), 0) < command.size_lots:
+        if action.kind == PLACE:
+            return self._place(command, action, result)
+        if action.kind in (CANCEL, CANCEL_ALL):
+            return self._cancel(command, action, result)
+        if action.kind == WITHDRAW:
+            if self.balances.get((command.owner, command.subaccount), 0) < action.size_lots:
                 return replace(result, code=Code.INSUFFICIENT_BALANCE), [], []
-            self.balances[command.owner, command.subaccount] -= command.size_lots
+            self.balances[command.owner, command.subaccount] -= action.size_lots
             index = len(self.payouts)
             self.payouts.append(
-                WithdrawalView(index, command.owner, command.subaccount, command.size_lots, self.height, self.time_ms,
+                WithdrawalView(index, command.owner, command.subaccount, action.size_lots, self.height, self.time_ms,
                                Status.CERTIFIED)
             )  # fmt: skip
             return replace(result, withdrawal_index=index), [], []
         return replace(result, code=Code.MALFORMED), [], []
 
     def _place(
-        self, command: Command, result: CommandResult
+        self, command: Command, action: Action, result: CommandResult
     ) -> tuple[CommandResult, list[AccountFill], list[OrderView]]:
         order_id = self.height
         matches = [
             order for order in self.live.values()
-            if order.market == command.market and order.side != command.side
-            and (order.price_ticks <= command.price_ticks if command.side == BUY
-                 else order.price_ticks >= command.price_ticks)
+            if order.market == action.market and order.side != action.side
+            and (order.price_ticks <= action.price_ticks if action.side == BUY
+                 else order.price_ticks >= action.price_ticks)
         ]  # fmt: skip
-        if matches and command.time_in_force == POST_ONLY:
+        if matches and action.time_in_force == POST_ONLY:
             return replace(result, code=Code.WOULD_CROSS), [], []
-        matches.sort(key=lambda order: order.price_ticks if command.side == BUY else -order.price_ticks)
-        remaining, value = command.size_lots, 0
+        matches.sort(key=lambda order: order.price_ticks if action.side == BUY else -order.price_ticks)
+        remaining, value = action.size_lots, 0
         fills: list[AccountFill] = []
         orders: list[OrderView] = []
         for maker in matches:
@@ -170,10 +179,10 @@ class DictBackend:
             if lots == 0:
                 break
             remaining -= lots
-            value += lots * maker.price_ticks * self.domain.markets[command.market].quote_per_tick_lot
+            value += lots * maker.price_ticks * self.domain.markets[action.market].quote_per_tick_lot
             taker_fill = FillView(
-                len(self.past_fills) + len(fills) + 1, command.market, order_id, command.client_id, maker.order_id,
-                command.side, False, maker.price_ticks, lots, 5, self.height, self.time_ms,
+                len(self.past_fills) + len(fills) + 1, action.market, order_id, action.client_id, maker.order_id,
+                action.side, False, maker.price_ticks, lots, 5, self.height, self.time_ms,
             )  # fmt: skip
             maker_fill = replace(
                 taker_fill, order_id=maker.order_id, client_id=maker.client_id, counterparty_order_id=order_id,
@@ -186,17 +195,17 @@ class DictBackend:
                 maker, remaining_lots=left, state=OrderState.OPEN if left else OrderState.FILLED,
                 filled_value_quote=maker.filled_value_quote + lots * maker.price_ticks * 100, updated_ms=self.time_ms,
             )))  # fmt: skip
-        is_done = command.time_in_force == IMMEDIATE_OR_CANCEL
+        is_done = action.time_in_force == IMMEDIATE_OR_CANCEL
         state = OrderState.FILLED if not remaining else OrderState.CANCELLED if is_done else OrderState.OPEN
         order = OrderView(
-            order_id, command.client_id, command.owner, command.subaccount, command.market, command.side,
-            command.time_in_force, state, command.price_ticks, command.size_lots, remaining, value, self.time_ms,
+            order_id, action.client_id, command.owner, command.subaccount, action.market, action.side,
+            action.time_in_force, state, action.price_ticks, action.size_lots, remaining, value, self.time_ms,
             self.time_ms,
         )  # fmt: skip
         orders.append(self._store(order))
         own = tuple(entry.fill for entry in fills if not entry.fill.is_maker)
         done = replace(
-            result, order_state=state, order_id=order_id, filled_lots=command.size_lots - remaining,
+            result, order_state=state, order_id=order_id, filled_lots=action.size_lots - remaining,
             remaining_lots=remaining, filled_value_quote=value, fills=own,
         )  # fmt: skip
         return done, fills, orders
@@ -211,15 +220,15 @@ class DictBackend:
         return order
 
     def _cancel(
-        self, command: Command, result: CommandResult
+        self, command: Command, action: Action, result: CommandResult
     ) -> tuple[CommandResult, list[AccountFill], list[OrderView]]:
         hits = [
             order for order in self.open_orders(command.owner, command.subaccount)
-            if command.market in (order.market, ALL_MARKETS)
-            and (command.kind == CANCEL_ALL or command.order_id == order.order_id
-                 or (command.client_id and command.client_id == order.client_id))
+            if action.market in (order.market, ALL_MARKETS)
+            and (action.kind == CANCEL_ALL or action.order_id == order.order_id
+                 or (action.client_id and action.client_id == order.client_id))
         ]  # fmt: skip
-        if command.kind == CANCEL and not hits:
+        if action.kind == CANCEL and not hits:
             return replace(result, code=Code.UNKNOWN_ORDER), [], []
         orders = [self._store(replace(order, state=OrderState.CANCELLED)) for order in hits]
         return replace(result, cancelled_count=len(hits)), [], orders

@@ -18,8 +18,8 @@ NONCES = iter(range(1, 1 << 30))
 
 
 async def place(backend: DictBackend, side: int, price_ticks: int, size_lots: int) -> None:
-    command = Command(
-        kind=PLACE, owner=OWNER, nonce=next(NONCES), expiry_ms=1 << 50, side=side, price_ticks=price_ticks,
+    command = Command.of(
+        PLACE, owner=OWNER, nonce=next(NONCES), expiry_ms=1 << 50, side=side, price_ticks=price_ticks,
         size_lots=size_lots,
     ).signed(KEY, backend.domain.domain_separator)  # fmt: skip
     await backend.submit(command)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_gateway_backend import DictBackend
 from test_gateway_inputs import KEY, OWNER, ask, order, running, websocket
 
-from engine.commands import Command, is_well_formed
+from engine.commands import Action, Command, is_well_formed
 from net.gateway.api import Api, Call, answer_now
 from net.gateway.errors import INTERNAL
 from net.gateway.limits import Limits
@@ -29,11 +29,14 @@ REQUESTS = st.fixed_dictionaries({
 })  # fmt: skip
 
 I64 = st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-1, 3)
+ACTIONS = st.builds(
+    Action, kind=st.integers(0, 5) | st.integers(5, 255), market=st.sampled_from([0, 1, 2, 1 << 31]),
+    side=st.sampled_from([0, 1, 7]), time_in_force=st.integers(0, 3), flags=st.sampled_from([0, 0, 9]),
+    price_ticks=I64, size_lots=I64, client_id=I64, order_id=st.sampled_from([0, 0, 5]), link=st.sampled_from([0, 0, 5]),
+)  # fmt: skip
 COMMANDS = st.builds(
-    Command, kind=st.integers(0, 5), owner=st.just(OWNER), nonce=I64, expiry_ms=I64,
-    market=st.sampled_from([0, 1, 2, 1 << 31]), side=st.sampled_from([0, 1, 7]), time_in_force=st.integers(0, 3),
-    flags=st.sampled_from([0, 0, 9]), price_ticks=I64,
-    size_lots=I64, client_id=I64, order_id=st.sampled_from([0, 0, 5]),
+    Command, owner=st.just(OWNER), nonce=I64, expiry_ms=I64,
+    actions=st.lists(ACTIONS, min_size=1, max_size=3).map(tuple),
 )  # fmt: skip
 
 

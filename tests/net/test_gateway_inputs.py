@@ -13,7 +13,7 @@ from coincurve import PrivateKey
 from test_gateway_backend import CONTRACT, DictBackend
 from trio_websocket import WebSocketConnection, open_websocket_url
 
-from engine.commands import BUY, PLACE, Command, address_of, compute_domain_separator
+from engine.commands import BUY, CANCEL, COUNT_OFFSET, PLACE, Action, Command, address_of, compute_domain_separator
 from engine.results import Code
 from net.gateway.app import GatewayConfig, serve
 from net.gateway.backend import Refusal
@@ -47,8 +47,8 @@ async def ask(connection: WebSocketConnection, text: str) -> dict:
 
 def order(**changes: object) -> dict:
     """A good order for 0.010 BTC at 64000.0, signed; `changes` replace parameters afterwards, None removes."""
-    command = Command(
-        kind=PLACE, owner=OWNER, nonce=time.time_ns() // 1000, expiry_ms=2_000_000_000_000, market=0, side=BUY,
+    command = Command.of(
+        PLACE, owner=OWNER, nonce=time.time_ns() // 1000, expiry_ms=2_000_000_000_000, market=0, side=BUY,
         price_ticks=640_000, size_lots=10, client_id=5,
     ).signed(KEY, DictBackend().domain.domain_separator)  # fmt: skip
     params = {
@@ -69,8 +69,8 @@ def raw_number(name: str, text: str) -> str:
 
 
 def wrong_chain() -> str:
-    command = Command(
-        kind=PLACE, owner=OWNER, nonce=9, expiry_ms=2_000_000_000_000, market=0, side=BUY, price_ticks=640_000,
+    command = Command.of(
+        PLACE, owner=OWNER, nonce=9, expiry_ms=2_000_000_000_000, market=0, side=BUY, price_ticks=640_000,
         size_lots=10, client_id=5,
     ).signed(KEY, compute_domain_separator(1, CONTRACT))  # fmt: skip
     return buy(nonce=9, signature=command.signature.hex())
@@ -130,7 +130,11 @@ BAD = [
     ("channel that does not exist", '{"id":1,"method":"public/subscribe","params":{"channels":["x.y"]}}', 11050, 608),
     ("book of no market", '{"id":1,"method":"public/subscribe","params":{"channels":["book.X.raw"]}}', 10020, 707),
     ("raw command too short", '{"id":1,"method":"public/x_submit","params":{"command":"00"}}', -32602, 709),
-    ("raw command of zeros", json.dumps({"id": 1, "method": "public/x_submit", "params": {"command": "00" * 160}}),
+    ("raw command of odd digits", '{"id":1,"method":"public/x_submit","params":{"command":"0"}}', -32602, 709),
+    ("raw command without an action", json.dumps({"id": 1, "method": "public/x_submit",
+                                                  "params": {"command": "00" * 208}}), -32602, 709),
+    ("raw command of zeros", json.dumps({"id": 1, "method": "public/x_submit",
+                                         "params": {"command": "00" * COUNT_OFFSET + "01" + "00" * 102}}),
      11029, 101),
     ("order that never was", '{"id":1,"method":"private/get_order_state","params":{"order_id":"BTC-PERPETUAL-9"}}',
      10004, 711),
@@ -178,7 +182,7 @@ async def test_wallet_style_signature_and_exact_json_numbers_are_taken() -> None
         text = json.dumps({"id": 1, "method": "private/buy", "params": params})
         answer = await ask(connection, text.replace('"@a"', "1.0e-2").replace('"@p"', "64000.00"))
         assert answer["result"]["order"]["amount"] == "0.010", answer
-        assert backend.submitted[0].size_lots == 10
+        assert backend.submitted[0].action.size_lots == 10
 
 
 async def test_after_queueing_there_is_no_error_but_the_engines_own() -> None:
@@ -197,6 +201,29 @@ async def test_after_queueing_there_is_no_error_but_the_engines_own() -> None:
         assert (await ask(connection, text))["result"]["order"]["order_state"] == "open"
         backend.failure = OSError("the queue is broken")
         assert (await ask(connection, buy(x_timeout_s=0)))["result"]["x_status"] == "received"
+
+
+async def test_a_message_of_several_actions_has_an_answer_for_each() -> None:
+    backend = DictBackend()
+    async with running(backend) as url, websocket(url) as connection:
+        actions = (
+            Action(PLACE, side=BUY, price_ticks=640_000, size_lots=10, client_id=5), Action(CANCEL, order_id=99),
+            Action(CANCEL, client_id=5),
+        )  # fmt: skip
+        command = Command(OWNER, 7, 2_000_000_000_000, actions).signed(KEY, backend.domain.domain_separator)
+        params = {"command": command.encode().hex()}
+        text = json.dumps({"id": 1, "method": "public/x_submit", "params": params})
+        result = (await ask(connection, text))["result"]
+        assert result["x_is_final"] and result["x_receipt"]["command_id"] == result["x_command_id"]
+        placed, unknown, cancelled = result["x_actions"]
+        assert (placed["order"]["order_state"], cancelled["cancelled"]) == ("open", 1)
+        assert unknown["error"]["data"]["code"] == Code.UNKNOWN_ORDER
+        status = {"id": 1, "method": "public/x_get_command_status", "params": {"command_id": unknown["x_command_id"]}}
+        assert (await ask(connection, json.dumps(status)))["result"]["code"] == Code.UNKNOWN_ORDER
+        text = json.dumps({"id": 1, "method": "public/x_decode_action", "params": params})
+        shown = (await ask(connection, text))["result"]
+        assert shown["action_ids"] == [entry["x_command_id"] for entry in result["x_actions"]]
+        assert shown["is_signed_by_owner"] and len(shown["fields"]["actions"]) == 3
 
 
 async def test_refusals_of_the_node_and_of_the_head_state() -> None:

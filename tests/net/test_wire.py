@@ -20,7 +20,8 @@ from consensus.messages import (
     Vote,
     keccak,
 )
-from engine.payload import Batch, PriceReport
+from engine.commands import CANCEL_ALL, Command
+from engine.payload import BATCH_BYTES_MAX, Batch, PriceReport
 from net.wire import (
     BODY_BYTES_MAX,
     HEADER_BYTES,
@@ -50,6 +51,7 @@ from net.wire import (
 VECTORS = Path(__file__).parent.parent / "vectors" / "wire.json"
 HASH = bytes(range(32))
 SIGNATURE = bytes(range(96))
+MESSAGE = Command.of(CANCEL_ALL, bytes(20), 1, 1).encode()
 
 
 def make_block(payload: bytes = b"payload") -> Block:
@@ -58,7 +60,7 @@ def make_block(payload: bytes = b"payload") -> Block:
 
 
 def make_batch(sequence: int = 1, commands: int = 1) -> Batch:
-    return Batch(2, sequence, bytes(160 * commands), bytes(range(64)))
+    return Batch(2, sequence, MESSAGE * commands, bytes(range(64)))
 
 
 def make_certificate(kind: int = FINALIZE) -> Certificate:
@@ -115,13 +117,14 @@ def test_the_largest_honest_frames_fit() -> None:
     vote = Vote(NOTARIZE, 2**32 - 1, 2**64 - 1, HASH, 254, SIGNATURE)
     encode_frame(Consensus(Proposal(block, vote, make_certificate(), (nullification,) * 64)))
     encode_frame(Consensus(nullification))
-    encode_frame(BatchFrame(make_batch(2**63 - 1, 256)))
+    encode_frame(BatchFrame(Batch(254, 2**63 - 1, bytes(BATCH_BYTES_MAX), bytes(64))))
     encode_frame(PriceFrame(PriceReport(254, 2**63 - 1, (1 << 40,) * 62, bytes(64))))
-    encode_frame(RangeResponse((RangeBlock(block, (make_batch(1, 256),) * 64),), make_certificate()))
+    largest = Batch(254, 2**63 - 1, bytes(BATCH_BYTES_MAX), bytes(64))
+    encode_frame(RangeResponse((RangeBlock(block, (largest,) * 64),), make_certificate()))
 
 
 def test_frames_over_their_limits_are_not_encoded() -> None:
-    full = RangeBlock(make_block(), (make_batch(1, 256),) * 64)
+    full = RangeBlock(make_block(), (Batch(2, 1, bytes(BATCH_BYTES_MAX), bytes(64)),) * 64)
     with pytest.raises(WireError, match="over its limit"):
         encode_frame(RangeResponse((full, full), make_certificate()))
     with pytest.raises(WireError, match="out of range"):

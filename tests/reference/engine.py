@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import cbor2
 import sha3
 
-from engine.commands import ALL_MARKETS, CANCEL, CANCEL_ALL, PLACE, WITHDRAW, Command
+from engine.commands import ALL_MARKETS, CANCEL, CANCEL_ALL, COMBO, PLACE, WITHDRAW, Action, is_action_well_formed
 from engine.results import Code, OrderState
 
 BUY, SELL = 0, 1
-IOC, POST_ONLY = 1, 2
+IOC, POST_ONLY, POST_ONLY_SLIDE = 1, 2, 5
+SETTINGS = (4, 7, 8, 9, 10, 11, 13, 15, 32, 33, 34, 35)  # kinds that touch no book
 FIRST_USER = 64
 HELD_MAX = 1 << 56
 
@@ -62,6 +63,15 @@ class Order:
     def rank(self):
         """Sorts a side: best price first, then oldest."""
         return (-self.price if self.side == BUY else self.price, self.order_id)
+
+
+def classify(action):
+    """What touches no book first, then cancels, post-only orders, all other."""
+    if action.kind in (CANCEL, CANCEL_ALL):
+        return 1
+    if action.kind == PLACE and action.time_in_force in (POST_ONLY, POST_ONLY_SLIDE):
+        return 2
+    return 0 if action.kind in SETTINGS else 3
 
 
 class Reference:
@@ -325,35 +335,36 @@ class Reference:
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
-    def precheck(self, raw, signer):
-        c = Command.decode(raw)
-        used = {
-            PLACE: ("market", "side", "time_in_force", "flags", "price_ticks", "size_lots", "client_id"),
-            CANCEL: ("market", "order_id", "client_id"),
-            CANCEL_ALL: ("market",),
-            WITHDRAW: ("size_lots",),
-        }
-        names = ("market", "side", "time_in_force", "flags", "price_ticks", "size_lots", "client_id", "order_id")
-        if c.kind not in used or any(getattr(c, name) for name in names if name not in used[c.kind]):
+    def precheck(self, header, signer, action, is_leg):
+        if any(header["pad"]) or header["nonce"] < 1 or header["expiry_ms"] < 0 or not is_action_well_formed(action):
             return Code.MALFORMED
-        if any(raw[12:16]) or any(raw[149:]) or c.nonce < 1 or min(c.client_id, c.order_id, c.expiry_ms) < 0:
+        if action.kind not in (PLACE, CANCEL, CANCEL_ALL, WITHDRAW) or is_leg:
+            return Code.MALFORMED  # no rules yet
+        if action.display_lots or action.good_till_ms or action.link or (action.kind == WITHDRAW and action.market):
             return Code.MALFORMED
-        if signer != c.owner or not any(signer):
-            return Code.BAD_SIGNATURE
-        return Code.EXPIRED if self.time_ms > c.expiry_ms else Code.OK
+        owner = header["owner"].tobytes()
+        return Code.BAD_SIGNATURE if signer != owner or not any(signer) else Code.OK
 
-    def run(self, batch_index, command_index, raw, signer):
-        """One command; its receipt as a list."""
+    def admit(self, header):
+        """`(code, account)` of a message: judged at the first of its actions to execute."""
+        if self.time_ms > header["expiry_ms"]:
+            return Code.EXPIRED, None
+        index = self.find(header["owner"].tobytes(), int(header["subaccount"]))
+        code = Code.UNKNOWN_ACCOUNT if index is None else self.spend(index, int(header["nonce"]))
+        return code, index
+
+    def run(self, batch_index, command_index, message, header, signer, action, is_leg):
+        """One action; its receipt as a list."""
         receipt = [batch_index, command_index, 0, OrderState.NONE, 0, 0, 0, 0, -1, 0, -1]
-        code = self.precheck(raw, signer)
+        code = self.precheck(header, signer, action, is_leg)
         if code == Code.OK:
-            c = Command.decode(raw)
-            index = self.find(c.owner, c.subaccount)
-            code = Code.UNKNOWN_ACCOUNT if index is None else self.spend(index, c.nonce)
+            if message not in self.admitted:
+                self.admitted[message] = self.admit(header)
+            code, index = self.admitted[message]
             receipt[8] = -1 if index is None else index
             if code == Code.OK:
                 by_kind = (self.place, self.cancel_one, self.cancel_all, self.withdraw)
-                code = by_kind[c.kind - PLACE](index, c, receipt)
+                code = by_kind[action.kind - PLACE](index, action, receipt)
         receipt[2] = code
         return tuple(int(value) for value in receipt)
 
@@ -461,21 +472,24 @@ class Reference:
     # -- blocks -------------------------------------------------------------------------------------------------------
 
     def schedule(self, block):
-        """`(batch index, command index, bytes, signer)` in the order of execution."""
+        """The arguments of `run` in the order of execution."""
         queues = {}
         for b, batch in enumerate(block.batches):
-            for i in range(len(batch.commands)):
-                raw = batch.commands[i].tobytes()
-                if raw[0] == WITHDRAW:
-                    kind = 0
-                elif raw[0] in (CANCEL, CANCEL_ALL):
-                    kind = 1
-                else:
-                    kind = 2 if raw[0] == PLACE and raw[2] == POST_ONLY else 3
-                queues.setdefault((kind, batch.author), []).append((b, i, raw, batch.signers[i].tobytes()))
+            at = 0
+            for m, header in enumerate(batch.messages):
+                legs = 0
+                for _ in range(header["count"]):
+                    action = Action.decode(batch.actions[at].tobytes())
+                    is_leg, legs = legs > 0, max(legs - 1, 0)
+                    if not is_leg and action.kind == COMBO:
+                        legs = action.side
+                    kind = 4 if is_leg else classify(action)
+                    item = (b, at, (b, m), header, batch.signers[m].tobytes(), action, is_leg)
+                    queues.setdefault((kind, batch.author), []).append(item)
+                    at += 1
         authors = sorted({b.author for b in block.batches}, key=lambda a: keccak(block.seed + a.to_bytes(4, "big")))
         ordered = []
-        for kind in range(4):
+        for kind in range(5):
             turns = [queues.get((kind, author), []) for author in authors]
             while any(turns):
                 ordered += [queue.pop(0) for queue in turns if queue]
@@ -492,6 +506,7 @@ class Reference:
             new.consume(entry)
         new.take_prices(block.price_reports)
         new.judge_accounts()
+        new.admitted = {}
         new.receipts = sorted(new.run(*item) for item in new.schedule(block))
         new.events_digest = new.hash_events()
         return new

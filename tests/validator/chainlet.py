@@ -41,7 +41,7 @@ EXPIRY_MS = 1 << 40
 
 
 def sign(trader: int, kind: int, nonce: int, **fields: int) -> Command:
-    return Command(kind, OWNERS[trader], nonce, EXPIRY_MS, **fields).signed(TRADERS[trader], SEPARATOR)
+    return Command.of(kind, OWNERS[trader], nonce, EXPIRY_MS, **fields).signed(TRADERS[trader], SEPARATOR)
 
 
 def seal(author: int, sequence: int, records: list[bytes]) -> CheckedBatch:

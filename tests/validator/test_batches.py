@@ -5,7 +5,7 @@ from coincurve import PrivateKey
 
 from consensus.messages import compute_domain
 from engine.commands import CANCEL_ALL, Command, address_of, command_id, compute_domain_separator
-from engine.payload import BATCH_COMMANDS_MAX, BATCH_REFS_MAX, Batch
+from engine.payload import BATCH_MESSAGES_MAX, BATCH_REFS_MAX, Batch
 from net.identity import NetworkSigner, derive_network_key
 from validator.batches import PENDING_BATCHES_PER_AUTHOR_MAX, BatchPool, Sealer, check_batch
 
@@ -19,7 +19,7 @@ OWNER = address_of(TRADER.public_key)
 
 
 def command(nonce):
-    return Command(kind=CANCEL_ALL, owner=OWNER, nonce=nonce, expiry_ms=1 << 40).signed(TRADER, SEPARATOR)
+    return Command.of(CANCEL_ALL, OWNER, nonce, 1 << 40).signed(TRADER, SEPARATOR)
 
 
 def sealer(author, first_sequence=1):
@@ -57,8 +57,9 @@ def test_a_batch_with_another_authors_signature_or_number_is_nobodys():
 
 def test_a_tampered_command_is_not_its_owners_but_stays_in_the_batch():
     made = sealer(0)
-    made.add(command(1).encode()[:-20] + bytes(20))
-    made.add(bytes(160))
+    record = command(1).encode()
+    made.add(record[:60] + bytes(20) + record[80:])
+    made.add(Command.of(CANCEL_ALL, bytes(20), 1, 1).encode())
     checked = made.seal()
     assert checked.signers[0].tobytes() != OWNER
     assert checked.signers[1].tobytes() == bytes(20)
@@ -67,7 +68,7 @@ def test_a_tampered_command_is_not_its_owners_but_stays_in_the_batch():
 def test_a_full_batch_asks_to_be_sealed():
     made = sealer(0)
     record = command(1).encode()
-    assert [made.add(record) for _ in range(BATCH_COMMANDS_MAX)].index(True) == BATCH_COMMANDS_MAX - 1
+    assert [made.add(record) for _ in range(BATCH_MESSAGES_MAX)].index(True) == BATCH_MESSAGES_MAX - 1
 
 
 @pytest.fixture
@@ -103,7 +104,8 @@ def test_one_author_cannot_fill_the_pool_but_what_a_block_names_is_always_taken(
         clone = type(one)(
             Batch(0, sequence, one.batch.commands, one.batch.signature),
             sequence.to_bytes(32, "big"),
-            one.commands,
+            one.messages,
+            one.actions,
             one.signers,
             one.ids,
         )

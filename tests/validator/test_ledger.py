@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.commands import BUY, IMMEDIATE_OR_CANCEL, PLACE, POST_ONLY, SELL, WITHDRAW, command_id
+from engine.commands import BUY, HEADER_BYTES, IMMEDIATE_OR_CANCEL, PLACE, POST_ONLY, SELL, WITHDRAW, command_id
 from engine.results import Code, OrderState
 from tests.validator.chainlet import GENESIS_STATE, MARK_TICKS, OWNERS, PARAMS, SEPARATOR, Chainlet, certify, seal, sign
 from validator.ledger import Ledger
@@ -42,7 +42,9 @@ def place(trader, nonce, side, size_lots, time_in_force=POST_ONLY, ticks=MARK_TI
 def test_a_broken_copy_in_an_earlier_block_does_not_speak_for_the_command(teller):
     command = place(0, 1, BUY, 3)
     record = command.encode()
-    copies = [record[:84] + bytes(65) + record[149:], record[:-1] + b"\1", record[:12] + b"\1" + record[13:]]
+    forged = record[:50] + bytes([record[50] ^ 1]) + record[51:]  # signed by some address, not the owner's
+    padded = record[: HEADER_BYTES - 1] + b"\1" + record[HEADER_BYTES:]
+    copies = [forged, record[:40] + bytes(65) + record[105:], padded, record[:-1] + b"\1"]
     teller.run(seal(3, 1, copies))
     assert teller.result(command) is None
     teller.run(seal(0, 1, [record]))

@@ -78,7 +78,7 @@ def test_batches_must_be_held_and_be_what_they_are_called(voter, monkeypatch):
     assert voter.judge(Payload((ref(BATCH),), (), (), 0)) is True
     assert voter.judge(Payload(((1, 2, BATCH.batch_hash),), (), (), 0)) is False
     assert voter.judge(Payload(((2, 1, BATCH.batch_hash),), (), (), 0)) is False
-    monkeypatch.setattr(batches, "BLOCK_COMMANDS_MAX", 0)
+    monkeypatch.setattr(batches, "BLOCK_BYTES_MAX", 0)
     assert voter.judge(Payload((ref(BATCH),), (), (), 0)) is False
 
 

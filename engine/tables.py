@@ -36,7 +36,7 @@ MODE_CROSS, MODE_ISOLATED, MODE_PORTFOLIO = 0, 1, 2
 # 64 bytes: one (account, market). Open orders are counted with their hidden part.
 POSITION = _record(
     "lots buy_lots sell_lots order_charge_quote",
-    "account market next previous reduce_only_count spare_a spare_b spare_c",
+    "account market next previous reduce_only_count is_tried spare_b spare_c",
 )
 
 # 128 bytes beside each order of the book (same row number): what matching rarely needs.
@@ -96,7 +96,7 @@ UNDERLYING = _record(
     " ema_ms spare_a spare_b spare_c"
 )
 EXPIRY = _record(
-    "underlying expiry_ms forward_e8 a_e8 b_e8 rho_e8 m_e8 sigma_e8 surface_ms feed_first twap_sum_e8 twap_count"
+    "underlying expiry_ms forward_e8 a_e8 b_e8 rho_e8 m_e8 sigma_e8 surface_ms forward_ms twap_sum_e8 twap_count"
     " twap_slot settle_e8 is_settled sqrt_years_q60 inverse_sqrt_years_q40 spare"
 )
 # Collateral. Asset 0 is the quote currency; the others are held as positions of their spot market.
@@ -176,7 +176,8 @@ FILL = _record(
 )
 CANCELLATION = _record("order_id account market side price_ticks remaining_lots client_id reason")
 LIQUIDATION = _record(
-    "account equity_quote maintenance_quote closed_lots equity_after_quote insurance_quote worst_scenario takeover_share"
+    "account equity_quote maintenance_quote closed_lots equity_after_quote insurance_quote worst_scenario balance_quote"
+    " deleveraged_lots shortfall_quote haircut_quote"
 )
 WITHDRAWAL = _record("account amount_units asset owner_account")
 DELEVERAGE = _record("bankrupt_account account market size_lots price_e8 haircut_quote shortfall_quote")
@@ -198,6 +199,8 @@ FEE_ACCOUNT, INSURANCE_ACCOUNT, GOVERNOR_ACCOUNT = range(3)
 USER_ACCOUNT_FIRST = 64
 CLIENT_IDS_REMEMBERED = 16
 FILLS_MAX = 1 << 17  # of one block, auctions apart (MAT-4)
+DELEVERAGES_MAX = 1 << 17  # after that many rows no other account is deleveraged in the same block (ADL-2)
+FOREVER_MS = 1 << 62  # end of a phase that only the governor ends
 ORDER_ROW_BITS = 24  # order_id = sequence << 24 | row; triggers have bit 23 set, offers bits 23 and 22
 ORDER_ROW_MASK = (1 << 24) - 1
 TRIGGER_ROW = 1 << 23

@@ -432,13 +432,13 @@ def move_to_tail(orderbook: Orderbook, index: Number) -> None:
 
 @inlined
 def prefetch_record(orderbook: Orderbook, index: Number) -> None:
-    """First hint, some 16 events ahead: this order or level will be needed. Any index will do; nothing changes."""
+    """First hint, some 12 events ahead: this order or level will be needed. Any index will do; nothing changes."""
     prefetch(orderbook.book, index)
 
 
 @inlined
 def prefetch_neighbours(orderbook: Orderbook, index: Number) -> None:
-    """Second hint, some 8 events ahead: what unlinking this order, or appending to this level, will write.
+    """Second hint, some 6 events ahead: what unlinking this order, or appending to this level, will write.
 
     Any index from 0 up will do; nothing changes. The same for both kinds of record, because a branch on what comes
     next would often be guessed wrongly and cost as much as the hint saves.

@@ -13,9 +13,8 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from engine.compiling import inlined, kernel
+from engine.compiling import entry_point, inlined, kernel
 from engine.fixed import count_leading_zeros
 from engine.orderbook import (
     NOTHING,
@@ -62,6 +61,16 @@ class Flow(NamedTuple):
     digest: str
 
 
+class Drawn(NamedTuple):
+    """What the generator works on: random state, middle prices with 16 fractional bits, identifiers by number."""
+
+    state: np.ndarray
+    mids: np.ndarray
+    ids: np.ndarray
+    events: np.ndarray
+    trades: np.ndarray
+
+
 FLOWS = (
     Flow("m1small", 1, 1_000, 1_000, 1_000, 1_500_000, "fa1e554370e40f44"),
     Flow("m1", 1, 1_000, 20_000, 20_000, 1_500_000, "f92950d35008c54d"),
@@ -73,7 +82,7 @@ def make_books(flow: Flow) -> Orderbook:
     """Empty books with the widest price range for every market, and room for all that the flow rests."""
     entries = 2 * (PRICE_TICKS_MAX // 64 + 1)
     orders = 2 * max(flow.prefill, flow.depth) + 10_000
-    books = make_orderbook(flow.markets, orders, flow.markets * 2_000, flow.markets * entries)
+    books = make_orderbook(flow.markets, orders, 2_000 * flow.markets, flow.markets * entries)
     for _ in range(flow.markets):
         list_market(books, PRICE_TICKS_MAX)
     return books
@@ -170,7 +179,7 @@ def draw_target(state: np.ndarray, books: Orderbook, ids: np.ndarray, number: in
 
 @kernel
 def draw_order(state: np.ndarray, books: Orderbook, mids: np.ndarray, event: np.void, accounts: int, kind: int) -> None:
-    """Fill an event that adds or takes; `mids` are the markets' middle prices with 16 fractional bits."""
+    """Fill an event that adds or takes."""
     uniform, side = draw(state) >> 15, draw(state) & 1
     market = uniform * uniform * uniform * len(mids) >> 48
     mids[market] += draw_below(state, 6555) - 3277
@@ -190,11 +199,10 @@ def draw_order(state: np.ndarray, books: Orderbook, mids: np.ndarray, event: np.
     event["price_ticks"] = (mids[market] >> 16) + side - sign * away_ticks
 
 
-@njit
-def fill_flow(books: Orderbook, events: np.ndarray, trades: np.ndarray, prefill: int, depth: int, accounts: int) -> int:
+@entry_point
+def fill_flow(books: Orderbook, drawn: Drawn, prefill: int, depth: int, accounts: int) -> int:
     """Draw and execute all events, the first in row 1; returns how many trades they made."""
-    state, ids = np.array([20081009, 31415926]), np.zeros(len(events), np.int64)
-    mids = np.full(len(books.sides) // 2, MIDDLE_TICKS << 16)
+    state, mids, ids, events, trades = drawn
     count, living = 0, 0
     for number in range(1, len(events)):
         event, choice = events[number], draw_below(state, 100)
@@ -220,10 +228,16 @@ def fill_flow(books: Orderbook, events: np.ndarray, trades: np.ndarray, prefill:
 
 def make_flow(flow: Flow) -> tuple[np.ndarray, np.ndarray, Orderbook]:
     """The events of a flow (row 0 is empty, so that a row is its number), their trades and the books after them."""
-    books, events = make_books(flow), np.zeros(1 + flow.prefill + flow.events, EVENT)
-    trades = np.zeros(len(events), TRADE)
-    count = fill_flow(books, events, trades, flow.prefill, flow.depth, flow.accounts)
-    return events, trades[:count], books
+    books, rows = make_books(flow), 1 + flow.prefill + flow.events
+    drawn = Drawn(
+        state=np.array([20081009, 31415926]),
+        mids=np.full(flow.markets, MIDDLE_TICKS << 16),
+        ids=np.zeros(rows, np.int64),
+        events=np.zeros(rows, EVENT),
+        trades=np.zeros(rows, TRADE),
+    )
+    count = fill_flow(books, drawn, flow.prefill, flow.depth, flow.accounts)
+    return drawn.events, drawn.trades[:count], books
 
 
 def digest_columns(trades: np.ndarray) -> str:

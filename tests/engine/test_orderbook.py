@@ -1,5 +1,6 @@
 """The order book against an obvious one: every queue, sum, bitmap and free list after every step."""
 
+import hashlib
 import sys
 from dataclasses import dataclass, field
 
@@ -41,6 +42,9 @@ from engine.orderbook import (
     take_row,
     unlink_order,
 )
+from tests.engine.bench_matching import ObviousBook, run_batches, run_python
+from tests.engine.flows import ADD, CANCEL, IOC, TRADE, Flow, digest_trades, make_flow
+from tests.engine.flows import make_books as make_books_of
 
 RANGES = (PRICE_TICKS_MAX, 63, 64, 5000)
 ORDERS, BLOCKS = 24, 7
@@ -331,6 +335,33 @@ def test_references_to_the_arrays_stay_balanced() -> None:
     for _ in range(3):
         touch_everything(books, 0, 50, 5)
     assert [sys.getrefcount(array) for array in books] == before
+
+
+TINY = Flow("tiny", markets=3, accounts=50, prefill=300, depth=200, events=1500, digest="6732e7bbd7d6e4cd")
+TINY_IMAGE = "0476e1fb50acf9d6"
+
+
+def test_a_flow_makes_the_same_trades_and_the_same_memory_everywhere() -> None:
+    """Compiled or not, on every machine: both digests are pinned."""
+    events, trades, books = make_flow(TINY)
+    image = hashlib.sha256(b"".join(array.tobytes() for array in books)).hexdigest()[:16]
+    assert (digest_trades(trades), image) == (TINY.digest, TINY_IMAGE)
+    obvious = ObviousBook()
+    _, digest = run_python(obvious, events, 1)
+    assert digest == TINY.digest
+    alive = books.book[books.book["order_id"] != 0]
+    assert sorted(alive["order_id"] >> 24) == sorted(obvious.places)
+    kinds = np.bincount(events["kind"][1 + TINY.prefill :])
+    assert kinds[ADD] > 600 and kinds[CANCEL] > 500 and kinds[IOC] > 40 and len(trades) > 150
+
+
+def test_hints_and_batches_change_nothing() -> None:
+    events, expected, after = make_flow(TINY)
+    for ahead in (0, 1, 6):
+        books, trades = make_books_of(TINY), np.zeros(len(events), TRADE)
+        count = run_batches(books, events, 1, trades, ahead)
+        assert digest_trades(trades[:count]) == digest_trades(expected)
+        assert all(mine.tobytes() == theirs.tobytes() for mine, theirs in zip(books, after))
 
 
 def test_records_fill_half_a_cache_line() -> None:

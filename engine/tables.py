@@ -77,7 +77,7 @@ MARKET = _record(
     " position_lots_max initial_bps maintenance_bps maker_fee_bps taker_fee_bps liquidation_fee_bps band_bps"
     " oi_low_quote oi_high_quote auction_move_bps auction_ms funding_cap_bps interest_bps impact_quote"
     " phase phase_until_ms delist_ms is_listed"
-    " mark_e8 mark_ms last_ticks open_interest_lots volume_lots basis_ema_e8"
+    " mark_e8 mark_ms last_ticks open_interest_lots short_lots volume_lots basis_ema_e8"
     " funding_quote funding_rest premium_sum premium_count premium_at_ms funding_at_ms settle_e8 reference_ticks"
     " reference_ms listed_ms"
     " is_fresh value_unit notional_unit im_long_unit im_short_unit mm_long_unit mm_short_unit delta_unit vega_unit"

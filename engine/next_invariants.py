@@ -1,0 +1,239 @@
+"""What must hold after every block, checked before the state is returned (docs/spec.md, INV). A violation is our own
+mistake and stops the node.
+
+Two depths. `require_invariants` runs after every block and looks at what the block can have changed: sums over all
+accounts come from the account tree, whose leaves are computed from balances, positions and marks, never from running
+totals; every market; and the changed accounts, whose open orders are added up anew. `audit` looks at everything.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.compiling import entry_point, kernel
+from engine.errors import InvariantBroken
+from engine.limits import BALANCE_QUOTE_MAX
+from engine.orderbook import NO_RANK, best_rank, next_level, rank_of_level, side_of_level
+from engine.tables import (
+    ACCOUNT_COUNT,
+    ASSET_COUNT,
+    DIRTY_COUNT,
+    FEE_ACCOUNT,
+    INSURANCE_ACCOUNT,
+    KIND_CALL,
+    KIND_PUT,
+    KIND_SPOT,
+    MARKET_COUNT,
+    ORDERS_LIVE,
+    POSITIONS_OPEN,
+    Number,
+    Outputs,
+    Tables,
+)
+
+if TYPE_CHECKING:
+    from engine.next_state import EngineState
+
+BROKEN = (
+    "",
+    "a balance is out of bounds",
+    "fees or insurance are negative",
+    "positions of a market do not sum to zero",
+    "collateral lots are not what was deposited",
+    "a position is larger than allowed, or its orders are negative",
+    "a price is zero where positions are",
+    "an account's orders and positions say different things about its open lots",
+    "an account's orders and its charges differ",
+    "a level is out of order, empty, or does not add up",
+    "counts of orders differ",
+    "counts of positions differ",
+    "open interest is not the sum of longs",
+    "a book has crossed outside an auction",
+)
+CHANGED_ACCOUNTS_MAX = 256  # looked into after a block; an audit looks into all
+LEVELS_PER_BLOCK = 64
+
+
+@kernel
+def _check_market(t: Tables, market: Number) -> Number:
+    """Number of the first broken rule of one market, or 0."""
+    row = t.markets[market]
+    if row["is_listed"] == 0:
+        return 0
+    if row["kind"] == KIND_SPOT:
+        held_units = np.int64(0)
+        for asset in range(1, t.counters[ASSET_COUNT]):
+            if t.assets[asset]["market"] == market:
+                units = t.assets[asset]["deposited_units"] - t.assets[asset]["withdrawn_units"]
+                held_units += units // t.assets[asset]["units_per_lot"]
+        if held_units != row["open_interest_lots"] or row["short_lots"] != 0:
+            return 4
+    elif row["open_interest_lots"] != row["short_lots"]:
+        return 3
+    is_option = row["kind"] == KIND_CALL or row["kind"] == KIND_PUT
+    if row["open_interest_lots"] != 0 and not is_option and row["mark_e8"] <= 0:
+        return 6
+    return 0
+
+
+@kernel
+def _check_account(t: Tables, account: Number) -> Number:
+    """Number of the first broken rule of one account, or 0: its orders are added up by market and side."""
+    owner = t.accounts[account]
+    if abs(owner["balance_quote"]) > BALANCE_QUOTE_MAX:
+        return 1
+    first = len(t.orderbook.blocks) * LEVELS_PER_BLOCK
+    charge_quote, orders = np.int64(0), np.int64(0)
+    row = np.int64(owner["order_first"])
+    while row != 0:
+        order, detail = t.orderbook.book[first + row], t.details[row]
+        if np.int64(order["account"]) != account or order["lots"] <= 0 or detail["hidden_lots"] < 0:
+            return 7
+        charge_quote += (order["lots"] + detail["hidden_lots"]) * detail["unit_charge_quote"]
+        orders += 1
+        row = np.int64(detail["own_next"])
+    if charge_quote != owner["order_charge_quote"]:
+        return 8
+    if orders != np.int64(owner["order_count"]):
+        return 10
+    position_row = np.int64(owner["position_first"])
+    while position_row != 0:
+        position = t.positions[position_row]
+        market = np.int64(position["market"])
+        buys, sells = np.int64(0), np.int64(0)
+        row = np.int64(owner["order_first"])
+        while row != 0:
+            detail = t.details[row]
+            if np.int64(detail["market"]) == market:
+                lots = t.orderbook.book[first + row]["lots"] + detail["hidden_lots"]
+                if np.int64(detail["side"]) == 0:
+                    buys += lots
+                else:
+                    sells += lots
+                orders -= 1
+            row = np.int64(detail["own_next"])
+        if buys != position["buy_lots"] or sells != position["sell_lots"]:
+            return 7
+        if abs(position["lots"]) > t.markets[market]["position_lots_max"] and account > INSURANCE_ACCOUNT:
+            return 5
+        position_row = np.int64(position["next"])
+    return 0 if orders == 0 else 7
+
+
+@entry_point
+def check_block(t: Tables, out: Outputs) -> Number:
+    """Number of the first rule that a block broke, or 0."""
+    if t.accounts[FEE_ACCOUNT]["balance_quote"] < 0 or t.accounts[INSURANCE_ACCOUNT]["balance_quote"] < 0:
+        return 2
+    for market in range(t.counters[MARKET_COUNT]):
+        broken = _check_market(t, market)
+        if broken != 0:
+            return broken
+    for at in range(min(t.counters[DIRTY_COUNT], CHANGED_ACCOUNTS_MAX)):
+        broken = _check_account(t, out.dirty[at])
+        if broken != 0:
+            return broken
+    return 0
+
+
+@kernel
+def _check_side(t: Tables, side_index: Number) -> tuple[Number, Number]:
+    """`(first broken rule or 0, orders)` of one side of a book: levels in order, sums and links right."""
+    book = t.orderbook
+    orders = np.int64(0)
+    rank = np.int64(-1)
+    if best_rank(book, side_index) == NO_RANK:
+        return np.int64(0), orders
+    level = np.int64(book.sides[side_index]["best_level"])
+    while level != 0:
+        if side_of_level(book, level) != side_index or rank_of_level(book, level) <= rank:
+            return np.int64(9), orders
+        rank = rank_of_level(book, level)
+        lots, time_rank = np.int64(0), np.int64(-1)
+        index = np.int64(book.book[level]["next"])
+        if index == level:
+            return np.int64(9), orders
+        while index != level:
+            order, detail = book.book[index], t.details[index - len(book.blocks) * LEVELS_PER_BLOCK]
+            if np.int64(order["level"]) != level or detail["rank"] <= time_rank:
+                return np.int64(9), orders
+            time_rank = detail["rank"]
+            lots += order["lots"] + detail["hidden_lots"]
+            orders += 1
+            index = np.int64(order["next"])
+        if lots != book.book[level]["lots"]:
+            return np.int64(9), orders
+        level = next_level(book, level)
+    return np.int64(0), orders
+
+
+@kernel
+def _audit_positions(t: Tables, longs: np.ndarray, shorts: np.ndarray) -> Number:
+    """Add up all positions by market into `longs` and `shorts`; returns how many are not flat."""
+    open_count = np.int64(0)
+    for account in range(t.counters[ACCOUNT_COUNT]):
+        row = np.int64(t.accounts[account]["position_first"])
+        while row != 0:
+            position = t.positions[row]
+            longs[np.int64(position["market"])] += max(position["lots"], 0)
+            shorts[np.int64(position["market"])] += max(-position["lots"], 0)
+            open_count += position["lots"] != 0
+            row = np.int64(position["next"])
+    return open_count
+
+
+@entry_point
+def check_all(t: Tables, longs: np.ndarray, shorts: np.ndarray) -> tuple[Number, Number]:
+    """`(first broken rule or 0, sum of all balances)`; `longs` and `shorts` are (markets,) int64 zeros."""
+    total_quote, orders = np.int64(0), np.int64(0)
+    for account in range(t.counters[ACCOUNT_COUNT]):
+        broken = _check_account(t, account)
+        if broken != 0:
+            return broken, total_quote
+        total_quote += t.accounts[account]["balance_quote"]
+    if _audit_positions(t, longs, shorts) != t.counters[POSITIONS_OPEN]:
+        return np.int64(11), total_quote
+    for market in range(t.counters[MARKET_COUNT]):
+        row = t.markets[market]
+        broken = _check_market(t, market)
+        if broken != 0:
+            return broken, total_quote
+        if longs[market] != row["open_interest_lots"] or shorts[market] != row["short_lots"]:
+            return np.int64(12), total_quote
+        in_market = np.int64(0)
+        for side in range(2):
+            broken, count = _check_side(t, 2 * market + side)
+            if broken != 0:
+                return broken, total_quote
+            in_market += count
+        if in_market != row["book_orders"]:
+            return np.int64(10), total_quote
+        orders += in_market
+    return np.int64(0 if orders == t.counters[ORDERS_LIVE] else 10), total_quote
+
+
+def _require_money(state: "EngineState") -> None:
+    """Claims less debts, from the tree, are what was deposited less what was withdrawn."""
+    held_quote = state.deposits_total_quote - state.withdrawals_total_quote
+    claims, debts = (int.from_bytes(part, "big") for part in (state.account_sums[:16], state.account_sums[16:]))
+    if claims - debts != held_quote:
+        raise InvariantBroken(f"height {state.height}: claims {claims} less debts {debts} are not {held_quote}")
+
+
+def require_invariants(state: "EngineState", outputs: Outputs) -> None:
+    """Raise `InvariantBroken` unless the block left everything right. The account tree must be up to date."""
+    broken = int(check_block(state.tables, outputs))
+    if broken:
+        raise InvariantBroken(f"height {state.height}: {BROKEN[broken]}")
+    _require_money(state)
+
+
+def audit(state: "EngineState") -> None:
+    """Raise `InvariantBroken` unless every account, position, order and level agrees with every other."""
+    sums = np.zeros((2, len(state.tables.markets)), dtype=np.int64)
+    broken, total_quote = (int(value) for value in check_all(state.tables, sums[0], sums[1]))
+    if broken:
+        raise InvariantBroken(f"height {state.height}: {BROKEN[broken]}")
+    if total_quote != state.deposits_total_quote - state.withdrawals_total_quote:
+        raise InvariantBroken(f"height {state.height}: balances sum to {total_quote}")
+    _require_money(state)

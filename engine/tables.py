@@ -1,7 +1,7 @@
 """The state as tables: every record a kernel reads or writes, and the bundle of them that kernels take.
 
-Numbers are int64 unless they are row numbers (uint32, 0 = none: row 0 of every pool is reserved). Memory is allocated at
-its maximum and committed by the system when it is touched, so growth never pauses; `counters` say how far each pool
+Numbers are int64 unless they are row numbers (uint32, 0 = none: row 0 of every pool is reserved). Memory is allocated
+at its maximum and committed by the system when it is touched, so growth never pauses; `counters` say how far each pool
 is used, and a copy copies no more than that. Row numbers, free lists and hash tables are a function of the history and
 the same on every node, but no root depends on them. docs/spec.md, section 2, says what each field means.
 """
@@ -23,27 +23,42 @@ def _record(longs: str, words: str = "") -> np.dtype:
     return np.dtype(fields)
 
 
-# 128 bytes. balance_quote excludes accrued funding (FND-1). free_bound_quote is a lower bound of the free initial
-# margin, valid while bound_epoch equals counters[MARK_EPOCH] (MAR-7).
-ACCOUNT = _record(
-    "key_a key_b key_c balance_quote free_bound_quote order_charge_quote cancel_at_ms volume_quote volume_before_quote",
-    "position_first position_count order_first order_last order_count bound_epoch dirty mode nonce_count session_first"
-    " referrer protection trigger_first volume_epoch",
+def _lines(*parts: tuple[str, str]) -> np.dtype:
+    """Records of both kinds one behind the other."""
+    fields = [field for longs, words in parts for field in _record(longs, words).descr]
+    return np.dtype(fields)
+
+
+# 128 bytes, two lines of the cache; an order that rests or goes touches the first only. balance_quote excludes accrued
+# funding (FND-1). free_bound_quote is E - D at initial units while bound_epoch equals counters[MARK_EPOCH] (MAR-7).
+ACCOUNT = _lines(
+    (
+        "balance_quote free_bound_quote order_charge_quote cancel_at_ms",
+        "order_first order_last order_count bound_epoch dirty mode position_first position_count",
+    ),
+    (
+        "volume_quote volume_before_quote key_a key_b key_c",
+        "nonce_count session_first referrer protection trigger_first volume_epoch",
+    ),
 )
 DIRTY_LEAF, DIRTY_AUX = 1, 2
 MODE_CROSS, MODE_ISOLATED, MODE_PORTFOLIO = 0, 1, 2
 
-# 64 bytes: one (account, market). Open orders are counted with their hidden part.
+# 64 bytes: one (account, market). Open orders are counted with their hidden part. A row may be empty: it goes when rows
+# are needed.
 POSITION = _record(
     "lots buy_lots sell_lots order_charge_quote",
-    "account market next previous reduce_only_count is_tried spare_b spare_c",
+    "account market next previous reduce_only_count is_tried is_live spare",
 )
 
-# 128 bytes beside each order of the book (same row number): what matching rarely needs.
-DETAIL = _record(
-    "client_id original_lots filled_lots placed_ms price_ticks good_till_ms hidden_lots display_lots"
-    " unit_charge_quote builder_ppm rank spare",
-    "own_next own_previous flags market side builder time_in_force account",
+# 128 bytes beside each order of the book (same row number); a fill or a cancel needs the first line of the cache only.
+# `position` is the row of the order's (account, market); the list of an account's orders is in the order of their ids.
+DETAIL = _lines(
+    (
+        "unit_charge_quote hidden_lots filled_lots good_till_ms client_id",
+        "own_next own_previous flags position builder market",
+    ),
+    ("original_lots placed_ms price_ticks display_lots builder_ppm rank", "side time_in_force account spare"),
 )
 
 # 128 bytes: a stop or take-profit order that waits. `trigger_first` and `next` list an account's by ascending id;

@@ -23,6 +23,7 @@ from engine.next_inbox import Credit, Withdrawal, apply_entry, record_withdrawal
 from engine.next_invariants import require_invariants
 from engine.next_root import StateCommitment, commitment_of, compute_events_digest, seal
 from engine.next_state import EngineState
+from engine.next_tree import read_key
 from engine.payload import (
     BATCH_ACTIONS_MAX,
     BATCH_MESSAGES_MAX,
@@ -153,8 +154,6 @@ def _run_actions(state: EngineState, block: BlockInput, intake: Intake, outputs:
 
 def _record_withdrawals(state: EngineState, outputs: Outputs) -> list[Withdrawal]:
     """Append what the kernels debited to the withdrawal tree."""
-    from engine.next_views import read_key
-
     rows = outputs.withdrawals[: int(state.tables.counters[WITHDRAWAL_COUNT])]
     first = int(state.tables.counters[WITHDRAWALS]) - len(rows)
     made = []
@@ -206,5 +205,5 @@ def _finish(
     state.events_digest = compute_events_digest(tables, credits, withdrawals)
     if not seal(state, outputs):
         raise InvariantBroken(f"height {state.height}: claims or debts of all accounts out of bounds")
-    require_invariants(state)
+    require_invariants(state, outputs)
     return state, BlockResult(*commitment_of(state), *tables, credits, withdrawals)

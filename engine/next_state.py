@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from engine.allocate import make_tables
-from engine.limits import EMPTY_FRONTIER, ZERO_HASH
-from engine.orderbook import copy_orderbook, make_orderbook
+from engine.next_root import refresh_tree, set_roots
+from engine.next_tree import EMPTY_FRONTIER, ZERO_HASH
+from engine.orderbook import ROWS_USED, copy_orderbook, make_orderbook
 from engine.params import ExchangeParams
-from engine.rows import count_words
+from engine.sumtree import update_tree
 from engine.tables import (
     ACCOUNT_COUNT,
     ASSET_COUNT,
@@ -57,6 +58,7 @@ class EngineState:
         "params",
         "params_digest",
         "report_times_ms",
+        "sealed_epoch",
         "state_root",
         "tables",
         "time_ms",
@@ -79,6 +81,7 @@ class EngineState:
     params: ExchangeParams
     params_digest: bytes
     report_times_ms: np.ndarray
+    sealed_epoch: int
     state_root: bytes
     tables: Tables
     time_ms: int
@@ -129,23 +132,12 @@ def _copy_nodes(table: np.ndarray, leaves: int) -> np.ndarray:
     return twin
 
 
-def _copy_bits(words: np.ndarray, rows: int, used: int) -> np.ndarray:
-    """Bitmaps of a pool: small ones whole, since their upper floors lie behind all of the lowest."""
-    twin = np.zeros(words.shape, words.dtype)
-    lowest = (rows + 63) // 64
-    twin[: used // 64 + 1] = words[: used // 64 + 1]
-    twin[lowest:] = words[lowest:]
-    return twin
-
-
 def copy_tables(tables: Tables) -> Tables:
     """Tables with the same contents; what was never used is neither read nor written."""
     counters = tables.counters
     book = tables.orderbook
     entries = len(book.directory)
-    orderbook = make_orderbook(
-        len(book.sides) // 2, len(tables.details), len(book.blocks) - 1, entries
-    )
+    orderbook = make_orderbook(len(book.sides) // 2, len(tables.details), len(book.blocks) - 1, entries)
     copy_orderbook(book, orderbook)
     copies: dict[str, Any] = {"orderbook": orderbook}
     for name in Tables._fields:
@@ -153,7 +145,7 @@ def copy_tables(tables: Tables) -> Tables:
         if name in USED_ROWS:
             copies[name] = _copy_rows(table, int(counters[USED_ROWS[name]]) + 1)
         elif name == "details":
-            copies[name] = _copy_rows(table, orders_used(tables))
+            copies[name] = _copy_rows(table, int(book.counters[ROWS_USED]) + 1)
         elif name in ("node_hashes", "node_sums"):
             copies[name] = _copy_nodes(table, int(counters[ACCOUNT_COUNT]))
         elif name not in copies:
@@ -173,4 +165,9 @@ def genesis(params: ExchangeParams, time_ms: int) -> EngineState:
     state.deposits_total_quote = state.withdrawals_total_quote = 0
     state.withdrawal_frontier = EMPTY_FRONTIER
     state.oracle_root = state.events_digest = ZERO_HASH
+    state.sealed_epoch = 0
+    refresh_tree(state, np.arange(SYSTEM_ACCOUNTS), is_repriced=False)
+    tables, reserved = state.tables, np.arange(USER_ACCOUNT_FIRST)
+    update_tree(tables.node_hashes, tables.node_sums, reserved, USER_ACCOUNT_FIRST)  # absent leaves among them
+    set_roots(state)
     return state

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from engine.exposure import compute_claim, compute_demand, compute_equity, compute_maintenance, compute_withdrawable
 from engine.next_inbox import look_up
 from engine.next_state import EngineState
+from engine.next_tree import list_positions, read_key
 from engine.orderbook import NO_RANK, NOTHING, next_level, rank_of_level
 from engine.tables import (
     FEE_ACCOUNT,
@@ -114,13 +115,6 @@ class Totals:
     inbox_ignored_count: int
 
 
-def read_key(tables: Tables, index: int) -> tuple[bytes, int]:
-    """Owner (20 B) and subaccount of an account."""
-    row = tables.accounts[index]
-    key = b"".join(int(row[name]).to_bytes(8, "big", signed=True) for name in ("key_a", "key_b", "key_c"))
-    return key[:20], int.from_bytes(key[20:], "big")
-
-
 def find_account(state: EngineState, owner: bytes, subaccount: int = 0) -> int | None:
     """Index of an account, or None when nothing was ever credited to it."""
     if len(owner) != 20 or not 0 <= subaccount < 1 << 32:
@@ -132,16 +126,6 @@ def find_account(state: EngineState, owner: bytes, subaccount: int = 0) -> int |
 def _require_account(state: EngineState, index: int) -> None:
     if not state.has_account(index):
         raise IndexError(f"no account {index}")
-
-
-def list_positions(tables: Tables, account: int) -> list[int]:
-    """Rows of an account's positions and open interests of orders, ascending by market."""
-    rows = []
-    row = int(tables.accounts[account]["position_first"])
-    while row:
-        rows.append(row)
-        row = int(tables.positions[row]["next"])
-    return sorted(rows, key=lambda position: int(tables.positions[position]["market"]))
 
 
 def _liquidation_price_ticks(tables: Tables, row: int, equity_quote: int, maintenance_quote: int) -> int:
@@ -158,8 +142,10 @@ def _liquidation_price_ticks(tables: Tables, row: int, equity_quote: int, mainte
     slope = lots * 10_000 - abs(lots) * bps  # change of (E - M) per unit of price, in 1e-4
     if slope == 0:
         return 0
-    move_unit = -(equity_quote - maintenance_quote) * 10_000 // slope if slope > 0 else -(
-        -(equity_quote - maintenance_quote) * 10_000 // -slope
+    move_unit = (
+        -(equity_quote - maintenance_quote) * 10_000 // slope
+        if slope > 0
+        else -(-(equity_quote - maintenance_quote) * 10_000 // -slope)
     )
     price_e8 = (unit + move_unit) * mark_e8 // unit
     return max(price_e8 // int(market["tick_e8"]), 0)

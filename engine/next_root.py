@@ -1,0 +1,236 @@
+"""The state root: one hash over everything that can influence a later block, and the digest of what a block did.
+
+    state_root = keccak of 20 words:
+     0 engine_version        1 params_digest            2 height                  3 time_ms
+     4 account_root          5 account_sums             6 account count           7 markets_digest
+     8 instruments_digest    9 oracle_digest           10 oracle_root (block)    11 inbox_cursor
+    12 inbox_hash           13 l1_block                14 withdrawals_root       15 withdrawals_total_quote
+    16 withdrawals_count    17 batches_digest          18 counters_digest        19 events_digest (block)
+
+With `H(x) = keccak(keccak(x[:1024]) ‖ keccak(x[1024:2048]) ‖ ...)` over rows of little-endian int64, as in memory:
+- markets_digest = H(the first MARKET_ROOT_FIELDS fields of every market ever listed)
+- instruments_digest = H(underlyings ‖ expiries ‖ assets ‖ fee tiers ‖ live offers in order of rows)
+- oracle_digest  = keccak(for each validator: i64 BE time_ms of its last accepted report)
+- batches_digest = keccak(for each validator: i64 BE sequence of its last batch)
+- counters_digest = keccak(word(deposits_total_quote) ‖ word(inbox_ignored_count) ‖ i64 LE of ROOT_COUNTERS)
+- events_digest  = keccak(H(receipts) ‖ H(fills) ‖ H(cancellations) ‖ H(liquidations) ‖ H(deleverages) ‖ H(notices) ‖
+  keccak(credits) ‖ keccak(withdrawals)); credits and withdrawals as below.
+
+Open orders, triggers, nonces and keys are in the leaves of their accounts (`engine.account_leaves`).
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from engine.account_leaves import hash_leaves
+from engine.compiling import entry_point
+from engine.exposure import compute_claim
+from engine.lanes import hash_ragged
+from engine.limits import ENGINE_VERSION
+from engine.next_inbox import Credit, Withdrawal
+from engine.next_tree import compute_withdrawals_root
+from engine.payload import keccak
+from engine.sumtree import compute_root, update_tree
+from engine.tables import (
+    ACCOUNT_COUNT,
+    ACCOUNT_SWEEP,
+    ASSET_COUNT,
+    DIRTY_COUNT,
+    EXPIRY_COUNT,
+    INSURANCE_COVER,
+    MARK_EPOCH,
+    MARKET,
+    MARKET_COUNT,
+    MARKET_ROOT_FIELDS,
+    MUST_REPRICE,
+    NEXT_RANK,
+    NEXT_SEQUENCE,
+    OFFERS_USED,
+    ORDER_SWEEP,
+    PHASE,
+    PHASE_UNTIL_MS,
+    REPRICED_MS,
+    STABLE_E8,
+    UNDERLYING_COUNT,
+    WITHDRAWALS,
+    Number,
+    Outputs,
+    Tables,
+)
+
+if TYPE_CHECKING:
+    from engine.next_state import EngineState
+
+CHUNK_BYTES = 1024
+ROOT_COUNTERS = (
+    NEXT_SEQUENCE, NEXT_RANK, PHASE, PHASE_UNTIL_MS, REPRICED_MS, MUST_REPRICE, STABLE_E8, ORDER_SWEEP, ACCOUNT_SWEEP,
+    INSURANCE_COVER,
+)  # fmt: skip
+
+
+class StateCommitment(NamedTuple):
+    """The engine's ten words of a header, named as `consensus.messages.Commitment` names them."""
+
+    oracle_root: bytes
+    inbox_cursor: int
+    inbox_hash: bytes
+    l1_block: int
+    state_root: bytes
+    account_root: bytes
+    account_sums: bytes
+    withdrawals_root: bytes
+    withdrawals_total_quote: int
+    engine_version: int
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def _long(number: int) -> bytes:
+    return number.to_bytes(8, "big", signed=True)
+
+
+def hash_chunks(data: bytes) -> bytes:
+    """`H` of the module header: chunks of 1 kB hashed side by side, then their hashes."""
+    count = -(-len(data) // CHUNK_BYTES)
+    padded = np.zeros((count, CHUNK_BYTES), dtype=np.uint8)
+    padded.reshape(-1)[: len(data)] = np.frombuffer(data, dtype=np.uint8)
+    lengths = np.full(count, CHUNK_BYTES, dtype=np.int64)
+    if count:
+        lengths[-1] = len(data) - (count - 1) * CHUNK_BYTES
+    hashes = np.empty((count, 32), dtype=np.uint8)
+    hash_ragged(padded, lengths, hashes)
+    return keccak(hashes.tobytes())
+
+
+def encode_credit(credit: Credit) -> bytes:
+    """`i64(inbox_index, account) ‖ owner ‖ i64(subaccount, amount, asset)`, big-endian."""
+    ends = b"".join(_long(number) for number in (credit.subaccount, credit.amount_quote, credit.asset))
+    return _long(credit.inbox_index) + _long(credit.account) + credit.owner + ends
+
+
+def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
+    """`i64(leaf_index, account) ‖ owner ‖ i64(amount, asset)`, big-endian."""
+    ends = _long(withdrawal.amount_quote) + _long(withdrawal.asset)
+    return _long(withdrawal.leaf_index) + _long(withdrawal.account) + withdrawal.owner + ends
+
+
+def compute_events_digest(
+    tables: tuple[np.ndarray, ...], credits: list[Credit], withdrawals: list[Withdrawal]
+) -> bytes:
+    """Digest of receipts, fills, cancellations, liquidations, deleverages, notices, credits and withdrawals."""
+    parts = [hash_chunks(np.ascontiguousarray(table).tobytes()) for table in tables]
+    parts.append(keccak(b"".join(encode_credit(credit) for credit in credits)))
+    parts.append(keccak(b"".join(encode_withdrawal(withdrawal) for withdrawal in withdrawals)))
+    return keccak(b"".join(parts))
+
+
+@entry_point
+def _list_holders(t: Tables, leaves: np.ndarray) -> Number:
+    """Accounts that changed or have positions, ascending, into `leaves`; how many."""
+    count = np.int64(0)
+    for account in range(t.counters[ACCOUNT_COUNT]):
+        if t.accounts[account]["dirty"] != 0 or np.int64(t.accounts[account]["position_count"]) != 0:
+            leaves[count] = account
+            count += 1
+    return count
+
+
+@entry_point
+def _value_accounts(t: Tables, leaves: np.ndarray, claims_quote: np.ndarray) -> None:
+    for at in range(len(leaves)):
+        claims_quote[at] = compute_claim(t, leaves[at])
+
+
+def refresh_tree(state: "EngineState", changed: np.ndarray, is_repriced: bool) -> bool:
+    """Rehash the changed accounts, after a reprice all that hold anything; False when a sum leaves its bound."""
+    tables = state.tables
+    if is_repriced:
+        leaves = np.empty(int(tables.counters[ACCOUNT_COUNT]), dtype=np.int64)
+        leaves = leaves[: int(_list_holders(tables, leaves))]
+    else:
+        leaves = np.sort(changed)
+    claims_quote = np.empty(len(leaves), dtype=np.int64)
+    _value_accounts(tables, leaves, claims_quote)
+    hash_leaves(tables, leaves, claims_quote)
+    return bool(update_tree(tables.node_hashes, tables.node_sums, leaves, int(tables.counters[ACCOUNT_COUNT])))
+
+
+def seal(state: "EngineState", outputs: Outputs) -> bool:
+    """Bring all hashes up to date with the tables; False when a sum of the account tree is out of bounds."""
+    counters = state.tables.counters
+    is_repriced = state.sealed_epoch != int(counters[MARK_EPOCH])
+    if not refresh_tree(state, outputs.dirty[: int(counters[DIRTY_COUNT])], is_repriced):
+        return False
+    state.sealed_epoch = int(counters[MARK_EPOCH])
+    set_roots(state)
+    return True
+
+
+def set_roots(state: "EngineState") -> None:
+    """Account root, withdrawals root and state root of tables whose tree is up to date."""
+    tables = state.tables
+    state.account_root, state.account_sums = compute_root(
+        tables.node_hashes, tables.node_sums, int(tables.counters[ACCOUNT_COUNT])
+    )
+    state.withdrawals_root = compute_withdrawals_root(state.withdrawal_frontier, state.withdrawals_count)
+    state.state_root = compute_state_root(state)
+
+
+def _encode_instruments(tables: Tables) -> bytes:
+    counters = tables.counters
+    offers = tables.offers[: int(counters[OFFERS_USED]) + 1]
+    live = offers[offers["is_live"] != 0]
+    parts = (
+        tables.underlyings[: int(counters[UNDERLYING_COUNT])], tables.expiries[: int(counters[EXPIRY_COUNT])],
+        tables.assets[: int(counters[ASSET_COUNT])], tables.fee_tiers, live,
+    )  # fmt: skip
+    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+
+
+def compute_state_root(state: "EngineState") -> bytes:
+    """The formula of the module header; account root and withdrawals root must be up to date."""
+    tables, counters = state.tables, state.tables.counters
+    markets = tables.markets[: int(counters[MARKET_COUNT])].view("<i8").reshape(-1, MARKET.itemsize // 8)
+    numbers = _word(state.deposits_total_quote) + _word(state.inbox_ignored_count)
+    words = (
+        _word(ENGINE_VERSION),
+        state.params_digest,
+        _word(state.height),
+        _word(state.time_ms),
+        state.account_root,
+        state.account_sums,
+        _word(int(counters[ACCOUNT_COUNT])),
+        hash_chunks(markets[:, :MARKET_ROOT_FIELDS].tobytes()),
+        hash_chunks(_encode_instruments(tables)),
+        keccak(state.report_times_ms.astype(">i8").tobytes()),
+        state.oracle_root,
+        _word(state.inbox_cursor),
+        state.inbox_hash,
+        _word(state.l1_block),
+        state.withdrawals_root,
+        _word(state.withdrawals_total_quote),
+        _word(int(counters[WITHDRAWALS])),
+        keccak(state.batch_sequences.astype(">i8").tobytes()),
+        keccak(numbers + counters[list(ROOT_COUNTERS)].astype("<i8").tobytes()),
+        state.events_digest,
+    )
+    return keccak(b"".join(words))
+
+
+def commitment_of(state: "EngineState") -> StateCommitment:
+    """What a header says about a state."""
+    return StateCommitment(
+        state.oracle_root,
+        state.inbox_cursor,
+        state.inbox_hash,
+        state.l1_block,
+        state.state_root,
+        state.account_root,
+        state.account_sums,
+        state.withdrawals_root,
+        state.withdrawals_total_quote,
+        ENGINE_VERSION,
+    )

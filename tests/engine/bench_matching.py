@@ -1,8 +1,8 @@
 """How fast orders match here: `python -m tests.engine.bench_matching` prints a table of three flows and their peers.
 
 Thread CPU time, medians of interleaved rounds. A speed is printed only for a book that made exactly the pinned trades.
-The obvious Python book is the judge of the digests. `lightmatchingengine` (2019.1.4, pure Python) runs the start of each
-flow when it can be imported, and is compared with the engine on the same events.
+The obvious Python book is the judge of the digests. `lightmatchingengine` (2019.1.4, pure Python) runs the start of
+each flow when it can be imported, and is compared with the engine on the same events.
 """
 
 import heapq

@@ -30,7 +30,8 @@ def _lines(*parts: tuple[str, str]) -> np.dtype:
 
 
 # 128 bytes, two lines of the cache; an order that rests or goes touches the first only. balance_quote excludes accrued
-# funding (FND-1). free_bound_quote is E - D at initial units while bound_epoch equals counters[MARK_EPOCH] (MAR-7).
+# funding (FND-1). free_bound_quote is E - D at initial units while bound_epoch is counters[MARK_EPOCH] + 1, else
+# unknown (MAR-7). position_count counts what is not empty.
 ACCOUNT = _lines(
     (
         "balance_quote free_bound_quote order_charge_quote cancel_at_ms",
@@ -108,7 +109,7 @@ PHASE_CONTINUOUS, PHASE_AUCTION, PHASE_CANCEL_ONLY, PHASE_POST_ONLY, PHASE_SETTL
 UNDERLYING = _record(
     "feed_tick_e8 index_e8 index_ms is_fresh oracle_step_bps_max oracle_stale_ms dispersion_bps variance_bps2"
     " variance_at_ms variance_index_e8 reference_move_bps multiplier_bps funding_index_e8 fresh_rounds"
-    " ema_ms spare_a spare_b spare_c"
+    " open_interest_quote spare_a spare_b spare_c"
 )
 EXPIRY = _record(
     "underlying expiry_ms forward_e8 a_e8 b_e8 rho_e8 m_e8 sigma_e8 surface_ms forward_ms twap_sum_e8 twap_count"

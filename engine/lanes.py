@@ -20,6 +20,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from engine.compiling import inlined
 from engine.fixed import IS_COMPILED
 
 Number = int | np.int64
@@ -30,6 +31,7 @@ STATE_WORDS = 25
 DIGEST_WORDS = 4
 RATE_BYTES = 8 * RATE_WORDS
 ROUNDS = 24
+CHUNK_BYTES = 1024
 # What follows the last byte of a message, and the bit that closes its last block.
 PAD_FIRST = np.int64(1)
 PAD_LAST = np.int64(-1 << 63)
@@ -201,7 +203,7 @@ store_word: Callable[..., Any] = _store_vector if IS_COMPILED else _store_twin
 swap_bytes: Callable[..., Any] = _swap_vector if IS_COMPILED else _swap_twin
 
 
-@njit
+@inlined
 def _absorb(data: np.ndarray, at: Number, length: Number, words: np.ndarray, lane: Number) -> bool:
     """Xor the block at `data[at:]` into a lane; `length` bytes of its message remain. True when it was the last one."""
     if length >= RATE_BYTES:
@@ -219,13 +221,13 @@ def _absorb(data: np.ndarray, at: Number, length: Number, words: np.ndarray, lan
     return True
 
 
-@njit
+@inlined
 def _squeeze(words: np.ndarray, lane: Number, digests: np.ndarray, at: Number) -> None:
     for word in range(DIGEST_WORDS):
         store_word(digests, at + 8 * word, words[word, lane])
 
 
-@njit
+@inlined
 def _clear(words: np.ndarray, lane: Number) -> None:
     for word in range(STATE_WORDS):
         words[word, lane] = 0
@@ -297,3 +299,30 @@ def hash_fixed(messages: np.ndarray, length: Number, out: np.ndarray) -> None:
             permute_lanes(words)
         for lane in range(lanes):
             _squeeze(words, lane, digests, (first + lane) * DIGEST_WORDS * 8)
+
+
+@njit(cache=True)
+def _hash_chunks(data: np.ndarray, out: np.ndarray) -> None:
+    """Keccak-256 of each 1,024 bytes of `data` (n,) into `out` (chunks, 32); the last chunk may be shorter."""
+    rows = np.arange(out.shape[0])
+    starts = rows * CHUNK_BYTES
+    lengths = np.minimum(CHUNK_BYTES, data.shape[0] - starts)
+    hash_spans(data, starts, lengths, out.shape[0], out, rows)
+
+
+def count_chunks(length_bytes: int) -> int:
+    """How many parts of 1,024 bytes a message has; an empty one has one."""
+    return max(1, -(-length_bytes // CHUNK_BYTES))
+
+
+def hash_long(message: bytes | np.ndarray) -> bytes:
+    """`H(x) = keccak(keccak(x[0:1024]) ‖ keccak(x[1024:2048]) ‖ ...)`, for what is too long to hash in one lane.
+
+    `message` is bytes, or a C-contiguous array whose memory is meant.
+    """
+    data = np.frombuffer(message, dtype=np.uint8)
+    chunks = np.empty((count_chunks(len(data)), 8 * DIGEST_WORDS), dtype=np.uint8)
+    _hash_chunks(data, chunks)
+    digest = np.empty((1, 8 * DIGEST_WORDS), dtype=np.uint8)
+    hash_fixed(chunks.reshape(1, -1), chunks.size, digest)
+    return digest.tobytes()

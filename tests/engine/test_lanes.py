@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from engine import lanes
-from engine.lanes import LANES, hash_fixed, hash_ragged
+from engine.lanes import LANES, hash_fixed, hash_long, hash_ragged, hash_spans
 
 
 def keccak(message: bytes) -> bytes:
@@ -72,6 +72,27 @@ def test_any_messages(texts, slack) -> None:
     before = messages.copy()
     assert ragged(messages, np.array([len(text) for text in texts], dtype=np.int64)) == [keccak(t) for t in texts]
     assert (messages == before).all()
+
+
+@pytest.mark.parametrize("length", [0, 1, 135, 136, 1023, 1024, 1025, 2048, 8191, 8192, 8193, 20_000])
+def test_long_messages_are_hashed_by_their_chunks(length) -> None:
+    message = random_bytes(length, length).tobytes()
+    chunks = [message[at : at + 1024] for at in range(0, max(length, 1), 1024)]
+    assert hash_long(message) == keccak(b"".join(map(keccak, chunks)))
+
+
+def test_records_are_hashed_as_they_lie_in_memory() -> None:
+    records = random_bytes(9, 4800).view(np.dtype([("price_ticks", "<i8"), ("row", "<u4"), ("side", "<u4")]))
+    assert hash_long(records) == hash_long(records.tobytes())
+
+
+def test_spans_may_lie_anywhere_and_overlap() -> None:
+    data, out = random_bytes(4, 500), np.zeros((9, 32), np.uint8)
+    starts, lengths, rows = np.array([3, 100, 0, 99]), np.array([400, 0, 500, 137]), np.array([8, 2, 5, 0])
+    hash_spans(data, starts, lengths, 4, out, rows)
+    for start, length, row in zip(starts, lengths, rows, strict=True):
+        assert out[row].tobytes() == keccak(data[start : start + length].tobytes())
+    assert not out[[1, 3, 4, 6, 7]].any()
 
 
 @njit

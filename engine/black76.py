@@ -16,7 +16,7 @@ from typing import Any
 
 from numba import njit
 
-from engine.elementary import INT64_MAX, MANTISSA_ONE, log_ratio
+from engine.elementary import MANTISSA_ONE, log_ratio, scale_saturated
 from engine.fixed import (
     Number,
     count_leading_zeros,
@@ -37,7 +37,6 @@ _QUOTIENT_BITS, _QUOTIENT_MAX = 58, 15
 _D_Q58_MAX = 9 << 58
 # 1 / 730 in Q71: theta is half of vol**2 * gamma, for one day of 365.
 _HALF_DAY_Q71 = 3234497591006606311
-_SHIFT_MAX = 126
 
 CALL, PUT, DELTA, GAMMA, VEGA, THETA, RHO = range(7)
 OPTION_COLUMNS = 7
@@ -93,17 +92,6 @@ def _distribution_q62(d_q58: Number, row: Number, offset_q64: Number) -> Number:
 
 
 @njit(forceinline=True)
-def _scale(left: Number, right: Number, shift: Number) -> Number:
-    """`left * right / 2**shift` of non-negative numbers, to the nearest, the largest int64 where it does not fit."""
-    shift = min(shift, _SHIFT_MAX)
-    result = mul_shift_round(left, right, shift)
-    # A product whose upper half stays below this rounds to less than 2**63; for a shift above 62 every one does.
-    if mul_high(left, right) >= (1 << min(shift - 1, 62)) - 1:
-        result = INT64_MAX
-    return result
-
-
-@njit(forceinline=True)
 def price_option(forward_e8: Number, strike_e8: Number, vol_q56: Number, sqrt_years_q60: Number) -> Any:
     """`(call_e8, put_e8, delta_q62, gamma_q48, vega_q60, theta_q60, rho_e8)` of one expiry and strike, per unit.
 
@@ -146,9 +134,9 @@ def price_option(forward_e8: Number, strike_e8: Number, vol_q56: Number, sqrt_ye
     vol_zeros, root_zeros = count_leading_zeros(vol_q56), count_leading_zeros(root_q60)
     normal_vol, normal_root = vol_q56 << (vol_zeros - 1), root_q60 << (root_zeros - 1)
     decay = mul_high(mul_high(normal_vol, normal_vol), _HALF_DAY_Q71)
-    theta_q60 = -_scale(mul_shift_floor(density_q62, inverse, 62), decay, 55 + exponent + 2 * vol_zeros)
-    rho_e8 = -_scale(call_e8, mul_high(normal_root, normal_root), 54 + 2 * root_zeros)
-    gamma_q48 = _scale(density_q62, inverse, 76 + exponent)
+    theta_q60 = -scale_saturated(mul_shift_floor(density_q62, inverse, 62), decay, 55 + exponent + 2 * vol_zeros)
+    rho_e8 = -scale_saturated(call_e8, mul_high(normal_root, normal_root), 54 + 2 * root_zeros)
+    gamma_q48 = scale_saturated(density_q62, inverse, 76 + exponent)
     vega_q60 = mul_shift_round(density_q62, root_q60, 62)
     return call_e8, call_e8 - forward_e8 + strike_e8, delta_q62, gamma_q48, vega_q60, theta_q60, rho_e8
 

@@ -20,8 +20,23 @@ TIME_LEFT_MS_MAX = 60 * YEAR_MS
 # ln 2 in Q57 (floor), and what the floor left in units of Q69.
 LN2_Q57, LN2_REST_Q69 = 99893036290645747, 1401
 LN2_REST_BITS = 12
+_SHIFT_MAX = 126
 # 1 / ln 2 in Q62.
 LOG2_E_Q62 = 6653256548922161246
+
+
+@njit(forceinline=True)
+def scale_saturated(left: Number, right: Number, shift: Number) -> Number:
+    """`left * right / 2**shift` of non-negative numbers to the nearest, shift >= 1; INT64_MAX where it does not fit.
+
+    Results in the last 2**(64 - shift) numbers below 2**63 saturate too.
+    """
+    shift = min(shift, _SHIFT_MAX)
+    result: Number = mul_shift_round(left, right, shift)
+    # A product whose upper half stays below this rounds to less than 2**63; for a shift above 62 every one does.
+    if mul_high(left, right) >= (1 << min(shift - 1, 62)) - 1:
+        result = INT64_MAX
+    return result
 
 
 @njit(forceinline=True)
@@ -134,7 +149,7 @@ def sqrt_q60(value_q60: Number) -> Number:
     return root >> (2 - exponent)
 
 
-@njit
+@njit()
 def compute_sqrt_years(time_left_ms: Number) -> Any:
     """`(sqrt_years_q60, inverse_sqrt_years_q40)` of a time to expiry; a year has 365 days.
 

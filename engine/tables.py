@@ -63,7 +63,7 @@ DETAIL = _lines(
 )
 
 # 128 bytes: a stop or take-profit order that waits. `trigger_first` and `next` list an account's by ascending id;
-# `parent_id` is set while it is dormant; `spare` is scratch memory.
+# `parent_id` is set while it is dormant, `is_live` is above 1 when the clock must look at it; `spare` is scratch memory.
 TRIGGER = _record(
     "order_id client_id trigger_ticks price_ticks size_lots placed_ms good_till_ms link_id parent_id sibling_id",
     "account market side flags time_in_force is_live next spare",
@@ -129,8 +129,8 @@ ASSET = _record("token_a token_b token_c market units_per_lot deposited_units wi
     ORDER_SWEEP, POSITION_SWEEP, ACCOUNT_SWEEP,
     ACCOUNT_ORDERS_MAX, BOOK_ORDERS_MAX, LIQUIDATION_COUNT_TOTAL, STABLE_E8, INSURANCE_COVER, REFERRAL_BPS,
     FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT, NOTICE_COUNT, DIRTY_COUNT,
-    ERROR, BALANCE_SUM, CLAIM_SPARE,
-) = range(47)  # fmt: skip
+    ERROR, BALANCE_SUM, CLAIM_SPARE, TRIGGERS_MARKED,
+) = range(48)  # fmt: skip
 COUNTER_COUNT = 64
 
 # fee_tiers (FEE_TIERS, 3): volume_quote from which the tier holds, taker discount bps, maker discount bps (a maker

@@ -13,8 +13,9 @@ first order arrives and given back with the last one, so memory follows the orde
 and nothing ever has to be moved. An empty level points to itself, hence a block needs no clearing between two uses.
 Bits say what is occupied: per block its 64 levels, per side its blocks, with two more floors of 64 ways above.
 
-Rows are recycled last in, first out, and which row an order gets is part of its identifier. `order_id` is
-`sequence << 24 | row`, so finding an order is one load and one comparison, without a hash map.
+An order takes the lowest free row (row 0 is nobody's), so rows follow from the orders that live. The row is part of the
+order's identifier: `order_id` is `sequence << 24 | row`, so finding an order is one load and one comparison, without a
+hash map.
 
 Nothing here checks indices that come from outside: markets, sides and prices must be valid before. Arrays come from
 zeroed memory of the greatest capacity, which the operating system hands out page by page when it is first written, so
@@ -27,6 +28,7 @@ import numpy as np
 
 from engine.compiling import inlined, kernel
 from engine.fixed import count_trailing_zeros, prefetch
+from engine.rows import count_words, release_row, take_lowest_row
 
 Number = int | np.int64
 
@@ -51,8 +53,8 @@ LEVELS_PER_BLOCK = 64
 ONE, ABOVE, IN_WORD, WHOLE_WORDS, WORD_BITS = (np.int64(number) for number in (1, -2, 63, -64, 6))
 
 # counters
-MARKET_COUNT, ROWS_USED, FREE_ROW, BLOCKS_USED, FREE_BLOCK, DIRECTORY_USED, WORDS_USED = range(7)
-COUNTERS = 7
+MARKET_COUNT, ROWS_USED, BLOCKS_USED, FREE_BLOCK, DIRECTORY_USED, WORDS_USED = range(6)
+COUNTERS = 6
 
 
 class Orderbook(NamedTuple):
@@ -63,14 +65,16 @@ class Orderbook(NamedTuple):
     sides: np.ndarray
     directory: np.ndarray
     words: np.ndarray
+    rows: np.ndarray
     counters: np.ndarray
 
 
 def make_orderbook(markets_max: int, orders_max: int, blocks_max: int, entries_max: int) -> Orderbook:
     """Empty books of no market yet.
 
-    `blocks_max` blocks of 64 price levels (one more is kept for "nothing"), `entries_max` entries of the directory: a
-    market takes `2 * (price_ticks_max // 64 + 1)`. Raises ValueError for more orders than identifiers can name.
+    `blocks_max` blocks of 64 price levels (one more is kept for "nothing"), `orders_max` rows (one of them is nobody's),
+    `entries_max` entries of the directory: a market takes `2 * (price_ticks_max // 64 + 1)`. Raises ValueError for more
+    orders than identifiers can name.
     """
     if not 0 < orders_max <= ORDERS_MAX:
         raise ValueError(f"orders_max is {orders_max}; an order identifier has room for 1 to {ORDERS_MAX} rows")
@@ -81,8 +85,10 @@ def make_orderbook(markets_max: int, orders_max: int, blocks_max: int, entries_m
         sides=np.zeros(2 * markets_max, SIDE),
         directory=np.zeros(entries_max, np.uint32),
         words=np.zeros((entries_max >> 6) + (entries_max >> 12) + 4 * markets_max, np.int64),
+        rows=np.zeros(count_words(orders_max), np.int64),
         counters=np.zeros(COUNTERS, np.int64),
     )
+    orderbook.counters[ROWS_USED] = 1
     orderbook.counters[BLOCKS_USED] = 1
     return orderbook
 
@@ -126,6 +132,8 @@ def copy_orderbook(source: Orderbook, target: Orderbook) -> None:
         end = start + records * int(source.counters[counter])
         mine[start:end] = theirs[start:end]
         mine[end : start + records * int(target.counters[counter])] = 0
+    used = count_words(int(max(source.counters[ROWS_USED], target.counters[ROWS_USED])))
+    target.rows[:used] = source.rows[:used]
     target.sides[:] = source.sides
     target.counters[:] = source.counters
 
@@ -223,26 +231,18 @@ def _first_level_of_entry(orderbook: Orderbook, side_index: Number, entry: Numbe
 
 @inlined
 def take_row(orderbook: Orderbook) -> Number:
-    """Index in `book` of a free order record, `NOTHING` if all are taken. The caller fills it by `rest_order`."""
-    counters, book = orderbook.counters, orderbook.book
-    index = counters[FREE_ROW]
-    if index != NOTHING:
-        counters[FREE_ROW] = np.int64(book[index]["next"])
-        return index
-    index = len(orderbook.blocks) * LEVELS_PER_BLOCK + counters[ROWS_USED]
-    if index >= len(book):
-        return NOTHING
-    counters[ROWS_USED] += ONE
-    return index
+    """Index in `book` of the lowest free order record, `NOTHING` if all are taken. `rest_order` fills it."""
+    counters, levels = orderbook.counters, len(orderbook.blocks) * LEVELS_PER_BLOCK
+    row = take_lowest_row(orderbook.rows, len(orderbook.book) - levels)
+    counters[ROWS_USED] = max(counters[ROWS_USED], row + ONE)
+    return levels + row if row != NOTHING else NOTHING
 
 
 @inlined
 def free_row(orderbook: Orderbook, index: Number) -> None:
     """Give back the record of an order that is in no queue; its identifier names nothing from now on."""
-    order = orderbook.book[index]
-    order["order_id"] = NOTHING
-    order["next"] = orderbook.counters[FREE_ROW]
-    orderbook.counters[FREE_ROW] = index
+    orderbook.book[index]["order_id"] = NOTHING
+    release_row(orderbook.rows, index - len(orderbook.blocks) * LEVELS_PER_BLOCK)
 
 
 @inlined

@@ -72,9 +72,9 @@ class Drawn(NamedTuple):
 
 
 FLOWS = (
-    Flow("m1small", 1, 1_000, 1_000, 1_000, 1_500_000, "fa1e554370e40f44"),
-    Flow("m1", 1, 1_000, 20_000, 20_000, 1_500_000, "f92950d35008c54d"),
-    Flow("m50", 50, 20_000, 500_000, 480_000, 1_500_000, "cd46fcbd7f531821"),
+    Flow("m1small", 1, 1_000, 1_000, 1_000, 1_500_000, "15d9c0e4c47fbb6b"),
+    Flow("m1", 1, 1_000, 20_000, 20_000, 1_500_000, "f6dbf1a60df5a507"),
+    Flow("m50", 50, 20_000, 500_000, 480_000, 1_500_000, "5eaed4966ed5e49a"),
 )
 
 
@@ -171,7 +171,7 @@ def draw_target(state: np.ndarray, books: Orderbook, ids: np.ndarray, number: in
         if is_alive(books, ids[target]):
             return target
     for _ in range(64):
-        order_id = books.book[index_of_id(books, draw_below(state, books.counters[ROWS_USED] + 1))]["order_id"]
+        order_id = books.book[index_of_id(books, draw_below(state, books.counters[ROWS_USED]))]["order_id"]
         if order_id != 0:
             return order_id >> 24
     return 0

@@ -15,7 +15,6 @@ from engine.compiling import kernel
 from engine.orderbook import (
     BLOCKS_USED,
     FREE_BLOCK,
-    FREE_ROW,
     LEVELS_PER_BLOCK,
     NO_RANK,
     PRICE_TICKS_MAX,
@@ -42,6 +41,7 @@ from engine.orderbook import (
     take_row,
     unlink_order,
 )
+from engine.rows import is_row_taken
 from tests.engine.bench_matching import ObviousBook, run_batches, run_python
 from tests.engine.flows import ADD, CANCEL, IOC, TRADE, Flow, digest_trades, make_flow
 from tests.engine.flows import make_books as make_books_of
@@ -78,7 +78,7 @@ class PlainBook:
 
 
 def make_books(orders: int = ORDERS, blocks: int = BLOCKS) -> Orderbook:
-    books = make_orderbook(len(RANGES), orders, blocks, sum(2 * (ticks_max // 64 + 1) for ticks_max in RANGES))
+    books = make_orderbook(len(RANGES), 1 + orders, blocks, sum(2 * (ticks_max // 64 + 1) for ticks_max in RANGES))
     assert [list_market(books, ticks_max) for ticks_max in RANGES] == list(range(len(RANGES)))
     return books
 
@@ -143,9 +143,10 @@ def check_books(books: Orderbook, plain: PlainBook) -> None:
         own = np.arange(block * 64, block * 64 + 64)
         assert books.blocks[block]["occupied"] == 0 and not levels["lots"].any()
         assert (levels["next"] == own).all() and (levels["previous"] == own).all() and (levels["level"] == own).all()
-    free_rows = free_list(books, FREE_ROW, books.book["next"])
-    assert len(free_rows) == len(set(free_rows)) == books.counters[ROWS_USED] - len(plain.place)
-    assert not books.book["order_id"][free_rows].any() and not any(books.book[:64].tobytes())
+    orders = books.book["order_id"][len(books.blocks) * 64 :]
+    taken = [row for row in range(1, len(orders)) if is_row_taken(books.rows, row)]
+    assert set(taken) == set(np.flatnonzero(orders).tolist()) == {order_id & 0xFFFFFF for order_id in plain.place}
+    assert books.counters[ROWS_USED] > max(taken, default=0) and not any(books.book[:64].tobytes())
     assert np.count_nonzero(books.words) <= 2 * held
 
 
@@ -337,8 +338,8 @@ def test_references_to_the_arrays_stay_balanced() -> None:
     assert [sys.getrefcount(array) for array in books] == before
 
 
-TINY = Flow("tiny", markets=3, accounts=50, prefill=300, depth=200, events=1500, digest="6732e7bbd7d6e4cd")
-TINY_IMAGE = "0476e1fb50acf9d6"
+TINY = Flow("tiny", markets=3, accounts=50, prefill=300, depth=200, events=1500, digest="31caa02c6ec85284")
+TINY_IMAGE = "0fd9656702424f73"
 
 
 def test_a_flow_makes_the_same_trades_and_the_same_memory_everywhere() -> None:

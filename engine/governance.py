@@ -199,7 +199,7 @@ def _find_expiry(t: Tables, terms: _Terms) -> int:
 
 
 def _list(t: Tables, out: Outputs, action: np.void, time_ms: int) -> Code:
-    """LIST a future, an option or a perpetual with the template's parameters. Notice: kind, underlying, expiry, strike."""
+    """LIST an instrument with the template's parameters. Notice: kind, underlying, expiry, strike."""
     if not 0 <= int(action["market"]) < int(t.counters[MARKET_COUNT]):
         return Code.UNKNOWN_MARKET
     terms = _read_terms(t, action)

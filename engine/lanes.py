@@ -30,6 +30,7 @@ RATE_WORDS = 17
 STATE_WORDS = 25
 DIGEST_WORDS = 4
 RATE_BYTES = 8 * RATE_WORDS
+STAGE_WORDS = 24  # a block, rounded up to whole vectors
 ROUNDS = 24
 CHUNK_BYTES = 1024
 # What follows the last byte of a message, and the bit that closes its last block.
@@ -65,6 +66,29 @@ ROUND_CONSTANTS = _derive_round_constants()
 MOVES = _derive_moves()
 VECTOR = ir.VectorType(ir.IntType(64), LANES)
 WORD = ir.IntType(64)
+
+
+def emit_shuffle(builder: Any, one: Any, two: Any, order: list[int]) -> Any:
+    """A vector of words picked from two, numbered through."""
+    return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+
+
+def emit_transpose(builder: Any, rows: list[Any]) -> list[Any]:
+    """Turn 4 or 8 vectors of 8 words: bit k of a vector's number and bit k of a word's place change roles."""
+    rows = list(rows)
+    step = len(rows) // 2
+    while step:
+        upper = [place if not place & step else LANES + place - step for place in range(LANES)]
+        lower = [place + step if not place & step else LANES + place for place in range(LANES)]
+        for at in range(len(rows)):
+            if not at & step:
+                one, two = rows[at], rows[at + step]
+                rows[at], rows[at + step] = (
+                    emit_shuffle(builder, one, two, upper),
+                    emit_shuffle(builder, one, two, lower),
+                )
+        step //= 2
+    return rows
 
 
 def _splat(builder: Any, word: Any) -> Any:
@@ -119,19 +143,44 @@ def emit_rounds(builder: Any, state: list[Any]) -> list[Any]:
     return [builder.load(slot) for slot in slots]
 
 
-def _emit_permute(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-    base = builder.bitcast(data, VECTOR.as_pointer())
-    places = [builder.gep(base, [WORD(at)]) for at in range(STATE_WORDS)]
-    after = emit_rounds(builder, [builder.load(place, align=8) for place in places])
-    for place, vector in zip(places, after, strict=True):
+def _emit_absorb(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    bases = [
+        builder.bitcast(context.make_array(kind)(context, builder, value).data, VECTOR.as_pointer())
+        for kind, value in zip(signature.args, arguments, strict=True)
+    ]
+    stage, kept, words = bases
+    places = [builder.gep(words, [WORD(at)]) for at in range(STATE_WORDS)]
+    mask = builder.load(kept, align=8)
+    state = [builder.and_(builder.load(place, align=8), mask) for place in places]
+    for part in range(STAGE_WORDS // LANES):
+        rows = [builder.gep(stage, [WORD(lane * STAGE_WORDS // LANES + part)]) for lane in range(LANES)]
+        block = emit_transpose(builder, [builder.load(row, align=8) for row in rows])
+        for at in range(part * LANES, min((part + 1) * LANES, RATE_WORDS)):
+            state[at] = builder.xor(state[at], block[at - part * LANES])
+    for place, vector in zip(places, emit_rounds(builder, state), strict=True):
         builder.store(vector, place, align=8)
     return context.get_dummy_value()
 
 
 @intrinsic
-def _permute_vector(_typing: Any, words: Any) -> Any:
-    return types.void(words), _emit_permute
+def _absorb_vector(_typing: Any, stage: Any, kept: Any, words: Any) -> Any:
+    return types.void(stage, kept, words), _emit_absorb
+
+
+@intrinsic
+def _copy_vector(_typing: Any, data: Any, at: Any, stage: Any, lane: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        target = context.make_array(signature.args[2])(context, builder, arguments[2]).data
+        source = builder.gep(source, [arguments[1]])
+        target = builder.gep(target, [builder.mul(arguments[3], WORD(STAGE_WORDS))])
+        for first, kind in ((0, VECTOR), (LANES, VECTOR), (2 * LANES, WORD)):
+            place = builder.bitcast(builder.gep(source, [WORD(8 * first)]), kind.as_pointer())
+            word = builder.load(place, align=1)
+            builder.store(word, builder.bitcast(builder.gep(target, [WORD(first)]), kind.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64, stage, types.int64), emit
 
 
 @intrinsic
@@ -167,7 +216,7 @@ _TWIN_TURNS = np.array([[0]] + [[bits] for _, _, bits in sorted(MOVES, key=lambd
 _TWIN_SOURCES = np.array([0] + [source for source, _, _ in sorted(MOVES, key=lambda move: move[1])])
 
 
-def _permute_twin(words: np.ndarray) -> None:
+def permute_twin(words: np.ndarray) -> None:
     """Keccak-f[1600] of every column of `words` (25, lanes) int64, in place."""
     one, word_bits = np.uint64(1), np.uint64(64)
     state = words.view(np.uint64)
@@ -180,6 +229,22 @@ def _permute_twin(words: np.ndarray) -> None:
         after = moved ^ ~np.roll(moved, -1, axis=1) & np.roll(moved, -2, axis=1)
         state[:] = after.reshape(STATE_WORDS, -1)
         state[0] ^= np.uint64(constant)
+
+
+def _absorb_twin(stage: np.ndarray, kept: np.ndarray, words: np.ndarray) -> None:
+    """Xor a block into each lane and permute all lanes.
+
+    `stage` is (8, 24) int64, 17 words of block l in row l; `kept` (8,) int64 is -1 where the lane goes on with its
+    message and 0 where a new one begins; `words` is the (25, 8) state.
+    """
+    words &= kept
+    words[:RATE_WORDS] ^= stage[:, :RATE_WORDS].T
+    permute_twin(words)
+
+
+def _copy_twin(data: np.ndarray, at: Number, stage: np.ndarray, lane: Number) -> None:
+    """Copy the 136 bytes of `data` from `at` on to row `lane` of the stage."""
+    stage[lane, :RATE_WORDS] = np.frombuffer(data[at : at + RATE_BYTES].tobytes(), dtype=np.int64)
 
 
 def _load_twin(data: np.ndarray, at: Number) -> np.int64:
@@ -197,27 +262,29 @@ def _swap_twin(word: Number) -> np.int64:
     return np.int64(int.from_bytes(int(word).to_bytes(8, "little", signed=True), "big", signed=True))
 
 
-permute_lanes: Callable[..., Any] = _permute_vector if IS_COMPILED else _permute_twin
+absorb_lanes: Callable[..., Any] = _absorb_vector if IS_COMPILED else _absorb_twin
+copy_block: Callable[..., Any] = _copy_vector if IS_COMPILED else _copy_twin
 load_word: Callable[..., Any] = _load_vector if IS_COMPILED else _load_twin
 store_word: Callable[..., Any] = _store_vector if IS_COMPILED else _store_twin
 swap_bytes: Callable[..., Any] = _swap_vector if IS_COMPILED else _swap_twin
 
 
 @inlined
-def _absorb(data: np.ndarray, at: Number, length: Number, words: np.ndarray, lane: Number) -> bool:
-    """Xor the block at `data[at:]` into a lane; `length` bytes of its message remain. True when it was the last one."""
+def _stage(data: np.ndarray, at: Number, length: Number, stage: np.ndarray, lane: Number) -> bool:
+    """Make the block at `data[at:]` a lane's next one; `length` bytes of its message remain. True if it is the last."""
     if length >= RATE_BYTES:
-        for word in range(RATE_WORDS):
-            words[word, lane] ^= load_word(data, at + 8 * word)
+        copy_block(data, at, stage, lane)
         return False
     full = length // 8
     for word in range(full):
-        words[word, lane] ^= load_word(data, at + 8 * word)
+        stage[lane, word] = load_word(data, at + 8 * word)
     tail = PAD_FIRST
     for index in range(length - 1, 8 * full - 1, -1):
         tail = tail << 8 | np.int64(data[at + index])
-    words[full, lane] ^= tail
-    words[RATE_WORDS - 1, lane] ^= PAD_LAST
+    stage[lane, full] = tail
+    for word in range(full + 1, RATE_WORDS):
+        stage[lane, word] = 0
+    stage[lane, RATE_WORDS - 1] |= PAD_LAST
     return True
 
 
@@ -225,12 +292,6 @@ def _absorb(data: np.ndarray, at: Number, length: Number, words: np.ndarray, lan
 def _squeeze(words: np.ndarray, lane: Number, digests: np.ndarray, at: Number) -> None:
     for word in range(DIGEST_WORDS):
         store_word(digests, at + 8 * word, words[word, lane])
-
-
-@inlined
-def _clear(words: np.ndarray, lane: Number) -> None:
-    for word in range(STATE_WORDS):
-        words[word, lane] = 0
 
 
 @njit
@@ -244,6 +305,8 @@ def hash_spans(
     """
     digests = out.reshape(-1)
     words = np.zeros((STATE_WORDS, LANES), dtype=np.int64)
+    stage = np.zeros((LANES, STAGE_WORDS), dtype=np.int64)
+    kept = np.zeros(LANES, dtype=np.int64)
     owners = np.full(LANES, -1, dtype=np.int64)
     positions = np.zeros(LANES, dtype=np.int64)
     is_last = np.zeros(LANES, dtype=np.bool_)
@@ -256,13 +319,14 @@ def hash_spans(
             owner = owners[lane]
             if owner >= 0:
                 at = positions[lane]
-                is_last[lane] = _absorb(data, starts[owner] + at, lengths[owner] - at, words, lane)
+                is_last[lane] = _stage(data, starts[owner] + at, lengths[owner] - at, stage, lane)
                 positions[lane] = at + RATE_BYTES
-        permute_lanes(words)
+        absorb_lanes(stage, kept, words)
         for lane in range(LANES):
+            kept[lane] = -1
             if owners[lane] >= 0 and is_last[lane]:
                 _squeeze(words, lane, digests, rows[owners[lane]] * DIGEST_WORDS * 8)
-                _clear(words, lane)
+                kept[lane] = 0
                 positions[lane] = 0
                 owners[lane] = following if following < count else -1
                 busy -= following >= count
@@ -290,13 +354,16 @@ def hash_fixed(messages: np.ndarray, length: Number, out: np.ndarray) -> None:
     count, stride = messages.shape
     data, digests = messages.reshape(-1), out.reshape(-1)
     words = np.zeros((STATE_WORDS, LANES), dtype=np.int64)
+    stage = np.zeros((LANES, STAGE_WORDS), dtype=np.int64)
+    kept = np.zeros(LANES, dtype=np.int64)
     for first in range(0, count, LANES):
-        words[:] = 0
         lanes = min(LANES, count - first)
+        kept[:] = 0
         for at in range(0, length + 1, RATE_BYTES):
             for lane in range(lanes):
-                _absorb(data, (first + lane) * stride + at, length - at, words, lane)
-            permute_lanes(words)
+                _stage(data, (first + lane) * stride + at, length - at, stage, lane)
+            absorb_lanes(stage, kept, words)
+            kept[:] = -1
         for lane in range(lanes):
             _squeeze(words, lane, digests, (first + lane) * DIGEST_WORDS * 8)
 

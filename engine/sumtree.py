@@ -31,7 +31,9 @@ from engine.lanes import (
     WORD,
     Number,
     emit_rounds,
-    permute_lanes,
+    emit_shuffle,
+    emit_transpose,
+    permute_twin,
 )
 from engine.limits import SUM_QUOTE_MAX, TREE_DEPTH
 from engine.payload import keccak
@@ -79,25 +81,6 @@ def make_nodes(capacity: int) -> tuple[np.ndarray, np.ndarray]:
     return hashes, np.zeros((2 * capacity, 2), dtype=np.int64)
 
 
-def _shuffle(builder: Any, one: Any, two: Any, order: list[int]) -> Any:
-    return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
-
-
-def _emit_transpose(builder: Any, rows: list[Any]) -> list[Any]:
-    """Turn 4 or 8 vectors of 8 words: bit k of a vector's number and bit k of a word's place change roles."""
-    rows = list(rows)
-    step = len(rows) // 2
-    while step:
-        upper = [place if not place & step else LANES + place - step for place in range(LANES)]
-        lower = [place + step if not place & step else LANES + place for place in range(LANES)]
-        for at in range(len(rows)):
-            if not at & step:
-                one, two = rows[at], rows[at + step]
-                rows[at], rows[at + step] = _shuffle(builder, one, two, upper), _shuffle(builder, one, two, lower)
-        step //= 2
-    return rows
-
-
 def _emit_read(builder: Any, base: Any, nodes: list[Any], width: int) -> list[Any]:
     """Words of 8 rows of `width` (4 or 8) words at `base`, word w of all rows in vector w."""
     vector = ir.VectorType(WORD, width)
@@ -106,18 +89,18 @@ def _emit_read(builder: Any, base: Any, nodes: list[Any], width: int) -> list[An
         place = builder.gep(base, [builder.mul(node, WORD(width))])
         rows.append(builder.load(builder.bitcast(place, vector.as_pointer()), align=8))
     if width < LANES:
-        rows = [_shuffle(builder, rows[at], rows[at + width], list(range(LANES))) for at in range(width)]
-    return _emit_transpose(builder, rows)
+        rows = [emit_shuffle(builder, rows[at], rows[at + width], list(range(LANES))) for at in range(width)]
+    return emit_transpose(builder, rows)
 
 
 def _emit_write(builder: Any, base: Any, nodes: list[Any], words: list[Any]) -> None:
     """The inverse of `_emit_read` for rows of 4 or 2 words."""
     width = len(words)
     vector = ir.VectorType(WORD, width)
-    rows = _emit_transpose(builder, words)
+    rows = emit_transpose(builder, words)
     for lane, node in enumerate(nodes):
         first = lane - lane % width
-        row = _shuffle(builder, rows[lane % width], rows[lane % width], list(range(first, first + width)))
+        row = emit_shuffle(builder, rows[lane % width], rows[lane % width], list(range(first, first + width)))
         place = builder.gep(base, [builder.mul(node, WORD(width))])
         builder.store(row, builder.bitcast(place, vector.as_pointer()), align=8)
 
@@ -174,7 +157,7 @@ def _hash_group_twin(hashes: np.ndarray, sums: np.ndarray, parents: np.ndarray, 
     words[RATE_WORDS - 1] = _PADDING
     totals = (parts[:2] & _SUM_MASK) + (parts[2:] & _SUM_MASK)
     sums.reshape(-1, 2)[nodes] = totals.T
-    permute_lanes(words)
+    permute_twin(words)
     hashes.reshape(-1, DIGEST_WORDS)[nodes] = words[:DIGEST_WORDS].T
     return int(np.bitwise_or.reduce(np.concatenate((parts, totals)), axis=None))
 

@@ -96,8 +96,8 @@ def test_spans_may_lie_anywhere_and_overlap() -> None:
 
 
 @njit
-def _permute(words):
-    lanes.permute_lanes(words)
+def _absorb(stage, kept, words):
+    lanes.absorb_lanes(stage, kept, words)
 
 
 @njit
@@ -108,10 +108,10 @@ def _words(data, at, word):
 
 
 def test_the_twins_do_what_the_intrinsics_do() -> None:
-    words = random_bytes(3, 25, LANES * 8).view(np.int64)
-    twin = words.copy()
-    _permute(words)
-    lanes._permute_twin(twin)
+    words, stage = random_bytes(3, 25, LANES * 8).view(np.int64), random_bytes(4, LANES, 24 * 8).view(np.int64)
+    twin, kept = words.copy(), np.array([-1, 0, -1, -1, 0, 0, -1, 0])
+    _absorb(stage, kept, words)
+    lanes._absorb_twin(stage, kept, twin)
     assert (words == twin).all()
     for at in range(17):
         data = random_bytes(at, 24)

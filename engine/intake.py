@@ -146,7 +146,7 @@ def decode_batch(blob: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit
-def _is_action_malformed(action: np.ndarray) -> Truth:
+def is_action_malformed(action: np.ndarray) -> Truth:
     """Unknown kind, an unused field that is not zero, or a number that no signed struct can carry."""
     head = action[0]
     used_bits = _USED_BITS[head & 255]
@@ -189,7 +189,7 @@ def judge_actions(headers: np.ndarray, actions: np.ndarray, codes: np.ndarray, c
         combination: Number = -1
         legs_end: Number = first
         for at in range(first, end):
-            codes[at] = MALFORMED if is_bad or _is_action_malformed(actions[at]) else 0
+            codes[at] = MALFORMED if is_bad or is_action_malformed(actions[at]) else 0
             if at < legs_end:
                 classes[at] = CLASS_LEG
                 if actions[at, 0] & 255 != PLACE or codes[at] != 0:
@@ -253,14 +253,17 @@ def _words(rows: np.ndarray, width: int) -> np.ndarray:
 
 def gather(batches: tuple["BatchInput", ...]) -> Intake:
     """All messages of a block, rule 101 judged."""
-    empty = (np.empty(0, dtype=MESSAGE), np.empty(0, dtype=ACTION), np.empty((0, 20), dtype=np.uint8))
-    messages = np.concatenate([empty[0], *(batch.messages for batch in batches)])
-    actions = np.concatenate([empty[1], *(batch.actions for batch in batches)])
-    signers = np.concatenate([empty[2], *(batch.signers for batch in batches)])
+    # Copied as words: numpy copies records field by field.
+    header_words = [_words(batch.messages, HEADER_WORDS) for batch in batches]
+    action_words = [_words(batch.actions, ACTION_WORDS) for batch in batches]
+    headers = np.concatenate([np.empty((0, HEADER_WORDS), dtype=np.int64), *header_words])
+    words = np.concatenate([np.empty((0, ACTION_WORDS), dtype=np.int64), *action_words])
+    signers = np.concatenate([np.empty((0, 20), dtype=np.uint8), *(batch.signers for batch in batches)])
+    messages, actions = headers.view(MESSAGE)[:, 0], words.view(ACTION)[:, 0]
     batch_of_message = np.repeat(np.arange(len(batches)), [len(batch.messages) for batch in batches])
     message_of_action = np.repeat(np.arange(len(messages)), messages["count"])
     codes, classes = np.empty((2, len(actions)), dtype=np.int64)
-    judge_actions(_words(messages, HEADER_WORDS), _words(actions, ACTION_WORDS), codes, classes)
+    judge_actions(headers, words, codes, classes)
     return Intake(messages, actions, signers, batch_of_message, message_of_action, codes, classes)
 
 

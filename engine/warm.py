@@ -8,6 +8,7 @@ from engine.commands import BUY, CANCEL_ALL, PLACE, SELL, WITHDRAW, Command
 from engine.intake import decode_batch
 from engine.params import DEFAULT_MARKETS, ExchangeParams
 from engine.payload import KIND_DEPOSIT, InboxEntry, PriceReport
+from engine.signatures import verify_messages
 from engine.state import decode_snapshot, encode_snapshot, genesis
 from engine.tree import account_proof
 from engine.views import account_summary
@@ -30,6 +31,7 @@ def warm() -> bytes:
     ]
     messages, actions = decode_batch(b"".join(command.encode() for command in commands))
     batch = BatchInput(0, 1, messages, actions, messages["owner"].copy())
+    verify_messages(messages, actions, bytes(32))
     state = genesis(params, 1)
     state, _ = execute(state, BlockInput(1, 1_000, bytes(32), (report,), inbox, 0, ()))
     state, _ = execute(state, BlockInput(2, 1_001, bytes(32), (), (), 0, (batch,)))

@@ -10,18 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.apply import BatchInput
-from engine.commands import (
-    COUNT_OFFSET,
-    NO_SIGNER,
-    Command,
-    command_id,
-    compute_action_ids,
-    keccak,
-    recover_signer,
-    split_messages,
-)
+from engine.commands import COUNT_OFFSET, split_messages
 from engine.intake import decode_batch
 from engine.payload import BATCH_ACTIONS_MAX, BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, BATCH_REFS_MAX, Batch
+from engine.signatures import verify_messages
 from net.identity import NetworkSigner, verify_batch
 
 PENDING_BATCHES_PER_AUTHOR_MAX = 512
@@ -55,21 +47,15 @@ def check_batch(
     return make_checked(batch, domain_separator)
 
 
-def make_checked(batch: Batch, domain_separator: bytes) -> CheckedBatch:
-    """Recover every message's signer; for batches whose author is known to be right (our own, or finalised)."""
+def make_checked(batch: Batch, domain_separator: bytes, signers: np.ndarray | None = None) -> CheckedBatch:
+    """Recover every message's signer, unless they are known; for batches whose author is known to be right (our own,
+    or finalised). Holds the interpreter only for what is small.
+    """
     messages, actions = decode_batch(batch.commands)
-    signers = np.zeros((len(messages), 20), dtype=np.uint8)
-    ids: list[bytes] = []
-    for row, record in enumerate(split_messages(batch.commands)):
-        command = Command.decode(record)
-        signer = recover_signer(command, domain_separator)
-        # Only what the signature covers may carry the signed name: else a copy with other padding, put into an earlier
-        # block by a hostile author, would tell the owner that the command was refused.
-        is_covered = signer != NO_SIGNER and command.encode() == record
-        signers[row] = np.frombuffer(signer, dtype=np.uint8)
-        message_id = command_id(command, domain_separator) if is_covered else keccak(record)
-        ids.extend(compute_action_ids(message_id, len(command.actions)))
-    return CheckedBatch(batch, batch.hash(), messages, actions, signers, tuple(ids))
+    verified = verify_messages(messages, actions, domain_separator, signers)
+    names = verified.ids.tobytes()
+    ids = tuple(names[at : at + 32] for at in range(0, len(names), 32))
+    return CheckedBatch(batch, batch.hash(), messages, actions, verified.signers, ids)
 
 
 class Sealer:
@@ -80,24 +66,30 @@ class Sealer:
         self._signer = signer
         self._domain_separator = domain_separator
         self._next_sequence = first_sequence
-        self._waiting: list[bytes] = []
+        self._waiting: list[tuple[bytes, bytes]] = []
         self._action_count = 0
         self._size_bytes = 0
 
-    def add(self, record: bytes) -> bool:
-        """True when the batch is full and should be sealed at once."""
-        self._waiting.append(record)
-        self._action_count += record[COUNT_OFFSET]
-        self._size_bytes += len(record)
+    def add(self, record: bytes, signer: bytes) -> bool:
+        """`signer` is who signed the message, as we found when we took it. True when the batch is full and should be
+        sealed at once.
+        """
+        self._waiting.append((record, signer))
+        self._count([record])
         return (
             len(self._waiting) >= BATCH_MESSAGES_MAX
             or self._action_count >= BATCH_ACTIONS_MAX
             or self._size_bytes >= BATCH_BYTES_MAX
         )
 
-    def put_back(self, records: list[bytes]) -> None:
-        """Messages that were sealed before, in their order, ahead of everything newer."""
-        self._waiting = records + self._waiting
+    def put_back(self, batches: list[CheckedBatch]) -> None:
+        """Messages of batches that were sealed before, in their order, ahead of everything newer."""
+        records = [record for checked in batches for record in split_messages(checked.batch.commands)]
+        signers = [signer.tobytes() for checked in batches for signer in checked.signers]
+        self._waiting = [*zip(records, signers, strict=True), *self._waiting]
+        self._count(records)
+
+    def _count(self, records: list[bytes]) -> None:
         self._action_count += sum(record[COUNT_OFFSET] for record in records)
         self._size_bytes += sum(map(len, records))
 
@@ -106,17 +98,18 @@ class Sealer:
         if not self._waiting:
             return None
         actions, size_bytes, taken = 0, 0, 0
-        for record in self._waiting[:BATCH_MESSAGES_MAX]:
+        for record, _ in self._waiting[:BATCH_MESSAGES_MAX]:
             if actions + record[COUNT_OFFSET] > BATCH_ACTIONS_MAX or size_bytes + len(record) > BATCH_BYTES_MAX:
                 break
             actions, size_bytes, taken = actions + record[COUNT_OFFSET], size_bytes + len(record), taken + 1
-        blob = b"".join(self._waiting[:taken])
+        records, signers = zip(*self._waiting[:taken], strict=True)
         self._waiting = self._waiting[taken:]
         self._action_count -= actions
         self._size_bytes -= size_bytes
-        batch = self._signer.sign_batch(self._author, self._next_sequence, blob)
+        batch = self._signer.sign_batch(self._author, self._next_sequence, b"".join(records))
         self._next_sequence += 1
-        return make_checked(batch, self._domain_separator)
+        known = np.frombuffer(b"".join(signers), dtype=np.uint8).reshape(-1, 20).copy()
+        return make_checked(batch, self._domain_separator, known)
 
     @property
     def waiting_count(self) -> int:

@@ -14,7 +14,6 @@ from consensus.events import PeerConnected, Received, Synced
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
 from contracts.settlement import ChainError, Settlement
-from engine.commands import split_messages
 from engine.payload import Payload
 from engine.state import EngineState, genesis
 from net.committee import Committee, MemberAddress, open_committee
@@ -262,8 +261,8 @@ class Node:
 
     # our own batches and prices
 
-    def _enqueue(self, record: bytes) -> None:
-        if self.sealer.add(record):
+    def _enqueue(self, record: bytes, signer: bytes) -> None:
+        if self.sealer.add(record, signer):
             self._seal()
 
     def _backlog(self) -> int:
@@ -341,7 +340,7 @@ class Node:
         for author in {checked.batch.author for checked in passed_by}:
             self.store.drop_unplaced(author, cursors[author])
         own = [checked for checked in passed_by if checked.batch.author == self.config.index]
-        self.sealer.put_back([record for checked in own for record in split_messages(checked.batch.commands)])
+        self.sealer.put_back(own)
 
     def _accept_range(self, response: RangeResponse) -> None:
         """Blocks and certificate were verified; execute them and tell agreement where we are now."""

@@ -62,11 +62,13 @@ class Service:
         on_chain: OnChain,
         receipt_key: SigningKey,
         wall_ms: Callable[[], int],
-        enqueue: Callable[[bytes], None],
+        enqueue: Callable[[bytes, bytes], None],
         backlog: Callable[[], int],
         health: Callable[[], tuple[int, int, bool, Refusal | None]],
     ) -> None:
-        """`backlog()`: our commands that no final block holds yet; `health()`: (view, peers, is syncing, refusal)."""
+        """`enqueue(message, signer)`; `backlog()`: our actions that no final block holds yet; `health()`: (view, peers,
+        is syncing, refusal).
+        """
         self.domain = info
         self._separator = info.domain_separator
         self._executor = executor
@@ -114,7 +116,7 @@ class Service:
             return Submission(identifier, code=code)
         if self._backlog() >= QUEUE_COMMANDS_MAX:
             return Submission(identifier, refusal=Refusal.QUEUE_FULL)
-        self._enqueue(command.encode())
+        self._enqueue(command.encode(), recover_signer(command, self._separator))
         received_ms = self._wall_ms()
         promise = b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
         signature = self._receipt_key.sign(promise).signature

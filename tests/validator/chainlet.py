@@ -14,7 +14,7 @@ from consensus.messages import (
     keccak,
     vote_digest,
 )
-from engine.commands import Command, address_of, compute_domain_separator
+from engine.commands import Command, address_of, compute_domain_separator, recover_signer
 from engine.params import DEFAULT_MARKETS, ExchangeParams
 from engine.payload import InboxEntry, Payload, PriceReport
 from engine.state import genesis
@@ -47,7 +47,7 @@ def sign(trader: int, kind: int, nonce: int, **fields: int) -> Command:
 def seal(author: int, sequence: int, records: list[bytes]) -> CheckedBatch:
     sealer = Sealer(author, NetworkSigner(SEEDS[author], DOMAIN), SEPARATOR, sequence)
     for record in records:
-        sealer.add(record)
+        sealer.add(record, recover_signer(Command.decode(record), SEPARATOR))
     sealed = sealer.seal()
     assert sealed is not None
     return sealed

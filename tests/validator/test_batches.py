@@ -4,8 +4,16 @@ import pytest
 from coincurve import PrivateKey
 
 from consensus.messages import compute_domain
-from engine.commands import CANCEL_ALL, Command, address_of, command_id, compute_domain_separator
-from engine.payload import BATCH_MESSAGES_MAX, BATCH_REFS_MAX, Batch
+from engine.commands import (
+    ACTIONS_MAX,
+    CANCEL_ALL,
+    Action,
+    Command,
+    address_of,
+    command_id,
+    compute_domain_separator,
+)
+from engine.payload import BATCH_ACTIONS_MAX, BATCH_MESSAGES_MAX, BATCH_REFS_MAX, Batch
 from net.identity import NetworkSigner, derive_network_key
 from validator.batches import PENDING_BATCHES_PER_AUTHOR_MAX, BatchPool, Sealer, check_batch
 
@@ -28,14 +36,14 @@ def sealer(author, first_sequence=1):
 
 def sealed(author, sequence):
     made = sealer(author, sequence)
-    made.add(command(sequence).encode())
+    made.add(command(sequence).encode(), OWNER)
     return made.seal()
 
 
 def test_a_sealed_batch_passes_the_check_of_every_other_node():
     made = sealer(1)
     commands = [command(nonce) for nonce in (1, 2)]
-    assert not any(made.add(item.encode()) for item in commands)
+    assert not any(made.add(item.encode(), OWNER) for item in commands)
     own = made.seal()
     assert made.seal() is None
     checked = check_batch(Batch.decode(own.batch.encode()), NETWORK_KEYS, DOMAIN, SEPARATOR)
@@ -56,11 +64,10 @@ def test_a_batch_with_another_authors_signature_or_number_is_nobodys():
 
 
 def test_a_tampered_command_is_not_its_owners_but_stays_in_the_batch():
-    made = sealer(0)
     record = command(1).encode()
-    made.add(record[:60] + bytes(20) + record[80:])
-    made.add(Command.of(CANCEL_ALL, bytes(20), 1, 1).encode())
-    checked = made.seal()
+    nobody = Command.of(CANCEL_ALL, bytes(20), 1, 1).encode()
+    batch = NetworkSigner(SEEDS[0], DOMAIN).sign_batch(0, 1, record[:60] + bytes(20) + record[80:] + nobody)
+    checked = check_batch(batch, NETWORK_KEYS, DOMAIN, SEPARATOR)
     assert checked.signers[0].tobytes() != OWNER
     assert checked.signers[1].tobytes() == bytes(20)
 
@@ -68,7 +75,28 @@ def test_a_tampered_command_is_not_its_owners_but_stays_in_the_batch():
 def test_a_full_batch_asks_to_be_sealed():
     made = sealer(0)
     record = command(1).encode()
-    assert [made.add(record) for _ in range(BATCH_MESSAGES_MAX)].index(True) == BATCH_MESSAGES_MAX - 1
+    assert [made.add(record, OWNER) for _ in range(BATCH_MESSAGES_MAX)].index(True) == BATCH_MESSAGES_MAX - 1
+
+
+def test_messages_that_were_passed_by_are_sealed_again_first():
+    made = sealer(0)
+    for nonce in (1, 2):
+        made.add(command(nonce).encode(), OWNER)
+    passed_by = made.seal()
+    made.add(command(3).encode(), OWNER)
+    made.put_back([passed_by])
+    assert made.waiting_count == 3
+    again = made.seal()
+    assert again.messages["nonce"].tolist() == [1, 2, 3] and again.ids[:2] == passed_by.ids
+    assert made.waiting_count == 0 and made.seal() is None
+
+
+def test_wide_messages_fill_a_batch_by_their_actions():
+    wide = Command(OWNER, 1, 1 << 40, (Action(CANCEL_ALL),) * ACTIONS_MAX).signed(TRADER, SEPARATOR).encode()
+    made = sealer(0)
+    answers = [made.add(wide, OWNER) for _ in range(9)]
+    assert answers == [False] * 7 + [True] * 2
+    assert [len(made.seal().actions), len(made.seal().actions)] == [BATCH_ACTIONS_MAX, ACTIONS_MAX]
 
 
 @pytest.fixture

@@ -113,3 +113,18 @@ def is_row_taken(words: np.ndarray, row: Number) -> bool:
     """Whether a row of at least 1 is taken."""
     bit = row - ONE
     return (words[_leaf_at(bit >> WORD_BITS)] >> (bit & IN_WORD)) & ONE != 0
+
+
+@kernel
+def find_taken_row(words: np.ndarray, row: Number, end: Number) -> Number:
+    """The lowest taken row from `row` (at least 1) on and below `end`; 0 if there is none."""
+    bit = row - ONE
+    word = bit >> WORD_BITS
+    bits = words[_leaf_at(word)] & (FULL << (bit & IN_WORD))
+    while bits == 0:
+        word += ONE
+        if (word << WORD_BITS) + ONE >= end:
+            return ZERO
+        bits = words[_leaf_at(word)]
+    found = (word << WORD_BITS) + ONE + count_trailing_zeros(bits)
+    return found if found < end else ZERO

@@ -301,7 +301,9 @@ def _find_unsupported(intake: Intake) -> np.ndarray:
 
 
 def encode_commands(intake: Intake) -> np.ndarray:
-    """All actions as (n, 18) int64 in input order, rules 101 and 102 judged into IN_PRECHECK."""
+    """All actions as (n, 18) int64 in input order; IN_PRECHECK is 101 where any action of the message is malformed,
+    else 102 where its owner did not sign it.
+    """
     rows = np.empty((len(intake.actions), IN_COLUMNS), dtype=np.int64)
     for column, name in _COPIED.items():
         rows[:, column] = intake.actions[name]
@@ -315,5 +317,7 @@ def encode_commands(intake: Intake) -> np.ndarray:
     rows[:, IN_KEY_A : IN_KEY_C + 1] = keys.view(">i8")[at]
     is_unsigned = (intake.signers != messages["owner"]).any(axis=1) | ~intake.signers.any(axis=1)
     rows[:, IN_PRECHECK] = np.where(is_unsigned[at], BAD_SIGNATURE, 0)
-    rows[(intake.codes != 0) | _find_unsupported(intake), IN_PRECHECK] = MALFORMED
+    is_malformed = np.zeros(len(messages), dtype=np.bool_)
+    is_malformed[at[(intake.codes != 0) | _find_unsupported(intake)]] = True
+    rows[is_malformed[at], IN_PRECHECK] = MALFORMED
     return rows

@@ -1,7 +1,8 @@
 """All actions of a block in one compiled call: the rules of `engine.results.Code`, in their order of precedence.
 
-An action that breaks a 1xx or 2xx rule changes nothing at all. From 3xx on its message's nonce is spent, so that a
-refused action can never execute later. Every action gets exactly one receipt, in the row of its place in the input.
+A message that breaks a 1xx or 2xx rule, with any of its actions, changes nothing at all. From 3xx on its nonce is
+spent, so that a refused action can never execute later. Every action gets exactly one receipt, in the row of its place
+in the input.
 """
 
 import numpy as np
@@ -364,10 +365,10 @@ def _apply_command(
 
 
 @njit(cache=True)
-def _admit(tables: Tables, command: np.ndarray, time_ms: Number) -> tuple[Number, Number]:
-    """`(code, account)` of a message by rules 201 to 204, judged once, at the first of its actions to execute; from
-    then on its nonce is spent.
-    """
+def _judge_message(tables: Tables, command: np.ndarray, time_ms: Number) -> tuple[Number, Number]:
+    """`(code, account)` of a message by rules 101 to 204; one that passes spends its nonce."""
+    if command[IN_PRECHECK] != OK:
+        return command[IN_PRECHECK], NOTHING
     if time_ms > command[IN_EXPIRY_MS]:
         return EXPIRED, NOTHING
     _, account = find_account(
@@ -385,24 +386,23 @@ def _admit(tables: Tables, command: np.ndarray, time_ms: Number) -> tuple[Number
 def apply_commands(
     tables: Tables, outputs: Outputs, commands: np.ndarray, sequence: np.ndarray, time_ms: Number
 ) -> None:
-    """Execute `commands` (count, 18) in the order of the row numbers `sequence`; receipts keep the rows' own order."""
-    message_count = commands[-1, IN_MESSAGE] + 1
-    admissions = np.full((message_count, 2), NOTHING, dtype=np.int64)
+    """Judge all messages in input order, then execute `commands` (count, 18) in the order of the row numbers
+    `sequence`; receipts keep the rows' own order.
+    """
+    verdicts = np.full((commands[-1, IN_MESSAGE] + 1, 2), NOTHING, dtype=np.int64)
+    for at in range(commands.shape[0]):
+        verdict = verdicts[commands[at, IN_MESSAGE]]
+        if verdict[0] == NOTHING:
+            verdict[0], verdict[1] = _judge_message(tables, commands[at], time_ms)
     for at in range(sequence.shape[0]):
         command = commands[sequence[at]]
         receipt = outputs.receipts[sequence[at]]
+        code, account = verdicts[command[IN_MESSAGE], 0], verdicts[command[IN_MESSAGE], 1]
         receipt[:] = 0
         receipt[OUT_BATCH] = command[IN_BATCH]
         receipt[OUT_COMMAND] = command[IN_COMMAND]
-        receipt[OUT_ACCOUNT] = NOTHING
+        receipt[OUT_ACCOUNT] = account
         receipt[OUT_WITHDRAWAL] = NOTHING
-        code = command[IN_PRECHECK]
         if code == OK:
-            admission = admissions[command[IN_MESSAGE]]
-            if admission[0] == NOTHING:
-                admission[0], admission[1] = _admit(tables, command, time_ms)
-            code = admission[0]
-            receipt[OUT_ACCOUNT] = admission[1]
-            if code == OK:
-                code = _apply_command(tables, outputs, admission[1], command, receipt, time_ms)
+            code = _apply_command(tables, outputs, account, command, receipt, time_ms)
         receipt[OUT_CODE] = code

@@ -335,36 +335,35 @@ class Reference:
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
-    def precheck(self, header, signer, action, is_leg):
+    def is_malformed(self, header, action, is_leg):
         if any(header["pad"]) or header["nonce"] < 1 or header["expiry_ms"] < 0 or not is_action_well_formed(action):
-            return Code.MALFORMED
+            return True
         if action.kind not in (PLACE, CANCEL, CANCEL_ALL, WITHDRAW) or is_leg:
-            return Code.MALFORMED  # no rules yet
-        if action.display_lots or action.good_till_ms or action.link or (action.kind == WITHDRAW and action.market):
-            return Code.MALFORMED
-        owner = header["owner"].tobytes()
-        return Code.BAD_SIGNATURE if signer != owner or not any(signer) else Code.OK
+            return True  # no rules yet
+        return bool(action.display_lots or action.good_till_ms or action.link) or (
+            action.kind == WITHDRAW and action.market != 0
+        )
 
-    def admit(self, header):
-        """`(code, account)` of a message: judged at the first of its actions to execute."""
+    def judge(self, header, signer, items):
+        """`(code, account)` of a message with its `(action, is_leg)`; one that passes spends its nonce."""
+        owner = header["owner"].tobytes()
+        if any(self.is_malformed(header, *item) for item in items):
+            return Code.MALFORMED, None
+        if signer != owner or not any(signer):
+            return Code.BAD_SIGNATURE, None
         if self.time_ms > header["expiry_ms"]:
             return Code.EXPIRED, None
-        index = self.find(header["owner"].tobytes(), int(header["subaccount"]))
-        code = Code.UNKNOWN_ACCOUNT if index is None else self.spend(index, int(header["nonce"]))
-        return code, index
+        index = self.find(owner, int(header["subaccount"]))
+        return (Code.UNKNOWN_ACCOUNT if index is None else self.spend(index, int(header["nonce"]))), index
 
-    def run(self, batch_index, command_index, message, header, signer, action, is_leg):
-        """One action; its receipt as a list."""
+    def run(self, batch_index, command_index, action, verdict):
+        """One action of a judged message; its receipt as a list."""
         receipt = [batch_index, command_index, 0, OrderState.NONE, 0, 0, 0, 0, -1, 0, -1]
-        code = self.precheck(header, signer, action, is_leg)
+        code, index = verdict
+        receipt[8] = -1 if index is None else index
         if code == Code.OK:
-            if message not in self.admitted:
-                self.admitted[message] = self.admit(header)
-            code, index = self.admitted[message]
-            receipt[8] = -1 if index is None else index
-            if code == Code.OK:
-                by_kind = (self.place, self.cancel_one, self.cancel_all, self.withdraw)
-                code = by_kind[action.kind - PLACE](index, action, receipt)
+            by_kind = (self.place, self.cancel_one, self.cancel_all, self.withdraw)
+            code = by_kind[action.kind - PLACE](index, action, receipt)
         receipt[2] = code
         return tuple(int(value) for value in receipt)
 
@@ -472,20 +471,20 @@ class Reference:
     # -- blocks -------------------------------------------------------------------------------------------------------
 
     def schedule(self, block):
-        """The arguments of `run` in the order of execution."""
+        """Judge all messages in input order, then give the arguments of `run` in the order of execution."""
         queues = {}
         for b, batch in enumerate(block.batches):
             at = 0
-            for m, header in enumerate(batch.messages):
-                legs = 0
-                for _ in range(header["count"]):
-                    action = Action.decode(batch.actions[at].tobytes())
-                    is_leg, legs = legs > 0, max(legs - 1, 0)
-                    if not is_leg and action.kind == COMBO:
-                        legs = action.side
+            for header, signer in zip(batch.messages, batch.signers):
+                items, legs = [], 0
+                for row in batch.actions[at : at + header["count"]]:
+                    action = Action.decode(row.tobytes())
+                    items.append((action, legs > 0))
+                    legs = legs - 1 if legs > 0 else action.side if action.kind == COMBO else 0
+                verdict = self.judge(header, signer.tobytes(), items)
+                for action, is_leg in items:
                     kind = 4 if is_leg else classify(action)
-                    item = (b, at, (b, m), header, batch.signers[m].tobytes(), action, is_leg)
-                    queues.setdefault((kind, batch.author), []).append(item)
+                    queues.setdefault((kind, batch.author), []).append((b, at, action, verdict))
                     at += 1
         authors = sorted({b.author for b in block.batches}, key=lambda a: keccak(block.seed + a.to_bytes(4, "big")))
         ordered = []
@@ -506,7 +505,6 @@ class Reference:
             new.consume(entry)
         new.take_prices(block.price_reports)
         new.judge_accounts()
-        new.admitted = {}
         new.receipts = sorted(new.run(*item) for item in new.schedule(block))
         new.events_digest = new.hash_events()
         return new

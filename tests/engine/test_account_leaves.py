@@ -95,7 +95,8 @@ def plain_aux(tables: Tables, account: int) -> bytes:
     return aux + b"".join(listed(tables.triggers[at], *TRIGGER_NAMES) for at in triggers)
 
 
-def plain_leaf(tables: Tables, account: int, claim_quote: int) -> bytes:
+def plain_leaf(tables: Tables, account: int, claim_quote: int, aux_digest: bytes | None = None) -> bytes:
+    """The leaf from its messages; a digest that is given is not computed again."""
     row = tables.accounts[account]
     positions = [tables.positions[at] for at in follow(tables.positions, row["position_first"])]
     held = sorted((int(item["market"]), item["lots"]) for item in positions)
@@ -105,7 +106,7 @@ def plain_leaf(tables: Tables, account: int, claim_quote: int) -> bytes:
     key = i64(row["key_a"], row["key_b"], row["key_c"])
     sums = max(claim_quote, 0).to_bytes(16, "big") + max(-claim_quote, 0).to_bytes(16, "big")
     owner, subaccount = int.from_bytes(key[:20], "big"), int.from_bytes(key[20:], "big")
-    digest = keccak(holdings + chunked(plain_aux(tables, account)))
+    digest = keccak(holdings + (aux_digest or chunked(plain_aux(tables, account))))
     return keccak(word(1) + word(account) + word(owner) + word(subaccount) + sums + digest)
 
 

@@ -2,6 +2,9 @@
 
 from net.client.client import AsyncClient, Client
 from net.client.proof import ProofError
-from net.client.protocol import HansaError, Notification, OutcomeUnknown
+from net.client.protocol import Buy, Cancel, CancelAll, CancelLabel, HansaError, Notification, OutcomeUnknown, Sell
 
-__all__ = ["AsyncClient", "Client", "HansaError", "Notification", "OutcomeUnknown", "ProofError"]
+__all__ = [
+    "AsyncClient", "Buy", "Cancel", "CancelAll", "CancelLabel", "Client", "HansaError", "Notification",
+    "OutcomeUnknown", "ProofError", "Sell",
+]  # fmt: skip

@@ -3,14 +3,13 @@
 `Client` and `AsyncClient` differ only in how they carry a call to a node and back.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from engine.commands import BUY, SELL
 from net.client import protocol, records
 from net.client.proof import verify_account
-from net.client.protocol import Call, Exact, HansaError, Network, Signer
+from net.client.protocol import Buy, Call, Exact, HansaError, Network, Request, Sell, Signer
 
 T = TypeVar("T")
 Operation = Generator[Call, Any, T]
@@ -49,22 +48,28 @@ class Operations:
         label: int = 0, wait: str = "final",
     ) -> Operation[records.Placed]:  # fmt: skip
         """`time_in_force`: good_til_cancelled, immediate_or_cancel or post_only. `wait`: final or received."""
-        return (yield from self._place(BUY, instrument_name, amount_base, price_usd, time_in_force, label, wait))
+        return (yield from self._place(Buy(instrument_name, amount_base, price_usd, time_in_force, label), wait))
 
     def sell(
         self, instrument_name: str, amount_base: Exact, price_usd: Exact, *, time_in_force: str = "good_til_cancelled",
         label: int = 0, wait: str = "final",
     ) -> Operation[records.Placed]:  # fmt: skip
         """The other side of `buy`."""
-        return (yield from self._place(SELL, instrument_name, amount_base, price_usd, time_in_force, label, wait))
+        return (yield from self._place(Sell(instrument_name, amount_base, price_usd, time_in_force, label), wait))
 
-    def _place(
-        self, side: int, instrument_name: str, amount_base: Exact, price_usd: Exact, time_in_force: str, label: int,
-        wait: str,
-    ) -> Operation[records.Placed]:  # fmt: skip
+    def _place(self, order: Buy, wait: str) -> Operation[records.Placed]:
         network, signer = (yield from self.network()), self._need_signer()
-        call = protocol.place_call(network, signer, side, instrument_name, amount_base, price_usd, time_in_force, label)
-        return records.Placed.parse((yield _waiting(call, wait)))
+        return records.Placed.parse((yield _waiting(protocol.place_call(network, signer, order), wait)))
+
+    def batch(self, requests: Sequence[Request], *, wait: str = "final") -> Operation[records.Batched]:
+        """Up to 64 orders and cancels under one signature: `Buy`, `Sell`, `Cancel`, `CancelLabel`, `CancelAll`.
+
+        A refused one leaves the others alone and is the `error` of its outcome.
+        """
+        network = yield from self.network()
+        answer = yield _waiting(protocol.batch_call(network, self._need_signer(), requests), wait)
+        # One request is a message with one action, which is answered like any other.
+        return records.Batched.parse(answer if "x_actions" in answer else answer | {"x_actions": [answer]})
 
     def cancel(self, order_id: str, *, wait: str = "final") -> Operation[records.Cancelled]:
         network = yield from self.network()

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -11,14 +11,18 @@ from coincurve import PrivateKey
 
 from consensus.messages import compute_domain
 from engine.commands import (
+    ACTIONS_MAX,
     ALL_MARKETS,
+    BUY,
     CANCEL,
     CANCEL_ALL,
     GOOD_TILL_CANCELLED,
     IMMEDIATE_OR_CANCEL,
     PLACE,
     POST_ONLY,
+    SELL,
     WITHDRAW,
+    Action,
     Command,
     address_of,
     compute_domain_separator,
@@ -98,7 +102,7 @@ def decode_message(text: str | bytes) -> Answer | Notification | None:
         return Notification(item["params"]["channel"], item["params"]["data"])
     if "result" in item or "error" in item:
         error = item.get("error")
-        return Answer(item.get("id"), item.get("result"), None if error is None else _error(error))
+        return Answer(item.get("id"), item.get("result"), None if error is None else make_error(error))
     return None
 
 
@@ -107,7 +111,8 @@ def is_test_request(text: str | bytes) -> bool:
     return '"test_request"' in (text if isinstance(text, str) else text.decode("utf-8", "replace"))
 
 
-def _error(error: Mapping[str, Any]) -> HansaError:
+def make_error(error: Mapping[str, Any]) -> HansaError:
+    """The `error` member of an answer as an exception."""
     data = error.get("data") or {}
     details = {**data, "rpc_code": error.get("code", 0)}
     return HansaError(data.get("code", 0), error.get("message", ""), data.get("hint", ""), details)
@@ -163,13 +168,11 @@ class Signer:
         self._last_nonce = max(self._last_nonce + 1, now_us)
         return self._last_nonce
 
-    def sign(self, network: Network, kind: int, **fields: Any) -> Command:
-        """A command of this key's owner with a fresh nonce and expiry."""
+    def sign(self, network: Network, *actions: Action) -> Command:
+        """A message of this key's owner with a fresh nonce and expiry."""
         now_us = time.time_ns() // 1000
-        command = Command.of(
-            kind, owner=self.owner, subaccount=self.subaccount, nonce=self.next_nonce(now_us),
-            expiry_ms=now_us // 1000 + self.expiry_s * 1000, **fields,
-        )  # fmt: skip
+        expiry_ms = now_us // 1000 + self.expiry_s * 1000
+        command = Command(self.owner, self.next_nonce(now_us), expiry_ms, actions, self.subaccount)
         return command.signed(self.key, network.domain_separator)
 
 
@@ -180,56 +183,114 @@ def exact_text(value: Exact) -> str:
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-def place_call(
-    network: Network, signer: Signer, side: int, instrument_name: str, amount_base: Exact, price_usd: Exact,
-    time_in_force: str, label: int,
-) -> Call:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Buy:
+    """An order of a batch. `time_in_force`: good_til_cancelled, immediate_or_cancel or post_only."""
+
+    instrument_name: str
+    amount_base: Exact
+    price_usd: Exact
+    time_in_force: str = "good_til_cancelled"
+    label: int = 0
+    side: int = field(default=BUY, init=False)
+
+    def to_action(self, network: Network) -> Action:
+        """Raises `engine.units.UnitError` when price or amount is no multiple of its step."""
+        number, market = network.market(self.instrument_name)
+        return Action(
+            PLACE, side=self.side, time_in_force=TIMES_IN_FORCE[self.time_in_force], market=number,
+            price_ticks=parse_price_ticks(exact_text(self.price_usd), market),
+            size_lots=parse_size_lots(exact_text(self.amount_base), market), client_id=self.label,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sell(Buy):
+    """The other side of `Buy`."""
+
+    side: int = field(default=SELL, init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The cancel of one order in a batch."""
+
+    order_id: str
+
+    def to_action(self, network: Network) -> Action:
+        instrument_name, _, digits = self.order_id.rpartition("-")
+        return Action(CANCEL, market=network.market(instrument_name)[0], order_id=int(digits))
+
+
+@dataclass(frozen=True, slots=True)
+class CancelLabel:
+    """The cancel of an order by its label."""
+
+    instrument_name: str
+    label: int
+
+    def to_action(self, network: Network) -> Action:
+        return Action(CANCEL, market=network.market(self.instrument_name)[0], client_id=self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAll:
+    """The cancel of every order of one market, or of all markets."""
+
+    instrument_name: str | None = None
+
+    def to_action(self, network: Network) -> Action:
+        named = self.instrument_name
+        return Action(CANCEL_ALL, market=ALL_MARKETS if named is None else network.market(named)[0])
+
+
+Request = Buy | Cancel | CancelLabel | CancelAll
+
+
+def place_call(network: Network, signer: Signer, order: Buy) -> Call:
     """A signed order. Raises `engine.units.UnitError` when price or amount is no multiple of its step."""
-    number, market = network.market(instrument_name)
-    amount_text, price_text = exact_text(amount_base), exact_text(price_usd)
-    command = signer.sign(
-        network, PLACE, market=number, side=side, time_in_force=TIMES_IN_FORCE[time_in_force],
-        price_ticks=parse_price_ticks(price_text, market), size_lots=parse_size_lots(amount_text, market),
-        client_id=label,
-    )  # fmt: skip
     params: dict[str, Any] = {
-        "instrument_name": instrument_name, "amount": amount_text, "price": price_text, "type": "limit",
-        "label": str(label or ""),
+        "instrument_name": order.instrument_name, "amount": exact_text(order.amount_base),
+        "price": exact_text(order.price_usd), "type": "limit", "label": str(order.label or ""),
     }  # fmt: skip
-    if time_in_force == "post_only":
+    if order.time_in_force == "post_only":
         params |= {"post_only": True}
     else:
-        params |= {"time_in_force": time_in_force}
-    return Call("private/sell" if side else "private/buy", params | _signed_params(command))
+        params |= {"time_in_force": order.time_in_force}
+    command = signer.sign(network, order.to_action(network))
+    return Call("private/sell" if order.side else "private/buy", params | _signed_params(command))
 
 
 def cancel_call(network: Network, signer: Signer, order_id: str) -> Call:
-    instrument_name, _, digits = order_id.rpartition("-")
-    number, _ = network.market(instrument_name)
-    command = signer.sign(network, CANCEL, market=number, order_id=int(digits))
+    command = signer.sign(network, Cancel(order_id).to_action(network))
     return Call("private/cancel", {"order_id": order_id} | _signed_params(command))
 
 
 def cancel_label_call(network: Network, signer: Signer, instrument_name: str, label: int) -> Call:
-    number, _ = network.market(instrument_name)
-    command = signer.sign(network, CANCEL, market=number, client_id=label)
+    command = signer.sign(network, CancelLabel(instrument_name, label).to_action(network))
     named = {"instrument_name": instrument_name, "label": str(label)}
     return Call("private/cancel", named | _signed_params(command))
 
 
 def cancel_all_call(network: Network, signer: Signer, instrument_name: str | None) -> Call:
+    signed = _signed_params(signer.sign(network, CancelAll(instrument_name).to_action(network)))
     if instrument_name is None:
-        return Call("private/cancel_all", _signed_params(signer.sign(network, CANCEL_ALL, market=ALL_MARKETS)))
-    number, _ = network.market(instrument_name)
-    command = signer.sign(network, CANCEL_ALL, market=number)
-    named = {"instrument_name": instrument_name}
-    return Call("private/cancel_all_by_instrument", named | _signed_params(command))
+        return Call("private/cancel_all", signed)
+    return Call("private/cancel_all_by_instrument", {"instrument_name": instrument_name} | signed)
 
 
 def withdraw_call(network: Network, signer: Signer, amount_usdc: Exact) -> Call:
     amount_text = exact_text(amount_usdc)
-    command = signer.sign(network, WITHDRAW, size_lots=parse_quote(amount_text))
+    command = signer.sign(network, Action(WITHDRAW, size_lots=parse_quote(amount_text)))
     return Call("private/withdraw", {"amount": amount_text, "currency": "USDC"} | _signed_params(command))
+
+
+def batch_call(network: Network, signer: Signer, requests: Sequence[Request]) -> Call:
+    """Up to 64 requests in one message with one signature."""
+    if not 1 <= len(requests) <= ACTIONS_MAX:
+        raise HansaError(0, f"{len(requests)} requests", f"a batch has 1 to {ACTIONS_MAX}")
+    command = signer.sign(network, *(request.to_action(network) for request in requests))
+    return Call("public/x_submit", {"command": "0x" + command.encode().hex()})
 
 
 def _signed_params(command: Command) -> dict[str, Any]:

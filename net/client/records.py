@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from net.client.protocol import HansaError, make_error
+
 
 def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
@@ -120,6 +122,37 @@ class Cancelled:
     @classmethod
     def parse(cls, item: dict[str, Any]) -> "Cancelled":
         return cls(item["cancelled"], Progress.parse(item))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One request of a batch: an order with its trades, a number of cancelled orders, or the error that refused it."""
+
+    order: Order | None
+    trades: tuple[Fill, ...]
+    cancelled_count: int | None
+    error: HansaError | None
+    progress: Progress
+
+    @classmethod
+    def parse(cls, item: dict[str, Any]) -> "Outcome":
+        order, error = item.get("order"), item.get("error")
+        return cls(
+            None if order is None else Order.parse(order), tuple(map(Fill.parse, item.get("trades", ()))),
+            item.get("cancelled"), None if error is None else make_error(error), Progress.parse(item),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """Answer to `batch`: one outcome a request, in their order."""
+
+    outcomes: tuple[Outcome, ...]
+    progress: Progress
+
+    @classmethod
+    def parse(cls, item: dict[str, Any]) -> "Batched":
+        return cls(tuple(map(Outcome.parse, item["x_actions"])), Progress.parse(item))
 
 
 @dataclass(frozen=True, slots=True)

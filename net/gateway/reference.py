@@ -41,13 +41,14 @@ _PYTHON = """
 ## Python
 
 ```python
-from net.client import Client
+from net.client import Buy, Cancel, Client
 
 client = Client("http://127.0.0.1:8080", key="0x…")          # AsyncClient: the same methods, awaited, for trio
 placed = client.buy("BTC-PERPETUAL", "0.010", "64000.0")     # waits until nothing can undo it
 placed.order.state, placed.progress.height                   # 'open', 1234
 client.cancel(placed.order.order_id)
 client.sell("BTC-PERPETUAL", "0.010", "63990", time_in_force="immediate_or_cancel", label=7)
+client.batch([Cancel("BTC-PERPETUAL-17"), Buy("BTC-PERPETUAL", "0.010", "63990")]).outcomes  # one signature, up to 64
 client.account().equity, client.positions(), client.open_orders()
 client.order_book("BTC-PERPETUAL").bids[:3]
 client.proof().claims                                        # equity, checked leaf by leaf against a certified header

@@ -15,7 +15,18 @@ from test_gateway_inputs import KEY, OWNER, running
 from engine.commands import COUNT_OFFSET
 from engine.results import Code
 from engine.units import UnitError
-from net.client import AsyncClient, Client, HansaError, OutcomeUnknown, ProofError
+from net.client import (
+    AsyncClient,
+    Buy,
+    Cancel,
+    CancelAll,
+    CancelLabel,
+    Client,
+    HansaError,
+    OutcomeUnknown,
+    ProofError,
+    Sell,
+)
 from net.client.proof import verify_account
 from net.client.protocol import Network, Signer, decode_message
 from net.gateway.app import GatewayConfig, serve
@@ -31,6 +42,24 @@ def funded() -> DictBackend:
     backend.balances[OWNER, 0] = 1_000_000_000
     backend.balances[b"\x06" * 20, 3] = 9
     return backend
+
+
+def quote_once(client: Client) -> None:
+    """Several requests under one signature, one of them refused."""
+    quotes = [
+        Buy(MARKET, "0.010", "60000", label=1), Sell(MARKET, "0.010", "65000", "post_only", 2),
+        Buy(MARKET, "0.010", "66000", "post_only"), CancelLabel(MARKET, 1), Cancel(f"{MARKET}-1"), CancelAll(),
+    ]  # fmt: skip
+    batched = client.batch(quotes)
+    bid, ask, refused, *cancels = batched.outcomes
+    assert batched.progress.is_final and bid.order.state == "open" == ask.order.state and ask.order.is_post_only
+    assert refused.error.code == Code.WOULD_CROSS and refused.order is None
+    assert [item.cancelled_count for item in cancels] == [1, None, 1]
+    assert cancels[1].error.code == Code.UNKNOWN_ORDER
+    single = client.batch([CancelAll(MARKET)]).outcomes
+    assert [item.cancelled_count for item in single] == [0]
+    with pytest.raises(HansaError, match="1 to 64"):
+        client.batch([])
 
 
 def trade_once(client: Client) -> None:
@@ -74,6 +103,7 @@ async def test_blocking_client() -> None:
     def work(url: str) -> None:
         with Client(url, KEY_HEX) as client:
             trade_once(client)
+            quote_once(client)
 
     async with running(funded()) as url:
         await trio.to_thread.run_sync(work, url)

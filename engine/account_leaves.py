@@ -329,17 +329,3 @@ def hash_leaves(tables: Tables, leaves: np.ndarray, claims_quote: np.ndarray) ->
             spans[0, index], spans[1, index] = index * LEAF_BYTES, LEAF_BYTES
             spans[2, index] = capacity + account
         hash_spans(messages, spans[0], spans[1], count, node_hashes, spans[2])
-
-
-def read_holdings(tables: Tables, account: int) -> bytes:
-    """The holdings of an account, as its proof carries them."""
-    held = []
-    row = int(tables.accounts[account]["position_first"])
-    while row:
-        position = tables.positions[row]
-        held.append((int(position["market"]), int(position["lots"])))
-        row = int(position["next"])
-    entries = [
-        market.to_bytes(4, "big") + lots.to_bytes(8, "big", signed=True) for market, lots in sorted(held) if lots
-    ]
-    return int(tables.accounts[account]["balance_quote"]).to_bytes(8, "big", signed=True) + b"".join(entries)

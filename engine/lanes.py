@@ -378,8 +378,8 @@ def _hash_chunks(data: np.ndarray, out: np.ndarray) -> None:
 
 
 def count_chunks(length_bytes: int) -> int:
-    """How many parts of 1,024 bytes a message has; an empty one has one."""
-    return max(1, -(-length_bytes // CHUNK_BYTES))
+    """How many parts of 1,024 bytes a message has."""
+    return -(-length_bytes // CHUNK_BYTES)
 
 
 def hash_long(message: bytes | np.ndarray) -> bytes:

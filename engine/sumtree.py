@@ -4,10 +4,10 @@
 two: node 1 is the top, node i has the children 2i and 2i + 1, leaf a is node C + a. What is hashed and why a node has
 sums is section 4 of docs/protocol.md; the tree continues to depth 20 above the top with empty right halves.
 
-Rules. Leaves from `leaf_count` on do not exist, and neither does a node without an existing leaf below it: its place is
-never written and holds anything, except right of the last existing node of a level, where the hash of an empty
-subtree is put before it is read. So zeroed memory is a tree, and an empty one costs nothing. A leaf below `leaf_count`
-that no account uses is two zero words and is hashed like any other.
+Rules. Zeroed memory is a tree: a place that was never written is an empty subtree, and gets that subtree's hash when
+the path of a neighbour is hashed. So a tree costs memory and time only for the accounts it has, and a leaf that no
+account uses need not be mentioned. Leaves from `leaf_count` on do not exist whatever their places hold, which is how a
+tree shrinks.
 """
 
 from collections.abc import Callable
@@ -183,6 +183,24 @@ def _hash_level(hashes: np.ndarray, sums: np.ndarray, parents: np.ndarray, count
 
 
 @njit
+def _put_empty(hashes: np.ndarray, node: Number, height: Number) -> None:
+    for word in range(DIGEST_WORDS):
+        hashes[node * DIGEST_WORDS + word] = _EMPTY_WORDS[height, word]
+
+
+@njit
+def _fill_gaps(hashes: np.ndarray, nodes: np.ndarray, count: Number, height: Number) -> None:
+    """Give siblings of `nodes[:count]` that were never written the hash of an empty subtree; their sums are zero."""
+    for index in range(count):
+        sibling = nodes[index] ^ 1
+        bits = np.int64(0)
+        for word in range(DIGEST_WORDS):
+            bits |= hashes[sibling * DIGEST_WORDS + word]
+        if bits == 0:
+            _put_empty(hashes, sibling, height)
+
+
+@njit
 def _climb(nodes: np.ndarray, count: Number) -> np.int64:
     """Replace ascending nodes of one level by their parents, each once, in place; returns how many there are."""
     parents = np.int64(0)
@@ -199,8 +217,8 @@ def update_tree(node_hashes: np.ndarray, node_sums: np.ndarray, dirty_leaves: np
     """Rehash every inner node above the dirty leaves; False when a sum is negative or reaches `SUM_QUOTE_MAX`.
 
     `dirty_leaves` (n,) int64: indices of leaves whose node was written since the last call, strictly ascending, below
-    `leaf_count` (not checked). When `leaf_count` has changed it must contain all new leaves, and the last leaf.
-    After False the nodes above the broken sum mean nothing.
+    `leaf_count` (not checked). When `leaf_count` has fallen, the last leaf must be among them. After False the nodes
+    above the broken sum mean nothing.
     """
     capacity = node_hashes.shape[0] // 2
     hashes, sums = node_hashes.reshape(-1).view(np.int64), node_sums.reshape(-1)
@@ -213,10 +231,10 @@ def update_tree(node_hashes: np.ndarray, node_sums: np.ndarray, dirty_leaves: np
     while count > 0 and nodes[0] > 1:
         last = (capacity + leaf_count - 1) >> height
         if last & 1 == 0:
-            for word in range(DIGEST_WORDS):
-                hashes[(last + 1) * DIGEST_WORDS + word] = _EMPTY_WORDS[height, word]
+            _put_empty(hashes, last + 1, height)
             sums[(last + 1) * 2] = 0
             sums[(last + 1) * 2 + 1] = 0
+        _fill_gaps(hashes, nodes, count, height)
         count = _climb(nodes, count)
         bits |= _hash_level(hashes, sums, nodes, count)
         height += 1
@@ -247,8 +265,8 @@ def read_siblings(
     hashes, sums = [], []
     for height in range(TREE_DEPTH):
         sibling = leaf >> height ^ 1
-        if sibling << height < leaf_count:
-            node = (capacity >> height) + sibling
+        node = (capacity >> height) + sibling
+        if sibling << height < leaf_count and node_hashes[node].any():
             hashes.append(node_hashes[node].tobytes())
             sums.append(encode_sums(*(int(part) for part in node_sums[node])))
         else:

@@ -77,7 +77,7 @@ def test_any_messages(texts, slack) -> None:
 @pytest.mark.parametrize("length", [0, 1, 135, 136, 1023, 1024, 1025, 2048, 8191, 8192, 8193, 20_000])
 def test_long_messages_are_hashed_by_their_chunks(length) -> None:
     message = random_bytes(length, length).tobytes()
-    chunks = [message[at : at + 1024] for at in range(0, max(length, 1), 1024)]
+    chunks = [message[at : at + 1024] for at in range(0, length, 1024)]
     assert hash_long(message) == keccak(b"".join(map(keccak, chunks)))
 
 

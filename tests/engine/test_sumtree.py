@@ -47,7 +47,6 @@ class Forest:
 
     def put(self, index: int, leaf: Leaf) -> None:
         while len(self.leaves) <= index:
-            self.dirty.add(len(self.leaves))
             self.leaves.append(ABSENT)
         self.dirty.add(index)
         self.leaves[index] = leaf
@@ -109,7 +108,17 @@ def test_changes_block_by_block_equal_a_tree_built_at_once(count, blocks) -> Non
     assert all(made.proves(index) for index in range(64))
 
 
-def test_places_of_absent_nodes_are_never_read() -> None:
+@pytest.mark.parametrize("used", [(0, 1, 2, 63, 64), (37,), (255,), (0, 255), (5, 6, 7, 128)])
+def test_leaves_that_no_account_uses_need_no_mention(used) -> None:
+    made = Forest(256)
+    for index in used:
+        made.put(index, (keccak(b"%d" % index), 7, 8))
+        assert made.update()
+        assert made.root() == split(plain_root(made.leaves))
+    assert all(made.proves(index) for index in range(256))
+
+
+def test_places_beyond_the_last_leaf_are_never_read() -> None:
     made = Forest(64)
     made.hashes[:64], made.sums[:64] = 0xEE, -1
     made.hashes[65:], made.sums[65:] = 0xEE, -1

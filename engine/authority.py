@@ -107,14 +107,6 @@ def find_key(t: Tables, account: Number, key_a: Number, key_b: Number, key_c: Nu
 
 
 @kernel
-def is_builder_approved(t: Tables, account: Number, builder: Number, builder_ppm: Number) -> Truth:
-    """Whether the account lets `builder`, an account, take `builder_ppm` of its orders' value (SET_FEES)."""
-    owner = t.accounts[builder]
-    row = find_key(t, account, owner["key_a"], owner["key_b"], owner["key_c"], True)
-    return row != NOTHING and builder_ppm <= t.sessions[row]["order_quote_max"]
-
-
-@kernel
 def check_nonce(t: Tables, account: Number, nonce: Number) -> Number:
     """Code of ACC-2; the remembered nonces ascend, so the search starts where a new one belongs."""
     count = np.int64(t.accounts[account]["nonce_count"])
@@ -209,7 +201,8 @@ def _judge(
         if code == OK:
             spend_nonce(t, out, account, message["nonce"])
         codes[first:end] = code
-        accounts[at] = account
+        is_named = code == OK or code >= NONCE_REUSED  # before, the account may be anybody's claim
+        accounts[at] = account if is_named else NOBODY
         caps[at] = t.sessions[session]["order_quote_max"] if session != NOTHING else NOTHING
         first = end
 

@@ -16,12 +16,11 @@ from engine.accounts import (
     move_balance,
     move_position,
     open_position,
-    release_empty_positions,
-    reserve_positions,
     touch,
 )
 from engine.authority import KEY_SCOPES, SCOPE_BUILDER, find_key
 from engine.compiling import kernel
+from engine.execution import cut_reduce_only
 from engine.exposure import are_prices_fresh, compute_demand, compute_equity, compute_withdrawable
 from engine.limits import WITHDRAWALS_MAX
 from engine.notices import notify
@@ -35,10 +34,10 @@ from engine.tables import (
     MODE_ISOLATED,
     MODE_PORTFOLIO,
     NOTICE_TRANSFER,
+    POSITIONS_LIVE,
     PROTECTIONS_USED,
     SESSIONS_LIVE,
     SESSIONS_USED,
-    USER_ACCOUNT_FIRST,
     WITHDRAWAL_COUNT,
     WITHDRAWALS,
     Number,
@@ -155,12 +154,11 @@ def set_session(t: Tables, out: Outputs, account: Number, action: np.void, key: 
     scopes, expiry_ms, order_quote_max = np.int64(action["flags"]), action["good_till_ms"], action["size_lots"]
     if scopes & ~KEY_SCOPES != 0:
         return UNKNOWN_ENUM
-    if key[0] == 0 and key[1] == 0 and key[2] == 0:
+    is_nobody = key[0] == 0 and key[1] == 0 and key[2] == 0
+    if is_nobody or order_quote_max < 0 or (scopes != 0 and expiry_ms <= time_ms):
         return CONTRADICTORY
     if scopes == 0:
         return _drop_key(t, out, account, key, key[2], False)
-    if expiry_ms <= time_ms or order_quote_max < 0:
-        return CONTRADICTORY
     return _put_key(t, out, account, key, key[2], scopes, expiry_ms, order_quote_max)
 
 
@@ -172,20 +170,17 @@ def set_fees(t: Tables, out: Outputs, account: Number, action: np.void, key: np.
     link, builder_ppm = action["link"], action["size_lots"]
     owner = t.accounts[account]
     is_own = key[0] == owner["key_a"] and key[1] == owner["key_b"] and key[2] >> 32 == owner["key_c"] >> 32
+    is_bad_referral = link == 0 and (builder_ppm != 0 or is_own or np.int64(owner["referrer"]) != 0)
+    if link > BUILDER_LINK or builder_ppm < 0 or builder_ppm > BUILDER_PPM_MAX or is_bad_referral:
+        return CONTRADICTORY
+    receiver = find_account(t, key[0], key[1], key[2])
+    if receiver == NOBODY:
+        return COUNTERPARTY_FAILED
     if link == BUILDER_LINK:
-        if builder_ppm < 0 or builder_ppm > BUILDER_PPM_MAX:
-            return CONTRADICTORY
         if builder_ppm == 0:
             return _drop_key(t, out, account, key, key[2], True)
-        if find_account(t, key[0], key[1], key[2]) < USER_ACCOUNT_FIRST:
-            return COUNTERPARTY_FAILED
         return _put_key(t, out, account, key, key[2], BUILDER, NOTHING, builder_ppm)
-    if link != 0 or builder_ppm != 0 or is_own or np.int64(owner["referrer"]) != 0:
-        return CONTRADICTORY
-    referrer = find_account(t, key[0], key[1], key[2])
-    if referrer < USER_ACCOUNT_FIRST:
-        return COUNTERPARTY_FAILED
-    owner["referrer"] = referrer
+    owner["referrer"] = receiver
     touch(t, out, account, AUX)
     return OK
 
@@ -233,7 +228,6 @@ def set_margin_mode(t: Tables, out: Outputs, account: Number, mode: Number) -> N
         return PRICE_MISSING
     if mode > MODE_PORTFOLIO:
         return UNKNOWN_ENUM
-    release_empty_positions(t, account)
     owner = t.accounts[account]
     count = np.int64(owner["position_count"])
     before = np.int64(owner["mode"])
@@ -277,6 +271,18 @@ def _check_taking(t: Tables, account: Number, asset: Number, amount: Number) -> 
 
 
 @kernel
+def _move(t: Tables, out: Outputs, account: Number, asset: Number, amount: Number) -> None:
+    """Add a signed amount of an asset to what an account has; there is a position row for it."""
+    if asset == QUOTE_ASSET:
+        move_balance(t, out, account, amount)
+        return
+    market = t.assets[asset]["market"]
+    open_position(t, account, market)
+    move_position(t, out, account, market, amount)
+    cut_reduce_only(t, out, account, market)
+
+
+@kernel
 def withdraw(t: Tables, out: Outputs, account: Number, asset: Number, amount: Number, receipt_row: Number) -> Number:
     """WITHDRAW: debit the account and write the row that the shell appends to the withdrawal tree."""
     if not are_prices_fresh(t, account):
@@ -287,13 +293,9 @@ def withdraw(t: Tables, out: Outputs, account: Number, asset: Number, amount: Nu
     index = t.counters[WITHDRAWALS]
     if index >= WITHDRAWALS_MAX:
         return WITHDRAWALS_FULL
-    amount_units = amount
-    if asset == QUOTE_ASSET:
-        move_balance(t, out, account, -amount)
-    else:
-        amount_units = amount * t.assets[asset]["units_per_lot"]
-        move_position(t, out, account, t.assets[asset]["market"], -amount)
-        t.assets[asset]["withdrawn_units"] += amount_units
+    amount_units = amount * t.assets[asset]["units_per_lot"]
+    t.assets[asset]["withdrawn_units"] += amount_units
+    _move(t, out, account, asset, -amount)
     count = t.counters[WITHDRAWAL_COUNT]
     row = out.withdrawals[count]
     row["account"], row["amount_units"], row["asset"], row["owner_account"] = account, amount_units, asset, account
@@ -318,25 +320,36 @@ def _open_account(t: Tables, out: Outputs, key_a: Number, key_b: Number, key_c: 
 
 
 @kernel
-def _check_receiving(t: Tables, target: Number, market: Number, lots: Number) -> Number:
-    """Whether an account, -1 for one that is yet to be made, can hold more lots of a spot market: 402, 405, 505."""
+def _is_within_limit(t: Tables, target: Number, market: Number, lots: Number) -> Truth:
+    """402 for an account, -1 for one that is yet to be made, that gets lots of a spot market."""
     row = find_position(t, target, market) if target != NOBODY else NOTHING
-    held_lots = t.positions[row]["lots"] + t.positions[row]["buy_lots"] if row != NOTHING else NOTHING
-    if held_lots + lots > t.markets[market]["position_lots_max"]:
-        return POSITION_TOO_LARGE
+    position = t.positions[row]
+    return position["lots"] + position["buy_lots"] + lots <= t.markets[market]["position_lots_max"]
+
+
+@kernel
+def _check_receiving(t: Tables, target: Number, market: Number) -> Number:
+    """405 and 505 for the same account."""
+    row = find_position(t, target, market) if target != NOBODY else NOTHING
     if target != NOBODY and np.int64(t.accounts[target]["mode"]) == MODE_ISOLATED:
-        other = np.int64(t.accounts[target]["position_first"])
-        while other != NOTHING:
-            if other != row and not is_position_empty(t, other):
-                return WRONG_MARGIN_MODE
-            other = np.int64(t.positions[other]["next"])
-    if row != NOTHING:
-        return OK
-    if target != NOBODY and np.int64(t.accounts[target]["mode"]) == MODE_PORTFOLIO:
-        release_empty_positions(t, target)
-        if np.int64(t.accounts[target]["position_count"]) >= PORTFOLIO_POSITIONS_MAX:
-            return POSITIONS_FULL
-    return OK if reserve_positions(t, ONE) else POSITIONS_FULL
+        is_held = row != NOTHING and not is_position_empty(t, row)
+        if np.int64(t.accounts[target]["position_count"]) > (ONE if is_held else NOTHING):
+            return WRONG_MARGIN_MODE
+    if target == NOBODY:
+        return OK if t.counters[POSITIONS_LIVE] < len(t.positions) - 1 else POSITIONS_FULL
+    return OK if can_open_position(t, target, row) else POSITIONS_FULL
+
+
+@kernel
+def can_open_position(t: Tables, account: Number, row: Number) -> Truth:
+    """505: whether an account whose position has this row (0: none) may have lots in it."""
+    if row != NOTHING and not is_position_empty(t, row):
+        return True
+    owner = t.accounts[account]
+    is_portfolio = np.int64(owner["mode"]) == MODE_PORTFOLIO
+    if is_portfolio and np.int64(owner["position_count"]) >= PORTFOLIO_POSITIONS_MAX:
+        return False
+    return t.counters[POSITIONS_LIVE] < len(t.positions) - 1
 
 
 @kernel
@@ -356,24 +369,21 @@ def transfer(t: Tables, out: Outputs, account: Number, action: np.void, key: np.
         return CONTRADICTORY
     if asset >= t.counters[ASSET_COUNT]:
         return UNKNOWN_ASSET
-    if (target == NOBODY and not is_own) or (target != NOBODY and target < USER_ACCOUNT_FIRST):
+    if target == NOBODY and not is_own:
         return COUNTERPARTY_FAILED
+    market = t.assets[asset]["market"] if asset != QUOTE_ASSET else NOBODY
+    if market != NOBODY and amount > 0 and not _is_within_limit(t, target, market, amount):
+        return POSITION_TOO_LARGE
     code = _check_taking(t, account, asset, amount)
-    if code == OK and asset != QUOTE_ASSET:
-        code = _check_receiving(t, target, t.assets[asset]["market"], amount)
+    if code == OK and market != NOBODY:
+        code = _check_receiving(t, target, market)
     if code != OK:
         return code
     if target == NOBODY:
         target = _open_account(t, out, key_a, key_b, key_c)
         if target == NOBODY:
             return TABLE_FULL
-    if asset == QUOTE_ASSET:
-        move_balance(t, out, account, -amount)
-        move_balance(t, out, target, amount)
-    else:
-        market = t.assets[asset]["market"]
-        open_position(t, target, market)
-        move_position(t, out, account, market, -amount)
-        move_position(t, out, target, market, amount)
+    _move(t, out, account, asset, -amount)
+    _move(t, out, target, asset, amount)
     notify(t, out, TRANSFERRED, account, target, asset, amount, NOTHING)
     return OK

@@ -34,7 +34,6 @@ from engine.tables import (
     NOTICE_TRIGGER,
     OFFER_ROW,
     ORDER_ROW_MASK,
-    PHASE,
     PHASE_CONTINUOUS,
     TRIGGER_ROW,
     TRIGGERS_LIVE,
@@ -67,7 +66,7 @@ def find_trigger(t: Tables, account: Number, order_id: Number) -> Number:
 
 
 @kernel
-def find_trigger_by_client(t: Tables, account: Number, market: Number, order_id: Number, client_id: Number) -> Number:
+def find_named_trigger(t: Tables, account: Number, market: Number, order_id: Number, client_id: Number) -> Number:
     """Row of an account's trigger in a market that carries both given names (0: any); 0 if there is none."""
     row = np.int64(t.accounts[account]["trigger_first"])
     while row != NOTHING:
@@ -115,7 +114,7 @@ def note_threshold(t: Tables, row: Number) -> None:
 def _is_reached(t: Tables, market_index: Number, flags: Number, trigger_ticks: Number) -> Truth:
     """Whether the market admits firing and its price has reached `trigger_ticks` (at least 1)."""
     market = t.markets[market_index]
-    if t.counters[PHASE] != PHASE_CONTINUOUS or market["phase"] != PHASE_CONTINUOUS or market["is_fresh"] == 0:
+    if market["phase"] != PHASE_CONTINUOUS or market["is_fresh"] == 0:
         return False
     if flags & TRIGGER_ON_LAST:
         reached, wanted = market["last_ticks"], trigger_ticks
@@ -327,7 +326,7 @@ def _look(t: Tables, out: Outputs, row: Number) -> Truth:
             if t.details[parent_id & ORDER_ROW_MASK]["filled_lots"] == 0:
                 return False
         elif not is_reducing:
-            remove_trigger(t, out, row, REDUCED)
+            remove_trigger(t, out, row, SIBLING)
             return False
         trigger["parent_id"] = NOTHING
         touch(t, out, account, AUX)

@@ -1,0 +1,227 @@
+"""All actions of a block in one compiled call: each goes to its rules and gets one receipt, in the row of its place.
+
+Messages were judged before (`engine.authority`), governance has happened (`engine.governance`); what is left executes
+in the order of `engine.intake.order_actions`. Legs of a combination execute with it and are passed over here.
+"""
+
+import numpy as np
+
+from engine.authority import encode_addresses, view_actions
+from engine.combos import execute_combo
+from engine.commands import (
+    ACCEPT,
+    ALL_MARKETS,
+    AMEND,
+    CANCEL,
+    CANCEL_ALL,
+    CANCEL_ALL_AFTER,
+    COMBO,
+    LIST,
+    OFFER,
+    PLACE,
+    SET_FEES,
+    SET_MARGIN_MODE,
+    SET_PROTECTION,
+    SET_SESSION,
+    TRANSFER,
+    TRIGGER,
+    WITHDRAW,
+)
+from engine.compiling import entry_point, kernel
+from engine.execution import index_of_row
+from engine.intake import CLASS_LEG, Intake
+from engine.offers import accept_offer, cancel_offers, find_own_offer, place_offer, remove_offer
+from engine.orders import amend, cancel_order, cancel_orders, find_own_order, place
+from engine.results import Code, OrderState
+from engine.settings import (
+    set_cancel_switch,
+    set_fees,
+    set_margin_mode,
+    set_protection,
+    set_session,
+    transfer,
+    withdraw,
+)
+from engine.stops import place_trigger
+from engine.tables import BY_OWNER, BY_OWNER_ALL, MARKET_COUNT, Number, Outputs, Tables
+from engine.triggers import cancel_triggers, find_named_trigger, mark_triggers, remove_trigger
+
+OK, UNKNOWN_MARKET = np.int64(Code.OK), np.int64(Code.UNKNOWN_MARKET)
+UNKNOWN_ORDER, MALFORMED = np.int64(Code.UNKNOWN_ORDER), np.int64(Code.MALFORMED)
+NOTHING, ONE, ANY = np.int64(0), np.int64(1), np.int64(-1)
+OWNER, OWNER_ALL, ANY_FLAGS = np.int64(BY_OWNER), np.int64(BY_OWNER_ALL), np.int64(0)
+STATE_OPEN, STATE_CANCELLED = np.int64(OrderState.OPEN), np.int64(OrderState.CANCELLED)
+THE_PLACE, THE_TRIGGER = 1, 2  # links that mean the nearest place or trigger before it in the message
+NO_SUCH = np.int64(-1)
+
+
+@kernel
+def _resolve_link(
+    out: Outputs, actions: np.ndarray, message_of_action: np.ndarray, classes: np.ndarray, at: Number
+) -> Number:
+    """The id that a TRIGGER's link means: itself, or that of the nearest place or trigger before it in the message (0
+    for a place that has fills, -1 where there is none or it is neither filled nor open). Legs are no places here.
+    """
+    link: Number = actions[at]["link"]
+    if link != THE_PLACE and link != THE_TRIGGER:
+        return link
+    wanted = PLACE if link == THE_PLACE else TRIGGER
+    before = at - 1
+    while before >= 0 and message_of_action[before] == message_of_action[at]:
+        if np.int64(actions[before]["kind"]) == wanted and classes[before] != CLASS_LEG:
+            receipt = out.receipts[before]
+            if receipt["code"] != OK or np.int64(actions[before]["market"]) != np.int64(actions[at]["market"]):
+                return NO_SUCH
+            if receipt["filled_lots"] != 0:
+                return NOTHING
+            return receipt["order_id"] if receipt["order_state"] == STATE_OPEN else NO_SUCH
+        before -= 1
+    return NO_SUCH
+
+
+@kernel
+def _cancel(t: Tables, out: Outputs, account: Number, action: np.void, receipt_row: Number) -> Number:
+    """CANCEL an order, else a trigger, else an offer, by its id or its client id."""
+    market, order_id, client_id = np.int64(action["market"]), action["order_id"], action["client_id"]
+    if market >= t.counters[MARKET_COUNT]:
+        return UNKNOWN_MARKET
+    receipt = out.receipts[receipt_row]
+    row = find_own_order(t, account, market, order_id, client_id)
+    if row != NOTHING:
+        receipt["order_id"] = t.orderbook.book[index_of_row(t, row)]["order_id"]
+        receipt["remaining_lots"] = cancel_order(t, out, row, OWNER)
+    else:
+        row = find_named_trigger(t, account, market, order_id, client_id)
+        if row != NOTHING:
+            receipt["order_id"], receipt["remaining_lots"] = t.triggers[row]["order_id"], t.triggers[row]["size_lots"]
+            remove_trigger(t, out, row, OWNER)
+        else:
+            row = find_own_offer(t, account, market, order_id, client_id)
+            if row == NOTHING:
+                return UNKNOWN_ORDER
+            receipt["order_id"], receipt["remaining_lots"] = order_id, t.offers[row]["size_lots"]
+            remove_offer(t, out, row, OWNER)
+    receipt["order_state"], receipt["cancelled_count"] = STATE_CANCELLED, ONE
+    return OK
+
+
+@kernel
+def _cancel_all(t: Tables, out: Outputs, account: Number, market: Number, receipt_row: Number) -> Number:
+    """CANCEL_ALL orders, then triggers, then offers, of one market or of all."""
+    if market == ALL_MARKETS:
+        market = ANY
+    elif market >= t.counters[MARKET_COUNT]:
+        return UNKNOWN_MARKET
+    count = cancel_orders(t, out, account, market, OWNER_ALL, ANY_FLAGS)
+    count += cancel_triggers(t, out, account, market, OWNER_ALL)
+    count += cancel_offers(t, out, account, market, OWNER_ALL)
+    out.receipts[receipt_row]["cancelled_count"] = count
+    return OK
+
+
+@kernel
+def _place(
+    t: Tables, out: Outputs, account: Number, action: np.void, order_quote_max: Number, time_ms: Number,
+    receipt_row: Number,
+) -> Number:  # fmt: skip
+    code, _ = place(
+        t, out, account, np.int64(action["market"]), np.int64(action["side"]), np.int64(action["time_in_force"]),
+        np.int64(action["flags"]), action["price_ticks"], action["size_lots"], action["client_id"],
+        action["display_lots"], action["good_till_ms"], action["link"], order_quote_max, time_ms, receipt_row,
+    )  # fmt: skip
+    return code
+
+
+@kernel
+def _set(
+    t: Tables, out: Outputs, account: Number, action: np.void, key: np.ndarray, time_ms: Number, receipt_row: Number
+) -> Number:
+    """What is no book action: settings, money, offers are elsewhere."""
+    kind = np.int64(action["kind"])
+    if kind == CANCEL_ALL_AFTER:
+        return set_cancel_switch(t, out, account, action["good_till_ms"], time_ms)
+    if kind == WITHDRAW:
+        return withdraw(t, out, account, np.int64(action["market"]), action["size_lots"], receipt_row)
+    if kind == TRANSFER:
+        return transfer(t, out, account, action, key)
+    if kind == SET_SESSION:
+        return set_session(t, out, account, action, key, time_ms)
+    if kind == SET_PROTECTION:
+        return set_protection(t, out, account, action)
+    if kind == SET_MARGIN_MODE:
+        return set_margin_mode(t, out, account, np.int64(action["side"]))
+    if kind == SET_FEES:
+        return set_fees(t, out, account, action, key)
+    return MALFORMED
+
+
+@kernel
+def _apply(
+    t: Tables, out: Outputs, actions: np.ndarray, keys: np.ndarray, message_of_action: np.ndarray,
+    classes: np.ndarray, at: Number, account: Number, order_quote_max: Number, time_ms: Number,
+) -> Number:  # fmt: skip
+    """Execute one action of an account; returns its code."""
+    action = actions[at]
+    kind = np.int64(action["kind"])
+    if kind == PLACE:
+        return _place(t, out, account, action, order_quote_max, time_ms, at)
+    if kind == CANCEL:
+        return _cancel(t, out, account, action, at)
+    if kind == CANCEL_ALL:
+        return _cancel_all(t, out, account, np.int64(action["market"]), at)
+    if kind == AMEND:
+        return amend(
+            t, out, account, np.int64(action["market"]), action["order_id"], action["client_id"],
+            action["price_ticks"], action["size_lots"], order_quote_max, time_ms, at,
+        )  # fmt: skip
+    if kind == TRIGGER:
+        link_id = _resolve_link(out, actions, message_of_action, classes, at)
+        return place_trigger(t, out, account, action, link_id, order_quote_max, time_ms, at)
+    if kind == COMBO:
+        return execute_combo(t, out, account, actions, at, order_quote_max, time_ms)
+    if kind == OFFER:
+        return place_offer(t, out, account, action, order_quote_max, time_ms, at)
+    if kind == ACCEPT:
+        return accept_offer(t, out, account, action, order_quote_max, time_ms, at)
+    return _set(t, out, account, action, keys[at], time_ms, at)
+
+
+@entry_point
+def _apply_all(
+    t: Tables, out: Outputs, actions: np.ndarray, keys: np.ndarray, message_of_action: np.ndarray,
+    classes: np.ndarray, sequence: np.ndarray, accounts: np.ndarray, caps: np.ndarray, time_ms: Number,
+) -> None:  # fmt: skip
+    """Execute what `receipts` say has code 0, in the order of the row numbers `sequence`."""
+    for turn in range(sequence.shape[0]):
+        at = sequence[turn]
+        receipt = out.receipts[at]
+        if receipt["code"] != OK or classes[at] == CLASS_LEG or np.int64(actions[at]["kind"]) >= LIST:
+            continue
+        message = message_of_action[at]
+        receipt["code"] = _apply(
+            t, out, actions, keys, message_of_action, classes, at, accounts[message], caps[message], time_ms
+        )
+    mark_triggers(t, out)
+
+
+def apply_actions(
+    t: Tables, out: Outputs, intake: Intake, sequence: np.ndarray, codes: np.ndarray, accounts: np.ndarray,
+    caps: np.ndarray, time_ms: int,
+) -> None:  # fmt: skip
+    """Execute all actions of a block whose code is still 0 and write the receipts of all, in input order.
+
+    `sequence` (n,) from `order_actions`; `codes` (n,), `accounts` and `caps` (m,) from `judge_messages`. To be called
+    in every block, with or without actions: it ends with `engine.triggers.mark_triggers`.
+    """
+    receipts = out.receipts[: len(intake.actions)]
+    receipts[:] = np.zeros(1, receipts.dtype)[0]
+    batches = intake.batch_of_message[intake.message_of_action]
+    receipts["batch_index"] = batches
+    receipts["command_index"] = np.arange(len(batches)) - np.searchsorted(batches, batches)
+    receipts["code"] = codes
+    receipts["account_index"] = accounts[intake.message_of_action]
+    receipts["withdrawal_index"] = -1
+    _apply_all(
+        t, out, view_actions(intake.actions), encode_addresses(intake.actions["data"][:, :20]),
+        intake.message_of_action, intake.classes, sequence, accounts, caps, np.int64(time_ms),
+    )  # fmt: skip

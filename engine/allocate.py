@@ -11,6 +11,7 @@ from engine.limits import NONCES_REMEMBERED
 from engine.orderbook import PRICE_TICKS_MAX, list_market, make_orderbook
 from engine.params import KINDS, CollateralParams, ExchangeParams, MarketParams
 from engine.rows import count_words
+from engine.sumtree import make_nodes
 from engine.tables import (
     ACCOUNT,
     ACCOUNT_COUNT,
@@ -48,6 +49,7 @@ from engine.tables import (
     OFFER,
     ORDERS_LIVE,
     PHASE_AUCTION,
+    PORTFOLIO_WORDS,
     POSITION,
     POSITIONS_USED,
     PROTECTION,
@@ -89,6 +91,7 @@ def _directory_entries(params: ExchangeParams) -> int:
 def make_tables(params: ExchangeParams, time_ms: int) -> Tables:
     """The tables of an exchange without users: genesis instruments listed, system accounts in their places."""
     accounts, positions = params.accounts_max, params.positions_max
+    node_hashes, node_sums = make_nodes(_power_of_two(accounts))
     tables = Tables(
         accounts=np.zeros(accounts, ACCOUNT),
         account_index=np.zeros(INDEX_SLOTS_FIRST, np.uint32),
@@ -112,9 +115,10 @@ def make_tables(params: ExchangeParams, time_ms: int) -> Tables:
         fee_tiers=np.zeros((FEE_TIERS, 3), np.int64),
         counters=np.zeros(COUNTER_COUNT, np.int64),
         scenarios=np.zeros((params.markets_max, SCENARIOS), np.int64),
-        node_hashes=np.zeros((2 * _power_of_two(accounts), 32), np.uint8),
-        node_sums=np.zeros((2 * _power_of_two(accounts), 2), np.int64),
+        node_hashes=node_hashes,
+        node_sums=node_sums,
         aux_digests=np.zeros((accounts, 32), np.uint8),
+        portfolio=np.zeros(PORTFOLIO_WORDS, np.int64),
     )
     _fill_counters(tables, params, time_ms)
     for market in params.markets:

@@ -26,7 +26,7 @@ import numpy as np
 from engine.account_leaves import hash_leaves
 from engine.compiling import entry_point
 from engine.exposure import compute_claim
-from engine.lanes import hash_ragged
+from engine.lanes import hash_long
 from engine.limits import ENGINE_VERSION
 from engine.next_inbox import Credit, Withdrawal
 from engine.next_tree import compute_withdrawals_root
@@ -62,7 +62,6 @@ from engine.tables import (
 if TYPE_CHECKING:
     from engine.next_state import EngineState
 
-CHUNK_BYTES = 1024
 ROOT_COUNTERS = (
     NEXT_SEQUENCE, NEXT_RANK, PHASE, PHASE_UNTIL_MS, REPRICED_MS, MUST_REPRICE, STABLE_E8, ORDER_SWEEP, ACCOUNT_SWEEP,
     INSURANCE_COVER,
@@ -92,19 +91,6 @@ def _long(number: int) -> bytes:
     return number.to_bytes(8, "big", signed=True)
 
 
-def hash_chunks(data: bytes) -> bytes:
-    """`H` of the module header: chunks of 1 kB hashed side by side, then their hashes."""
-    count = -(-len(data) // CHUNK_BYTES)
-    padded = np.zeros((count, CHUNK_BYTES), dtype=np.uint8)
-    padded.reshape(-1)[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-    lengths = np.full(count, CHUNK_BYTES, dtype=np.int64)
-    if count:
-        lengths[-1] = len(data) - (count - 1) * CHUNK_BYTES
-    hashes = np.empty((count, 32), dtype=np.uint8)
-    hash_ragged(padded, lengths, hashes)
-    return keccak(hashes.tobytes())
-
-
 def encode_credit(credit: Credit) -> bytes:
     """`i64(inbox_index, account) ‖ owner ‖ i64(subaccount, amount, asset)`, big-endian."""
     ends = b"".join(_long(number) for number in (credit.subaccount, credit.amount_quote, credit.asset))
@@ -121,7 +107,7 @@ def compute_events_digest(
     tables: tuple[np.ndarray, ...], credits: list[Credit], withdrawals: list[Withdrawal]
 ) -> bytes:
     """Digest of receipts, fills, cancellations, liquidations, deleverages, notices, credits and withdrawals."""
-    parts = [hash_chunks(np.ascontiguousarray(table).tobytes()) for table in tables]
+    parts = [hash_long(table.tobytes()) for table in tables]
     parts.append(keccak(b"".join(encode_credit(credit) for credit in credits)))
     parts.append(keccak(b"".join(encode_withdrawal(withdrawal) for withdrawal in withdrawals)))
     return keccak(b"".join(parts))
@@ -203,8 +189,8 @@ def compute_state_root(state: "EngineState") -> bytes:
         state.account_root,
         state.account_sums,
         _word(int(counters[ACCOUNT_COUNT])),
-        hash_chunks(markets[:, :MARKET_ROOT_FIELDS].tobytes()),
-        hash_chunks(_encode_instruments(tables)),
+        hash_long(markets[:, :MARKET_ROOT_FIELDS].tobytes()),
+        hash_long(_encode_instruments(tables)),
         keccak(state.report_times_ms.astype(">i8").tobytes()),
         state.oracle_root,
         _word(state.inbox_cursor),

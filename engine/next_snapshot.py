@@ -18,13 +18,13 @@ import numpy as np
 from engine.accounts import grow_indexes
 from engine.allocate import make_tables
 from engine.errors import InvariantBroken, SnapshotError
+from engine.lanes import hash_long
 from engine.limits import ENGINE_VERSION, NONCES_REMEMBERED, WITHDRAWAL_DEPTH, WITHDRAWALS_MAX
 from engine.next_invariants import audit_tables
-from engine.next_root import hash_chunks, refresh_tree, set_roots
+from engine.next_root import refresh_tree, set_roots
 from engine.next_state import USED_ROWS, EngineState
 from engine.orderbook import BLOCKS_USED, DIRECTORY_USED, LEVELS_PER_BLOCK, ROWS_USED, WORDS_USED
 from engine.params import ExchangeParams
-from engine.sumtree import update_tree
 from engine.tables import (
     ACCOUNT_COUNT,
     CLIENT_IDS_REMEMBERED,
@@ -105,7 +105,7 @@ def encode_snapshot(state: EngineState) -> bytes:
 
 def content_hash(snapshot: bytes) -> bytes:
     """32 bytes that name a snapshot."""
-    return hash_chunks(snapshot)
+    return hash_long(snapshot)
 
 
 def _require(holds: object, message: str) -> None:
@@ -236,7 +236,6 @@ def _rebuild(state: EngineState) -> None:
     tables.accounts["dirty"][used] = DIRTY_LEAF | DIRTY_AUX
     is_bounded = refresh_tree(state, used, is_repriced=False)
     _require(is_bounded, "claims or debts of all accounts out of bounds")
-    update_tree(tables.node_hashes, tables.node_sums, np.arange(USER_ACCOUNT_FIRST), count)
     state.sealed_epoch = int(tables.counters[MARK_EPOCH])
     set_roots(state)
 

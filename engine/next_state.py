@@ -13,7 +13,7 @@ from engine.next_root import refresh_tree, set_roots
 from engine.next_tree import EMPTY_FRONTIER, ZERO_HASH
 from engine.orderbook import ROWS_USED, copy_orderbook, make_orderbook
 from engine.params import ExchangeParams
-from engine.sumtree import update_tree
+from engine.sumtree import make_nodes
 from engine.tables import (
     ACCOUNT_COUNT,
     ASSET_COUNT,
@@ -121,15 +121,16 @@ def _copy_rows(table: np.ndarray, used: int) -> np.ndarray:
     return twin
 
 
-def _copy_nodes(table: np.ndarray, leaves: int) -> np.ndarray:
+def _copy_nodes(node_hashes: np.ndarray, node_sums: np.ndarray, leaves: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes of a tree whose first `leaves` leaves exist: on each floor the first ones."""
-    twin = np.zeros(table.shape, table.dtype)
-    floor = len(table) // 2
+    floor = len(node_hashes) // 2
+    twins = make_nodes(floor)
     while floor:
-        twin[floor : floor + leaves] = table[floor : floor + leaves]
+        for twin, table in zip(twins, (node_hashes, node_sums)):
+            twin[floor : floor + leaves] = table[floor : floor + leaves]
         floor //= 2
         leaves = (leaves + 1) // 2
-    return twin
+    return twins
 
 
 def copy_tables(tables: Tables) -> Tables:
@@ -139,16 +140,17 @@ def copy_tables(tables: Tables) -> Tables:
     entries = len(book.directory)
     orderbook = make_orderbook(len(book.sides) // 2, len(tables.details), len(book.blocks) - 1, entries)
     copy_orderbook(book, orderbook)
-    copies: dict[str, Any] = {"orderbook": orderbook}
+    nodes = _copy_nodes(tables.node_hashes, tables.node_sums, int(counters[ACCOUNT_COUNT]))
+    copies: dict[str, Any] = {"orderbook": orderbook, "node_hashes": nodes[0], "node_sums": nodes[1]}
     for name in Tables._fields:
         table = getattr(tables, name)
+        if name in copies:
+            continue
         if name in USED_ROWS:
             copies[name] = _copy_rows(table, int(counters[USED_ROWS[name]]) + 1)
         elif name == "details":
             copies[name] = _copy_rows(table, int(book.counters[ROWS_USED]) + 1)
-        elif name in ("node_hashes", "node_sums"):
-            copies[name] = _copy_nodes(table, int(counters[ACCOUNT_COUNT]))
-        elif name not in copies:
+        else:
             copies[name] = table.copy()
     return Tables(**copies)
 
@@ -167,7 +169,5 @@ def genesis(params: ExchangeParams, time_ms: int) -> EngineState:
     state.oracle_root = state.events_digest = ZERO_HASH
     state.sealed_epoch = 0
     refresh_tree(state, np.arange(SYSTEM_ACCOUNTS), is_repriced=False)
-    tables, reserved = state.tables, np.arange(USER_ACCOUNT_FIRST)
-    update_tree(tables.node_hashes, tables.node_sums, reserved, USER_ACCOUNT_FIRST)  # absent leaves among them
     set_roots(state)
     return state

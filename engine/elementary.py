@@ -50,11 +50,12 @@ def logarithm_parts(value: Number) -> Any:
     row = (fraction + (1 << 54)) >> 55
     offset = (fraction - (row << 55)) << 9
     row = row & ROW_MASK
-    total = LOGARITHM[row, 5] + mul_high(LOGARITHM[row, 6], offset)
-    total = LOGARITHM[row, 4] + mul_high(total, offset)
-    total = LOGARITHM[row, 3] + mul_high(total, offset)
-    total = LOGARITHM[row, 2] + mul_high(total, offset)
-    total = LOGARITHM[row, 1] + mul_high(total, offset)
+    square = mul_high(offset, offset)
+    even = LOGARITHM[row, 3] + mul_high(LOGARITHM[row, 5], square)
+    odd = LOGARITHM[row, 4] + mul_high(LOGARITHM[row, 6], square)
+    even = LOGARITHM[row, 1] + mul_high(even, square)
+    odd = LOGARITHM[row, 2] + mul_high(odd, square)
+    total = even + mul_high(odd, offset)
     return 63 - zeros, LOGARITHM[row, 0], LOGARITHM[row, 7] + mul_high(total, offset)
 
 

@@ -1,7 +1,7 @@
-"""How fast options are priced: `python -m tests.engine.bench_pricing` prints; it writes build/results/pricing.json.
+"""How fast options are priced: `python -m tests.engine.bench_pricing` prints it and writes build/results/pricing.json.
 
 Integer Black-76 against the same outputs in float64 compiled by the same compiler with the C library's functions.
-Thread CPU time, variants interleaved A B B A, medians; the ratio is the median of the rounds' own ratios.
+Thread CPU time, variants interleaved A B C C B A, medians; a ratio is the median of the rounds' own ratios.
 """
 
 import json
@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from engine.black76 import OPTION_COLUMNS, price_options
+from engine.black76 import CALL, OPTION_COLUMNS, price_options
 from engine.elementary import YEAR_MS, compute_sqrt_years
+from engine.implied import implied_vols
+from engine.svi import is_surface_sound, svi_vols
 
 OPTIONS = 20_000
 ROUNDS = 21
 SEED = 76
+MONTH_E8 = (800_000, 6_000_000, -30_000_000, 1_000_000, 20_000_000)
 
 
 @njit
@@ -44,15 +47,19 @@ def price_options_in_floats(forwards, strikes, vols, roots, options):
         options[row, 6] = -root * root * call
 
 
-def make_options(count: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Random forwards 0.01 to 200,000, strikes around them, vols 5 % to 500 %, one minute to 2.4 years left."""
+def make_options(count: int, seed: int, moneyness_deviations: float) -> tuple[np.ndarray, ...]:
+    """F, K, vol, sqrt(T), 1 / sqrt(T): forwards 0.01 to 200,000, vols 5 % to 500 %, one minute to 2.4 years left.
+
+    Strikes are spread by a factor exp(0.5 z) around the forward, or by moneyness_deviations of the option's own.
+    """
     draw = np.random.default_rng(seed)
     forwards = np.exp(draw.uniform(math.log(1e6), math.log(2e13), count)).astype(np.int64)
-    strikes = np.maximum((forwards * np.exp(draw.normal(0, 0.5, count))).astype(np.int64), 1)
     vols = (np.exp(draw.uniform(math.log(0.05), math.log(5), count)) * 2**56).astype(np.int64)
     times_ms = np.exp(draw.uniform(math.log(60_000), math.log(2.4 * YEAR_MS), count)).astype(np.int64)
-    roots = np.array([compute_sqrt_years(time_ms)[0] for time_ms in times_ms], dtype=np.int64)
-    return forwards, strikes, vols, roots
+    roots = np.array([compute_sqrt_years(time_ms) for time_ms in times_ms], dtype=np.int64)
+    spread = moneyness_deviations * (vols / 2**56) * (roots[:, 0] / 2**60) if moneyness_deviations else 0.5
+    strikes = np.maximum((forwards * np.exp(draw.normal(0, 1, count) * spread)).astype(np.int64), 1)
+    return forwards, strikes, vols, roots[:, 0].copy(), roots[:, 1].copy()
 
 
 def measure(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -71,8 +78,9 @@ def measure(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str,
     return seconds
 
 
-def compare_with_floats(rounds: int = ROUNDS) -> dict[str, float]:
-    forwards, strikes, vols, roots = make_options(OPTIONS, SEED)
+def compare_with_floats(moneyness_deviations: float, rounds: int = ROUNDS) -> dict[str, float]:
+    """Options per second of both and how many times faster the integers are."""
+    forwards, strikes, vols, roots, _ = make_options(OPTIONS, SEED, moneyness_deviations)
     integers = np.zeros((OPTIONS, OPTION_COLUMNS), dtype=np.int64)
     floats = np.zeros((OPTIONS, OPTION_COLUMNS))
     as_floats = (forwards / 1e8, strikes / 1e8, vols / 2.0**56, roots / 2.0**60)
@@ -91,8 +99,33 @@ def compare_with_floats(rounds: int = ROUNDS) -> dict[str, float]:
     }
 
 
+def measure_surfaces(rounds: int = ROUNDS) -> dict[str, float]:
+    """Volatilities from a slice, volatilities from prices, soundness of a surface of twelve expiries."""
+    forwards, strikes, vols, roots, inverses = make_options(OPTIONS // 10, SEED, 1.0)
+    found, options = np.zeros_like(vols), np.zeros((len(vols), OPTION_COLUMNS), dtype=np.int64)
+    price_options(forwards, strikes, vols, roots, options)
+    calls = options[:, CALL].copy()
+    month, surface = np.array(MONTH_E8, dtype=np.int64), np.array([MONTH_E8] * 12, dtype=np.int64)
+    forward_e8, inverse_q40 = int(forwards[0]), int(inverses[0])
+    seconds = measure(
+        {
+            "svi": lambda: svi_vols(month, strikes, forward_e8, inverse_q40, found),
+            "implied": lambda: implied_vols(calls, forwards, strikes, roots, inverses, found),
+            "surface": lambda: is_surface_sound(surface),
+        },
+        rounds,
+    )
+    return {
+        "svi_vols_per_s": len(vols) / statistics.median(seconds["svi"]),
+        "implied_vols_per_s": len(vols) / statistics.median(seconds["implied"]),
+        "surface_of_12_expiries_us": 1e6 * statistics.median(seconds["surface"]),
+    }
+
+
 def main() -> None:
-    figures = compare_with_floats()
+    figures = compare_with_floats(0.0)
+    figures |= {f"near_{name}": figure for name, figure in compare_with_floats(1.0).items()}
+    figures |= measure_surfaces()
     for name, figure in figures.items():
         print(f"{name:32} {figure:14,.2f}")
     target = Path("build/results/pricing.json")

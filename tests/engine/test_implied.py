@@ -1,5 +1,6 @@
 """Implied volatility: the edge is an edge, and what was priced is found again."""
 
+import json
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from engine.black76 import VOL_Q56_MAX, price_option
 from engine.elementary import YEAR_MS, compute_sqrt_years
 from engine.implied import GRID_Q56, implied_vol_q56, implied_vols
-from tests.engine.test_black76 import INT64, far, forwards, near, place_strike, times, vols
+from tests.engine.test_black76 import INT64, VECTORS, far, forwards, near, place_strike, times, vols
 
 
 def price_of(forward_e8: int, strike_e8: int, vol_q56: int, root_q60: int) -> tuple[int, int]:
@@ -67,6 +68,11 @@ def test_any_numbers_give_a_volatility(call_e8, forward_e8, strike_e8, root_q60,
 )
 def test_ends(case, call_e8, expected) -> None:
     assert find(call_e8, 300, 200, YEAR_MS) == expected, case
+
+
+def test_golden_implied_volatilities() -> None:
+    for *arguments, expected in json.loads(VECTORS.read_text())["implied_vols"]:
+        assert implied_vol_q56(*arguments) == expected, arguments
 
 
 def test_a_put_enters_by_parity() -> None:

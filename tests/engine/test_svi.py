@@ -1,5 +1,7 @@
 """SVI slices against fifty digits, and the checks of soundness against the formulas they check."""
 
+import json
+
 import numba
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from engine.svi import (
     svi_vols,
     variance_q55,
 )
+from tests.engine.test_black76 import VECTORS
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 # A month of a market with a skew: 60 % at the money.
@@ -162,6 +165,11 @@ def test_a_sound_slice_has_no_butterfly_where_one_looks(slice_e8) -> None:
 )
 def test_sound_surfaces(case, surface, sound) -> None:
     assert is_surface_sound(np.array(surface, dtype=np.int64).reshape(-1, 5)) == sound, case
+
+
+def test_golden_volatilities() -> None:
+    for *arguments, expected in json.loads(VECTORS.read_text())["svi_vols"]:
+        assert svi_vol_q56(*arguments) == expected, arguments
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")

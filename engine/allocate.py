@@ -19,6 +19,7 @@ from engine.tables import (
     ADL_COUNT,
     ASSET,
     ASSET_COUNT,
+    AUCTION_FILL_COUNT,
     BOOK_ORDERS_MAX,
     CANCELLATION,
     CANCELLATION_COUNT,
@@ -246,7 +247,8 @@ def make_outputs(tables: Tables, actions: int) -> Outputs:
         (actions, WITHDRAWAL), (2 * positions, DELEVERAGE), (orders + accounts + 8 * len(tables.markets), NOTICE),
     )  # fmt: skip
     for counter in (
-        FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT, NOTICE_COUNT, DIRTY_COUNT,
+        FILL_COUNT, AUCTION_FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT,
+        NOTICE_COUNT, DIRTY_COUNT,
     ):  # fmt: skip
         tables.counters[counter] = 0
     tables_of = [np.empty(max(count, 1), kind) for count, kind in rows]

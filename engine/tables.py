@@ -83,7 +83,7 @@ SCOPE_TRADE, SCOPE_CANCEL, SCOPE_TRANSFER = 1, 2, 4
 PROTECTION = _record(
     "window_ms freeze_ms quote_max delta_quote_max vega_quote_max window_start_ms quote_sum delta_quote_sum"
     " vega_quote_sum frozen_until_ms",
-    "account is_live spare_a spare_b",
+    "account is_live due_fill spare",
 )
 
 # One instrument. Prices in ticks, `_e8` in 1e-8 USD, `unit` fields in quote per lot as of the last reprice (MAR-1). The
@@ -97,6 +97,7 @@ MARKET = _record(
     " funding_quote funding_rest premium_sum premium_count premium_at_ms funding_at_ms settle_e8 reference_ticks"
     " reference_ms listed_ms"
     " is_fresh value_unit notional_unit im_long_unit im_short_unit mm_long_unit mm_short_unit delta_unit vega_unit"
+    " gamma_unit theta_unit rho_unit"
     " buy_limit_ticks sell_limit_ticks mark_ticks initial_effective_bps book_orders"
     " above_mark_ticks below_mark_ticks above_last_ticks below_last_ticks"
 )
@@ -129,7 +130,7 @@ ASSET = _record("token_a token_b token_c market units_per_lot deposited_units wi
     ORDER_SWEEP, POSITION_SWEEP, ACCOUNT_SWEEP,
     ACCOUNT_ORDERS_MAX, BOOK_ORDERS_MAX, LIQUIDATION_COUNT_TOTAL, STABLE_E8, INSURANCE_COVER, REFERRAL_BPS,
     FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT, NOTICE_COUNT, DIRTY_COUNT,
-    ERROR, BALANCE_SUM, CLAIM_SPARE, TRIGGERS_MARKED,
+    ERROR, BALANCE_SUM, AUCTION_FILL_COUNT, TRIGGERS_MARKED,
 ) = range(48)  # fmt: skip
 COUNTER_COUNT = 64
 
@@ -162,10 +163,11 @@ class Tables(NamedTuple):
     assets: np.ndarray
     fee_tiers: np.ndarray
     counters: np.ndarray
-    scenarios: np.ndarray  # (markets, SCENARIOS) int64: quote per lot of each market in each scenario (PMR-2)
+    scenarios: np.ndarray  # (markets, SCENARIOS) int64: quote per lot of each market in each scenario (PMR-5)
     node_hashes: np.ndarray
     node_sums: np.ndarray
     aux_digests: np.ndarray  # (accounts, 32) uint8
+    portfolio: np.ndarray  # (PORTFOLIO_WORDS,) int64: scratch memory of engine.portfolio, in no root
 
 
 class Outputs(NamedTuple):
@@ -221,4 +223,5 @@ ORDER_ROW_BITS = 24  # order_id = sequence << 24 | row; triggers have bit 23 set
 ORDER_ROW_MASK = (1 << 24) - 1
 TRIGGER_ROW = 1 << 23
 OFFER_ROW = 1 << 22
-SCENARIOS = 40
+SCENARIOS = 48  # words of a row: 33 scenarios, two of the basis, and what engine.scenarios says
+PORTFOLIO_WORDS = 512

@@ -468,7 +468,8 @@ def match_order(
     """
     book, base, other = t.orderbook, len(t.orderbook.blocks) * LEVELS_PER_BLOCK, market * 2 + ONE - side
     limit_rank = rank_of(book, other, limit_ticks)
-    left_lots, lost_lots, filled_value, is_ended = size_lots, ZERO, ZERO, False
+    left_lots, lost_lots, filled_value = size_lots, ZERO, ZERO
+    is_ended: Truth = False
     while left_lots > 0 and best_rank(book, other) <= limit_rank:
         index = head_of(book, best_level(book, other))
         row, account = index - base, np.int64(book.book[index]["account"])

@@ -209,7 +209,7 @@ def place_order(
     t: Tables, out: Outputs, account: Number, order: Order, time_ms: Number, receipt_row: Number
 ) -> tuple[Number, Number]:
     """PLACE: judge an order and execute it; returns `(code, order id)`, the id 0 if it was refused."""
-    code = UNKNOWN_MARKET
+    code: Number = UNKNOWN_MARKET
     if is_listed(t, order.market):
         position_row = find_position(t, account, order.market)
         verdict = judge_order(t, account, order, position_row, ZERO, time_ms)
@@ -326,7 +326,8 @@ def amend(
     size_lots: Number, order_quote_max: Number, time_ms: Number, receipt_row: Number,
 ) -> Number:  # fmt: skip
     """AMEND (ORD-4): give a resting order a new price (0: as it is) and a new total size; returns the code."""
-    code, row = UNKNOWN_MARKET, ZERO
+    code: Number = UNKNOWN_MARKET
+    row: Number = ZERO
     if 0 <= market < t.counters[MARKET_COUNT]:
         row = find_own_order(t, account, market, order_id, client_id)
         code = UNKNOWN_ORDER

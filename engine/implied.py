@@ -2,8 +2,8 @@
 
 A call never loses by more volatility, so there is one such place, whatever path finds it. The path is Newton's (start:
 Manaster and Koehler, Journal of Finance 37, 1982, from where it cannot overshoot), each step a little longer than asked
-so that the place is soon seen from both sides, inside a bracket that is halved when two steps in a row have not done so:
-about ten evaluations.
+so that the place is soon seen from both sides, inside a bracket that is halved when two steps in a row have not done
+so: about ten evaluations.
 """
 
 from typing import Any

@@ -216,10 +216,11 @@ def compute_initial_bps(t: Tables, number: Number) -> Number:
     market = t.markets[number]
     base_bps, low_quote, high_quote = market["initial_bps"], market["oi_low_quote"], market["oi_high_quote"]
     scaled_bps: Number = ZERO
-    if high_quote > low_quote:
+    if high_quote != 0:
         open_quote = mul_div_floor(market["open_interest_lots"], market["notional_unit"], 1)
         above_quote = max(open_quote - low_quote, 0)
-        scaled_bps = min(mul_div_floor(above_quote, BPS - base_bps, high_quote - low_quote), BPS - base_bps)
+        scaled_bps = mul_div_floor(above_quote, BPS - base_bps, max(high_quote - low_quote, 1))
+        scaled_bps = min(scaled_bps, BPS - base_bps)
     stable_bps = t.counters[STABLE_E8] // BPS
     depeg_bps: Number = BPS
     if stable_bps != 0:

@@ -1,4 +1,4 @@
-"""A trading floor without blocks: tables with instruments, prices, accounts, holdings and resting orders, made directly.
+"""A trading floor without blocks: tables with instruments, prices, accounts, holdings and orders, made directly.
 
 For tests of what happens by itself: marks, funding, settlement, auctions, liquidation. Account 64 is the first user.
 """
@@ -63,7 +63,7 @@ def open_floor(*markets: MarketParams, users: int = 4, user_quote: int = 1_000_0
         **{**small, "markets_max": 16, "blocks_max": 256, **terms},
     )
     tables = make_tables(params, START_MS)
-    for number in range(users):
+    for _ in range(users):
         account = int(tables.counters[ACCOUNT_COUNT])
         tables.accounts[account]["key_a"] = account
         index_account(tables, account)

@@ -74,7 +74,7 @@ def test_pha_3_nobody_waits_for_the_prices_of_what_is_settled() -> None:
     floor.tables.markets[1]["phase"] = PHASE_SETTLED
     halt_exchange(floor.tables, floor.out, np.int64(START_MS))
     assert phases(floor) == [PHASE_CANCEL_ONLY, PHASE_SETTLED]
-    for at in range(3):
+    for _ in range(3):
         floor.tables.underlyings[0]["fresh_rounds"] += 1
     assert block(floor, START_MS + 10_000) == PHASE_POST_ONLY
 

@@ -245,7 +245,8 @@ def make_outputs(tables: Tables, actions: int) -> Outputs:
     positions = int(counters[POSITIONS_USED]) + actions
     rows = (
         (actions, RECEIPT), (FILLS_MAX + 2 * orders, FILL), (orders, CANCELLATION), (accounts, LIQUIDATION),
-        (actions, WITHDRAWAL), (DELEVERAGES_MAX + positions, DELEVERAGE), (orders + accounts + 8 * len(tables.markets), NOTICE),
+        (actions, WITHDRAWAL), (DELEVERAGES_MAX + positions, DELEVERAGE),
+        (orders + accounts + 8 * len(tables.markets), NOTICE),
     )  # fmt: skip
     for counter in (
         FILL_COUNT, AUCTION_FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT,

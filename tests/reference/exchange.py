@@ -178,18 +178,20 @@ class Message:
             return True
         if not all(is_action_well_formed(action) for action in self.actions):
             return True
-        return any(legs is None for legs in self.legs_by_place().values())
+        return not all(self.are_legs(at, legs) for at, legs in self.legs_by_place().items())
+
+    def are_legs(self, at, legs):
+        is_whole = len(legs) == self.actions[at].side > 0
+        return is_whole and all(self.actions[place].kind == PLACE for place in legs)
 
     def legs_by_place(self):
-        """For each combination, by its place among the actions: those of its legs; None when they are not legs."""
+        """For each combination, by its place among the actions: those that follow as its legs, as far as there are."""
         found, at = {}, 0
         while at < len(self.actions):
             action, width = self.actions[at], 1
             if action.kind == COMBO:
-                places = range(at + 1, at + 1 + action.side)
-                is_whole = action.side > 0 and places.stop <= len(self.actions)
-                good = is_whole and all(self.actions[place].kind == PLACE for place in places)
-                found[at], width = list(places) if good else None, 1 + action.side
+                found[at] = list(range(at + 1, min(at + 1 + action.side, len(self.actions))))
+                width = 1 + action.side
             at += width
         return found
 
@@ -255,7 +257,8 @@ def classify(action):
         return 1
     if action.kind == PLACE and action.time_in_force in (POST_ONLY, POST_ONLY_SLIDE):
         return 2
-    return 3 if action.kind in LAST_CLASS else 0
+    is_known = 1 <= action.kind <= 15 or action.kind in GOVERNANCE_KINDS
+    return 3 if action.kind in LAST_CLASS or not is_known else 0
 
 
 def read_messages(x, block):
@@ -276,7 +279,7 @@ def schedule(block, messages):
     """`(message, place of the action)` in the order of execution; legs go with their combination."""
     queues = {}
     for author, message in messages:
-        legs = {place for places in message.legs_by_place().values() for place in places or ()}
+        legs = {place for places in message.legs_by_place().values() for place in places}
         for at, action in enumerate(message.actions):
             if at not in legs:
                 queues.setdefault((classify(action), author), []).append((message, at))

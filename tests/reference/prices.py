@@ -16,6 +16,7 @@ from engine.tables import (
     PHASE_CONTINUOUS,
     PHASE_SETTLED,
 )
+from tests.reference import portfolio
 from tests.reference.state import BUY, DERIVATIVES, INSURANCE, OPTIONS, SELL, ceil_div
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -271,7 +272,7 @@ def option_units(x, market):
 def set_units(x, market):
     """MAR-1."""
     row, q = x.markets[market], x.mark_unit(market)
-    if row.phase == PHASE_SETTLED:
+    if row.phase == PHASE_SETTLED or not x.has_mark(market):
         row.im_long_unit = row.im_short_unit = row.mm_long_unit = row.mm_short_unit = 0
         row.delta_unit = row.vega_unit = 0
         return
@@ -314,6 +315,7 @@ def reprice(x):
         set_multiplier(x, underlying)
     for market in markets:
         set_units(x, market)
+    portfolio.photograph(x)
     for market in markets:
         call_auction(x, market)
 

@@ -188,6 +188,7 @@ class Exchange:
         self.batch_sequences = [0] * params.validator_count
         self.inbox_cursor, self.inbox_hash, self.inbox_ignored = 0, bytes(32), 0
         self.deposited = self.withdrawn = self.withdrawal_count = 0
+        self.model_world, self.model_rows = None, {}
         self.begin_block()
 
     def begin_block(self):

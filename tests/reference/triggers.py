@@ -61,7 +61,7 @@ def find_link(x, index, action, earlier):
         if receipt is None or receipt[2] != Code.OK or receipt[11] != action.market:
             return None
         if link == LINK_TO_PLACE and receipt[5]:
-            return 0, None
+            return 0, None  # it has fills, open or not
         link = receipt[4]
     sibling = x.triggers.get(link)
     if sibling is not None:
@@ -69,7 +69,7 @@ def find_link(x, index, action, earlier):
         return (sibling.parent_id, sibling) if fits else None
     parent = x.orders.get(link)
     if parent is not None and parent.account == index and parent.market == action.market:
-        return link, None
+        return 0 if parent.filled else link, None
     return None
 
 

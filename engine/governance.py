@@ -129,6 +129,7 @@ class _Terms(NamedTuple):
     strike_e8: int
     tick_e8: int
     lot_e8: int
+    price_ticks_max: int
 
     @property
     def quote_per_tick_lot(self) -> int:
@@ -137,7 +138,8 @@ class _Terms(NamedTuple):
 
 def _read_terms(t: Tables, action: np.void) -> _Terms:
     """LIST: `market` is the template, `side` the kind, `link` underlying + 1, `good_till_ms` expiry, `price_ticks` the
-    strike in e8, `trigger_ticks` tick and `size_lots` lot in e8. Underlying, tick and lot of 0 are the template's.
+    strike in e8, `trigger_ticks` tick and `size_lots` lot in e8, `display_lots` the highest price in ticks. Underlying,
+    tick, lot and highest price of 0 are the template's.
     """
     template = t.markets[int(action["market"])]
     return _Terms(
@@ -147,6 +149,7 @@ def _read_terms(t: Tables, action: np.void) -> _Terms:
         strike_e8=int(action["price_ticks"]),
         tick_e8=int(action["trigger_ticks"]) or int(template["tick_e8"]),
         lot_e8=int(action["size_lots"]) or int(template["lot_e8"]),
+        price_ticks_max=int(action["display_lots"]) or int(template["price_ticks_max"]),
     )
 
 
@@ -174,6 +177,7 @@ def _check_terms(t: Tables, terms: _Terms, time_ms: int) -> Code:
             return Code.CONTRADICTORY
     in_bounds = 0 <= terms.underlying < int(t.counters[UNDERLYING_COUNT]) and 0 <= terms.strike_e8 <= E8_MAX
     in_bounds = in_bounds and 0 < terms.tick_e8 <= E8_MAX and 0 < terms.lot_e8 <= E8_MAX
+    in_bounds = in_bounds and 0 < terms.price_ticks_max <= PRICE_TICKS_MAX
     if not in_bounds or terms.tick_e8 * terms.lot_e8 % VALUE_UNIT or not 0 < terms.quote_per_tick_lot < 1 << 40:
         return Code.PARAMETER_OUT_OF_BOUNDS
     return Code.OK
@@ -208,7 +212,7 @@ def _list(t: Tables, out: Outputs, action: np.void, time_ms: int) -> Code:
         return code
     template = t.markets[int(action["market"])].copy()
     position_lots_max = min(int(template["position_lots_max"]), POSITION_QUOTE_MAX // terms.quote_per_tick_lot)
-    price_ticks_max = min(PRICE_TICKS_MAX, POSITION_QUOTE_MAX // (position_lots_max * terms.quote_per_tick_lot))
+    price_ticks_max = min(terms.price_ticks_max, POSITION_QUOTE_MAX // (position_lots_max * terms.quote_per_tick_lot))
     if int(t.counters[MARKET_COUNT]) >= len(t.markets):
         return Code.TABLE_FULL
     market = list_market(t.orderbook, price_ticks_max)

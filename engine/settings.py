@@ -364,12 +364,13 @@ def transfer(t: Tables, out: Outputs, account: Number, action: np.void, key: np.
     key_c = ((owner["key_c"] if is_own else key[2]) >> 32 << 32) | (subaccount & SUBACCOUNT_MASK)
     if not are_prices_fresh(t, account):
         return PRICE_MISSING
-    target = find_account(t, key_a, key_b, key_c)
-    if target == account or subaccount > SUBACCOUNT_MASK:
+    is_known = subaccount <= SUBACCOUNT_MASK
+    target = find_account(t, key_a, key_b, key_c) if is_known else NOBODY
+    if target == account:
         return CONTRADICTORY
     if asset >= t.counters[ASSET_COUNT]:
         return UNKNOWN_ASSET
-    if target == NOBODY and not is_own:
+    if target == NOBODY and not (is_own and is_known):
         return COUNTERPARTY_FAILED
     market = t.assets[asset]["market"] if asset != QUOTE_ASSET else NOBODY
     if market != NOBODY and amount > 0 and not _is_within_limit(t, target, market, amount):

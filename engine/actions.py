@@ -28,10 +28,10 @@ from engine.commands import (
     WITHDRAW,
 )
 from engine.compiling import entry_point, kernel
-from engine.execution import index_of_row
+from engine.execution import cancel_order, index_of_row
 from engine.intake import CLASS_LEG, Intake
 from engine.offers import accept_offer, cancel_offers, find_own_offer, place_offer, remove_offer
-from engine.orders import amend, cancel_order, cancel_orders, find_own_order, place
+from engine.orders import amend, cancel_orders, find_own_order, place
 from engine.results import Code, OrderState
 from engine.settings import (
     set_cancel_switch,

@@ -59,8 +59,12 @@ KEY_SCOPES = SCOPE_TRADE | SCOPE_CANCEL | SCOPE_TRANSFER
 
 # Rows of messages and actions as kernels read them: the same bytes without fields that are arrays.
 MESSAGE_ROW = np.dtype(
-    {"names": ["nonce", "expiry_ms", "count"], "formats": ["<i8", "<i8", "u1"], "offsets": [24, 32, 105]}
-    | {"itemsize": MESSAGE.itemsize}
+    {
+        "names": ["nonce", "expiry_ms", "count"],
+        "formats": ["<i8", "<i8", "u1"],
+        "offsets": [24, 32, 105],
+        "itemsize": MESSAGE.itemsize,
+    }
 )
 ACTION_ROW = np.dtype(
     [("kind", "u1"), ("side", "u1"), ("time_in_force", "u1"), ("flags", "u1"), ("market", "<u4")]
@@ -124,8 +128,8 @@ def spend_nonce(t: Tables, out: Outputs, account: Number, nonce: Number) -> None
     count = np.int64(t.accounts[account]["nonce_count"])
     nonces = t.nonces[account]
     if count == NONCES_REMEMBERED:
-        for at in range(count - 1):
-            nonces[at] = nonces[at + 1]
+        for forgotten in range(count - 1):
+            nonces[forgotten] = nonces[forgotten + 1]
         count -= 1
     at = count
     while at > 0 and nonces[at - 1] > nonce:

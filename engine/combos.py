@@ -53,7 +53,7 @@ def _judge_leg(t: Tables, account: Number, action: np.void, order_quote_max: Num
         return Verdict(UNKNOWN_MARKET, NOTHING, NOTHING, NOTHING)
     position_row = find_position(t, account, order.market)
     code, price_ticks = check_price(t, order, position_row)
-    size_lots = NOTHING
+    size_lots: Number = NOTHING
     if code == OK:
         code, price_ticks, size_lots = check_terms(t, account, order, price_ticks, position_row, False, time_ms)
         time_in_force = np.int64(action["time_in_force"])
@@ -177,6 +177,15 @@ def _judge_combo(
 
 
 @kernel
+def _check_shape(actions: np.ndarray, first: Number, count: Number, good_till_ms: Number, time_ms: Number) -> Number:
+    """310 and 314 of the combination itself."""
+    if count < LEGS_MIN or count > LEGS_MAX:
+        return UNKNOWN_ENUM
+    is_late = good_till_ms != 0 and good_till_ms <= time_ms
+    return CONTRADICTORY if is_late or not _are_markets_different(actions, first, count) else OK
+
+
+@kernel
 def execute_combo(
     t: Tables, out: Outputs, account: Number, actions: np.ndarray, at: Number, order_quote_max: Number, time_ms: Number
 ) -> Number:
@@ -184,33 +193,28 @@ def execute_combo(
     and writes the receipts of the legs.
     """
     first, count = at + ONE, np.int64(actions[at]["side"])
-    good_till_ms = actions[at]["good_till_ms"]
-    code, failed, failed_code = OK, -ONE, OK
-    if count < LEGS_MIN or count > LEGS_MAX:
-        code = UNKNOWN_ENUM
-    elif (good_till_ms != 0 and good_till_ms <= time_ms) or not _are_markets_different(actions, first, count):
-        code = CONTRADICTORY
-    none = Verdict(LEG_FAILED, NOTHING, NOTHING, NOTHING)
-    verdict_a = verdict_b = verdict_c = verdict_d = none
-    if code == OK:
-        verdict_a = _judge_leg(t, account, actions[first], order_quote_max, time_ms)
-        verdict_b = _judge_leg(t, account, actions[first + 1], order_quote_max, time_ms)
-        if count > 2:
-            verdict_c = _judge_leg(t, account, actions[first + 2], order_quote_max, time_ms)
-        if count > 3:
-            verdict_d = _judge_leg(t, account, actions[first + 3], order_quote_max, time_ms)
-    verdicts = (verdict_a, verdict_b, verdict_c, verdict_d)
-    if code == OK:
-        for leg in range(count):
-            if failed < 0 and verdicts[leg].code != OK:
-                failed, failed_code, code = np.int64(leg), verdicts[leg].code, LEG_FAILED
-    if code == OK:
-        if _open_positions(t, account, actions, first, count):
-            code = _judge_combo(t, account, actions, at, verdicts, time_ms)
-        else:
-            failed, failed_code, code = NOTHING, POSITIONS_FULL, LEG_FAILED
+    code = _check_shape(actions, first, count, actions[at]["good_till_ms"], time_ms)
     if code != OK:
-        _refuse(out, first, count, failed, failed_code)
+        _refuse(out, first, count, -ONE, OK)
+        return code
+    # With two or three legs the last is judged again instead of none, because kernels make no lists.
+    last = count - ONE
+    verdicts = (
+        _judge_leg(t, account, actions[first], order_quote_max, time_ms),
+        _judge_leg(t, account, actions[first + 1], order_quote_max, time_ms),
+        _judge_leg(t, account, actions[first + min(np.int64(2), last)], order_quote_max, time_ms),
+        _judge_leg(t, account, actions[first + last], order_quote_max, time_ms),
+    )
+    for leg in range(count):
+        if verdicts[leg].code != OK:
+            _refuse(out, first, count, np.int64(leg), verdicts[leg].code)
+            return LEG_FAILED
+    if not _open_positions(t, account, actions, first, count):
+        _refuse(out, first, count, NOTHING, POSITIONS_FULL)
+        return LEG_FAILED
+    code = _judge_combo(t, account, actions, at, verdicts, time_ms)
+    if code != OK:
+        _refuse(out, first, count, -ONE, OK)
         return code
     first_fill = t.counters[FILL_COUNT]
     for leg in range(count):

@@ -104,7 +104,8 @@ def _find_next(t: Tables, account: Number, market: Number, until_ms: Number, aft
     `until_ms` (-1: whenever); 0 if there is none.
     """
     found, found_id = NOTHING, NOTHING
-    for row in range(ONE, t.counters[OFFERS_USED]):
+    for number in range(ONE, t.counters[OFFERS_USED]):
+        row = np.int64(number)
         offer = t.offers[row]
         order_id = offer["order_id"]
         if offer["is_live"] == 0 or order_id <= after_id or (found != NOTHING and order_id > found_id):

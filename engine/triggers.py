@@ -258,7 +258,7 @@ def cancel_triggers(t: Tables, out: Outputs, account: Number, market: Number, re
 @kernel
 def cancel_market_triggers(t: Tables, out: Outputs, market: Number, reason: Number) -> Number:
     """Remove everybody's triggers in a market, in order of ids; returns how many."""
-    count = NOTHING
+    count: Number = NOTHING
     for row in range(ONE, t.counters[TRIGGERS_USED]):
         if t.triggers[row]["is_live"] != 0 and np.int64(t.triggers[row]["market"]) == market:
             count = _push(t, count, row)

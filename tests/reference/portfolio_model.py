@@ -167,18 +167,18 @@ class ExactMargin:
     pnl: dict[int, list[Any]] = field(default_factory=dict)
 
 
-def compute_naked_base_e8(world: World, lots: Mapping[int, int], underlying: int) -> int:
-    """Shorts that no long of the other type at the same strike and expiry offsets, in 1e-8 of the base."""
-    held: dict[tuple[int, int], list[int]] = {}
-    for market, size_lots in lots.items():
+def compute_naked(world: World, own: Mapping[int, int], notional_units: Mapping[int, Any]) -> Any:
+    """Quote value of shorts that no long of the other type at the same strike and expiry offsets."""
+    held: dict[tuple[int, int], list[Any]] = {}
+    for market, size_lots in own.items():
         item = world.instruments[market]
-        if item.underlying == underlying and item.kind in (CALL, PUT):
+        if item.kind in (CALL, PUT):
             pair = held.setdefault((item.expiry, item.strike_e8), [0, 0])
-            pair[item.kind == PUT] += size_lots * item.lot_e8
-    naked_e8 = 0
+            pair[item.kind == PUT] += size_lots * notional_units[market]
+    naked = 0
     for calls, puts in held.values():
-        naked_e8 += max(0, -calls - max(puts, 0)) + max(0, -puts - max(calls, 0))
-    return naked_e8
+        naked += max(0, -calls - max(puts, 0)) + max(0, -puts - max(calls, 0))
+    return naked
 
 
 def compute_exact_margin(world: World, lots: Mapping[int, int]) -> ExactMargin:
@@ -252,7 +252,9 @@ def _add_exact_underlying(world: World, underlying: int, own: Mapping[int, int],
             initial += value * (mpf(item.initial_bps - item.maintenance_bps) / BPS + lack)
         else:
             initial += spot * lack
-    naked = mpf(compute_naked_base_e8(world, own, underlying)) * facts.index_e8 / E10
+    naked = compute_naked(
+        world, own, {market: mpf(facts.index_e8) * world.instruments[market].lot_e8 / E10 for market in own}
+    )
     maintenance += naked * NAKED_MM_BPS / BPS
     initial += naked * NAKED_IM_BPS / BPS
     worst = min(pnl)
@@ -315,6 +317,11 @@ def shift_round(number: int, bits: int) -> int:
     return (number + (1 << (bits - 1))) >> bits
 
 
+def dampen(price_e8: int, lot_e8: int, damp_e5: int) -> int:
+    """A lot's value at a price, dampened, in quote; floor, over 1e-5 quote."""
+    return price_e8 * lot_e8 // E5 * damp_e5 // E10
+
+
 def constant_root_q60(days: int) -> int:
     with mp.workdps(DIGITS):
         return int(mp.floor(mp.sqrt(mpf(days) / 365) * 2**60))
@@ -374,7 +381,7 @@ class Row:
     """One market in whole quote units per lot: `lanes` of 33 scenarios, then basis up and down, all floor.
 
     Options: shocked value. Others: change of the value. `mark_unit` is what equity counts, `worth_unit` what the model
-    counts (collateral: by the price of the quote currency); the charges are ceil.
+    counts (collateral: by the price of the quote currency); the charges and the notional at the index are ceil.
     """
 
     lanes: tuple[int, ...]
@@ -382,6 +389,7 @@ class Row:
     worth_unit: int
     maintenance_unit: int
     initial_unit: int
+    notional_unit: int
 
 
 def make_row(world: World, market: int, numbers: Numbers) -> Row:
@@ -391,13 +399,22 @@ def make_row(world: World, market: int, numbers: Numbers) -> Row:
     worth_unit = mark_unit * E8 // world.stable_e8 if item.kind == SPOT else mark_unit
     lane_max = LANE_QUOTE_MAX // max(item.position_lots_max, 1)
     lanes = []
+    if item.kind in (CALL, PUT):
+        own = make_slice(world.expiries[item.expiry], numbers)
+        before_e8 = world.expiries[item.expiry].shock_forward_e8(BPS)
+        surface_e8 = world.expiries[item.expiry].surface_e8
+        vol_q56 = numbers.svi_vol_q56(surface_e8, item.strike_e8, before_e8, own.inverse_root_q40)
+        log_strike_q57 = numbers.log_q57(item.strike_e8, before_e8)
     for scenario in (*SCENARIOS, BASIS_UP, BASIS_DOWN):
         if item.kind in (CALL, PUT):
-            lane = _option_lane(world, item, scenario, numbers)
+            shocked_q56 = shock_vol_q56(vol_q56, scenario[1], log_strike_q57, own)
+            forward_e8 = world.expiries[item.expiry].shock_forward_e8(scenario[0])
+            price_e8 = numbers.price_e8(item.kind == PUT, forward_e8, item.strike_e8, shocked_q56, own.root_q60)
+            lane = dampen(price_e8, item.lot_e8, scenario[2])
         elif item.kind == FUTURE:
             expiry = world.expiries[item.expiry]
             moved_e8 = expiry.shock_forward_e8(scenario[0]) - expiry.shock_forward_e8(BPS)
-            lane = moved_e8 * item.lot_e8 * scenario[2] // (E10 * E5)
+            lane = dampen(moved_e8, item.lot_e8, scenario[2])
         else:
             lane = worth_unit * (scenario[0] - BPS) * scenario[2] // (BPS * E5)
         lanes.append(min(max(lane, -lane_max), lane_max))
@@ -409,20 +426,8 @@ def make_row(world: World, market: int, numbers: Numbers) -> Row:
         notional_e20 = facts.index_e8 * item.lot_e8
         maintenance = ceil_div(notional_e20 * (LINEAR_MM_BPS if linear else 0), BPS * E10)
         initial = ceil_div(notional_e20 * ((LINEAR_IM_BPS if linear else 0) + lack_bps), BPS * E10)
-    return Row(tuple(lanes), mark_unit, worth_unit, maintenance, initial)
-
-
-def _option_lane(world: World, item: Instrument, scenario: tuple[int, str, int], numbers: Numbers) -> int:
-    """Dampened value of one lot of an option in a scenario (PMR-5)."""
-    shock_bps, how, damp_e5 = scenario
-    expiry = world.expiries[item.expiry]
-    own = make_slice(expiry, numbers)
-    before_e8 = expiry.shock_forward_e8(BPS)
-    vol_q56 = numbers.svi_vol_q56(expiry.surface_e8, item.strike_e8, before_e8, own.inverse_root_q40)
-    vol_q56 = shock_vol_q56(vol_q56, how, numbers.log_q57(item.strike_e8, before_e8), own)
-    forward_e8 = expiry.shock_forward_e8(shock_bps)
-    price_e8 = numbers.price_e8(item.kind == PUT, forward_e8, item.strike_e8, vol_q56, own.root_q60)
-    return price_e8 * item.lot_e8 * damp_e5 // (E10 * E5)
+    notional = min(ceil_div(facts.index_e8 * item.lot_e8, E10), lane_max)
+    return Row(tuple(lanes), mark_unit, worth_unit, maintenance, initial, notional)
 
 
 # --- whole numbers: an account -----------------------------------------------------------------------------------
@@ -452,9 +457,9 @@ def compute_demand(world: World, rows: Mapping[int, Row], lots: Mapping[int, int
         loss_quote = -min(pnl)
         if loss_quote > largest_quote:
             largest_quote, demand.worst = loss_quote, pnl.index(min(pnl))
-        naked_e8 = compute_naked_base_e8(world, own, underlying)
-        maintenance_quote = ceil_div(naked_e8 * facts.index_e8 * NAKED_MM_BPS, BPS * E10)
-        initial_quote = ceil_div(naked_e8 * facts.index_e8 * NAKED_IM_BPS, BPS * E10)
+        naked_quote = compute_naked(world, own, {market: rows[market].notional_unit for market in own})
+        maintenance_quote = ceil_div(naked_quote * NAKED_MM_BPS, BPS)
+        initial_quote = ceil_div(naked_quote * NAKED_IM_BPS, BPS)
         for market, size_lots in own.items():
             row = rows[market]
             maintenance_quote += abs(size_lots) * row.maintenance_unit - size_lots * (row.worth_unit - row.mark_unit)

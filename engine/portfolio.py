@@ -239,7 +239,7 @@ def _start(t: Tables, account: Number) -> Number:
 def _revalue(t: Tables, account: Number) -> None:
     """Leave what an account's positions demand, and why, in the scratch memory."""
     count = _start(t, account)
-    at = ZERO
+    at: Number = ZERO
     while at < count:
         at = _add_underlying(t, at, count)
 
@@ -296,7 +296,7 @@ def value_scenarios(t: Tables, account: Number, vectors: Any) -> None:
     """
     vectors[:, :] = 0
     count = _start(t, account)
-    at = ZERO
+    at: Number = ZERO
     while at < count:
         underlying = (t.portfolio[_KEYS + at] >> UNDERLYING_SHIFT) - ONE
         at = _add_underlying(t, at, count)

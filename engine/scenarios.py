@@ -140,6 +140,7 @@ def _set_option(t: Tables, number: Number, limit_quote: Number) -> None:
     )  # fmt: skip
     up_q56, down_q56 = _vol_factors(root_q60)
     log_strike_q57 = log_ratio_q57(strike_e8, forward_e8)
+    distance_q57 = log_strike_q57 if log_strike_q57 > 0 else -log_strike_q57
     for lane in range(LANES):
         how, shocked_q56 = VOLS[lane], vol_q56
         if how == UP:
@@ -149,7 +150,7 @@ def _set_option(t: Tables, number: Number, limit_quote: Number) -> None:
         elif how == LINEAR:
             shocked_q56 = _tilt(vol_q56, log_strike_q57, root_q60)
         elif how == ABSOLUTE:
-            shocked_q56 = _tilt(vol_q56, abs(log_strike_q57), root_q60)
+            shocked_q56 = _tilt(vol_q56, distance_q57, root_q60)
         shocked_e8 = shock_forward(t, market["expiry"], SPOTS_BPS[lane])
         call_e8, put_e8, _, gamma_q48, _, theta_q60, rho_e8 = price_option(shocked_e8, strike_e8, shocked_q56, root_q60)
         price_e8 = put_e8 if is_put else call_e8

@@ -216,15 +216,15 @@ def _list(t: Tables, out: Outputs, action: np.void, time_ms: int) -> Code:
     if int(t.counters[MARKET_COUNT]) >= len(t.markets):
         return Code.TABLE_FULL
     market = list_market(t.orderbook, price_ticks_max)
-    expiry = _find_expiry(t, terms) if market >= 0 else -2
-    if expiry == -2:
+    expiry_row = _find_expiry(t, terms) if market >= 0 else -2
+    if expiry_row == -2:
         return Code.TABLE_FULL
     row = t.markets[market]
     for name in TEMPLATE_FIELDS:
         row[name] = template[name]
     row["order_lots_max"] = min(int(template["order_lots_max"]), position_lots_max)
     row["position_lots_max"], row["price_ticks_max"] = position_lots_max, price_ticks_max
-    row["kind"], row["underlying"], row["expiry"], row["strike_e8"] = (*terms[:2], expiry, terms.strike_e8)
+    row["kind"], row["underlying"], row["expiry"], row["strike_e8"] = (*terms[:2], expiry_row, terms.strike_e8)
     row["tick_e8"], row["lot_e8"], row["quote_per_tick_lot"] = terms.tick_e8, terms.lot_e8, terms.quote_per_tick_lot
     row["is_listed"], row["listed_ms"] = 1, time_ms
     t.counters[MARKET_COUNT] = market + 1

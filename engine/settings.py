@@ -248,57 +248,59 @@ def set_margin_mode(t: Tables, out: Outputs, account: Number, mode: Number) -> N
 
 
 @kernel
-def _check_taking(t: Tables, account: Number, asset: Number, amount: Number) -> Number:
-    """Whether an account may give away this much (MAR-9), quote units or lots of the asset; judges 318, 403, 404."""
+def _check_taking(t: Tables, account: Number, asset: Number, amount_lots: Number) -> Number:
+    """Whether an account may give away so many lots (quote units of asset 0) by MAR-9; judges 318, 403, 404."""
     if asset >= t.counters[ASSET_COUNT]:
         return UNKNOWN_ASSET
     if asset == QUOTE_ASSET:
-        if amount > compute_withdrawable(t, account):
+        if amount_lots > compute_withdrawable(t, account):
             return INSUFFICIENT_BALANCE
-        return OK if amount > 0 else AMOUNT_NOT_POSITIVE
+        return OK if amount_lots > 0 else AMOUNT_NOT_POSITIVE
     row = find_position(t, account, t.assets[asset]["market"])
-    if amount <= 0:
+    if amount_lots <= 0:
         return AMOUNT_NOT_POSITIVE
     if row == NOTHING:
         return INSUFFICIENT_BALANCE
     position = t.positions[row]
-    if position["lots"] - position["sell_lots"] < amount:
+    if position["lots"] - position["sell_lots"] < amount_lots:
         return INSUFFICIENT_BALANCE
-    position["lots"] -= amount
+    position["lots"] -= amount_lots
     is_margined = _is_initially_margined(t, account)
-    position["lots"] += amount
+    position["lots"] += amount_lots
     return OK if is_margined else INSUFFICIENT_BALANCE
 
 
 @kernel
-def _move(t: Tables, out: Outputs, account: Number, asset: Number, amount: Number) -> None:
-    """Add a signed amount of an asset to what an account has; there is a position row for it."""
+def _move(t: Tables, out: Outputs, account: Number, asset: Number, amount_lots: Number) -> None:
+    """Add signed lots (quote units of asset 0) to what an account has; there is a position row for it."""
     if asset == QUOTE_ASSET:
-        move_balance(t, out, account, amount)
+        move_balance(t, out, account, amount_lots)
         return
     market = t.assets[asset]["market"]
     open_position(t, account, market)
-    move_position(t, out, account, market, amount)
+    move_position(t, out, account, market, amount_lots)
     cut_reduce_only(t, out, account, market)
 
 
 @kernel
-def withdraw(t: Tables, out: Outputs, account: Number, asset: Number, amount: Number, receipt_row: Number) -> Number:
+def withdraw(
+    t: Tables, out: Outputs, account: Number, asset: Number, amount_lots: Number, receipt_row: Number
+) -> Number:
     """WITHDRAW: debit the account and write the row that the shell appends to the withdrawal tree."""
     if not are_prices_fresh(t, account):
         return PRICE_MISSING
-    code = _check_taking(t, account, asset, amount)
+    code = _check_taking(t, account, asset, amount_lots)
     if code != OK:
         return code
     index = t.counters[WITHDRAWALS]
     if index >= WITHDRAWALS_MAX:
         return WITHDRAWALS_FULL
-    amount_units = amount * t.assets[asset]["units_per_lot"]
-    t.assets[asset]["withdrawn_units"] += amount_units
-    _move(t, out, account, asset, -amount)
+    token_units = amount_lots * t.assets[asset]["units_per_lot"]
+    t.assets[asset]["withdrawn_units"] += token_units
+    _move(t, out, account, asset, -amount_lots)
     count = t.counters[WITHDRAWAL_COUNT]
     row = out.withdrawals[count]
-    row["account"], row["amount_units"], row["asset"], row["owner_account"] = account, amount_units, asset, account
+    row["account"], row["amount_units"], row["asset"], row["owner_account"] = account, token_units, asset, account
     t.counters[WITHDRAWAL_COUNT] = count + 1
     t.counters[WITHDRAWALS] = index + 1
     out.receipts[receipt_row]["withdrawal_index"] = index
@@ -355,7 +357,7 @@ def can_open_position(t: Tables, account: Number, row: Number) -> Truth:
 @kernel
 def transfer(t: Tables, out: Outputs, account: Number, action: np.void, key: np.ndarray) -> Number:
     """TRANSFER (ACC-6): quote or collateral lots to (data, link); a new subaccount of the own owner is made."""
-    asset, amount, subaccount = np.int64(action["market"]), action["size_lots"], action["link"]
+    asset, amount_lots, subaccount = np.int64(action["market"]), action["size_lots"], action["link"]
     owner = t.accounts[account]
     is_own = (key[0] == 0 and key[1] == 0 and key[2] == 0) or (
         key[0] == owner["key_a"] and key[1] == owner["key_b"] and key[2] >> 32 == owner["key_c"] >> 32
@@ -373,9 +375,9 @@ def transfer(t: Tables, out: Outputs, account: Number, action: np.void, key: np.
     if target == NOBODY and not (is_own and is_known):
         return COUNTERPARTY_FAILED
     market = t.assets[asset]["market"] if asset != QUOTE_ASSET else NOBODY
-    if market != NOBODY and amount > 0 and not _is_within_limit(t, target, market, amount):
+    if market != NOBODY and amount_lots > 0 and not _is_within_limit(t, target, market, amount_lots):
         return POSITION_TOO_LARGE
-    code = _check_taking(t, account, asset, amount)
+    code = _check_taking(t, account, asset, amount_lots)
     if code == OK and market != NOBODY:
         code = _check_receiving(t, target, market)
     if code != OK:
@@ -384,7 +386,7 @@ def transfer(t: Tables, out: Outputs, account: Number, action: np.void, key: np.
         target = _open_account(t, out, key_a, key_b, key_c)
         if target == NOBODY:
             return TABLE_FULL
-    _move(t, out, account, asset, -amount)
-    _move(t, out, target, asset, amount)
-    notify(t, out, TRANSFERRED, account, target, asset, amount, NOTHING)
+    _move(t, out, account, asset, -amount_lots)
+    _move(t, out, target, asset, amount_lots)
+    notify(t, out, TRANSFERRED, account, target, asset, amount_lots, NOTHING)
     return OK

@@ -17,8 +17,7 @@ to arithmetic instead of a branch that is guessed wrong. Shifts by a variable nu
 
 from typing import Any
 
-from numba import njit
-
+from engine.compiling import entry_point, inlined
 from engine.elementary import INT64_MAX, MANTISSA_ONE, log_ratio
 from engine.fixed import Number, count_leading_zeros, mul_high, mul_shift_round, mul_sub_shift_round
 from engine.pricing_tables import DENSITY, DISTRIBUTION, RECIPROCAL, evaluate
@@ -38,7 +37,7 @@ CALL, PUT, DELTA, GAMMA, VEGA, THETA, RHO = range(7)
 OPTION_COLUMNS = 7
 
 
-@njit(forceinline=True)
+@inlined
 def _total_deviation(vol_q56: Number, vol_zeros: Number, root_q60: Number, root_zeros: Number) -> Any:
     """`(mantissa_q62, exponent)` of vol * sqrt(T), clamped; both arguments are at least 1."""
     product = mul_high(vol_q56 << (vol_zeros - 1), root_q60 << (root_zeros - 1))
@@ -49,7 +48,7 @@ def _total_deviation(vol_q56: Number, vol_zeros: Number, root_q60: Number, root_
     return mantissa, max(exponent, _EXPONENT_MIN)
 
 
-@njit(forceinline=True)
+@inlined
 def _reciprocal_q62(mantissa_q62: Number) -> Number:
     """1 / mantissa for a mantissa in [1, 2)."""
     fraction = mantissa_q62 - MANTISSA_ONE
@@ -57,7 +56,7 @@ def _reciprocal_q62(mantissa_q62: Number) -> Number:
     return evaluate(RECIPROCAL, row, (fraction - (row << 56)) << 8)
 
 
-@njit(forceinline=True)
+@inlined
 def _quotient_q56(x: Number, x_bits: Number, inverse_q62: Number, exponent: Number) -> Number:
     """x / sd, right below 16 in magnitude, and between 16 and 64 where it is larger: N is 0 or 1 there."""
     magnitude: Any = abs(x)
@@ -69,7 +68,7 @@ def _quotient_q56(x: Number, x_bits: Number, inverse_q62: Number, exponent: Numb
     return quotient if x >= 0 else -quotient
 
 
-@njit(forceinline=True)
+@inlined
 def _piece_of(d_q56: Number) -> Any:
     """Row and offset in the tables of the normal distribution for |d|, at most 9."""
     magnitude: Any = abs(d_q56)
@@ -78,14 +77,14 @@ def _piece_of(d_q56: Number) -> Any:
     return row, (distance - (row << 52)) << 12
 
 
-@njit(forceinline=True)
+@inlined
 def _distribution_q62(d_q56: Number, row: Number, offset_q64: Number) -> Number:
     """N(d) of the piece of |d|."""
     below = max(MANTISSA_ONE - evaluate(DISTRIBUTION, row, offset_q64), 0)
     return MANTISSA_ONE - below if d_q56 >= 0 else below
 
 
-@njit(forceinline=True)
+@inlined
 def _shift_saturated(value: Number, shift: Number) -> Number:
     """`floor(value / 2**shift)` of a non-negative value, held just below 2**63 where it would not fit; shift > -63."""
     doublings = max(-shift, 0)
@@ -93,7 +92,7 @@ def _shift_saturated(value: Number, shift: Number) -> Number:
     return (room - max(room - value, 0)) << doublings >> (63 - max(63 - max(shift, 0), 0))
 
 
-@njit(forceinline=True)
+@inlined
 def price_option(forward_e8: Number, strike_e8: Number, vol_q56: Number, sqrt_years_q60: Number) -> Any:
     """`(call_e8, put_e8, delta_q62, gamma_q48, vega_q60, theta_q60, rho_e8)` of one expiry and strike, per unit.
 
@@ -118,7 +117,7 @@ def price_option(forward_e8: Number, strike_e8: Number, vol_q56: Number, sqrt_ye
     return price_option_at(forward_e8, strike_e8, x, x_bits, vol_q56, sqrt_years_q60)
 
 
-@njit(forceinline=True)
+@inlined
 def price_option_at(
     forward_e8: Number, strike_e8: Number, x: Number, x_bits: Number, vol_q56: Number, sqrt_years_q60: Number
 ) -> Any:
@@ -158,7 +157,7 @@ def price_option_at(
     return call_e8, call_e8 - forward_e8 + strike_e8, delta_q62, gamma_q48, vega_q60, theta_q60, rho_e8
 
 
-@njit(cache=True)
+@entry_point
 def price_options(forwards_e8: Any, strikes_e8: Any, vols_q56: Any, sqrt_years_q60: Any, options: Any) -> None:
     """`price_option` of row after row, written to `options` (rows, OPTION_COLUMNS); all arguments are int64 arrays."""
     for row in range(len(options)):

@@ -1,27 +1,41 @@
-"""How kernels are compiled: three decorators, all without reference counting.
+"""How kernels are compiled: three decorators, without reference counting, and each line of code once.
 
 Kernels work on arrays that the shell owns and make none of their own, so counting references inside them protects
 nothing. It is not free either: each count is an atomic operation, and in the order book they took three quarters of the
 time. Without it, numba refuses to compile whatever would allocate, which is the proof that a kernel does not.
+
+Numba optimises and translates every function with everything it calls, so the innermost ones are done again for each
+caller on each level above: minutes for an engine. Here only entry points are optimised, each together with all kernels
+below it; a kernel's own code waits, as LLVM's intermediate form, until an entry point asks for it (`_Library`). When
+Python calls a kernel, which tests and views do, an entry point is made of it first.
 """
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from numba import njit
+from numba import _dynfunc, config, njit
+from numba.core import codegen, cpu
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+_functions: dict[str, Callable[..., Any]] = {}
+
 
 def kernel(function: Function) -> Function:
-    """Compile a function that other kernels call. What it costs to compile is paid once per types of arguments."""
-    compiled: Function = njit(_nrt=False)(function)  # type: ignore[call-overload]
+    """Compile a function that other kernels call."""
+    _functions[f"{function.__module__}.{function.__qualname__}"] = function
+    compiled: Function = njit(_nrt=False, **_INNER)(function)  # type: ignore[call-overload]
     return compiled
 
 
 def inlined(function: Function) -> Function:
     """Compile a small function into whatever calls it."""
-    compiled: Function = njit(_nrt=False, forceinline=True)(function)  # type: ignore[call-overload]
+    _functions[f"{function.__module__}.{function.__qualname__}"] = function
+    compiled: Function = njit(_nrt=False, forceinline=True, **_INNER)(function)  # type: ignore[call-overload]
     return compiled
 
 
@@ -29,3 +43,62 @@ def entry_point(function: Function) -> Function:
     """Compile a function that the shell calls, and keep the machine code on disk for the next start."""
     compiled: Function = njit(_nrt=False, cache=True)(function)  # type: ignore[call-overload]
     return compiled
+
+
+def _has_wrapper(library: Any) -> bool:
+    """Whether Python can call what a library defines."""
+    return any(
+        item.name.startswith("_ZN7cpython") for item in library._final_module.functions if not item.is_declaration
+    )
+
+
+class _Library(codegen.JITCodeLibrary):
+    """The code of one function. Without a wrapper for Python it stays as it was lowered."""
+
+    def finalize(self) -> None:
+        self._raise_if_finalized()
+        below: list[_Library] = []
+        if _has_wrapper(self):
+            self._collect(below)
+            self._linking_libraries = below
+            super().finalize()
+        else:
+            self._finalized = True
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        """Not one by one: the entry point's pass over everything does the same."""
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _collect(self, below: list["_Library"]) -> None:
+        """All libraries that this one needs, each once."""
+        for library in self._linking_libraries:
+            if library not in below:
+                below.append(library)
+                library._collect(below)
+
+
+_STUB = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+_twins: dict[str, Any] = {}
+_make_executable = cpu.CPUContext.get_executable
+
+
+def _get_executable(context: Any, library: Any, description: Any, environment: Any) -> Any:
+    """What Python calls: the compiled wrapper, or for a kernel something that makes an entry point of it."""
+    if _has_wrapper(library):
+        return _make_executable(context, library, description, environment)
+    name = f"{description.modname}.{description.qualname}"
+
+    def call(_closure: Any, arguments: Any, _keywords: Any) -> Any:
+        if name not in _twins:
+            _twins[name] = njit(_nrt=False, cache=True)(_functions[name])  # type: ignore[call-overload]
+        return _twins[name](*arguments)
+
+    stub = _STUB(call)
+    address = ctypes.cast(stub, ctypes.c_void_p).value
+    module = description.lookup_module()
+    return _dynfunc.make_function(module, description.qualname, "", address, environment, (library, stub))
+
+
+if not config.DISABLE_JIT:  # type: ignore[attr-defined]
+    codegen.JITCPUCodegen._library_class = _Library  # type: ignore[assignment]
+    cpu.CPUContext.get_executable = _get_executable  # type: ignore[method-assign]

@@ -7,8 +7,7 @@ the result: `_q57` means that the integer counts units of 2**-57. Arguments out 
 
 from typing import Any
 
-from numba import njit
-
+from engine.compiling import inlined, kernel
 from engine.fixed import Number, count_leading_zeros, mul_div_floor, mul_high, mul_shift_floor, mul_shift_round
 from engine.pricing_tables import EXPONENTIAL, LOGARITHM, ROOT, ROW_MASK, evaluate
 
@@ -25,7 +24,7 @@ _SHIFT_MAX = 126
 LOG2_E_Q62 = 6653256548922161246
 
 
-@njit(forceinline=True)
+@inlined
 def scale_saturated(left: Number, right: Number, shift: Number) -> Number:
     """`left * right / 2**shift` of non-negative numbers to the nearest, shift >= 1; INT64_MAX where it does not fit.
 
@@ -39,7 +38,7 @@ def scale_saturated(left: Number, right: Number, shift: Number) -> Number:
     return result
 
 
-@njit(forceinline=True)
+@inlined
 def logarithm_parts(value: Number) -> Any:
     """`(exponent, base_q57, rest_q69)` of an integer value >= 1: ln value = exponent * ln 2 + base + rest.
 
@@ -59,7 +58,7 @@ def logarithm_parts(value: Number) -> Any:
     return 63 - zeros, LOGARITHM[row, 0], LOGARITHM[row, 7] + mul_high(total, offset)
 
 
-@njit(forceinline=True)
+@inlined
 def log_ratio(numerator: Number, denominator: Number) -> Any:
     """`(x, bits)`: ln(numerator / denominator) = x / 2**bits for integers >= 1.
 
@@ -77,28 +76,28 @@ def log_ratio(numerator: Number, denominator: Number) -> Any:
     return coarse, 57
 
 
-@njit(forceinline=True)
+@inlined
 def log_ratio_q57(numerator: Number, denominator: Number) -> Number:
     """ln(numerator / denominator) of integers >= 1 (smaller ones count as 1) in Q57, within 2 units."""
     x, bits = log_ratio(max(numerator, 1), max(denominator, 1))
     return x >> (bits - 57)
 
 
-@njit(forceinline=True)
+@inlined
 def ln_q57(value: Number) -> Number:
     """ln of an integer >= 1 (smaller ones count as 1) in Q57, within 2 units; of a Qn number subtract n * LN2_Q57."""
     exponent, base, rest = logarithm_parts(max(value, 1))
     return base + exponent * LN2_Q57 + ((rest + exponent * LN2_REST_Q69) >> LN2_REST_BITS)
 
 
-@njit(forceinline=True)
+@inlined
 def _power_of_two_q62(fraction_q62: Number) -> Number:
     """2**(u - 1) for 0 <= u <= 1."""
     row = (fraction_q62 + (1 << 55)) >> 56
     return evaluate(EXPONENTIAL, row, (fraction_q62 - (row << 56)) << 8)
 
 
-@njit(forceinline=True)
+@inlined
 def exp_minus_q62(x_q57: Number) -> Number:
     """exp(-x) for x >= 0 (below counts as 0) in Q62, within 16 units; 0 from x = 62 ln 2 on."""
     x_q57 = max(x_q57, 0)
@@ -107,7 +106,7 @@ def exp_minus_q62(x_q57: Number) -> Number:
     return _power_of_two_q62(MANTISSA_ONE - fraction) >> min(halvings, 63)
 
 
-@njit(forceinline=True)
+@inlined
 def exp_plus_q56(x_q57: Number) -> Number:
     """exp(x) for 0 <= x < 7 ln 2 in Q56, relative error below 2**-54; beyond, the largest int64; x < 0 counts as 0."""
     x_q57 = max(x_q57, 0)
@@ -118,7 +117,7 @@ def exp_plus_q56(x_q57: Number) -> Number:
     return min(_power_of_two_q62(fraction), MANTISSA_ONE - 1) << 1 >> (6 - doublings)
 
 
-@njit(forceinline=True)
+@inlined
 def _root_row(mantissa_q61: Number) -> Any:
     """Table row and offset of a mantissa in [1, 4)."""
     fraction = mantissa_q61 - (1 << 61)
@@ -126,7 +125,7 @@ def _root_row(mantissa_q61: Number) -> Any:
     return row, (fraction - (row << 55)) << 9
 
 
-@njit(forceinline=True)
+@inlined
 def root_parts(value: Number, bits: Number) -> Any:
     """`(root_q62, inverse_q62, exponent)`: sqrt(value / 2**bits) = root * 2**exponent, inverse = 1 / root.
 
@@ -141,7 +140,7 @@ def root_parts(value: Number, bits: Number) -> Any:
     return mul_shift_round(mantissa, inverse, 61), inverse, (61 - bits - shift) >> 1
 
 
-@njit(forceinline=True)
+@inlined
 def sqrt_q60(value_q60: Number) -> Number:
     """Square root in Q60 of a Q60 number, rounded down, within one unit and 2**-59 of its value; 0 for one below 1."""
     if value_q60 < 1:
@@ -150,7 +149,7 @@ def sqrt_q60(value_q60: Number) -> Number:
     return root >> (2 - exponent)
 
 
-@njit()
+@kernel
 def compute_sqrt_years(time_left_ms: Number) -> Any:
     """`(sqrt_years_q60, inverse_sqrt_years_q40)` of a time to expiry; a year has 365 days.
 

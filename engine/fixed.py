@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.core.extending import intrinsic
+
+from engine.compiling import inlined
 
 # What kernels take and return: Python's values when the shell calls, numpy's between kernels.
 Number = int | np.int64
@@ -247,25 +249,25 @@ _count_trailing_zeros = _make_kernel_operation(_plain_count_trailing_zeros, _emi
 _prefetch = _make_prefetch()
 
 
-@njit(forceinline=True)
+@inlined
 def mul_high(left: Number, right: Number) -> Number:
     """`floor(left * right / 2**64)`: the upper half of the signed product, exact for all int64 arguments."""
     return _mul_high(left, right)
 
 
-@njit(forceinline=True)
+@inlined
 def mul_shift_floor(left: Number, right: Number, shift: Number) -> Number:
     """`floor(left * right / 2**shift)` for 0 <= shift < 128; the product is exact, the result wraps past int64."""
     return _mul_shift_floor(left, right, shift)
 
 
-@njit(forceinline=True)
+@inlined
 def mul_shift_round(left: Number, right: Number, shift: Number) -> Number:
     """`left * right / 2**shift` to the nearest, halves upward; 0 <= shift < 127; the result wraps past int64."""
     return _mul_shift_round(left, right, shift)
 
 
-@njit(forceinline=True)
+@inlined
 def mul_sub_shift_round(a: Number, b: Number, c: Number, d: Number, shift: Number) -> Number:
     """`(a * b - c * d) / 2**shift` rounded once, to the nearest, halves upward.
 
@@ -275,7 +277,7 @@ def mul_sub_shift_round(a: Number, b: Number, c: Number, d: Number, shift: Numbe
     return _mul_sub_shift_round(a, b, c, d, shift)
 
 
-@njit(forceinline=True)
+@inlined
 def mul_div_floor(left: Number, right: Number, divisor: Number) -> Number:
     """`floor(left * right / divisor)`, the product exact in 128 bits, any signs of the factors.
 
@@ -285,7 +287,7 @@ def mul_div_floor(left: Number, right: Number, divisor: Number) -> Number:
     return _mul_div_floor(left, right, divisor)
 
 
-@njit(forceinline=True)
+@inlined
 def mul_div_ceil(left: Number, right: Number, divisor: Number) -> Number:
     """`ceil(left * right / divisor)`, the product exact in 128 bits, any signs of the factors.
 
@@ -294,19 +296,19 @@ def mul_div_ceil(left: Number, right: Number, divisor: Number) -> Number:
     return _mul_div_ceil(left, right, divisor)
 
 
-@njit(forceinline=True)
+@inlined
 def count_leading_zeros(bits: Number) -> Number:
     """How many of the 64 bits above the highest set one are 0; 64 for 0, 0 for a negative number."""
     return _count_leading_zeros(bits)
 
 
-@njit(forceinline=True)
+@inlined
 def count_trailing_zeros(bits: Number) -> Number:
     """Index of the lowest set bit; 64 for 0."""
     return _count_trailing_zeros(bits)
 
 
-@njit(forceinline=True)
+@inlined
 def prefetch(array: Any, index: Number) -> None:
     """Ask the processor to load `array[index]` (one dimension, records too); changes nothing, any index is harmless."""
     _prefetch(array, index)

@@ -8,9 +8,8 @@ so: about ten evaluations.
 
 from typing import Any
 
-from numba import njit
-
 from engine.black76 import MONEY_E8_MAX, VOL_Q56_MAX, price_option_at
+from engine.compiling import entry_point, inlined
 from engine.elementary import log_ratio, root_parts, scale_saturated
 from engine.fixed import Number, count_leading_zeros, mul_div_floor, mul_shift_floor
 
@@ -22,7 +21,7 @@ _EVALUATIONS_MAX = 3 * 40
 _LONGER_SHIFT = 10
 
 
-@njit(forceinline=True)
+@inlined
 def _first_guess_q56(log_moneyness_q57: Number, inverse_sqrt_years_q40: Number) -> Number:
     """sqrt(2 |ln(forward / strike)| / T), where the price bends the other way; at least 1/16 of a deviation of 1."""
     magnitude: Any = abs(log_moneyness_q57)
@@ -30,7 +29,7 @@ def _first_guess_q56(log_moneyness_q57: Number, inverse_sqrt_years_q40: Number) 
     return min(scale_saturated(root, max(inverse_sqrt_years_q40, 1), 46 - exponent), VOL_Q56_MAX)
 
 
-@njit(forceinline=True)
+@inlined
 def implied_vol_q56(
     call_e8: Number, forward_e8: Number, strike_e8: Number, sqrt_years_q60: Number, inverse_sqrt_years_q40: Number
 ) -> Number:
@@ -74,7 +73,7 @@ def implied_vol_q56(
     return low
 
 
-@njit(cache=True)
+@entry_point
 def implied_vols(
     calls_e8: Any, forwards_e8: Any, strikes_e8: Any, sqrt_years_q60: Any, inverse_sqrt_years_q40: Any, vols_q56: Any
 ) -> None:

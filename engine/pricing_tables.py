@@ -9,9 +9,9 @@ format. All are Q62 except the logarithm's, see `LOGARITHM`. The numbers are con
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from engine import pricing_tables_elementary, pricing_tables_normal
+from engine.compiling import inlined
 from engine.fixed import Number, mul_high
 
 ROW_WORDS = 8
@@ -41,7 +41,7 @@ DENSITY = _parse(pricing_tables_normal.DENSITY)
 ROW_MASK = 255
 
 
-@njit(forceinline=True)
+@inlined
 def evaluate(table: Any, row: Number, offset_q64: Number) -> Number:
     """The polynomial of `table[row]` at t = offset_q64 / 2**64 in the table's format, at most 3 units below it.
 

@@ -12,9 +12,9 @@ in 1e5. Evaluation is total: parameters are clamped to a range that no sound sli
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from engine.black76 import VOL_Q56_MAX
+from engine.compiling import entry_point, inlined, kernel
 from engine.elementary import log_ratio_q57, root_parts, scale_saturated
 from engine.fixed import (
     Number,
@@ -42,13 +42,13 @@ _SIXTEENTH_Q57 = 1 << 53
 _LARGE = 1 << 60
 
 
-@njit(forceinline=True)
+@inlined
 def to_q57(number_e8: Number) -> Number:
     """A number in units of 1e-8, below 64 in magnitude, in Q57, within one unit."""
     return mul_shift_round(number_e8, _Q57_PER_E8_Q32, 32)
 
 
-@njit(forceinline=True)
+@inlined
 def _clamp_parameters(a_e8: Number, b_e8: Number, rho_e8: Number, m_e8: Number, sigma_e8: Number) -> Any:
     return (
         min(max(a_e8, -A_E8_MAX), A_E8_MAX),
@@ -59,7 +59,7 @@ def _clamp_parameters(a_e8: Number, b_e8: Number, rho_e8: Number, m_e8: Number, 
     )
 
 
-@njit(forceinline=True)
+@inlined
 def _hypotenuse(distance_q57: Number, sigma_q57: Number) -> Any:
     """`(root_q62, exponent)` of sqrt(distance**2 + sigma**2); sigma is at least 1."""
     longest: Any = abs(distance_q57)
@@ -69,7 +69,7 @@ def _hypotenuse(distance_q57: Number, sigma_q57: Number) -> Any:
     return root, exponent
 
 
-@njit(forceinline=True)
+@inlined
 def variance_q55(
     a_e8: Number, b_e8: Number, rho_e8: Number, m_e8: Number, sigma_e8: Number, log_strike_q57: Number
 ) -> Number:
@@ -83,7 +83,7 @@ def variance_q55(
     return min(max(variance, 1), VARIANCE_Q55_MAX)
 
 
-@njit(forceinline=True)
+@inlined
 def log_strike_limit_q57(a_e8: Number, b_e8: Number, sigma_e8: Number) -> Number:
     """4 sqrt(a + b sigma) in Q57, at most 48: beyond, the volatility stays what it is there."""
     variance = (to_q57(a_e8) >> 2) + mul_shift_round(to_q57(b_e8), to_q57(sigma_e8), 59)
@@ -91,7 +91,7 @@ def log_strike_limit_q57(a_e8: Number, b_e8: Number, sigma_e8: Number) -> Number
     return root >> (3 - exponent)
 
 
-@njit(forceinline=True)
+@inlined
 def svi_vol_q56(
     a_e8: Number,
     b_e8: Number,
@@ -115,7 +115,7 @@ def svi_vol_q56(
     return min(max(vol, 1), VOL_Q56_MAX)
 
 
-@njit(cache=True)
+@entry_point
 def svi_vols(slice_e8: Any, strikes_e8: Any, forward_e8: Number, inverse_sqrt_years_q40: Number, vols_q56: Any) -> None:
     """`svi_vol_q56` of every strike of one expiry; slice_e8 holds a, b, rho, m, sigma; all arrays int64."""
     for row in range(len(vols_q56)):
@@ -131,7 +131,7 @@ def svi_vols(slice_e8: Any, strikes_e8: Any, forward_e8: Number, inverse_sqrt_ye
         )
 
 
-@njit()
+@kernel
 def _is_in_bounds(a_e8: Number, b_e8: Number, rho_e8: Number, m_e8: Number, sigma_e8: Number) -> Truth:
     """Ranges, the wings' slope b (1 + |rho|) <= 2, and a lowest variance a + b sigma sqrt(1 - rho**2) >= 0."""
     if not (-A_E8_MAX <= a_e8 <= A_E8_MAX and 0 <= b_e8 <= B_E8_MAX and -UNIT_E8 < rho_e8 < UNIT_E8):
@@ -147,7 +147,7 @@ def _is_in_bounds(a_e8: Number, b_e8: Number, rho_e8: Number, m_e8: Number, sigm
     return a_e8 + lowest_e8 >= 0
 
 
-@njit()
+@kernel
 def _is_butterfly_free(
     a_e8: Number, b_e8: Number, rho_e8: Number, m_e8: Number, sigma_e8: Number, log_strike_q57: Number
 ) -> Truth:
@@ -176,7 +176,7 @@ def _is_butterfly_free(
     return square + convexity >= quarter_slope + mul_shift_round(quarter_slope, w_q52, 54)
 
 
-@njit()
+@kernel
 def is_slice_sound(a_e8: Number, b_e8: Number, rho_e8: Number, m_e8: Number, sigma_e8: Number) -> Truth:
     """Whether one expiry's slice is in bounds and free of butterfly arbitrage on fixed grids of k.
 
@@ -198,7 +198,7 @@ def is_slice_sound(a_e8: Number, b_e8: Number, rho_e8: Number, m_e8: Number, sig
     return True
 
 
-@njit()
+@kernel
 def is_calendar_free(earlier_e8: Any, later_e8: Any) -> Truth:
     """Whether total variance nowhere falls with time, on the first two grids, the second of the later slice."""
     stride = log_strike_limit_q57(later_e8[0], later_e8[1], later_e8[4]) // _WIDE_STEPS
@@ -211,7 +211,7 @@ def is_calendar_free(earlier_e8: Any, later_e8: Any) -> Truth:
     return True
 
 
-@njit(cache=True)
+@entry_point
 def is_surface_sound(slices_e8: Any) -> Truth:
     """Whether a surface admits no arbitrage on the grids: slices_e8 is (expiries, 5) int64, earliest expiry first.
 

@@ -7,6 +7,9 @@ trade is cancelled when it is met (ORD-7), reduce-only orders are cut to the hol
 limits are passed lose their protected orders (ORD-8).
 
 An order's *row* numbers its `details`; its *index* in `orderbook.book` lies behind the price levels.
+
+A call hands over all tables by value, some 250 words, which takes longer than a fill. So what happens to nearly every
+action is compiled into its caller, and what is rare is called.
 """
 
 from typing import NamedTuple
@@ -159,9 +162,9 @@ def detach_order(t: Tables, row: Number) -> Number:
     return lots
 
 
-@kernel
-def cancel_order(t: Tables, out: Outputs, row: Number, reason: Number) -> Number:
-    """Cancel a resting order and write its row of `out.cancellations`; returns the lots that were open."""
+@inlined
+def cancel_resting(t: Tables, out: Outputs, row: Number, reason: Number) -> Number:
+    """`cancel_order`, compiled into its caller."""
     detail = t.details[row]
     order = t.orderbook.book[index_of_row(t, row)]
     account = np.int64(order["account"])
@@ -179,6 +182,12 @@ def cancel_order(t: Tables, out: Outputs, row: Number, reason: Number) -> Number
     forget_order(t, row)
     touch(t, out, account, AUX)
     return lots
+
+
+@kernel
+def cancel_order(t: Tables, out: Outputs, row: Number, reason: Number) -> Number:
+    """Cancel a resting order and write its row of `out.cancellations`; returns the lots that were open."""
+    return cancel_resting(t, out, row, reason)
 
 
 @kernel
@@ -226,9 +235,8 @@ def consume_order(t: Tables, row: Number, lots: Number) -> None:
 
 
 @kernel
-def _pay(t: Tables, out: Outputs, builder: Number, fee_quote: Number) -> None:
-    if fee_quote != 0:
-        move_balance(t, out, builder, fee_quote)
+def _pay(t: Tables, out: Outputs, account: Number, fee_quote: Number) -> None:
+    move_balance(t, out, account, fee_quote)
 
 
 @inlined
@@ -272,14 +280,16 @@ def settle_fill(
     if kind <= BLOCK_TRADE:
         if referrer != 0:
             referral_quote = taker_fee * t.counters[REFERRAL_BPS] // BPS
-            move_balance(t, out, referrer, referral_quote)
+            _pay(t, out, referrer, referral_quote)
         rebate_max = taker_fee - referral_quote
     maker_fee = compute_maker_fee(t, market, value_quote, lots, maker_tier, rebate_max)
     move_balance(t, out, FEES, maker_fee + taker_fee - referral_quote)
     maker_paid = maker_fee + _compute_builder_fee(maker, value_quote)
     taker_paid = taker_fee + _compute_builder_fee(taker, value_quote)
-    _pay(t, out, maker.builder, maker_paid - maker_fee)
-    _pay(t, out, taker.builder, taker_paid - taker_fee)
+    if maker.builder != 0:
+        _pay(t, out, maker.builder, maker_paid - maker_fee)
+    if taker.builder != 0:
+        _pay(t, out, taker.builder, taker_paid - taker_fee)
     bought_lots = lots if taker_side == BUY else -lots
     cost_quote = bought_lots * (price_ticks * row["quote_per_tick_lot"] - row["funding_quote"])
     change_exposure(
@@ -446,8 +456,8 @@ def _meet_own(t: Tables, out: Outputs, row: Number, self_trade_mode: Number, lef
     return left_lots, True
 
 
-@kernel
-def match_order(
+@inlined
+def walk_book(
     t: Tables,
     out: Outputs,
     market: Number,
@@ -460,12 +470,7 @@ def match_order(
     is_whole: Truth,
     time_ms: Number,
 ) -> tuple[Number, Number, Number, Truth]:
-    """Trade up to `size_lots` at `limit_ticks` or better (MAT-1). `taker` has no open lots here.
-
-    Returns filled lots, lots lost to own orders, the sum of price x lots, and whether the order has to end here, so
-    that nothing of it may rest (ORD-5, MAT-4). With `is_whole` protections are noted but not tripped; the caller does
-    that by `trip_protections`.
-    """
+    """`match_order`, compiled into its caller."""
     book, base, other = t.orderbook, len(t.orderbook.blocks) * LEVELS_PER_BLOCK, market * 2 + ONE - side
     limit_rank = rank_of(book, other, limit_ticks)
     left_lots, lost_lots, filled_value = size_lots, ZERO, ZERO
@@ -501,6 +506,29 @@ def match_order(
         left_lots -= lots
         filled_value += price_ticks * lots
     return size_lots - left_lots - lost_lots, lost_lots, filled_value, is_ended
+
+
+@kernel
+def match_order(
+    t: Tables,
+    out: Outputs,
+    market: Number,
+    side: Number,
+    limit_ticks: Number,
+    size_lots: Number,
+    taker: Party,
+    self_trade_mode: Number,
+    kind: Number,
+    is_whole: Truth,
+    time_ms: Number,
+) -> tuple[Number, Number, Number, Truth]:
+    """Trade up to `size_lots` at `limit_ticks` or better (MAT-1). `taker` has no open lots here.
+
+    Returns filled lots, lots lost to own orders, the sum of price x lots, and whether the order has to end here, so
+    that nothing of it may rest (ORD-5, MAT-4). With `is_whole` protections are noted but not tripped; the caller does
+    that by `trip_protections`.
+    """
+    return walk_book(t, out, market, side, limit_ticks, size_lots, taker, self_trade_mode, kind, is_whole, time_ms)
 
 
 @kernel

@@ -37,9 +37,9 @@ from engine.execution import (
     cut_order,
     forget_order,
     index_of_row,
-    match_order,
     row_of_index,
     trip_protections,
+    walk_book,
 )
 from engine.fees import TRADE
 from engine.orderbook import change_lots, find_order, make_order_id, rank_of, rest_order, take_row, unlink_order
@@ -169,7 +169,7 @@ def _take(
     self_trade_mode = ZERO if is_whole else (order.flags >> SELF_TRADE_SHIFT) & 3
     taker = Party(account, position_row, order_id, ZERO, ZERO, order.link >> LINK_SHIFT, order.link & LINK_PPM)
     first_fill = t.counters[FILL_COUNT]
-    result = match_order(
+    result = walk_book(
         t, out, market, side, price_ticks, verdict.size_lots, taker, self_trade_mode, TRADE, is_whole, time_ms
     )
     if is_whole and not defers_protection:
@@ -204,11 +204,11 @@ def execute_order(
     return order_id
 
 
-@kernel
+@inlined
 def place_order(
     t: Tables, out: Outputs, account: Number, order: Order, time_ms: Number, receipt_row: Number
 ) -> tuple[Number, Number]:
-    """PLACE: judge an order and execute it; returns `(code, order id)`, the id 0 if it was refused."""
+    """PLACE, compiled into its caller: judge an order and execute it; returns `(code, order id)`, id 0 if refused."""
     code: Number = UNKNOWN_MARKET
     if is_listed(t, order.market):
         position_row = find_position(t, account, order.market)
@@ -223,13 +223,13 @@ def place_order(
     return code, ZERO
 
 
-@inlined
+@kernel
 def place(
     t: Tables, out: Outputs, account: Number, market: Number, side: Number, time_in_force: Number, flags: Number,
     price_ticks: Number, size_lots: Number, client_id: Number, display_lots: Number, good_till_ms: Number,
     link: Number, order_quote_max: Number, time_ms: Number, receipt_row: Number,
 ) -> tuple[Number, Number]:  # fmt: skip
-    """`place_order` with the parts of the order one by one."""
+    """PLACE with the parts of the order one by one, for callers that do it seldom."""
     order = Order(
         market, side, time_in_force, flags, price_ticks, size_lots, client_id, display_lots, good_till_ms, link,
         order_quote_max,

@@ -76,7 +76,6 @@ from engine.tables import (
 )
 
 E8 = 100_000_000
-FEEDS_PER_EXPIRY = 6
 INDEX_SLOTS_FIRST = 1 << 12  # the shell makes hash tables larger between blocks
 
 

@@ -33,8 +33,8 @@ from engine.tables import (
 
 FEED_E8_MAX = 1 << 48  # 2.8 million USD: products with basis points fit into 63 bits
 FEED_OFFSET = 1 << 32
-FEEDS_PER_EXPIRY = 6
-FORWARD, A, B, RHO, M, SIGMA = range(FEEDS_PER_EXPIRY)
+EXPIRY_FEED_COUNT = 6
+FORWARD, A, B, RHO, M, SIGMA = range(EXPIRY_FEED_COUNT)
 ZERO_HASH = bytes(32)
 
 
@@ -49,7 +49,7 @@ class Oracle(Protocol):
 
 def count_feeds(t: Tables) -> int:
     """How many numbers a price report has."""
-    return int(t.counters[UNDERLYING_COUNT] + FEEDS_PER_EXPIRY * t.counters[EXPIRY_COUNT])
+    return int(t.counters[UNDERLYING_COUNT] + EXPIRY_FEED_COUNT * t.counters[EXPIRY_COUNT])
 
 
 def select_reports(state: Oracle, reports: tuple[PriceReport, ...], time_ms: int) -> list[PriceReport]:
@@ -211,7 +211,7 @@ def move_feeds(t: Tables, values: np.ndarray, quorum: Number, time_ms: Number) -
     first = t.counters[UNDERLYING_COUNT]
     for number in range(t.counters[EXPIRY_COUNT]):
         has_moved = _move_expiry(t, number, values, first, quorum, time_ms) or has_moved
-        first += FEEDS_PER_EXPIRY
+        first += EXPIRY_FEED_COUNT
     if has_moved:
         t.counters[MUST_REPRICE] = 1
 
@@ -243,8 +243,8 @@ def _is_market_fresh(t: Tables, number: Number, time_ms: Number) -> Truth:
     kind, stale_ms = market["kind"], underlying["oracle_stale_ms"]
     if kind in (KIND_PERPETUAL, KIND_SPOT):
         return True
-    expiry = t.expiries[market["expiry"]]
-    is_forward_fresh = time_ms - expiry["forward_ms"] <= stale_ms
+    dated = t.expiries[market["expiry"]]
+    is_forward_fresh = time_ms - dated["forward_ms"] <= stale_ms
     if kind == KIND_FUTURE:
-        return is_forward_fresh or expiry["forward_e8"] == 0
-    return is_forward_fresh and time_ms - expiry["surface_ms"] <= stale_ms
+        return is_forward_fresh or dated["forward_e8"] == 0
+    return is_forward_fresh and time_ms - dated["surface_ms"] <= stale_ms

@@ -86,11 +86,11 @@ def _median(a: Number, b: Number, c: Number) -> Number:
 @kernel
 def compute_forward(t: Tables, number: Number) -> Number:
     """Forward of an expiry in e8, 0 before the first; what is sampled already is fixed (MRK-3)."""
-    expiry = t.expiries[number]
-    forward_e8, count = expiry["forward_e8"], expiry["twap_count"]
+    dated = t.expiries[number]
+    forward_e8, count = dated["forward_e8"], dated["twap_count"]
     if count == 0 or forward_e8 == 0:
         return forward_e8
-    return (expiry["twap_sum_e8"] + forward_e8 * (TWAP_SLOTS - count)) // TWAP_SLOTS
+    return (dated["twap_sum_e8"] + forward_e8 * (TWAP_SLOTS - count)) // TWAP_SLOTS
 
 
 @kernel
@@ -122,14 +122,14 @@ def _compute_option_mark(t: Tables, number: Number) -> Number:
     1.00; both rounded down (ORD-8).
     """
     market = t.markets[number]
-    expiry = t.expiries[market["expiry"]]
+    dated = t.expiries[market["expiry"]]
     forward_e8 = compute_forward(t, market["expiry"])
-    if forward_e8 == 0 or expiry["surface_ms"] == 0:
+    if forward_e8 == 0 or dated["surface_ms"] == 0:
         return np.int64(-1)
-    root_q60, strike_e8 = expiry["sqrt_years_q60"], market["strike_e8"]
+    root_q60, strike_e8 = dated["sqrt_years_q60"], market["strike_e8"]
     vol_q56 = svi_vol_q56(
-        expiry["a_e8"], expiry["b_e8"], expiry["rho_e8"], expiry["m_e8"], expiry["sigma_e8"],
-        strike_e8, forward_e8, expiry["inverse_sqrt_years_q40"],
+        dated["a_e8"], dated["b_e8"], dated["rho_e8"], dated["m_e8"], dated["sigma_e8"],
+        strike_e8, forward_e8, dated["inverse_sqrt_years_q40"],
     )  # fmt: skip
     call_e8, put_e8, delta_q62, _, vega_q60, _, _ = price_option(forward_e8, strike_e8, vol_q56, root_q60)
     is_put = market["kind"] == KIND_PUT
@@ -313,9 +313,9 @@ def reprice(t: Tables, out: Outputs, time_ms: Number) -> None:
         _sample_variance(t, np.int64(number), time_ms)
         t.underlyings[number]["open_interest_quote"] = 0
     for number in range(t.counters[EXPIRY_COUNT]):
-        expiry = t.expiries[number]
-        roots = compute_sqrt_years(max(expiry["expiry_ms"] - time_ms, 0))
-        expiry["sqrt_years_q60"], expiry["inverse_sqrt_years_q40"] = roots
+        dated = t.expiries[number]
+        roots = compute_sqrt_years(max(dated["expiry_ms"] - time_ms, 0))
+        dated["sqrt_years_q60"], dated["inverse_sqrt_years_q40"] = roots
     for number in range(t.counters[MARKET_COUNT]):
         market = t.markets[number]
         if market["phase"] != PHASE_SETTLED:

@@ -45,25 +45,25 @@ TWAP_MS, SLOT_MS = 1_800_000, 4_000
 @kernel
 def sample_index(t: Tables, number: Number, time_ms: Number) -> None:
     """Add the index to an expiry's mean, once in each 4 s slot of its last 30 minutes (EXP-1)."""
-    expiry = t.expiries[number]
-    underlying = t.underlyings[expiry["underlying"]]
-    begins_ms = expiry["expiry_ms"] - TWAP_MS
-    if underlying["is_fresh"] == 0 or not begins_ms <= time_ms < expiry["expiry_ms"]:
+    dated = t.expiries[number]
+    underlying = t.underlyings[dated["underlying"]]
+    begins_ms = dated["expiry_ms"] - TWAP_MS
+    if underlying["is_fresh"] == 0 or not begins_ms <= time_ms < dated["expiry_ms"]:
         return
     slot = (time_ms - begins_ms) // SLOT_MS
-    if expiry["twap_count"] == 0 or slot != expiry["twap_slot"]:
-        expiry["twap_sum_e8"] += underlying["index_e8"]
-        expiry["twap_count"] += 1
-        expiry["twap_slot"] = slot
+    if dated["twap_count"] == 0 or slot != dated["twap_slot"]:
+        dated["twap_sum_e8"] += underlying["index_e8"]
+        dated["twap_count"] += 1
+        dated["twap_slot"] = slot
 
 
 @kernel
 def compute_settlement_price(t: Tables, number: Number) -> Number:
     """Mean of an expiry's samples in e8 (floor); without any the fresh index, 0 while there is none (EXP-1)."""
-    expiry = t.expiries[number]
-    if expiry["twap_count"] != 0:
-        return expiry["twap_sum_e8"] // expiry["twap_count"]
-    underlying = t.underlyings[expiry["underlying"]]
+    dated = t.expiries[number]
+    if dated["twap_count"] != 0:
+        return dated["twap_sum_e8"] // dated["twap_count"]
+    underlying = t.underlyings[dated["underlying"]]
     return underlying["index_e8"] if underlying["is_fresh"] != 0 else ZERO
 
 
@@ -132,8 +132,8 @@ def _settle_expiry(t: Tables, out: Outputs, number: Number) -> Truth:
     price_e8 = compute_settlement_price(t, number)
     if price_e8 == 0:
         return False
-    expiry = t.expiries[number]
-    expiry["settle_e8"], expiry["is_settled"] = price_e8, 1
+    dated = t.expiries[number]
+    dated["settle_e8"], dated["is_settled"] = price_e8, 1
     for market in range(t.counters[MARKET_COUNT]):
         row = t.markets[market]
         is_dated = row["kind"] == KIND_FUTURE or row["kind"] == KIND_CALL or row["kind"] == KIND_PUT
@@ -158,10 +158,10 @@ def settle_markets(t: Tables, out: Outputs, time_ms: Number) -> None:
     """The clock's settlement: samples, then what has expired, then what is delisted."""
     has_closed: Truth = False
     for number in range(t.counters[EXPIRY_COUNT]):
-        expiry = t.expiries[number]
-        if expiry["is_settled"] == 0:
+        dated = t.expiries[number]
+        if dated["is_settled"] == 0:
             sample_index(t, np.int64(number), time_ms)
-            if time_ms >= expiry["expiry_ms"]:
+            if time_ms >= dated["expiry_ms"]:
                 has_closed = _settle_expiry(t, out, np.int64(number)) or has_closed
     for number in range(t.counters[MARKET_COUNT]):
         row = t.markets[number]

@@ -98,20 +98,20 @@ def rate(premium_sum: int, count: int = 1, interest_bps: int = 1, cap_bps: int =
 
 
 RATES = [
-    ("premium 0.01 % at interest 0.01 %: 0.01 %", rate(100_000), 100_000),
-    ("no premium: the interest", rate(0), 100_000),
-    ("within 0.05 % of the interest: the interest", rate(600_000), 100_000),
-    ("above: premium less 0.05 %", rate(1_000_000), 500_000),
-    ("below: premium plus 0.05 %", rate(-1_000_000), -500_000),
-    ("the mean of the samples, rounded down", rate(-2_000_003, 2), -500_002),
-    ("capped at 4 %", rate(10**8), 40_000_000),
-    ("capped at -4 %", rate(-(10**8)), -40_000_000),
+    ("premium 0.01 % at interest 0.01 %: 0.01 %", {"premium_sum": 100_000}, 100_000),
+    ("no premium: the interest", {"premium_sum": 0}, 100_000),
+    ("within 0.05 % of the interest: the interest", {"premium_sum": 600_000}, 100_000),
+    ("above: premium less 0.05 %", {"premium_sum": 1_000_000}, 500_000),
+    ("below: premium plus 0.05 %", {"premium_sum": -1_000_000}, -500_000),
+    ("the mean of the samples, rounded down", {"premium_sum": -2_000_003, "count": 2}, -500_002),
+    ("capped at 4 %", {"premium_sum": 10**8}, 40_000_000),
+    ("capped at -4 %", {"premium_sum": -(10**8)}, -40_000_000),
 ]
 
 
-@pytest.mark.parametrize(("what", "found", "expected"), RATES)
-def test_fnd_3_rates(what: str, found: int, expected: int) -> None:
-    assert found == expected, what
+@pytest.mark.parametrize(("what", "samples", "expected"), RATES)
+def test_fnd_3_rates(what: str, samples: dict[str, int], expected: int) -> None:
+    assert rate(**samples) == expected, what
 
 
 def test_fnd_3_an_hour_moves_f_by_an_eighth_of_the_rate_and_equity_by_minus_s_times_that() -> None:

@@ -60,25 +60,57 @@ def mark_of(bid: int, ask: int, last: int, ema_e8: int = 0, waited_ms: int = 0, 
 
 
 PERPETUALS = [
-    ("an empty book: the index", mark_of(0, 0, 0), 500_000),
-    ("one side only: the index", mark_of(500_500, 0, 500_500), 500_000),
-    ("no basis yet: base twice, so the book says nothing", mark_of(500_990, 501_010, 501_000), 500_000),
-    ("a basis of old and a book above: the basis", mark_of(500_990, 501_010, 501_000, 5 * 10**9), 500_500),
-    ("a book between base and basis: the book", mark_of(500_190, 500_210, 500_200, 5 * 10**9), 500_200),
-    ("without a last price: the basis", mark_of(500_190, 500_210, 0, 5 * 10**9), 500_500),
-    ("an auction has no mid", mark_of(500_190, 500_210, 500_200, 5 * 10**9, phase=PHASE_AUCTION), 500_500),
-    ("crossed orders have no mid", mark_of(500_210, 500_190, 500_200, 5 * 10**9), 500_500),
-    ("after 15 s a tenth of the way", mark_of(500_990, 501_010, 501_000, 0, 15_000), 500_100),
-    ("after 150 s all the way", mark_of(500_990, 501_010, 501_000, 0, 150_000), 501_000),
-    ("after an hour no further", mark_of(500_990, 501_010, 501_000, 0, 3_600_000), 501_000),
-    ("at most one per cent above", mark_of(509_990, 510_010, 510_000, 0, 150_000), 505_000),
-    ("at most one per cent below", mark_of(489_990, 490_010, 490_000, 0, 150_000), 495_000),
+    ("an empty book: the index", {"bid": 0, "ask": 0, "last": 0}, 500_000),
+    ("one side only: the index", {"bid": 500_500, "ask": 0, "last": 500_500}, 500_000),
+    ("no basis yet: base twice, so the book says nothing", {"bid": 500_990, "ask": 501_010, "last": 501_000}, 500_000),
+    (
+        "a basis of old and a book above: the basis",
+        {"bid": 500_990, "ask": 501_010, "last": 501_000, "ema_e8": 5 * 10**9},
+        500_500,
+    ),
+    (
+        "a book between base and basis: the book",
+        {"bid": 500_190, "ask": 500_210, "last": 500_200, "ema_e8": 5 * 10**9},
+        500_200,
+    ),
+    ("without a last price: the basis", {"bid": 500_190, "ask": 500_210, "last": 0, "ema_e8": 5 * 10**9}, 500_500),
+    (
+        "an auction has no mid",
+        {"bid": 500_190, "ask": 500_210, "last": 500_200, "ema_e8": 5 * 10**9, "phase": PHASE_AUCTION},
+        500_500,
+    ),
+    ("crossed orders have no mid", {"bid": 500_210, "ask": 500_190, "last": 500_200, "ema_e8": 5 * 10**9}, 500_500),
+    (
+        "after 15 s a tenth of the way",
+        {"bid": 500_990, "ask": 501_010, "last": 501_000, "ema_e8": 0, "waited_ms": 15_000},
+        500_100,
+    ),
+    (
+        "after 150 s all the way",
+        {"bid": 500_990, "ask": 501_010, "last": 501_000, "ema_e8": 0, "waited_ms": 150_000},
+        501_000,
+    ),
+    (
+        "after an hour no further",
+        {"bid": 500_990, "ask": 501_010, "last": 501_000, "ema_e8": 0, "waited_ms": 3_600_000},
+        501_000,
+    ),
+    (
+        "at most one per cent above",
+        {"bid": 509_990, "ask": 510_010, "last": 510_000, "ema_e8": 0, "waited_ms": 150_000},
+        505_000,
+    ),
+    (
+        "at most one per cent below",
+        {"bid": 489_990, "ask": 490_010, "last": 490_000, "ema_e8": 0, "waited_ms": 150_000},
+        495_000,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("what", "mark_ticks", "expected"), PERPETUALS)
-def test_mrk_2_a_perpetuals_mark_leans_on_the_index(what: str, mark_ticks: float, expected: int) -> None:
-    assert mark_ticks == expected, what
+@pytest.mark.parametrize(("what", "book", "expected"), PERPETUALS)
+def test_mrk_2_a_perpetuals_mark_leans_on_the_index(what: str, book: dict[str, int], expected: int) -> None:
+    assert mark_of(**book) == expected, what
 
 
 def test_mrk_2_a_future_is_marked_by_its_forward_and_without_one_by_the_index() -> None:
@@ -220,22 +252,24 @@ def initial_bps(lots: int, stable_e8: int = E8, multiplier_bps: int = 10_000) ->
 
 
 INITIAL = [
-    ("below the lower bound", initial_bps(2_000_000), 500),
-    ("half way to the upper", initial_bps(3_000_000), 500 + 4_750),
-    ("at the upper", initial_bps(4_000_000), 10_000),
-    ("above it", initial_bps(9_000_000), 10_000),
-    ("a stable coin at 99 cents", initial_bps(0, 99 * 10**6), 500),
-    ("at 98 cents: times 1.04", initial_bps(0, 98 * 10**6), 520),
-    ("a multiplier of 1.5", initial_bps(0, multiplier_bps=15_000), 750),
-    ("one unit more rounds up", initial_bps(0, multiplier_bps=10_001), 501),
-    ("a worthless coin and a multiplier of 2", initial_bps(0, 10**6, 20_000), 4_920),
-    ("never above the value", initial_bps(3_000_000, 10**6, 20_000), 10_000),
+    ("below the lower bound", {"lots": 2_000_000}, 500),
+    ("half way to the upper", {"lots": 3_000_000}, 500 + 4_750),
+    ("at the upper", {"lots": 4_000_000}, 10_000),
+    ("above it", {"lots": 9_000_000}, 10_000),
+    ("a stable coin at 99 cents", {"lots": 0, "stable_e8": 99 * 10**6}, 500),
+    ("at 98 cents: times 1.04", {"lots": 0, "stable_e8": 98 * 10**6}, 520),
+    ("a multiplier of 1.5", {"lots": 0, "multiplier_bps": 15_000}, 750),
+    ("one unit more rounds up", {"lots": 0, "multiplier_bps": 10_001}, 501),
+    ("a worthless coin and a multiplier of 2", {"lots": 0, "stable_e8": 10**6, "multiplier_bps": 20_000}, 4_920),
+    ("never above the value", {"lots": 3_000_000, "stable_e8": 10**6, "multiplier_bps": 20_000}, 10_000),
 ]
 
 
-@pytest.mark.parametrize(("what", "bps", "expected"), INITIAL)
-def test_mar_2_initial_margin_grows_with_open_interest_and_doubt(what: str, bps: int, expected: int) -> None:
-    assert bps == expected, what
+@pytest.mark.parametrize(("what", "times", "expected"), INITIAL)
+def test_mar_2_initial_margin_grows_with_open_interest_and_doubt(
+    what: str, times: dict[str, int], expected: int
+) -> None:
+    assert initial_bps(**times) == expected, what
 
 
 def multiplier(variance: int = 0, dispersion: int = 0, open_quote: int = 0, insurance: int = 0, cover: int = 0) -> int:
@@ -248,25 +282,29 @@ def multiplier(variance: int = 0, dispersion: int = 0, open_quote: int = 0, insu
 
 
 MULTIPLIERS = [
-    ("a calm market", multiplier(), 10_000),
-    ("moves as usual", multiplier(variance=100), 10_000),
-    ("twice the variance", multiplier(variance=200), 15_000),
-    ("half more", multiplier(variance=150), 12_500),
-    ("ten times the variance is capped", multiplier(variance=1_000), 15_000),
-    ("validators agree within 50 bps", multiplier(dispersion=50), 10_000),
-    ("or do not", multiplier(dispersion=70), 10_500),
-    ("far apart is capped", multiplier(dispersion=10_000), 12_500),
-    ("open interest within the cover", multiplier(open_quote=100, insurance=10, cover=10), 10_000),
-    ("twice the cover", multiplier(open_quote=200, insurance=10, cover=10), 11_250),
-    ("no insurance at all", multiplier(open_quote=200, cover=10), 12_500),
-    ("no cover asked", multiplier(open_quote=200), 10_000),
-    ("everything at once", multiplier(10**6, 10_000, 200, 0, 10), 20_000),
+    ("a calm market", {}, 10_000),
+    ("moves as usual", {"variance": 100}, 10_000),
+    ("twice the variance", {"variance": 200}, 15_000),
+    ("half more", {"variance": 150}, 12_500),
+    ("ten times the variance is capped", {"variance": 1_000}, 15_000),
+    ("validators agree within 50 bps", {"dispersion": 50}, 10_000),
+    ("or do not", {"dispersion": 70}, 10_500),
+    ("far apart is capped", {"dispersion": 10_000}, 12_500),
+    ("open interest within the cover", {"open_quote": 100, "insurance": 10, "cover": 10}, 10_000),
+    ("twice the cover", {"open_quote": 200, "insurance": 10, "cover": 10}, 11_250),
+    ("no insurance at all", {"open_quote": 200, "cover": 10}, 12_500),
+    ("no cover asked", {"open_quote": 200}, 10_000),
+    (
+        "everything at once",
+        {"variance": 10**6, "dispersion": 10_000, "open_quote": 200, "insurance": 0, "cover": 10},
+        20_000,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("what", "bps", "expected"), MULTIPLIERS)
-def test_mul_1_multipliers_are_functions_within_bounds(what: str, bps: int, expected: int) -> None:
-    assert bps == expected, what
+@pytest.mark.parametrize(("what", "times", "expected"), MULTIPLIERS)
+def test_mul_1_multipliers_are_functions_within_bounds(what: str, times: dict[str, int], expected: int) -> None:
+    assert multiplier(**times) == expected, what
 
 
 def test_mul_1_variance_is_sampled_once_a_minute() -> None:

@@ -140,19 +140,19 @@ def governed(before: int, wanted: int, is_halted: bool = False, is_crossed: bool
 
 C, A, X, P = PHASE_CONTINUOUS, PHASE_AUCTION, PHASE_CANCEL_ONLY, PHASE_POST_ONLY
 GOVERNED = [
-    ("closed until he opens it", governed(C, X), (X, FOREVER_MS)),
-    ("post-only likewise", governed(C, P), (P, FOREVER_MS)),
-    ("an auction of a second at least", governed(C, A), (A, START_MS + 1_000)),
-    ("open", governed(X, C), (C, 0)),
-    ("open by an uncross if orders cross", governed(X, C, is_crossed=True), (A, START_MS)),
-    ("closed during a halt", governed(C, X, is_halted=True), (X, FOREVER_MS)),
-    ("or following the exchange", governed(C, C, is_halted=True), (X, START_MS + 10_000)),
+    ("closed until he opens it", {"before": C, "wanted": X}, (X, FOREVER_MS)),
+    ("post-only likewise", {"before": C, "wanted": P}, (P, FOREVER_MS)),
+    ("an auction of a second at least", {"before": C, "wanted": A}, (A, START_MS + 1_000)),
+    ("open", {"before": X, "wanted": C}, (C, 0)),
+    ("open by an uncross if orders cross", {"before": X, "wanted": C, "is_crossed": True}, (A, START_MS)),
+    ("closed during a halt", {"before": C, "wanted": X, "is_halted": True}, (X, FOREVER_MS)),
+    ("or following the exchange", {"before": C, "wanted": C, "is_halted": True}, (X, START_MS + 10_000)),
 ]
 
 
-@pytest.mark.parametrize(("what", "found", "expected"), GOVERNED)
-def test_pha_3_what_the_governor_sets(what: str, found: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert found == expected, what
+@pytest.mark.parametrize(("what", "case", "expected"), GOVERNED)
+def test_pha_3_what_the_governor_sets(what: str, case: dict, expected: tuple[int, int]) -> None:
+    assert governed(**case) == expected, what
 
 
 def test_pha_3_what_the_governor_closed_stays_closed_when_the_exchange_resumes() -> None:

@@ -1,8 +1,8 @@
 """Whole days at the exchange from small integers: blocks with every kind of action, good and hostile.
 
-A `World` turns drawn numbers into a `Script`: blocks in a form that can be cut and written down as JSON. It looks at the
-reference exchange to aim: at resting orders, open positions, live offers. Prices wander and jump, so that orders fill,
-stops fire, auctions are called, expiries settle, margins break and insurance runs dry.
+A `World` turns drawn numbers into a `Script`: blocks in a form that can be cut and written down as JSON. It looks at
+the reference exchange to aim: at resting orders, open positions, live offers. Prices wander and jump, so that orders
+fill, stops fire, auctions are called, expiries settle, margins break and insurance runs dry.
 """
 
 import json
@@ -13,15 +13,46 @@ from typing import Any
 import numpy as np
 
 from engine.commands import (
-    ACCEPT, ALL_MARKETS, AMEND, AT_MARKET, BUY, CANCEL, CANCEL_ALL, CANCEL_ALL_AFTER, COMBO, DELIST, FILL_OR_KILL,
-    GOOD_TILL_CANCELLED, GOOD_TILL_TIME, IMMEDIATE_OR_CANCEL, LIST, OFFER, PLACE, POST_ONLY, POST_ONLY_SLIDE,
-    REDUCE_ONLY, SELL, SET_FEES, SET_MARGIN_MODE, SET_PARAMETER, SET_PHASE, SET_PROTECTION, SET_SESSION, TRANSFER,
-    TRIGGER, TRIGGER_BELOW, TRIGGER_ON_LAST, UNDER_PROTECTION, WITHDRAW, Action, Command,
+    ACCEPT,
+    ALL_MARKETS,
+    AMEND,
+    AT_MARKET,
+    BUY,
+    CANCEL,
+    CANCEL_ALL,
+    CANCEL_ALL_AFTER,
+    COMBO,
+    DELIST,
+    FILL_OR_KILL,
+    GOOD_TILL_CANCELLED,
+    GOOD_TILL_TIME,
+    IMMEDIATE_OR_CANCEL,
+    LIST,
+    OFFER,
+    PLACE,
+    POST_ONLY,
+    POST_ONLY_SLIDE,
+    REDUCE_ONLY,
+    SELL,
+    SET_FEES,
+    SET_MARGIN_MODE,
+    SET_PARAMETER,
+    SET_PHASE,
+    SET_PROTECTION,
+    SET_SESSION,
+    TRANSFER,
+    TRIGGER,
+    TRIGGER_BELOW,
+    TRIGGER_ON_LAST,
+    UNDER_PROTECTION,
+    WITHDRAW,
+    Action,
+    Command,
 )  # fmt: skip
 from engine.params import CollateralParams, ExchangeParams, FeeTier, MarketParams
 from engine.payload import InboxEntry, PriceReport
 from engine.tables import KIND_CALL, KIND_PUT, PHASE_SETTLED
-from tests.engine.blocks import CONTRACT, FOREVER_MS, START_MS, TOKEN, USD, deposit, trader
+from tests.engine.blocks import CONTRACT, FOREVER_MS, START_MS, TOKEN, USD, trader
 
 COIN = bytes.fromhex("33" * 20)
 GOVERNOR_KEY = bytes.fromhex("55" * 20)
@@ -65,7 +96,7 @@ def make_world_params(**changes: Any) -> ExchangeParams:
         "accounts_max": 256, "account_orders_max": 24, "book_orders_max": 60, "governor": GOVERNOR_KEY,
         "collaterals": (CollateralParams(COIN, "BTC-SPOT", 1000, 100_000),),
         "fee_tiers": (FeeTier(0, 0, 0), FeeTier(20_000 * USD, 1000, 5000), FeeTier(200_000 * USD, 2000, 11_000)),
-        "halt_gap_ms": 120_000, "resume_ms": 2_000, "insurance_cover": 40, "markets_max": 16, "orders_max": 4096,
+        "halt_gap_ms": 120_000, "resume_ms": 2_000, "insurance_cover": 40, "markets_max": 800, "orders_max": 4096,
         "positions_max": 4096, "triggers_max": 512, "offers_max": 64, "sessions_max": 256, "blocks_max": 4096,
     }  # fmt: skip
     return ExchangeParams(**(values | changes))
@@ -102,7 +133,7 @@ class Script:
 def build_block(parent: Any, step: Step) -> Any:
     """The `BlockInput` of a step on top of a reference exchange. Batches hold at most 128 messages of one author."""
     from engine.intake import decode_batch
-    from tests.engine.agreement import BatchInput, BlockInput
+    from tests.engine.agreement import BatchInput, BlockInput  # which imports this module
 
     reports = tuple(PriceReport(v, time_ms, tuple(feeds), bytes([v]) * 64) for v, time_ms, feeds in step.reports)
     inbox = tuple(
@@ -160,7 +191,7 @@ class World:
     def make_surface(self, number: int) -> list[int]:
         """Five feeds of an expiry's surface: sound ones mostly, more variance for later expiries."""
         scale = 1 + 12 * number
-        a_e8, b_e8 = (20_000 + self.draw(2_000)) * scale, 80_000 * scale
+        a_e8, b_e8 = (200_000 + self.draw(20_000)) * scale, 400_000 * scale
         surface = [a_e8 + OFFSET, b_e8, OFFSET - 20_000_000, OFFSET, 5_000_000]
         if self.one_in(12):
             surface[self.draw(5)] = self.pick(0, 1, OFFSET, OFFSET - 2 * E8, 20 * E8)
@@ -177,7 +208,8 @@ class World:
         made = []
         for validator in range(VALIDATORS if not self.one_in(9) else 2):
             spread = self.pick(0, 1, 2, 40)
-            own = [value + value * spread * (validator - 1) // 10_000 if at < 2 else value for at, value in enumerate(feeds)]
+            bias = spread * (validator - 1)
+            own = [value + value * bias // 10_000 if at < 2 else value for at, value in enumerate(feeds)]
             if self.one_in(30):
                 own[self.draw(len(own))] = self.pick(0, 1, 1 << 48, (1 << 48) + 1)
             late_ms = self.pick(0, 0, 0, 10, 900, -900, 11_000) if self.one_in(8) else 0
@@ -234,7 +266,7 @@ class World:
         who = self.draw(TRADERS)
         owner, signer = trader(who), trader(who)
         if self.one_in(14):
-            signer = self.pick(session_key(who), session_key(who), session_key(who), session_key(0), bytes(20), trader(0))
+            signer = self.pick(*[session_key(who)] * 3, session_key(0), bytes(20), trader(0))
         subaccount = self.pick(1, 2) if self.one_in(5) else 0
         if self.x.find_account(owner, subaccount) is None and not self.one_in(8):
             subaccount = 0
@@ -341,9 +373,18 @@ class World:
             "size_lots": size_lots, "client_id": self.next_client_id(),
             "display_lots": 1 + self.draw(size_lots) if can_rest and self.one_in(5) else 0,
             "good_till_ms": self.now_ms + self.pick(1, 500, 3_000, 60_000) if time_in_force == GOOD_TILL_TIME else 0,
-            "link": self.account_of(self.draw(TRADERS)) << 16 | self.draw(400) if self.one_in(20) else 0,
+            "link": self.make_builder() if self.one_in(20) else 0,
         }  # fmt: skip
         return Action(PLACE, **(values | changes))
+
+    def make_builder(self) -> int:
+        """A builder and its fee: sometimes one that the account approved."""
+        approved = [item for item in self.x.accounts[self.index].sessions if item.is_builder] if self.index >= 0 else []
+        if approved:
+            owner = approved[self.draw(len(approved))].key
+            found = self.x.find_account(owner, 0)
+            return (0 if found is None else found) << 16 | self.draw(402)
+        return self.account_of(self.draw(TRADERS)) << 16 | self.draw(400)
 
     def account_of(self, who: int) -> int:
         found = self.x.find_account(trader(who), 0)
@@ -372,7 +413,9 @@ class World:
         order = orders[self.draw(len(orders))]
         price_ticks = self.pick(0, 0, order.price, self.near_ticks(order.market, order.side))
         size_lots = order.filled + max(order.lots + self.draw(21) - 12, 0)
-        named = {"order_id": order.order_id} if not order.client_id or self.one_in(2) else {"client_id": order.client_id}
+        named = (
+            {"order_id": order.order_id} if not order.client_id or self.one_in(2) else {"client_id": order.client_id}
+        )
         return Action(AMEND, market=order.market, price_ticks=price_ticks, size_lots=size_lots, **named)
 
     def make_trigger(self, **changes: Any) -> Action:
@@ -422,8 +465,9 @@ class World:
     def make_offer(self) -> Action:
         market, side = self.open_market(), self.draw(2)
         return Action(
-            OFFER, market=market, side=side, price_ticks=self.near_ticks(market, side), size_lots=self.size_lots(market),
-            client_id=self.draw(3), good_till_ms=self.now_ms + self.pick(0, 1, 5_000, 90_000),
+            OFFER, market=market, side=side, price_ticks=self.near_ticks(market, side),
+            size_lots=self.size_lots(market), client_id=self.draw(3),
+            good_till_ms=self.now_ms + self.pick(0, 1, 5_000, 90_000),
             link=self.pick(0, 0, self.account_of(self.draw(TRADERS)), self.draw(80)),
         )  # fmt: skip
 
@@ -438,15 +482,16 @@ class World:
     def make_setting(self) -> Action:
         kind = self.draw(10)
         who = self.draw(TRADERS)
-        padded = trader(who) + bytes(4)
+        system = self.pick(1, 2, 3, 5).to_bytes(20, "big")
+        padded = self.pick(*[trader(who)] * 6, system, GOVERNOR_KEY) + bytes(4)
         if kind == 0:
-            return Action(CANCEL_ALL_AFTER, good_till_ms=self.pick(0, self.now_ms + 999, self.now_ms + 1_000 + who * 700))
+            deadline_ms = self.pick(0, self.now_ms + 999, self.now_ms + 1_000 + who * 700)
+            return Action(CANCEL_ALL_AFTER, good_till_ms=deadline_ms)
         if kind in (1, 2):
             data = self.pick(bytes(24), bytes(24), padded, trader(77) + bytes(4))
-            return Action(
-                TRANSFER, market=self.pick(0, 0, 0, 1, 2), size_lots=self.pick(0, 1, 20, 20 * USD, 700 * USD, 90_000 * USD),
-                data=data, link=self.pick(0, 1, 1, 2, 3, 1 << 33),
-            )  # fmt: skip
+            amount = self.pick(0, 1, 20, 20 * USD, 700 * USD, 90_000 * USD)
+            subaccount = self.pick(0, 1, 1, 2, 3, 1 << 33)
+            return Action(TRANSFER, market=self.pick(0, 0, 0, 1, 2), size_lots=amount, data=data, link=subaccount)
         if kind == 3:
             amount = self.pick(0, 1, 5, 10 * USD, 500 * USD, 80_000 * USD)
             return Action(WITHDRAW, market=self.pick(0, 0, 0, 1, 5), size_lots=amount)
@@ -472,9 +517,8 @@ class World:
         return self.make_trigger()
 
     def make_governance(self) -> Action:
-        kind, market = self.draw(8), self.open_market()
-        if kind == 0:
-            count = len(self.x.markets)
+        kind, market, count = self.draw(8), self.open_market(), len(self.x.markets)
+        if kind == 0 and count < len(self.x.params.markets) + 3:
             is_option = self.one_in(2)
             return Action(
                 LIST, market=self.draw(count), side=self.pick(KIND_CALL, KIND_PUT) if is_option else self.pick(0, 1, 4),
@@ -491,3 +535,9 @@ class World:
         if kind == 5 and self.one_in(3):
             return Action(SET_PHASE, market=ALL_MARKETS, side=self.pick(2, 2, 1))
         return Action(SET_PHASE, market=market, side=self.pick(0, 0, 0, 0, 1, 1, 2, 3, 4))
+
+
+def split_message(raw: str) -> tuple[Callable[[list], str], list]:
+    """A function that rebuilds a message (hex) from a list of its actions, and the actions."""
+    command = Command.decode(bytes.fromhex(raw))
+    return lambda actions: replace(command, actions=tuple(actions)).encode().hex(), list(command.actions)

@@ -158,11 +158,11 @@ def transfer(x, index, action):
     target = x.find_account(owner, action.link) if action.link < 1 << 32 else None
     if not x.are_fresh(index):
         return Code.NO_PRICE
-    if target == index or action.link >= 1 << 32:
+    if target == index:
         return Code.CONTRADICTORY
     if asset >= len(x.assets):
         return Code.UNKNOWN_ASSET
-    if target is None and owner != account.owner:
+    if target is None and (owner != account.owner or action.link >= 1 << 32):
         return Code.COUNTERPARTY_FAILED
     code = Code.OK
     if asset and amount > 0:

@@ -140,9 +140,11 @@ def judge_accept(x, index, action, cap):
         return Code.CONTRADICTORY
     if cap and x.tick_value(offer.market, offer.price) * offer.lots > cap:
         return Code.ABOVE_SESSION_CAP
-    if judge_party(x, offer.account, offer, offer.side) != Code.OK:
-        return Code.COUNTERPARTY_FAILED
-    return judge_party(x, index, offer, action.side)
+    code = judge_party(x, index, offer, action.side)
+    if code != Code.OK:
+        return code
+    is_maker_good = judge_party(x, offer.account, offer, offer.side) == Code.OK
+    return Code.OK if is_maker_good else Code.COUNTERPARTY_FAILED
 
 
 def accept(x, index, action, receipt, cap):

@@ -214,7 +214,7 @@ def apply_actions(
     in every block, with or without actions: it ends with `engine.triggers.mark_triggers`.
     """
     receipts = out.receipts[: len(intake.actions)]
-    receipts[:] = np.zeros(1, receipts.dtype)[0]
+    receipts.view(np.int64)[:] = 0
     batches = intake.batch_of_message[intake.message_of_action]
     receipts["batch_index"] = batches
     receipts["command_index"] = np.arange(len(batches)) - np.searchsorted(batches, batches)

@@ -23,18 +23,24 @@ _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 _functions: dict[str, Callable[..., Any]] = {}
+_kernel_names: dict[str, None] = {}
+
+
+def _register(function: Callable[..., Any]) -> None:
+    _functions[f"{function.__module__}.{function.__qualname__}"] = function
+    _kernel_names[function.__qualname__] = None
 
 
 def kernel(function: Function) -> Function:
     """Compile a function that other kernels call."""
-    _functions[f"{function.__module__}.{function.__qualname__}"] = function
+    _register(function)
     compiled: Function = njit(_nrt=False, **_INNER)(function)  # type: ignore[call-overload]
     return compiled
 
 
 def inlined(function: Function) -> Function:
     """Compile a small function into whatever calls it."""
-    _functions[f"{function.__module__}.{function.__qualname__}"] = function
+    _register(function)
     compiled: Function = njit(_nrt=False, forceinline=True, **_INNER)(function)  # type: ignore[call-overload]
     return compiled
 
@@ -53,17 +59,20 @@ def _has_wrapper(library: Any) -> bool:
 
 
 class _Library(codegen.JITCodeLibrary):
-    """The code of one function. Without a wrapper for Python it stays as it was lowered."""
+    """The code of one function. A kernel's stays as it was lowered."""
+
+    _is_kernel = False
 
     def finalize(self) -> None:
         self._raise_if_finalized()
-        below: list[_Library] = []
-        if _has_wrapper(self):
-            self._collect(below)
-            self._linking_libraries = below
-            super().finalize()
-        else:
+        self._is_kernel = self.name in _kernel_names and not _has_wrapper(self)
+        if self._is_kernel:
             self._finalized = True
+            return
+        below: list[_Library] = []
+        self._collect(below)
+        self._linking_libraries = below
+        super().finalize()
 
     def _optimize_functions(self, ll_module: Any) -> None:
         """Not one by one: the entry point's pass over everything does the same."""
@@ -74,7 +83,8 @@ class _Library(codegen.JITCodeLibrary):
         for library in self._linking_libraries:
             if library not in below:
                 below.append(library)
-                library._collect(below)
+                if library._is_kernel:
+                    library._collect(below)
 
 
 _STUB = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)

@@ -46,7 +46,7 @@ def best_of_all(orders, anchor_e8: int | None) -> tuple[int, int]:
     return (min(judged)[3], -min(judged)[0]) if judged else (0, 0)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(ORDERS, st.integers(0, 12 * 10**7))
 def test_mat_3_the_price_is_the_best_of_all_prices(orders, mark_e8: int) -> None:
     floor = with_orders(orders, mark_e8)
@@ -54,7 +54,7 @@ def test_mat_3_the_price_is_the_best_of_all_prices(orders, mark_e8: int) -> None
     assert find_auction_price(floor.tables, np.int64(0)) == expected
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(ORDERS)
 def test_mat_3_an_uncross_trades_the_volume_at_one_price_and_leaves_nothing_crossed(orders) -> None:
     floor = with_orders(orders)

@@ -134,7 +134,7 @@ def test_adl_2_a_full_block_leaves_the_next_account_for_the_next_one() -> None:
     assert lots_of(floor, BANKRUPT) == 3
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(1, 50), min_size=1, max_size=8),
     st.integers(1, 10**12),
@@ -164,6 +164,7 @@ def test_adl_1_haircuts_insurance_and_debt_sum_to_the_shortfall(
         assert compute_equity(floor.tables, np.int64(65 + at)) == before[at] - paid
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(1, 9)), max_size=40), st.integers(0, 3))
 def test_rows_are_sorted_by_account(pairs: list[tuple[int, int]], first: int) -> None:
     rows = np.zeros(first + len(pairs) + 2, DELEVERAGE)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.exposure import compute_equity
@@ -160,6 +160,7 @@ def test_fnd_2_no_samples_in_an_auction() -> None:
     assert floor.tables.markets[0]["premium_count"] == 1, "later in the same minute"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-(10**8), 10**8), st.integers(1, 200_000)), min_size=1, max_size=24))
 def test_fnd_3_remainders_are_carried(hours: list[tuple[int, int]]) -> None:
     """F is the exact sum of all hours' payments, rounded down once."""

@@ -94,7 +94,7 @@ def make_world_params(**changes: Any) -> ExchangeParams:
     values = {
         "markets": markets, "token": TOKEN, "validator_count": VALIDATORS, "chain_id": 31337, "contract": CONTRACT,
         "accounts_max": 256, "account_orders_max": 24, "book_orders_max": 60, "governor": GOVERNOR_KEY,
-        "collaterals": (CollateralParams(COIN, "BTC-SPOT", 1000, 100_000),),
+        "collaterals": (CollateralParams(COIN, "BTC-SPOT", 1000, 5_000),),
         "fee_tiers": (FeeTier(0, 0, 0), FeeTier(20_000 * USD, 1000, 5000), FeeTier(200_000 * USD, 2000, 11_000)),
         "halt_gap_ms": 120_000, "resume_ms": 2_000, "insurance_cover": 40, "markets_max": 800, "orders_max": 4096,
         "positions_max": 4096, "triggers_max": 512, "offers_max": 64, "sessions_max": 256, "blocks_max": 4096,
@@ -529,6 +529,7 @@ class World:
         if kind in (1, 2, 3):
             number = self.pick(*range(1, 19), 32, 40)
             value = self.pick(0, 1, 2, 5, 100, 240, 260, 600, 1_100, 3_500, 15_000, 100_000 * USD)
+            value = 6_000 if number == 2 else value
             return Action(SET_PARAMETER, market=ALL_MARKETS if number == 32 else market, link=number, size_lots=value)
         if kind == 4:
             return Action(DELIST, market=market, good_till_ms=self.pick(0, self.now_ms + 3_600_000, self.now_ms + 5))

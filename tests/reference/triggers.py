@@ -107,7 +107,7 @@ def is_due(x, trigger):
         return False
     goal_e8 = trigger.trigger_ticks * row.tick_e8
     seen_e8 = row.last_ticks * row.tick_e8 if trigger.flags & TRIGGER_ON_LAST else row.mark_e8
-    if trigger.flags & TRIGGER_ON_LAST and row.last_ticks == 0:
+    if seen_e8 == 0:
         return False
     return seen_e8 <= goal_e8 if trigger.flags & TRIGGER_BELOW else seen_e8 >= goal_e8
 

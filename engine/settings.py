@@ -38,6 +38,7 @@ from engine.tables import (
     PROTECTIONS_USED,
     SESSIONS_LIVE,
     SESSIONS_USED,
+    USER_ACCOUNT_FIRST,
     WITHDRAWAL_COUNT,
     WITHDRAWALS,
     Number,
@@ -174,7 +175,7 @@ def set_fees(t: Tables, out: Outputs, account: Number, action: np.void, key: np.
     if link > BUILDER_LINK or builder_ppm < 0 or builder_ppm > BUILDER_PPM_MAX or is_bad_referral:
         return CONTRADICTORY
     receiver = find_account(t, key[0], key[1], key[2])
-    if receiver == NOBODY:
+    if receiver < USER_ACCOUNT_FIRST:
         return COUNTERPARTY_FAILED
     if link == BUILDER_LINK:
         if builder_ppm == 0:

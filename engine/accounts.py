@@ -90,6 +90,12 @@ def touch(t: Tables, out: Outputs, account: Number, bits: Number) -> None:
 
 
 @inlined
+def position_slot(t: Tables, account: Number, market: Number) -> Number:
+    """Where in `position_index` the search for a position begins."""
+    return _slot_of_position(account, market, len(t.position_index) - 1)
+
+
+@inlined
 def find_position(t: Tables, account: Number, market: Number) -> Number:
     """Row of an account's position in a market, 0 if there is none."""
     mask = len(t.position_index) - 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.accounts import index_account
 from engine.limits import NONCES_REMEMBERED
+from engine.memory import make_zeros
 from engine.orderbook import PRICE_TICKS_MAX, list_market, make_orderbook
 from engine.params import KINDS, CollateralParams, ExchangeParams, MarketParams
 from engine.rows import count_words
@@ -94,14 +95,14 @@ def make_tables(params: ExchangeParams, time_ms: int) -> Tables:
     accounts, positions = params.accounts_max, params.positions_max
     node_hashes, node_sums = make_nodes(_power_of_two(accounts))
     tables = Tables(
-        accounts=np.zeros(accounts, ACCOUNT),
+        accounts=make_zeros(accounts, ACCOUNT),
         account_index=np.zeros(INDEX_SLOTS_FIRST, np.uint32),
         nonces=np.zeros((accounts, NONCES_REMEMBERED), np.int64),
         client_ids=np.zeros((accounts, CLIENT_IDS_REMEMBERED), np.int64),
-        positions=np.zeros(positions, POSITION),
+        positions=make_zeros(positions, POSITION),
         position_index=np.zeros(INDEX_SLOTS_FIRST, np.uint32),
         orderbook=make_orderbook(params.markets_max, params.orders_max, params.blocks_max, _directory_entries(params)),
-        details=np.zeros(params.orders_max, DETAIL),
+        details=make_zeros(params.orders_max, DETAIL),
         trigger_rows=np.zeros(count_words(params.triggers_max), np.int64),
         offer_rows=np.zeros(count_words(params.offers_max), np.int64),
         session_rows=np.zeros(count_words(params.sessions_max), np.int64),

@@ -44,6 +44,7 @@ from engine.orderbook import (
     next_order,
     rank_of,
     rank_of_level,
+    side_of_level,
     unlink_order,
 )
 from engine.tables import (
@@ -144,7 +145,7 @@ def forget_order(t: Tables, row: Number) -> None:
 
 
 @inlined
-def detach_order(t: Tables, row: Number) -> Number:
+def detach_order(t: Tables, row: Number, side: Number) -> Number:
     """Take an order and its hidden lots out of its queue and out of what its account has open; returns its lots.
 
     It stays in the account's list. The caller forgets it or puts it back.
@@ -157,27 +158,27 @@ def detach_order(t: Tables, row: Number) -> Number:
         change_lots(t.orderbook, index, ZERO, -hidden_lots)
     unlink_order(t.orderbook, index)
     charge_quote = -lots * detail["unit_charge_quote"]
-    position = np.int64(detail["position"])
-    change_orders(t, np.int64(order["account"]), position, np.int64(detail["side"]), -lots, charge_quote)
+    change_orders(t, np.int64(order["account"]), np.int64(detail["position"]), side, -lots, charge_quote)
     return lots
 
 
 @inlined
 def cancel_resting(t: Tables, out: Outputs, row: Number, reason: Number) -> Number:
-    """`cancel_order`, compiled into its caller."""
-    detail = t.details[row]
-    order = t.orderbook.book[index_of_row(t, row)]
-    account = np.int64(order["account"])
+    """`cancel_order`, compiled into its caller. Side and price come from the level, which is needed anyway."""
+    detail, book = t.details[row], t.orderbook
+    order = book.book[index_of_row(t, row)]
+    account, level = np.int64(order["account"]), np.int64(order["level"])
+    side_index = side_of_level(book, level)
     record = out.cancellations[t.counters[CANCELLATION_COUNT]]
     t.counters[CANCELLATION_COUNT] += ONE
     record["order_id"] = order["order_id"]
     record["account"] = account
-    record["market"] = np.int64(detail["market"])
-    record["side"] = np.int64(detail["side"])
-    record["price_ticks"] = detail["price_ticks"]
+    record["market"] = side_index >> 1
+    record["side"] = side_index & 1
+    record["price_ticks"] = rank_of(book, side_index, rank_of_level(book, level))
     record["client_id"] = detail["client_id"]
     record["reason"] = reason
-    lots = detach_order(t, row)
+    lots = detach_order(t, row, side_index & 1)
     record["remaining_lots"] = lots
     forget_order(t, row)
     touch(t, out, account, AUX)

@@ -28,6 +28,7 @@ import numpy as np
 
 from engine.compiling import inlined, kernel
 from engine.fixed import count_trailing_zeros, prefetch
+from engine.memory import make_zeros
 from engine.rows import count_words, release_row, take_lowest_row
 
 Number = int | np.int64
@@ -72,7 +73,7 @@ class Orderbook(NamedTuple):
 def make_orderbook(markets_max: int, orders_max: int, blocks_max: int, entries_max: int) -> Orderbook:
     """Empty books of no market yet.
 
-    `blocks_max` blocks of 64 price levels (one more is kept for "nothing"), `orders_max` rows (one of them is nobody's),
+    `blocks_max` blocks of 64 price levels (one more is kept for "nothing"), `orders_max` rows (one is nobody's),
     `entries_max` entries of the directory: a market takes `2 * (price_ticks_max // 64 + 1)`. Raises ValueError for more
     orders than identifiers can name.
     """
@@ -80,7 +81,7 @@ def make_orderbook(markets_max: int, orders_max: int, blocks_max: int, entries_m
         raise ValueError(f"orders_max is {orders_max}; an order identifier has room for 1 to {ORDERS_MAX} rows")
     blocks = blocks_max + 1
     orderbook = Orderbook(
-        book=np.zeros(blocks * LEVELS_PER_BLOCK + orders_max, BOOK),
+        book=make_zeros(blocks * LEVELS_PER_BLOCK + orders_max, BOOK),
         blocks=np.zeros(blocks, BLOCK),
         sides=np.zeros(2 * markets_max, SIDE),
         directory=np.zeros(entries_max, np.uint32),

@@ -4,7 +4,7 @@ from engine.results import Code
 from engine.tables import KIND_SPOT, MODE_ISOLATED, MODE_PORTFOLIO, NOTICE_TRANSFER
 from tests.reference import margin
 from tests.reference.book import cut_reduce_only, move_position, pay
-from tests.reference.state import BUY, SELL, Protection, Session
+from tests.reference.state import BUY, FIRST_USER, SELL, Protection, Session
 
 KEYS_MAX = 8
 DAY_MS = 86_400_000
@@ -42,7 +42,7 @@ def set_fees(x, index, action):
     if action.link > 1 or not 0 <= action.size_lots <= PPM_MAX:
         return Code.CONTRADICTORY
     found = x.find_account(receiver, 0)
-    if found is None:
+    if found is None or found < FIRST_USER:
         return Code.COUNTERPARTY_FAILED
     if action.link == 0:
         account.referrer = found

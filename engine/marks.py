@@ -115,7 +115,7 @@ def _compute_linear_mark(t: Tables, number: Number, base_e8: Number, time_ms: Nu
 
 
 @kernel
-def _compute_option_mark(t: Tables, number: Number) -> Number:
+def compute_option_mark(t: Tables, number: Number) -> Number:
     """Mark of an option (MRK-3), -1 without forward or surface; sets the market's Greeks per lot.
 
     delta_unit: quote per lot for a move of the forward by 100 %; vega_unit: quote per lot for a volatility higher by
@@ -160,7 +160,7 @@ def _set_mark(t: Tables, out: Outputs, number: Number, time_ms: Number) -> None:
     if kind != KIND_PERPETUAL and kind != KIND_SPOT:
         forward_e8 = compute_forward(t, market["expiry"])
     if is_option(kind):
-        mark_e8 = _compute_option_mark(t, number)
+        mark_e8 = compute_option_mark(t, number)
         if mark_e8 < 0:
             return
     elif kind == KIND_SPOT:
@@ -251,7 +251,7 @@ def _set_option_units(t: Tables, number: Number, worth_unit: Number) -> None:
 
 
 @kernel
-def _set_units(t: Tables, number: Number) -> None:
+def set_units(t: Tables, number: Number) -> None:
     """Margin per lot of one market with a mark, long and short (MAR-1)."""
     market = t.markets[number]
     worth_unit = unit_of(market["mark_e8"], market["lot_e8"])
@@ -325,7 +325,7 @@ def reprice(t: Tables, out: Outputs, time_ms: Number) -> None:
     _set_multipliers(t, out)
     for number in range(t.counters[MARKET_COUNT]):
         if t.markets[number]["phase"] != PHASE_SETTLED and t.markets[number]["mark_ms"] != 0:
-            _set_units(t, np.int64(number))
+            set_units(t, np.int64(number))
     t.counters[MARK_EPOCH] += 1
     t.counters[MUST_REPRICE] = 0
     t.counters[REPRICED_MS] = time_ms

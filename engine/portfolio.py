@@ -30,11 +30,10 @@ from engine.scenarios import (
     FIRST_TAIL,
     INITIAL_UNIT,
     KIND,
-    LANES,
     MAINTENANCE_UNIT,
     MARK_UNIT,
+    MONEY_WORDS,
     NOTIONAL_UNIT,
-    SCENARIO_COUNT,
     SHIFTED_COUNT,
     STATIC,
     STRIKE_SHIFT,
@@ -54,16 +53,22 @@ from engine.tables import (
 )
 
 ZERO, ONE = np.int64(0), np.int64(1)
+STATIC_BITS, STATIC_MASK = np.int64(31), np.int64((1 << 31) - 1)
 NAKED_MAINTENANCE_BPS, NAKED_INITIAL_BPS = np.int64(30), np.int64(20)
 MAINTENANCE_FACTOR, FACTOR_UNIT = np.int64(8), np.int64(10)
 PEG_E8, PEG_FACTOR = np.int64(99_000_000), np.int64(4)
 # Asked of an account that holds more than the rules admit: nothing is worth as much.
 DEMAND_MAX = np.int64(1 << 61)
 
-# Words of `Tables.portfolio`: what the account demands, its largest loss and that loss's reason; contingencies of the
-# underlying; PnL of the underlying by scenario, then basis; value of the expiry by lane; keys of positions in order.
-_INITIAL, _MAINTENANCE, _LARGEST, _WORST, _EXTRA, _CHARGE, _CORRECTED, _NAKED = range(8)
+# Words of `Tables.portfolio`: what the account demands, its largest loss and that loss's reason; of the underlying:
+# contingencies, naked shorts, value before, PnL of the skews and of the basis; then PnL by scenario; value of one
+# expiry by lane; keys of positions in order. Rows are added 32 or 40 words at a time, whole registers; what that leaves
+# in the words behind the lanes means nothing.
+_INITIAL, _MAINTENANCE, _LARGEST, _WORST, _EXTRA, _CHARGE, _CORRECTED, _NAKED, _MTM, _LINEAR, _ABSOLUTE, _BASIS = range(
+    12
+)
 _PNL, _VALUE, _KEYS = 16, 64, 128
+_WORDS_LINEAR = 32
 POSITIONS_MAX = 256
 _ROW_MASK, _EXPIRY_MASK = np.int64((1 << 23) - 1), np.int64((1 << 13) - 1)
 GREEK_COUNT = 5
@@ -81,7 +86,7 @@ def refresh_scenarios(t: Tables) -> None:
             set_scenarios(t, np.int64(number))
 
 
-@kernel
+@inlined
 def _order_positions(t: Tables, account: Number) -> Number:
     """Write the keys of an account's holdings in ascending order; returns how many, -1 for more than there may be."""
     words = t.portfolio
@@ -118,97 +123,94 @@ def _add_charges(t: Tables, market: Number, lots: Number) -> None:
 
 
 @inlined
-def _discount(shocked_quote: Number, static_q62: Number) -> Number:
-    """What is owned counts less, what is owed counts whole (PMR-6)."""
-    return mul_shift_floor(shocked_quote, static_q62, 62) if shocked_quote > 0 else shocked_quote
+def _discount(shocked_quote: Number, static_q31: Number) -> Number:
+    """What is owned counts less (floor of the exact product), what is owed counts whole (PMR-6)."""
+    scaled = (shocked_quote >> STATIC_BITS) * static_q31 + ((shocked_quote & STATIC_MASK) * static_q31 >> STATIC_BITS)
+    return scaled if shocked_quote > 0 else shocked_quote
 
 
-@kernel
-def _close_expiry(t: Tables, mtm_quote: Number, gross_lots: Number, static_q62: Number) -> None:
-    """Add the PnL of one expiry's options, summed up in the value lanes, to the underlying's (PMR-6, PMR-7)."""
+@inlined
+def _close_expiry(t: Tables, mtm_quote: Number, gross_lots: Number, static_q31: Number) -> None:
+    """Add what one expiry's options, summed up in the value lanes, come to in each scenario (PMR-6, PMR-7)."""
     words = t.portfolio
-    for scenario in range(FIRST_TAIL):
-        words[_PNL + scenario] += _discount(words[_VALUE + scenario], static_q62) - mtm_quote
-    for scenario in range(FIRST_TAIL, SHIFTED_COUNT):
-        before_quote = mul_div_ceil(mtm_quote, DAMPS_E5[scenario], E5)
-        words[_PNL + scenario] += _discount(words[_VALUE + scenario], static_q62) - before_quote
-    for scenario in range(SHIFTED_COUNT, SCENARIO_COUNT):
-        value_quote = words[_VALUE + scenario]
-        low_quote = _discount(value_quote, static_q62)
-        high_quote = _discount(value_quote + gross_lots, static_q62) + ONE
-        words[_PNL + scenario] -= max(mtm_quote - low_quote, high_quote - mtm_quote)
+    for scenario in range(SHIFTED_COUNT):
+        words[_PNL + scenario] += _discount(words[_VALUE + scenario], static_q31)
+    for skew in range(2):
+        value_quote = words[_VALUE + SHIFTED_COUNT + skew]
+        low_quote = _discount(value_quote, static_q31)
+        high_quote = _discount(value_quote + gross_lots, static_q31) + ONE
+        words[_LINEAR + skew] -= max(mtm_quote - low_quote, high_quote - mtm_quote)
 
 
-@kernel
+@inlined
+def _naked(calls_quote: Number, puts_quote: Number) -> Number:
+    """Shorts of one strike that no long of the other type offsets."""
+    return max(ZERO, -calls_quote - max(puts_quote, ZERO)) + max(ZERO, -puts_quote - max(calls_quote, ZERO))
+
+
+@inlined
 def _add_expiry(t: Tables, start: Number, count: Number) -> Number:
     """Add the positions of one expiry, from `start` in the order on; returns where the next group begins."""
     words, at = t.portfolio, start
-    for lane in range(LANES):
+    for lane in range(MONEY_WORDS):
         words[_VALUE + lane] = 0
     group, strike = words[_KEYS + at] >> EXPIRY_SHIFT, -ONE
     mtm_quote, gross_lots, calls_quote, puts_quote = ZERO, ZERO, ZERO, ZERO
     market, basis_up_quote, basis_down_quote = ZERO, ZERO, ZERO
     while at < count and words[_KEYS + at] >> EXPIRY_SHIFT == group:
-        position = t.positions[words[_KEYS + at] & _ROW_MASK]
+        key = words[_KEYS + at]
+        position = t.positions[key & _ROW_MASK]
         market, lots = np.int64(position["market"]), position["lots"]
         _add_charges(t, market, lots)
         if t.scenarios[market, KIND] == KIND_FUTURE:
-            _add_lanes(t, _PNL, market, lots, SHIFTED_COUNT)
+            _add_lanes(t, _PNL, market, lots, _WORDS_LINEAR)
             basis_up_quote += lots * t.scenarios[market, BASIS_UP] + min(lots, ZERO)
             basis_down_quote += lots * t.scenarios[market, BASIS_DOWN] + min(lots, ZERO)
         else:
-            if words[_KEYS + at] >> STRIKE_SHIFT != strike:
-                words[_NAKED] += max(ZERO, -calls_quote - max(puts_quote, ZERO))
-                words[_NAKED] += max(ZERO, -puts_quote - max(calls_quote, ZERO))
-                strike, calls_quote, puts_quote = words[_KEYS + at] >> STRIKE_SHIFT, ZERO, ZERO
-            if t.scenarios[market, KIND] == KIND_PUT:
-                puts_quote += lots * t.scenarios[market, NOTIONAL_UNIT]
-            else:
-                calls_quote += lots * t.scenarios[market, NOTIONAL_UNIT]
-            _add_lanes(t, _VALUE, market, lots, LANES)
+            if key >> STRIKE_SHIFT != strike:
+                words[_NAKED] += _naked(calls_quote, puts_quote)
+                strike, calls_quote, puts_quote = key >> STRIKE_SHIFT, ZERO, ZERO
+            notional_quote = lots * t.scenarios[market, NOTIONAL_UNIT]
+            is_put = t.scenarios[market, KIND] == KIND_PUT
+            puts_quote += notional_quote if is_put else ZERO
+            calls_quote += ZERO if is_put else notional_quote
+            _add_lanes(t, _VALUE, market, lots, MONEY_WORDS)
             mtm_quote += lots * t.scenarios[market, MARK_UNIT]
             gross_lots += abs(lots)
         at += ONE
-    words[_NAKED] += max(ZERO, -calls_quote - max(puts_quote, ZERO))
-    words[_NAKED] += max(ZERO, -puts_quote - max(calls_quote, ZERO))
+    words[_NAKED] += _naked(calls_quote, puts_quote)
+    words[_MTM] += mtm_quote
     if gross_lots != 0:
         _close_expiry(t, mtm_quote, gross_lots, t.scenarios[market, STATIC])
     up_quote = words[_VALUE + BASIS_UP] + basis_up_quote - mtm_quote
     down_quote = words[_VALUE + BASIS_DOWN] + basis_down_quote - mtm_quote
     loss_quote = min(up_quote, down_quote, ZERO)
-    words[_PNL + BASIS] += mul_shift_floor(loss_quote, t.scenarios[market, BASIS_FACTOR], 56)
+    words[_BASIS] += mul_shift_floor(loss_quote, t.scenarios[market, BASIS_FACTOR], 56)
     return at
 
 
-@kernel
-def _add_underlying(t: Tables, start: Number, count: Number) -> Number:
-    """Sum up the positions of one underlying and add what it demands; returns where the next underlying begins.
-
-    Its PnL by scenario stays in the scratch memory until the next one is added.
-    """
-    words, at = t.portfolio, start
+@inlined
+def _find_worst(t: Tables) -> Number:
+    """Complete the underlying's PnL by scenario; returns the first that nothing is worse than (PMR-7, PMR-8)."""
+    words, mtm_quote = t.portfolio, t.portfolio[_MTM]
+    for scenario in range(FIRST_TAIL):
+        words[_PNL + scenario] -= mtm_quote
+    # ceil(mtm x damp / 1e5) without a wide product: the multiple of 1e5 apart.
+    whole, rest = mtm_quote // E5, mtm_quote % E5
+    for scenario in range(FIRST_TAIL, SHIFTED_COUNT):
+        words[_PNL + scenario] -= whole * DAMPS_E5[scenario] + (rest * DAMPS_E5[scenario] + E5 - ONE) // E5
+    for reason in range(BASIS + 1 - SHIFTED_COUNT):
+        words[_PNL + SHIFTED_COUNT + reason] = words[_LINEAR + reason]
+    least_quote = ZERO
     for scenario in range(BASIS + 1):
-        words[_PNL + scenario] = 0
-    words[_EXTRA] = words[_CHARGE] = words[_CORRECTED] = words[_NAKED] = 0
-    group = words[_KEYS + at] >> UNDERLYING_SHIFT
-    while at < count and words[_KEYS + at] >> UNDERLYING_SHIFT == group:
-        if (words[_KEYS + at] >> EXPIRY_SHIFT) & _EXPIRY_MASK != 0:
-            at = _add_expiry(t, at, count)
-        else:
-            position = t.positions[words[_KEYS + at] & _ROW_MASK]
-            market, lots = np.int64(position["market"]), position["lots"]
-            _add_charges(t, market, lots)
-            _add_lanes(t, _PNL, market, lots, SHIFTED_COUNT)
-            at += ONE
-    worst = ZERO
-    for scenario in range(1, BASIS + 1):
-        if words[_PNL + scenario] < words[_PNL + worst]:
-            worst = np.int64(scenario)
-    _demand_underlying(t, group - ONE, worst)
-    return at
+        least_quote = min(least_quote, words[_PNL + scenario])
+    for scenario in range(BASIS):
+        if words[_PNL + scenario] == least_quote:
+            return np.int64(scenario)
+    return np.int64(BASIS)
 
 
-@kernel
+@inlined
 def _demand_underlying(t: Tables, underlying: Number, worst: Number) -> None:
     """Add loss times factor and contingencies of one underlying to the account's demand (PMR-9, PMR-10)."""
     words = t.portfolio
@@ -225,7 +227,30 @@ def _demand_underlying(t: Tables, underlying: Number, worst: Number) -> None:
     words[_INITIAL] += maintenance_quote + initial_quote + mul_div_ceil(loss_quote, factor_e12, E8 * BPS)
 
 
-@kernel
+@inlined
+def _add_underlying(t: Tables, start: Number, count: Number) -> Number:
+    """Sum up the positions of one underlying and add what it demands; returns where the next underlying begins.
+
+    Its PnL by scenario stays in the scratch memory until the next one is added.
+    """
+    words, at = t.portfolio, start
+    for word in range(_EXTRA, _PNL + MONEY_WORDS):
+        words[word] = 0
+    group = words[_KEYS + at] >> UNDERLYING_SHIFT
+    while at < count and words[_KEYS + at] >> UNDERLYING_SHIFT == group:
+        if (words[_KEYS + at] >> EXPIRY_SHIFT) & _EXPIRY_MASK != 0:
+            at = _add_expiry(t, at, count)
+        else:
+            position = t.positions[words[_KEYS + at] & _ROW_MASK]
+            market, lots = np.int64(position["market"]), position["lots"]
+            _add_charges(t, market, lots)
+            _add_lanes(t, _PNL, market, lots, _WORDS_LINEAR)
+            at += ONE
+    _demand_underlying(t, group - ONE, _find_worst(t))
+    return at
+
+
+@inlined
 def _start(t: Tables, account: Number) -> Number:
     """Clear the sums and order the positions; returns their number, 0 for too many, with a demand nobody can meet."""
     words = t.portfolio

@@ -29,10 +29,11 @@ SCENARIO_COUNT, SHIFTED_COUNT = 33, 31  # the last two tilt the surface and leav
 BASIS = 33  # number of the basis contingency among the reasons
 BASIS_UP, BASIS_DOWN = 33, 34
 LANES = 35
-# What equity counts; contingencies for maintenance and on top of them for initial margin; key of the market in an
-# account's order of positions; what collateral is worth above what equity counts; kind; notional at the index; the
-# expiry's static discount (Q62) and basis factor (Q56).
-MARK_UNIT, MAINTENANCE_UNIT, INITIAL_UNIT, CODE, CORRECTION, KIND, NOTIONAL_UNIT, STATIC, BASIS_FACTOR = range(35, 44)
+# What equity counts; contingencies for maintenance and on top of them for initial margin; what collateral is worth
+# above what equity counts; notional at the index; kind; the expiry's static discount (Q31) and basis factor (Q56); key
+# of the market in an account's order of positions. The first five are money, so sums over 40 words cannot overflow.
+MARK_UNIT, MAINTENANCE_UNIT, INITIAL_UNIT, CORRECTION, NOTIONAL_UNIT, KIND, STATIC, BASIS_FACTOR, CODE = range(35, 44)
+MONEY_WORDS = 40
 # Code: underlying + 1, expiry + 1 (0: none), lowest market with the same expiry and strike; below, room for a row.
 UNDERLYING_SHIFT, EXPIRY_SHIFT, STRIKE_SHIFT = np.int64(48), np.int64(35), np.int64(23)
 
@@ -95,10 +96,10 @@ def _tilt(vol_q56: Number, log_strike_q57: Number, root_q60: Number) -> Number:
 
 @kernel
 def _expiry_factors(root_q60: Number) -> Any:
-    """`(static_q62, basis_q56)`: discount of what options are worth, and weight of the basis moves (PMR-6, PMR-8)."""
+    """`(static_q31, basis_q56)`: discount of what options are worth, and weight of the basis moves (PMR-6, PMR-8)."""
     years_q56 = mul_shift_round(root_q60, root_q60, 64)
-    static_q62 = mul_div_floor(exp_minus_q62(mul_div_floor(years_q56, 32, 100)), 95, 100)
-    return static_q62, _BASIS_ADD_Q56 + 2 * min(years_q56, _YEARS_MAX_Q56)
+    static_q31 = mul_div_floor(exp_minus_q62(mul_div_floor(years_q56, 32, 100)), 95, 100) >> 31
+    return static_q31, _BASIS_ADD_Q56 + 2 * min(years_q56, _YEARS_MAX_Q56)
 
 
 @inlined

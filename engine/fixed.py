@@ -75,7 +75,7 @@ def _plain_count_trailing_zeros(bits: Number) -> int:
     return (word & -word).bit_length() - 1 if word else 64
 
 
-def _plain_prefetch(_array: Any, _index: Number) -> None:
+def _plain_prefetch(_array: Any, _index: Number, _offset_bytes: Number) -> None:
     return None
 
 
@@ -222,6 +222,7 @@ def _make_prefetch() -> Callable[..., Any]:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         stride = builder.extract_value(array.strides, 0)
         address = builder.add(builder.ptrtoint(array.data, _I64), builder.mul(arguments[1], stride))
+        address = builder.add(address, arguments[2])
         pointer_type, flag_type = ir.IntType(8).as_pointer(), ir.IntType(32)
         function_type = ir.FunctionType(ir.VoidType(), [pointer_type, flag_type, flag_type, flag_type])
         function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
@@ -230,9 +231,10 @@ def _make_prefetch() -> Callable[..., Any]:
         return context.get_dummy_value()
 
     @intrinsic
-    def prefetch_element(_typing: Any, array: Any, index: Any) -> Any:
-        is_admitted = isinstance(array, types.Array) and array.ndim == 1 and isinstance(index, types.Integer)
-        return (types.void(array, types.int64), generate) if is_admitted else None
+    def prefetch_element(_typing: Any, array: Any, index: Any, offset_bytes: Any) -> Any:
+        is_admitted = isinstance(array, types.Array) and array.ndim == 1
+        is_admitted = is_admitted and isinstance(index, types.Integer) and isinstance(offset_bytes, types.Integer)
+        return (types.void(array, types.int64, types.int64), generate) if is_admitted else None
 
     made: Callable[..., Any] = prefetch_element
     return made
@@ -311,4 +313,10 @@ def count_trailing_zeros(bits: Number) -> Number:
 @inlined
 def prefetch(array: Any, index: Number) -> None:
     """Ask the processor to load `array[index]` (one dimension, records too); changes nothing, any index is harmless."""
-    _prefetch(array, index)
+    _prefetch(array, index, np.int64(0))
+
+
+@inlined
+def prefetch_line(array: Any, index: Number, offset_bytes: Number) -> None:
+    """The same for the line of the cache that begins so many bytes behind the element's start."""
+    _prefetch(array, index, offset_bytes)

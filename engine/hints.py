@@ -10,9 +10,12 @@ import numpy as np
 
 from engine.accounts import position_slot
 from engine.compiling import inlined
-from engine.fixed import prefetch
+from engine.fixed import prefetch, prefetch_line
 from engine.orderbook import index_of_id, level_at, prefetch_record, rank_of
+from engine.rows import peek_lowest_row
 from engine.tables import ORDER_ROW_MASK, Number, Tables
+
+SECOND_LINE = np.int64(64)
 
 
 @inlined
@@ -56,3 +59,12 @@ def hint_cancel_near(t: Tables, order_id: Number) -> None:
         prefetch(t.positions, np.int64(detail["position"]))
         prefetch(t.details, np.int64(detail["own_next"]))
         prefetch(t.details, np.int64(detail["own_previous"]))
+
+
+@inlined
+def hint_rest(t: Tables) -> None:
+    """An order may come to rest: ask for the records of the lowest free row."""
+    row = peek_lowest_row(t.orderbook.rows, len(t.details))
+    prefetch(t.details, row)
+    prefetch_line(t.details, row, SECOND_LINE)
+    prefetch_record(t.orderbook, index_of_id(t.orderbook, row))

@@ -42,6 +42,7 @@ from engine.execution import (
     walk_book,
 )
 from engine.fees import TRADE
+from engine.hints import hint_rest
 from engine.orderbook import change_lots, find_order, make_order_id, rank_of, rest_order, take_row, unlink_order
 from engine.results import Code, OrderState
 from engine.tables import (
@@ -75,16 +76,15 @@ def take_sequence(t: Tables) -> Number:
 
 @inlined
 def rest_lots(
-    t: Tables, account: Number, row: Number, order_id: Number, price_ticks: Number, lots: Number,
-    unit_charge_quote: Number,
+    t: Tables, account: Number, row: Number, order_id: Number, market: Number, side: Number, price_ticks: Number,
+    lots: Number, display_lots: Number, unit_charge_quote: Number, position_row: Number,
 ) -> None:  # fmt: skip
-    """Put lots of an order into the book, behind all others of the price; the rest of its details is set.
+    """Put lots of an order into the book, behind all others of the price; the rest of its details is set elsewhere.
 
     An iceberg shows `display_lots` of them. `check_room` has seen that there is a price level.
     """
     book, detail, index = t.orderbook, t.details[row], index_of_row(t, row)
-    side, display_lots = np.int64(detail["side"]), detail["display_lots"]
-    side_index = np.int64(detail["market"]) * 2 + side
+    side_index = market * 2 + side
     shown_lots = min(lots, display_lots) if display_lots != 0 else lots
     rest_order(book, side_index, rank_of(book, side_index, price_ticks), index, order_id, account, shown_lots)
     if shown_lots != lots:
@@ -94,7 +94,7 @@ def rest_lots(
     detail["price_ticks"] = price_ticks
     detail["rank"] = t.counters[NEXT_RANK]
     t.counters[NEXT_RANK] += ONE
-    change_orders(t, account, np.int64(detail["position"]), side, lots, lots * unit_charge_quote)
+    change_orders(t, account, position_row, side, lots, lots * unit_charge_quote)
 
 
 @inlined
@@ -133,7 +133,10 @@ def _add_order(
     if order.flags & REDUCE_ONLY:
         position = t.positions[position_row]
         position["reduce_only_count"] = np.int64(position["reduce_only_count"]) + ONE
-    rest_lots(t, account, row, order_id, verdict.price_ticks, lots, verdict.unit_charge_quote)
+    rest_lots(
+        t, account, row, order_id, order.market, order.side, verdict.price_ticks, lots, order.display_lots,
+        verdict.unit_charge_quote, position_row,
+    )  # fmt: skip
     return order_id
 
 
@@ -209,6 +212,7 @@ def place_order(
     t: Tables, out: Outputs, account: Number, order: Order, time_ms: Number, receipt_row: Number
 ) -> tuple[Number, Number]:
     """PLACE, compiled into its caller: judge an order and execute it; returns `(code, order id)`, id 0 if refused."""
+    hint_rest(t)
     code: Number = UNKNOWN_MARKET
     if is_listed(t, order.market):
         position_row = find_position(t, account, order.market)
@@ -313,7 +317,10 @@ def _replace_order(
     state = STATE_FILLED if left_lots == 0 and not is_ended else STATE_CANCELLED
     if left_lots > 0 and not is_ended:
         state = STATE_OPEN
-        rest_lots(t, account, row, order_id, verdict.price_ticks, left_lots, verdict.unit_charge_quote)
+        rest_lots(
+            t, account, row, order_id, order.market, order.side, verdict.price_ticks, left_lots,
+            detail["display_lots"], verdict.unit_charge_quote, position_row,
+        )  # fmt: skip
     else:
         forget_order(t, row)
     touch(t, out, account, AUX)

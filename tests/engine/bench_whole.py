@@ -124,6 +124,7 @@ def make_exchange(flow: Flow) -> tuple[Tables, Outputs]:
     tables = make_tables(params, TIME_MS)
     tables.counters[ACCOUNT_COUNT] = USER_ACCOUNT_FIRST + flow.accounts
     tables.accounts["balance_quote"][USER_ACCOUNT_FIRST : USER_ACCOUNT_FIRST + flow.accounts] = 1 << 50
+    tables.accounts["key_a"] = np.arange(len(tables.accounts))
     unit = MIDDLE_TICKS * 100
     values = {
         "mark_ticks": MIDDLE_TICKS, "mark_ms": TIME_MS, "is_fresh": 1, "buy_limit_ticks": 2 * MIDDLE_TICKS,

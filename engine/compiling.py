@@ -94,7 +94,8 @@ _make_executable = cpu.CPUContext.get_executable
 
 def _get_executable(context: Any, library: Any, description: Any, environment: Any) -> Any:
     """What Python calls: the compiled wrapper, or for a kernel something that makes an entry point of it."""
-    if _has_wrapper(library):
+    library._ensure_finalized()
+    if not library._is_kernel:
         return _make_executable(context, library, description, environment)
     name = f"{description.modname}.{description.qualname}"
 

@@ -29,6 +29,7 @@ import numpy as np
 from engine.compiling import inlined, kernel
 from engine.fixed import count_trailing_zeros, prefetch
 from engine.memory import make_zeros
+from engine.handles import Handle
 from engine.rows import count_words, release_row, take_lowest_row
 
 Number = int | np.int64
@@ -58,8 +59,7 @@ MARKET_COUNT, ROWS_USED, BLOCKS_USED, FREE_BLOCK, DIRECTORY_USED, WORDS_USED = r
 COUNTERS = 6
 
 
-class Orderbook(NamedTuple):
-    """All books of one exchange. `book` holds 64 levels per block and then the orders."""
+class _OrderbookFields(NamedTuple):
 
     book: np.ndarray
     blocks: np.ndarray
@@ -68,6 +68,10 @@ class Orderbook(NamedTuple):
     words: np.ndarray
     rows: np.ndarray
     counters: np.ndarray
+
+
+class Orderbook(Handle, _OrderbookFields):
+    """All books of one exchange. `book` holds 64 levels per block and then the orders."""
 
 
 def make_orderbook(markets_max: int, orders_max: int, blocks_max: int, entries_max: int) -> Orderbook:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.handles import Handle
 from engine.orderbook import Orderbook
 
 # What kernels take and return: Python's values when the shell calls, numpy's between kernels.
@@ -139,9 +140,7 @@ COUNTER_COUNT = 64
 FEE_TIERS = 6
 
 
-class Tables(NamedTuple):
-    """Everything a kernel touches of one state. Shapes: (capacity,) records unless said otherwise."""
-
+class _TablesFields(NamedTuple):
     accounts: np.ndarray  # ACCOUNT
     account_index: np.ndarray  # (power of two,) uint32: account + 1 by hashed key, open addressing
     nonces: np.ndarray  # (accounts, 64) int64 ascending, `nonce_count` of them
@@ -170,9 +169,11 @@ class Tables(NamedTuple):
     portfolio: np.ndarray  # (PORTFOLIO_WORDS,) int64: scratch memory of engine.portfolio, in no root
 
 
-class Outputs(NamedTuple):
-    """What the kernels of one block write: records in the layouts below."""
+class Tables(Handle, _TablesFields):
+    """Everything a kernel touches of one state. Shapes: (capacity,) records unless said otherwise."""
 
+
+class _OutputsFields(NamedTuple):
     receipts: np.ndarray
     fills: np.ndarray
     cancellations: np.ndarray
@@ -181,6 +182,10 @@ class Outputs(NamedTuple):
     deleverages: np.ndarray
     notices: np.ndarray
     dirty: np.ndarray  # accounts whose leaf changed, each once (flag `dirty` of the account)
+
+
+class Outputs(Handle, _OutputsFields):
+    """What the kernels of one block write: records in the layouts below."""
 
 
 # `filled_value` is the sum of price_ticks x size_lots of the action's fills.

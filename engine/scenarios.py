@@ -69,9 +69,12 @@ CONFIDENCE_MIN_BPS, DISPERSION_FACTOR = np.int64(5_500), np.int64(20)
 @inlined
 def shock_forward(t: Tables, number: Number, spot_bps: Number) -> Number:
     """Forward of an expiry in e8 when the spot is multiplied: what is sampled already does not move (PMR-3); floor."""
-    expiry = t.expiries[number]
-    left = expiry["forward_e8"] * (TWAP_SLOTS - expiry["twap_count"])
-    return (expiry["twap_sum_e8"] + mul_div_floor(left, spot_bps, BPS)) // TWAP_SLOTS
+    dated = t.expiries[number]
+    forward_e8 = dated["forward_e8"]
+    if forward_e8 == 0:
+        forward_e8 = t.underlyings[dated["underlying"]]["index_e8"]
+    left = forward_e8 * (TWAP_SLOTS - dated["twap_count"])
+    return (dated["twap_sum_e8"] + mul_div_floor(left, spot_bps, BPS)) // TWAP_SLOTS
 
 
 @kernel
@@ -131,13 +134,13 @@ def _set_greeks(t: Tables, number: Number, gamma_q48: Number, theta_q60: Number,
 def _set_option(t: Tables, number: Number, limit_quote: Number) -> None:
     """Value of one lot of an option in each scenario (PMR-5), and its Greeks."""
     market = t.markets[number]
-    expiry = t.expiries[market["expiry"]]
-    root_q60, strike_e8, lot_e8 = expiry["sqrt_years_q60"], market["strike_e8"], market["lot_e8"]
+    dated = t.expiries[market["expiry"]]
+    root_q60, strike_e8, lot_e8 = dated["sqrt_years_q60"], market["strike_e8"], market["lot_e8"]
     is_put = market["kind"] == KIND_PUT
     forward_e8 = shock_forward(t, market["expiry"], BPS)
     vol_q56 = svi_vol_q56(
-        expiry["a_e8"], expiry["b_e8"], expiry["rho_e8"], expiry["m_e8"], expiry["sigma_e8"],
-        strike_e8, forward_e8, expiry["inverse_sqrt_years_q40"],
+        dated["a_e8"], dated["b_e8"], dated["rho_e8"], dated["m_e8"], dated["sigma_e8"],
+        strike_e8, forward_e8, dated["inverse_sqrt_years_q40"],
     )  # fmt: skip
     up_q56, down_q56 = _vol_factors(root_q60)
     log_strike_q57 = log_ratio_q57(strike_e8, forward_e8)

@@ -103,6 +103,22 @@ def refresh(t):
 
 
 @njit
+def _plain_naked(t, markets, lots, kinds, expiries, strikes, i):
+    """Naked shorts of the strike of option i, if it is the first one of its strike."""
+    calls = puts = 0
+    for j in range(len(markets)):
+        twin = markets[j]
+        if expiries[twin] == expiries[markets[i]] and strikes[twin] == strikes[markets[i]]:
+            if j < i:
+                return 0
+            if kinds[twin] == PUT:
+                puts += lots[j] * t.scenarios[twin, NOTIONAL_UNIT]
+            else:
+                calls += lots[j] * t.scenarios[twin, NOTIONAL_UNIT]
+    return max(0, -calls - max(puts, 0)) + max(0, -puts - max(calls, 0))
+
+
+@njit
 def _plain_account(t, markets, lots, kinds, expiries, strikes, owners, factors, expiry_count, pnl):
     """One account by loops over everything: returns initial and maintenance demand and the worst scenario."""
     initial = maintenance = largest = worst = 0
@@ -136,18 +152,7 @@ def _plain_account(t, markets, lots, kinds, expiries, strikes, owners, factors, 
                         mtm += size * t.scenarios[m, MARK_UNIT]
                         total += size * t.scenarios[m, MARK_UNIT]
                         gross += abs(size)
-                        calls = puts = 0
-                        is_first = True
-                        for j in range(len(markets)):
-                            twin = markets[j]
-                            if expiries[twin] == expiry and strikes[twin] == strikes[m] and strikes[m] != 0:
-                                is_first = is_first and j >= i
-                                if kinds[twin] == PUT:
-                                    puts += lots[j] * t.scenarios[twin, NOTIONAL_UNIT]
-                                else:
-                                    calls += lots[j] * t.scenarios[twin, NOTIONAL_UNIT]
-                        if is_first:
-                            naked += max(0, -calls - max(puts, 0)) + max(0, -puts - max(calls, 0))
+                        naked += _plain_naked(t, markets, lots, kinds, expiries, strikes, i)
             if not is_any:
                 continue
             for s in range(SCENARIO_COUNT):

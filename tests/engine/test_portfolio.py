@@ -36,7 +36,7 @@ from tests.reference.portfolio_model import CALL, SPOT, compute_demand, make_row
 
 EXAMPLE = make_example()
 P, U, C, T, B = range(5)
-EXAMPLES = 8 if numba.config.DISABLE_JIT else 150
+EXAMPLES = 60 if numba.config.DISABLE_JIT else 150
 
 
 def revalue(tables, accounts) -> list[tuple[int, ...]]:
@@ -110,6 +110,13 @@ def test_the_order_in_which_positions_were_opened_does_not_matter() -> None:
     assert one == other
 
 
+def test_pmr_3_before_there_is_a_forward_the_index_takes_its_place() -> None:
+    tables = fill_tables(EXAMPLE)
+    tables.expiries[0]["forward_e8"] = 0
+    refresh_scenarios(tables)
+    assert tuple(tables.scenarios[U][:LANES]) == make_row(EXAMPLE, U, EngineNumbers()).lanes
+
+
 def test_a_settled_market_takes_no_part() -> None:
     tables = fill_tables(EXAMPLE)
     account = open_account(tables, {P: 1_000, C: -1_000})
@@ -126,7 +133,7 @@ def test_more_positions_than_fit_are_never_covered() -> None:
     row = int(tables.accounts[account]["position_first"])
     for more in range(row + 1, row + POSITIONS_MAX + 1):
         tables.positions[more] = tables.positions[row]
-        tables.positions[more - 1]["next"] = more
+        tables.positions[more]["next"], tables.positions[more - 1]["next"] = 0, more
     assert revalue(tables, [account])[0][1:3] == (DEMAND_MAX, DEMAND_MAX)
 
 

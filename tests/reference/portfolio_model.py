@@ -43,6 +43,7 @@ MAINTENANCE_FACTOR = Fraction(8, 10)
 PEG_E8, PEG_FACTOR = 99 * 10**6, 4
 VOL_UP, VOL_DOWN = Fraction(5, 10), Fraction(3, 10)
 VOL_UP_MIN = Fraction(4, 10)
+VOL_MAX = 8  # pricing knows no larger one
 POWER_SHORT, POWER_LONG = Fraction(3, 10), Fraction(13, 100)
 STATIC_LONG, STATIC_SHORT, STATIC_RATE = Fraction(95, 100), Fraction(104, 100), Fraction(16, 100)
 SKEW_CAP_SLOPE, SKEW_CAP_BASE = Fraction(-1, 10), Fraction(1, 4)
@@ -212,7 +213,7 @@ def _exact_pnl(world: World, own: Mapping[int, int], scenario: tuple[int, str, i
         years = mpf(expiry.time_left_ms) / YEAR_MS
         strike, before = mpf(item.strike_e8), fixed + variable
         vol = compute_svi_vol(expiry.surface_e8, strike, before, years)
-        vol = shock_vol(vol, how, strike, before, years)
+        vol = min(shock_vol(vol, how, strike, before, years), mpf(VOL_MAX))
         price = price_black76(item.kind == PUT, fixed + variable * shock_bps / BPS, strike, vol * mp.sqrt(years))
         shocked[item.expiry] = shocked.get(item.expiry, 0) + base * price
         mtm[item.expiry] = mtm.get(item.expiry, 0) + counted

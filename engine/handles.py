@@ -21,6 +21,7 @@ from numba.np.numpy_support import from_dtype
 
 WORD_BYTES = 8
 _HEAD_WORDS = 5  # before the shape
+_WORD = ir.IntType(64)
 
 
 class Handle:
@@ -74,9 +75,9 @@ class _HandleAttributes(AttributeTemplate):
         return handle.fields.get(attribute)
 
 
-def _load_word(builder: Any, base: Any, word: int) -> Any:
-    """One int64 of a description, which never changes."""
-    place = builder.gep(base, [ir.Constant(ir.IntType(64), word)])
+def _load_word(builder: Any, base: Any, word: int, kind: Any = _WORD) -> Any:
+    """One word of a description, which never changes. Pointers are read as such: the compiler knows more of them."""
+    place = builder.bitcast(builder.gep(base, [_WORD(word)]), kind.as_pointer())
     value = builder.load(place, align=WORD_BYTES)
     value.set_metadata("invariant.load", builder.module.add_metadata([]))
     return value
@@ -85,16 +86,16 @@ def _load_word(builder: Any, base: Any, word: int) -> Any:
 def _read_attribute(context: Any, builder: Any, kind: HandleType, value: Any, attribute: str) -> Any:
     """A nested handle's pointer, or an array as numba knows it."""
     field, first = kind.fields[attribute], kind.words[attribute]
-    base = builder.bitcast(value, ir.IntType(64).as_pointer())
+    base = builder.bitcast(value, _WORD.as_pointer())
     if isinstance(field, HandleType):
-        return builder.inttoptr(_load_word(builder, base, first), cgutils.voidptr_t)
+        return _load_word(builder, base, first, cgutils.voidptr_t)
     array = context.make_array(field)(context, builder)
     itemsize = context.get_abi_sizeof(context.get_data_type(field.dtype))
     array.meminfo = cgutils.get_null_value(array.meminfo.type)
     array.parent = cgutils.get_null_value(array.parent.type)
     array.nitems = _load_word(builder, base, first + 2)
     array.itemsize = context.get_constant(types.intp, itemsize)
-    array.data = builder.inttoptr(_load_word(builder, base, first + 4), array.data.type)
+    array.data = _load_word(builder, base, first + 4, array.data.type)
     sizes = [_load_word(builder, base, first + _HEAD_WORDS + axis) for axis in range(field.ndim)]
     steps = [_load_word(builder, base, first + _HEAD_WORDS + field.ndim + axis) for axis in range(field.ndim)]
     array.shape, array.strides = cgutils.pack_array(builder, sizes), cgutils.pack_array(builder, steps)

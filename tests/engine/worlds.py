@@ -496,7 +496,7 @@ class World:
             amount = self.pick(0, 1, 5, 10 * USD, 500 * USD, 80_000 * USD)
             return Action(WITHDRAW, market=self.pick(0, 0, 0, 1, 5), size_lots=amount)
         if kind == 4:
-            return Action(SET_MARGIN_MODE, side=self.pick(0, 0, 1, 3))
+            return Action(SET_MARGIN_MODE, side=self.pick(0, 0, 1, 2, 2, 3))
         if kind == 5:
             key = self.pick(*(session_key(number) for number in range(TRADERS)), bytes(20)) + bytes(4)
             return Action(

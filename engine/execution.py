@@ -276,21 +276,21 @@ def settle_fill(
     value_quote = price_ticks * row["quote_per_tick_lot"] * lots
     epoch = time_ms // EPOCH_MS
     maker_tier, taker_tier = find_tier(t, maker.account, epoch), find_tier(t, taker.account, epoch)
-    taker_fee = compute_taker_fee(t, market, value_quote, lots, taker_tier, kind)
+    taker_quote = compute_taker_fee(t, market, value_quote, lots, taker_tier, kind)
     referrer, referral_quote, rebate_max = np.int64(t.accounts[taker.account]["referrer"]), ZERO, ZERO
     if kind <= BLOCK_TRADE:
         if referrer != 0:
-            referral_quote = taker_fee * t.counters[REFERRAL_BPS] // BPS
+            referral_quote = taker_quote * t.counters[REFERRAL_BPS] // BPS
             _pay(t, out, referrer, referral_quote)
-        rebate_max = taker_fee - referral_quote
-    maker_fee = compute_maker_fee(t, market, value_quote, lots, maker_tier, rebate_max)
-    move_balance(t, out, FEES, maker_fee + taker_fee - referral_quote)
-    maker_paid = maker_fee + _compute_builder_fee(maker, value_quote)
-    taker_paid = taker_fee + _compute_builder_fee(taker, value_quote)
+        rebate_max = taker_quote - referral_quote
+    maker_quote = compute_maker_fee(t, market, value_quote, lots, maker_tier, rebate_max)
+    move_balance(t, out, FEES, maker_quote + taker_quote - referral_quote)
+    maker_paid = maker_quote + _compute_builder_fee(maker, value_quote)
+    taker_paid = taker_quote + _compute_builder_fee(taker, value_quote)
     if maker.builder != 0:
-        _pay(t, out, maker.builder, maker_paid - maker_fee)
+        _pay(t, out, maker.builder, maker_paid - maker_quote)
     if taker.builder != 0:
-        _pay(t, out, taker.builder, taker_paid - taker_fee)
+        _pay(t, out, taker.builder, taker_paid - taker_quote)
     bought_lots = lots if taker_side == BUY else -lots
     cost_quote = bought_lots * (price_ticks * row["quote_per_tick_lot"] - row["funding_quote"])
     change_exposure(

@@ -19,9 +19,10 @@ from engine.errors import InvariantBroken, PayloadInvalid
 from engine.feeds import apply_reports
 from engine.governance import apply_governance
 from engine.intake import Intake, gather, order_actions
-from engine.next_inbox import Credit, Withdrawal, apply_entry, record_withdrawal
+from engine.next_events import Credit, Withdrawal, compute_events_digest
+from engine.next_inbox import apply_entry, record_withdrawal
 from engine.next_invariants import require_invariants
-from engine.next_root import StateCommitment, commitment_of, compute_events_digest, seal
+from engine.next_root import StateCommitment, commitment_of, seal
 from engine.next_state import EngineState
 from engine.next_tree import read_key
 from engine.payload import (
@@ -144,12 +145,13 @@ def _check_block(parent: EngineState, block: BlockInput) -> None:
 
 
 def _run_actions(state: EngineState, block: BlockInput, intake: Intake, outputs: Outputs) -> None:
-    """Judge all messages, then the governor's actions, then everybody's by class."""
-    if not len(intake.actions):
-        return
+    """Judge all messages, then the governor's actions, then everybody's by class; without actions too, because
+    `apply_actions` ends the block of the triggers.
+    """
     codes, accounts, caps = judge_messages(state.tables, outputs, intake, block.time_ms)
     apply_governance(state, outputs, intake, codes, accounts, block.time_ms)
-    apply_actions(state.tables, outputs, intake, order_actions(block, intake), codes, accounts, caps, block.time_ms)
+    sequence = order_actions(block, intake) if len(intake.actions) else np.empty(0, np.int64)
+    apply_actions(state.tables, outputs, intake, sequence, codes, accounts, caps, block.time_ms)
 
 
 def _record_withdrawals(state: EngineState, outputs: Outputs) -> list[Withdrawal]:

@@ -9,11 +9,10 @@
 - Anything else (another kind, an unknown token, amount 0) is consumed without effect and counted.
 """
 
-from typing import NamedTuple
-
 from engine.accounts import find_account, index_account, move_balance, move_position, open_position, touch
 from engine.allocate import split_address
 from engine.limits import DEPOSITS_QUOTE_MAX, WITHDRAWALS_MAX
+from engine.next_events import QUOTE_ASSET, Credit, Withdrawal
 from engine.next_state import EngineState
 from engine.next_tree import append_withdrawal, withdrawal_leaf
 from engine.payload import KIND_DEPOSIT, InboxEntry
@@ -28,28 +27,6 @@ from engine.tables import (
 )
 
 NO_ACCOUNT = -1
-QUOTE_ASSET = 0
-
-
-class Credit(NamedTuple):
-    """A deposit that arrived; `account` is -1 when it was paid straight back. `amount_quote` counts token units."""
-
-    inbox_index: int
-    account: int
-    owner: bytes
-    subaccount: int
-    amount_quote: int
-    asset: int = QUOTE_ASSET
-
-
-class Withdrawal(NamedTuple):
-    """One new leaf of the withdrawal tree; `account` is -1 for a deposit paid straight back."""
-
-    leaf_index: int
-    account: int
-    owner: bytes
-    amount_quote: int
-    asset: int = QUOTE_ASSET
 
 
 def read_token(state: EngineState, asset: int) -> bytes:

@@ -28,7 +28,6 @@ from engine.compiling import entry_point
 from engine.exposure import compute_claim
 from engine.lanes import hash_long
 from engine.limits import ENGINE_VERSION
-from engine.next_inbox import Credit, Withdrawal
 from engine.next_tree import compute_withdrawals_root
 from engine.payload import keccak
 from engine.sumtree import compute_root, update_tree
@@ -85,32 +84,6 @@ class StateCommitment(NamedTuple):
 
 def _word(number: int) -> bytes:
     return number.to_bytes(32, "big")
-
-
-def _long(number: int) -> bytes:
-    return number.to_bytes(8, "big", signed=True)
-
-
-def encode_credit(credit: Credit) -> bytes:
-    """`i64(inbox_index, account) ‖ owner ‖ i64(subaccount, amount, asset)`, big-endian."""
-    ends = b"".join(_long(number) for number in (credit.subaccount, credit.amount_quote, credit.asset))
-    return _long(credit.inbox_index) + _long(credit.account) + credit.owner + ends
-
-
-def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
-    """`i64(leaf_index, account) ‖ owner ‖ i64(amount, asset)`, big-endian."""
-    ends = _long(withdrawal.amount_quote) + _long(withdrawal.asset)
-    return _long(withdrawal.leaf_index) + _long(withdrawal.account) + withdrawal.owner + ends
-
-
-def compute_events_digest(
-    tables: tuple[np.ndarray, ...], credits: list[Credit], withdrawals: list[Withdrawal]
-) -> bytes:
-    """Digest of receipts, fills, cancellations, liquidations, deleverages, notices, credits and withdrawals."""
-    parts = [hash_long(table.tobytes()) for table in tables]
-    parts.append(keccak(b"".join(encode_credit(credit) for credit in credits)))
-    parts.append(keccak(b"".join(encode_withdrawal(withdrawal) for withdrawal in withdrawals)))
-    return keccak(b"".join(parts))
 
 
 @entry_point

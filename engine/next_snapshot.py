@@ -60,6 +60,7 @@ def _used_parts(tables: Tables) -> Iterator[tuple[str, np.ndarray, int, int]]:
     """(name, array, first element, end) of everything that is written, in order."""
     counters, book = tables.counters, tables.orderbook
     yield "counters", counters, 0, len(counters)
+    yield "book.counters", book.counters, 0, len(book.counters)
     for name in sorted(set(Tables._fields) - _DERIVED - _PACKED - {"counters"}):
         table = getattr(tables, name)
         if name == "details":
@@ -68,7 +69,6 @@ def _used_parts(tables: Tables) -> Iterator[tuple[str, np.ndarray, int, int]]:
             end = int(counters[USED_ROWS[name]]) + 1 if name in USED_ROWS else len(table)
         yield name, table, 0, min(end, len(table))
     levels = len(book.blocks) * LEVELS_PER_BLOCK
-    yield "book.counters", book.counters, 0, len(book.counters)
     yield "book.sides", book.sides, 0, 2 * int(counters[MARKET_COUNT])
     for name, end in (("directory", DIRECTORY_USED), ("words", WORDS_USED), ("blocks", BLOCKS_USED)):
         yield f"book.{name}", getattr(book, name), 0, int(book.counters[end])

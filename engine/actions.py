@@ -6,7 +6,7 @@ in the order of `engine.intake.order_actions`. Legs of a combination execute wit
 
 import numpy as np
 
-from engine.authority import encode_addresses, view_actions
+from engine.acceptance import Order
 from engine.combos import execute_combo
 from engine.commands import (
     ACCEPT,
@@ -27,11 +27,12 @@ from engine.commands import (
     TRIGGER,
     WITHDRAW,
 )
-from engine.compiling import entry_point, kernel
+from engine.compiling import inlined, kernel
 from engine.execution import cancel_order, index_of_row
-from engine.intake import CLASS_LEG, Intake
+from engine.hints import hint_cancel_far, hint_cancel_near, hint_place_far, hint_place_near
+from engine.intake import CLASS_LEG
 from engine.offers import accept_offer, cancel_offers, find_own_offer, place_offer, remove_offer
-from engine.orders import amend, cancel_orders, find_own_order, place
+from engine.orders import amend, cancel_orders, find_own_order, place_order
 from engine.results import Code, OrderState
 from engine.settings import (
     set_cancel_switch,
@@ -53,6 +54,7 @@ OWNER, OWNER_ALL, ANY_FLAGS = np.int64(BY_OWNER), np.int64(BY_OWNER_ALL), np.int
 STATE_OPEN, STATE_CANCELLED = np.int64(OrderState.OPEN), np.int64(OrderState.CANCELLED)
 THE_PLACE, THE_TRIGGER = 1, 2  # links that mean the nearest place or trigger before it in the message
 NO_SUCH = np.int64(-1)
+AHEAD = 8  # actions
 
 
 @kernel
@@ -119,17 +121,42 @@ def _cancel_all(t: Tables, out: Outputs, account: Number, market: Number, receip
     return OK
 
 
-@kernel
+@inlined
 def _place(
     t: Tables, out: Outputs, account: Number, action: np.void, order_quote_max: Number, time_ms: Number,
     receipt_row: Number,
 ) -> Number:  # fmt: skip
-    code, _ = place(
-        t, out, account, np.int64(action["market"]), np.int64(action["side"]), np.int64(action["time_in_force"]),
+    order = Order(
+        np.int64(action["market"]), np.int64(action["side"]), np.int64(action["time_in_force"]),
         np.int64(action["flags"]), action["price_ticks"], action["size_lots"], action["client_id"],
-        action["display_lots"], action["good_till_ms"], action["link"], order_quote_max, time_ms, receipt_row,
+        action["display_lots"], action["good_till_ms"], action["link"], order_quote_max,
     )  # fmt: skip
+    code, _ = place_order(t, out, account, order, time_ms, receipt_row)
     return code
+
+
+@inlined
+def _hint_far(t: Tables, account: Number, action: np.void) -> None:
+    """Ask for what an action some turns ahead will touch, if it is of a frequent kind."""
+    kind, market = np.int64(action["kind"]), np.int64(action["market"])
+    if account < 0 or market >= t.counters[MARKET_COUNT]:
+        return
+    if kind == CANCEL:
+        hint_cancel_far(t, account, action["order_id"])
+    elif kind == PLACE:
+        hint_place_far(t, account, market, np.int64(action["side"]), action["price_ticks"])
+
+
+@inlined
+def _hint_near(t: Tables, account: Number, action: np.void) -> None:
+    """The second hint, half as many turns ahead."""
+    kind, market = np.int64(action["kind"]), np.int64(action["market"])
+    if account < 0 or market >= t.counters[MARKET_COUNT]:
+        return
+    if kind == CANCEL:
+        hint_cancel_near(t, action["order_id"])
+    elif kind == PLACE:
+        hint_place_near(t, account, market, np.int64(action["side"]), action["price_ticks"])
 
 
 @kernel
@@ -186,13 +213,23 @@ def _apply(
     return _set(t, out, account, action, keys[at], time_ms, at)
 
 
-@entry_point
-def _apply_all(
+@kernel
+def apply_all(
     t: Tables, out: Outputs, actions: np.ndarray, keys: np.ndarray, message_of_action: np.ndarray,
     classes: np.ndarray, sequence: np.ndarray, accounts: np.ndarray, caps: np.ndarray, time_ms: Number,
 ) -> None:  # fmt: skip
-    """Execute what `receipts` say has code 0, in the order of the row numbers `sequence`."""
-    for turn in range(sequence.shape[0]):
+    """Execute what `receipts` say has code 0, in the order of the row numbers `sequence`.
+
+    To be called in every block, with or without actions: it ends with `engine.triggers.mark_triggers`.
+    """
+    count = sequence.shape[0]
+    for turn in range(count):
+        if turn + 2 * AHEAD < count:
+            far = sequence[turn + 2 * AHEAD]
+            _hint_far(t, accounts[message_of_action[far]], actions[far])
+        if turn + AHEAD < count:
+            near = sequence[turn + AHEAD]
+            _hint_near(t, accounts[message_of_action[near]], actions[near])
         at = sequence[turn]
         receipt = out.receipts[at]
         if receipt["code"] != OK or classes[at] == CLASS_LEG or np.int64(actions[at]["kind"]) >= LIST:
@@ -202,26 +239,3 @@ def _apply_all(
             t, out, actions, keys, message_of_action, classes, at, accounts[message], caps[message], time_ms
         )
     mark_triggers(t, out)
-
-
-def apply_actions(
-    t: Tables, out: Outputs, intake: Intake, sequence: np.ndarray, codes: np.ndarray, accounts: np.ndarray,
-    caps: np.ndarray, time_ms: int,
-) -> None:  # fmt: skip
-    """Execute all actions of a block whose code is still 0 and write the receipts of all, in input order.
-
-    `sequence` (n,) from `order_actions`; `codes` (n,), `accounts` and `caps` (m,) from `judge_messages`. To be called
-    in every block, with or without actions: it ends with `engine.triggers.mark_triggers`.
-    """
-    receipts = out.receipts[: len(intake.actions)]
-    receipts.view(np.int64)[:] = 0
-    batches = intake.batch_of_message[intake.message_of_action]
-    receipts["batch_index"] = batches
-    receipts["command_index"] = np.arange(len(batches)) - np.searchsorted(batches, batches)
-    receipts["code"] = codes
-    receipts["account_index"] = accounts[intake.message_of_action]
-    receipts["withdrawal_index"] = -1
-    _apply_all(
-        t, out, view_actions(intake.actions), encode_addresses(intake.actions["data"][:, :20]),
-        intake.message_of_action, intake.classes, sequence, accounts, caps, np.int64(time_ms),
-    )  # fmt: skip

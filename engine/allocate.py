@@ -9,7 +9,7 @@ import numpy as np
 from engine.accounts import index_account
 from engine.limits import NONCES_REMEMBERED
 from engine.memory import make_zeros
-from engine.orderbook import PRICE_TICKS_MAX, list_market, make_orderbook
+from engine.orderbook import list_market, make_orderbook
 from engine.params import KINDS, CollateralParams, ExchangeParams, MarketParams
 from engine.rows import count_words
 from engine.sumtree import make_nodes
@@ -50,6 +50,7 @@ from engine.tables import (
     NOTICE,
     NOTICE_COUNT,
     OFFER,
+    OFFERS_LIVE,
     ORDERS_LIVE,
     PHASE_AUCTION,
     PORTFOLIO_WORDS,
@@ -86,7 +87,7 @@ def _power_of_two(at_least: int) -> int:
 
 def _directory_entries(params: ExchangeParams) -> int:
     """Room for the genesis markets and as many more of half their width as `markets_max` allows."""
-    widths = [2 * (min(item.price_ticks_max, PRICE_TICKS_MAX) // 64 + 1) for item in params.markets]
+    widths = [2 * (item.price_ticks_max // 64 + 1) for item in params.markets]
     return sum(widths) + (params.markets_max - len(widths)) * 2048
 
 
@@ -211,7 +212,7 @@ def _find_expiry(tables: Tables, market: MarketParams, underlying: int) -> int:
 
 def list_instrument(tables: Tables, params: ExchangeParams, market: MarketParams) -> int:
     """Add a genesis instrument with an empty book; returns its number."""
-    price_ticks_max = min(market.price_ticks_max, PRICE_TICKS_MAX)
+    price_ticks_max = market.price_ticks_max
     number = list_market(tables.orderbook, price_ticks_max)
     underlying = _find_underlying(tables, params, market)
     values = {
@@ -241,7 +242,7 @@ def make_outputs(tables: Tables, actions: int) -> Outputs:
     """Room for everything that one block of so many actions can write; counts of events start at zero."""
     counters = tables.counters
     accounts = int(counters[ACCOUNT_COUNT]) + actions
-    orders = int(counters[ORDERS_LIVE]) + int(counters[TRIGGERS_LIVE]) + actions
+    orders = int(counters[ORDERS_LIVE]) + int(counters[TRIGGERS_LIVE]) + int(counters[OFFERS_LIVE]) + actions
     positions = int(counters[POSITIONS_USED]) + actions
     rows = (
         (actions, RECEIPT), (FILLS_MAX + 2 * orders, FILL), (orders, CANCELLATION), (accounts, LIQUIDATION),

@@ -1,9 +1,7 @@
-"""A block turns a state into the next one: `execute` is the engine.
+"""A block turns a state into the next one: `execute` is the engine (docs/spec.md, BLK-1).
 
-The order inside a block is a function of the block, never the proposer's choice (docs/protocol.md, section 6): inbox
-entries, prices, liquidations, then actions by class (what touches no book, cancels, post-only orders, the rest). Inside
-a class the authors take turns, one action each, in the order of `keccak(parent_hash ‖ author)`; each author's own
-sequence is kept.
+The order inside a block is a function of the block, never the proposer's choice: inbox entries, prices, the clock,
+liquidations, then actions by class, authors in turn.
 """
 
 from dataclasses import dataclass
@@ -11,30 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.commands import ACTION, ACTIONS_MAX, MESSAGE
+from engine.accounts import grow_indexes
+from engine.allocate import make_outputs
+from engine.authority import judge_messages
+from engine.commands import ACTION, MESSAGE
 from engine.errors import InvariantBroken, PayloadInvalid
-from engine.events import compute_events_digest
-from engine.inbox import Credit, Withdrawal, apply_entry, record_withdrawal
-from engine.intake import encode_commands, gather, order_actions
+from engine.events import Credit, Withdrawal, compute_events_digest
+from engine.feeds import apply_reports
+from engine.governance import apply_governance
+from engine.inbox import apply_entry, record_withdrawal
+from engine.intake import Intake, gather, order_actions
 from engine.invariants import require_invariants
-from engine.kernel import apply_commands
-from engine.layout import (
-    CANCELLATION,
-    CANCELLATION_COUNT,
-    FILL,
-    FILL_COUNT,
-    LIQUIDATION,
-    LIQUIDATION_COUNT,
-    ORDERS_LIVE,
-    POSITIONS_OPEN,
-    RECEIPT,
-    WITHDRAWAL,
-    WITHDRAWAL_COUNT,
-    Outputs,
-)
-from engine.limits import LIQUIDATION_STEPS
-from engine.liquidation import liquidate_accounts
-from engine.oracle import apply_reports
 from engine.payload import (
     BATCH_ACTIONS_MAX,
     BATCH_MESSAGES_MAX,
@@ -44,16 +29,28 @@ from engine.payload import (
     InboxEntry,
     PriceReport,
 )
-from engine.root import StateCommitment, commitment_of
-from engine.state import EngineState, ensure_capacity, seal
+from engine.root import StateCommitment, commitment_of, seal
+from engine.stages import apply_actions, liquidate, run_clock
+from engine.state import EngineState
+from engine.tables import (
+    ADL_COUNT,
+    CANCELLATION_COUNT,
+    FILL_COUNT,
+    LIQUIDATION_COUNT,
+    NOTICE_COUNT,
+    TIME_MS,
+    WITHDRAWAL_COUNT,
+    WITHDRAWALS,
+    Outputs,
+)
 from engine.tree import read_key
 
 __all__ = ["BatchInput", "BlockInput", "BlockResult", "InvariantBroken", "PayloadInvalid", "execute"]
 
 
 class BatchInput(NamedTuple):
-    """One author's batch as `engine.intake.decode_batch` gives it: messages (m,) MESSAGE, actions (n,) ACTION, message
-    by message, and `signers` (m, 20) uint8, the address that signed each message, zero for nobody.
+    """One author's batch: `messages` (m,) MESSAGE, their `actions` (n,) ACTION, and `signers` (m, 20) uint8, the
+    recovered addresses, zero for nobody's signature.
     """
 
     author: int
@@ -77,9 +74,9 @@ class BlockInput(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """The ten words of the commitment, then what happened. Layouts of the arrays: `engine.layout`.
+    """The ten words of the commitment, then what happened. Layouts of the arrays: `engine.tables`.
 
-    `receipts` has one row per action in input order; fills, cancellations and liquidations are in order of execution.
+    `receipts` has one row per action in input order; the other tables are in order of execution.
     """
 
     oracle_root: bytes
@@ -96,6 +93,8 @@ class BlockResult:
     fills: np.ndarray
     cancellations: np.ndarray
     liquidations: np.ndarray
+    deleverages: np.ndarray
+    notices: np.ndarray
     credits: list[Credit]
     withdrawals: list[Withdrawal]
 
@@ -121,26 +120,19 @@ def _check_batches(parent: EngineState, batches: tuple[BatchInput, ...]) -> None
             f"sequence {batch.sequence} of author {batch.author} does not follow {sequences[batch.author]}",
         )
         sequences[batch.author] = batch.sequence
-        _check_arrays(batch)
-
-
-def _check_arrays(batch: BatchInput) -> None:
-    """Shapes, and actions for exactly the messages."""
-    count = len(batch.messages)
-    _require(0 < count <= BATCH_MESSAGES_MAX, "a batch holds 1 to 256 messages")
-    _require(len(batch.actions) <= BATCH_ACTIONS_MAX, "a batch holds at most 512 actions")
-    _require(batch.messages.dtype == MESSAGE and batch.messages.shape == (count,), "messages must be (m,) MESSAGE")
-    _require(batch.actions.dtype == ACTION and batch.actions.ndim == 1, "actions must be (n,) ACTION")
-    counts = batch.messages["count"]
-    is_complete = counts.min() >= 1 and counts.max() <= ACTIONS_MAX and int(counts.sum()) == len(batch.actions)
-    _require(is_complete, "a message has 1 to 64 actions, and all of them are there")
-    _require(batch.signers.dtype == np.uint8 and batch.signers.shape == (count, 20), "signers must be (m, 20) u1")
+        count = len(batch.messages)
+        _require(0 < count <= BATCH_MESSAGES_MAX, "too few or too many messages in a batch")
+        _require(count <= len(batch.actions) <= BATCH_ACTIONS_MAX, "too few or too many actions in a batch")
+        _require(batch.messages.dtype == MESSAGE and batch.messages.shape == (count,), "messages must be (m,) MESSAGE")
+        _require(batch.actions.dtype == ACTION and batch.actions.ndim == 1, "actions must be (n,) ACTION")
+        _require(int(batch.messages["count"].sum()) == len(batch.actions), "counts and actions differ")
+        _require(batch.signers.dtype == np.uint8 and batch.signers.shape == (count, 20), "signers must be (m, 20) u1")
 
 
 def _check_block(parent: EngineState, block: BlockInput) -> None:
     """Everything a proposer can get wrong. Raises `PayloadInvalid`."""
     _require(block.height == parent.height + 1, f"height {block.height} does not follow {parent.height}")
-    _require(parent.time_ms < block.time_ms < 1 << 62, f"time {block.time_ms} is not above {parent.time_ms}")
+    _require(parent.time_ms < block.time_ms < 1 << 50, f"time {block.time_ms} is not above {parent.time_ms}")
     _require(parent.l1_block <= block.l1_block < 1 << 63, f"l1_block {block.l1_block} is below {parent.l1_block}")
     _require(len(block.seed) == 32, "the seed has 32 bytes")
     _require(len(block.price_reports) <= PRICE_REPORTS_MAX, "too many price reports")
@@ -150,74 +142,68 @@ def _check_block(parent: EngineState, block: BlockInput) -> None:
     _check_batches(parent, block.batches)
 
 
-def _allocate(state: EngineState, commands: int) -> Outputs:
-    """Room for everything the kernels can write: a fill ends a resting order or a taker, a liquidation step is a
-    taker.
+def _run_actions(state: EngineState, block: BlockInput, intake: Intake, outputs: Outputs) -> None:
+    """Judge all messages, then the governor's actions, then everybody's by class; without actions too, because
+    `apply_actions` ends the block of the triggers.
     """
-    counters = state.tables.counters
-    orders = int(counters[ORDERS_LIVE]) + commands
-    positions = int(counters[POSITIONS_OPEN])
-    accounts = len(state.tables.accounts)
-    rows = (commands, orders + commands + positions * (LIQUIDATION_STEPS + 1), orders, accounts, commands)
-    kinds = (RECEIPT, FILL, CANCELLATION, LIQUIDATION, WITHDRAWAL)
-    return Outputs(*(np.empty((count, kind.itemsize // 8), dtype=np.int64) for count, kind in zip(rows, kinds)))
-
-
-def _view(rows: np.ndarray, count: int, kind: np.dtype) -> np.ndarray:
-    """The written rows as records."""
-    return rows[:count].copy().view(kind).reshape(count)
-
-
-def _run_kernels(state: EngineState, block: BlockInput) -> Outputs:
-    """Liquidations, then all commands, on a state whose inbox and prices are done."""
-    intake = gather(block.batches)
-    commands = encode_commands(intake)
-    counters = state.tables.counters
-    counters[FILL_COUNT] = counters[CANCELLATION_COUNT] = counters[LIQUIDATION_COUNT] = counters[WITHDRAWAL_COUNT] = 0
-    ensure_capacity(state, 0, len(commands))
-    outputs = _allocate(state, len(commands))
-    liquidate_accounts(state.tables, outputs)
-    if len(commands):
-        apply_commands(state.tables, outputs, commands, order_actions(block, intake), block.time_ms)
-    return outputs
+    codes, accounts, caps = judge_messages(state.tables, outputs, intake, block.time_ms)
+    apply_governance(state, outputs, intake, codes, accounts, block.time_ms)
+    sequence = order_actions(block, intake) if len(intake.actions) else np.empty(0, np.int64)
+    apply_actions(state.tables, outputs, intake, sequence, codes, accounts, caps, block.time_ms)
 
 
 def _record_withdrawals(state: EngineState, outputs: Outputs) -> list[Withdrawal]:
-    """Append what the kernel debited to the withdrawal tree."""
-    count = int(state.tables.counters[WITHDRAWAL_COUNT])
-    first = state.withdrawals_count - count
-    return [
-        record_withdrawal(state, first + at, int(account), read_key(state.tables, int(account))[0], int(amount_quote))
-        for at, (account, amount_quote) in enumerate(outputs.withdrawals[:count])
-    ]
+    """Append what the kernels debited to the withdrawal tree."""
+    rows = outputs.withdrawals[: int(state.tables.counters[WITHDRAWAL_COUNT])]
+    first = int(state.tables.counters[WITHDRAWALS]) - len(rows)
+    made = []
+    for at, row in enumerate(rows):
+        account, asset = int(row["account"]), int(row["asset"])
+        owner = read_key(state.tables, account)[0]
+        made.append(record_withdrawal(state, first + at, account, owner, int(row["amount_units"]), asset))
+    return made
 
 
-def execute(parent: EngineState, block: BlockInput) -> tuple[EngineState, BlockResult]:
-    """The state after a block, and what happened in it. `parent` is never changed.
+def execute(parent: EngineState, block: BlockInput, consume: bool = False) -> tuple[EngineState, BlockResult]:
+    """The state after a block, and what happened in it.
 
-    Raises `PayloadInvalid` when no honest proposer would have built the block and `InvariantBroken` when the engine
-    is wrong.
+    `parent` is never changed unless `consume` gives it up: then the work is done on its own tables and it must not be
+    used again, whatever happens. Raises `PayloadInvalid` when no honest proposer would have built the block and
+    `InvariantBroken` when the engine is wrong.
     """
     _check_block(parent, block)
-    state = parent.copy()
+    state = parent.shared() if consume else parent.copy()
     state.height, state.time_ms, state.l1_block = block.height, block.time_ms, block.l1_block
     for batch in block.batches:
         state.batch_sequences[batch.author] = batch.sequence
-    ensure_capacity(state, len(block.inbox), 0)
-    consumed = [apply_entry(state, entry) for entry in block.inbox]
-    have_marks_changed = apply_reports(state, block.price_reports, block.time_ms)
-    outputs = _run_kernels(state, block)
+    intake = gather(block.batches)
+    state.tables = grow_indexes(state.tables, len(block.inbox) + len(intake.actions), 2 * len(intake.actions))
+    outputs = make_outputs(state.tables, len(intake.actions) + len(block.inbox))
+    consumed = [apply_entry(state, outputs, entry) for entry in block.inbox]
+    apply_reports(state, outputs, block.price_reports, block.time_ms)
+    run_clock(state.tables, outputs, block.time_ms)
+    liquidate(state.tables, outputs, block.time_ms)
+    _run_actions(state, block, intake, outputs)
+    state.tables.counters[TIME_MS] = block.time_ms
     withdrawals = [paid_back for _, paid_back in consumed if paid_back] + _record_withdrawals(state, outputs)
-    credits = [credit for credit, _ in consumed if credit]
+    return _finish(state, outputs, [credit for credit, _ in consumed if credit], withdrawals, len(intake.actions))
+
+
+def _finish(
+    state: EngineState, outputs: Outputs, credits: list[Credit], withdrawals: list[Withdrawal], actions: int
+) -> tuple[EngineState, BlockResult]:
+    """Hashes, invariants, result."""
     counters = state.tables.counters
     tables = (
-        _view(outputs.receipts, len(outputs.receipts), RECEIPT),
-        _view(outputs.fills, int(counters[FILL_COUNT]), FILL),
-        _view(outputs.cancellations, int(counters[CANCELLATION_COUNT]), CANCELLATION),
-        _view(outputs.liquidations, int(counters[LIQUIDATION_COUNT]), LIQUIDATION),
+        outputs.receipts[:actions],
+        outputs.fills[: int(counters[FILL_COUNT])].copy(),
+        outputs.cancellations[: int(counters[CANCELLATION_COUNT])].copy(),
+        outputs.liquidations[: int(counters[LIQUIDATION_COUNT])].copy(),
+        outputs.deleverages[: int(counters[ADL_COUNT])].copy(),
+        outputs.notices[: int(counters[NOTICE_COUNT])].copy(),
     )
     state.events_digest = compute_events_digest(tables, credits, withdrawals)
-    if not seal(state, have_marks_changed):
+    if not seal(state, outputs):
         raise InvariantBroken(f"height {state.height}: claims or debts of all accounts out of bounds")
-    require_invariants(state)
+    require_invariants(state, outputs)
     return state, BlockResult(*commitment_of(state), *tables, credits, withdrawals)

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.accounts import touch
 from engine.auctions import run_auctions
-from engine.compiling import entry_point, kernel
+from engine.compiling import kernel
 from engine.execution import cancel_order, find_dead_reason, index_of_row
 from engine.feeds import refresh_markets, refresh_underlyings
 from engine.funding import advance_funding
@@ -73,7 +73,7 @@ def sweep_switches(t: Tables, out: Outputs, time_ms: Number) -> None:
     t.counters[ACCOUNT_SWEEP] = swept if swept < count else ZERO
 
 
-@entry_point
+@kernel
 def run_clock(t: Tables, out: Outputs, time_ms: Number) -> None:
     """One block's clock. `counters[TIME_MS]` is the time of the block before; whoever ends the block moves it on."""
     advance_phases(t, out, time_ms)

@@ -1,33 +1,57 @@
-"""The digest of what happened in a block, part of the state root (formula: `engine.root`)."""
+"""What a block did beside its orders, and the digest of all of it, part of the state root (formula: `engine.root`)."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from engine.inbox import Credit, Withdrawal
+from engine.lanes import hash_long
 from engine.payload import keccak
-from engine.root import encode_rows
+
+QUOTE_ASSET = 0
 
 
-def _number(number: int) -> bytes:
+class Credit(NamedTuple):
+    """A deposit that arrived; `account` is -1 when it was paid straight back. `amount_quote` counts token units."""
+
+    inbox_index: int
+    account: int
+    owner: bytes
+    subaccount: int
+    amount_quote: int
+    asset: int = QUOTE_ASSET
+
+
+class Withdrawal(NamedTuple):
+    """One new leaf of the withdrawal tree; `account` is -1 for a deposit paid straight back."""
+
+    leaf_index: int
+    account: int
+    owner: bytes
+    amount_quote: int
+    asset: int = QUOTE_ASSET
+
+
+def _long(number: int) -> bytes:
     return number.to_bytes(8, "big", signed=True)
 
 
 def encode_credit(credit: Credit) -> bytes:
-    """`i64(inbox_index, account) ‖ owner ‖ i64(subaccount, amount_quote)`."""
-    ends = _number(credit.subaccount) + _number(credit.amount_quote)
-    return _number(credit.inbox_index) + _number(credit.account) + credit.owner + ends
+    """`i64(inbox_index, account) ‖ owner ‖ i64(subaccount, amount, asset)`, big-endian."""
+    ends = b"".join(_long(number) for number in (credit.subaccount, credit.amount_quote, credit.asset))
+    return _long(credit.inbox_index) + _long(credit.account) + credit.owner + ends
 
 
 def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
-    """`i64(leaf_index, account) ‖ owner ‖ i64(amount_quote)`."""
-    numbers = _number(withdrawal.leaf_index) + _number(withdrawal.account)
-    return numbers + withdrawal.owner + _number(withdrawal.amount_quote)
+    """`i64(leaf_index, account) ‖ owner ‖ i64(amount, asset)`, big-endian."""
+    ends = _long(withdrawal.amount_quote) + _long(withdrawal.asset)
+    return _long(withdrawal.leaf_index) + _long(withdrawal.account) + withdrawal.owner + ends
 
 
 def compute_events_digest(
     tables: tuple[np.ndarray, ...], credits: list[Credit], withdrawals: list[Withdrawal]
 ) -> bytes:
-    """Hash of receipts, fills, cancellations, liquidations (record arrays of int64), credits and withdrawals."""
-    parts = [encode_rows(table.view("<i8")) for table in tables]
-    parts.append(b"".join(encode_credit(credit) for credit in credits))
-    parts.append(b"".join(encode_withdrawal(withdrawal) for withdrawal in withdrawals))
-    return keccak(b"".join(keccak(part) for part in parts))
+    """Digest of receipts, fills, cancellations, liquidations, deleverages, notices, credits and withdrawals."""
+    parts = [hash_long(table.tobytes()) for table in tables]
+    parts.append(keccak(b"".join(encode_credit(credit) for credit in credits)))
+    parts.append(keccak(b"".join(encode_withdrawal(withdrawal) for withdrawal in withdrawals)))
+    return keccak(b"".join(parts))

@@ -57,9 +57,9 @@ def select_reports(state: Oracle, reports: tuple[PriceReport, ...], time_ms: int
     feed_count = count_feeds(state.tables)
     latest: dict[int, PriceReport] = {}
     for report in reports:
-        if not 0 <= report.validator < len(state.report_times_ms) or len(report.price_ticks) != feed_count:
+        if not 0 <= report.validator < len(state.report_times_ms) or len(report.feeds_e8) != feed_count:
             continue
-        if not all(0 <= value <= FEED_E8_MAX for value in report.price_ticks):
+        if not all(0 <= value <= FEED_E8_MAX for value in report.feeds_e8):
             continue
         if not time_ms - REPORT_AGE_MS_MAX <= report.time_ms <= time_ms + REPORT_AHEAD_MS_MAX:
             continue
@@ -83,7 +83,7 @@ def apply_reports(
         state.oracle_root = keccak(cbor2.dumps([report.to_cbor() for report in used], canonical=True))
         for report in used:
             state.report_times_ms[report.validator] = report.time_ms
-        values = np.array([report.price_ticks for report in used], np.int64)
+        values = np.array([report.feeds_e8 for report in used], np.int64)
         move_feeds(state.tables, np.ascontiguousarray(values.T), state.params.quorum, time_ms)
     return used
 

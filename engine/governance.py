@@ -39,7 +39,7 @@ from engine.tables import (
 )
 
 if TYPE_CHECKING:
-    from engine.next_state import EngineState
+    from engine.state import EngineState
 
 DELIST_AHEAD_MS = 3_600_000
 EXPIRY_AHEAD_MS = 3_600_000

@@ -1,9 +1,9 @@
 """Bundles of arrays that kernels take by address.
 
 Numba hands a tuple of arrays over as all their pointers, sizes and strides: two hundred numbers for the tables of a
-state, at each call, and each of them is code to be compiled in each function. A `Handle` is such a tuple for Python, but
-for kernels it is one pointer to a block of memory that describes the arrays; an attribute is read there when it is used.
-The block never changes while a kernel runs, and is marked so, which lets the compiler read each word once.
+state, at each call, and each of them is code to be compiled in each function. A `Handle` is such a tuple for Python,
+but for kernels it is one pointer to a block of memory that describes the arrays; an attribute is read there when it is
+used. The block never changes while a kernel runs, and is marked so, which lets the compiler read each word once.
 
 The description of an array is numba's own: memory owner, parent, items, bytes of an item, data, shape, strides.
 """

@@ -25,32 +25,10 @@ from engine.commands import (
     POST_ONLY_SLIDE,
     TRIGGER,
     USED_FIELDS,
-    WITHDRAW,
-)
-from engine.layout import (
-    IN_BATCH,
-    IN_CLIENT_ID,
-    IN_COLUMNS,
-    IN_COMMAND,
-    IN_EXPIRY_MS,
-    IN_FLAGS,
-    IN_KEY_A,
-    IN_KEY_C,
-    IN_KIND,
-    IN_LOTS,
-    IN_MARKET,
-    IN_MESSAGE,
-    IN_NONCE,
-    IN_ORDER_ID,
-    IN_PRECHECK,
-    IN_SIDE,
-    IN_TICKS,
-    IN_TIME_IN_FORCE,
-    Number,
-    Truth,
 )
 from engine.payload import keccak
 from engine.results import Code
+from engine.tables import Number, Truth
 
 if TYPE_CHECKING:
     from engine.apply import BatchInput, BlockInput
@@ -281,43 +259,3 @@ def order_actions(block: "BlockInput", intake: Intake) -> np.ndarray:
 def _draw(seed: bytes, author: int) -> bytes:
     """What decides the order of authors in one block: nobody knows it before the parent is certified."""
     return keccak(seed + author.to_bytes(4, "big"))
-
-
-EXECUTED_KINDS = (PLACE, CANCEL, CANCEL_ALL, WITHDRAW)
-_COPIED = {
-    IN_KIND: "kind", IN_SIDE: "side", IN_TIME_IN_FORCE: "time_in_force", IN_FLAGS: "flags", IN_MARKET: "market",
-    IN_TICKS: "price_ticks", IN_LOTS: "size_lots", IN_CLIENT_ID: "client_id", IN_ORDER_ID: "order_id",
-}  # fmt: skip
-
-
-def _find_unsupported(intake: Intake) -> np.ndarray:
-    """What is well-formed and has no rules in this engine, answered with 101 too."""
-    actions = intake.actions
-    is_unsupported: np.ndarray = ~np.isin(actions["kind"], EXECUTED_KINDS) | (intake.classes == CLASS_LEG)
-    for name in ("display_lots", "good_till_ms", "link"):
-        is_unsupported |= actions[name] != 0
-    is_unsupported |= (actions["kind"] == WITHDRAW) & (actions["market"] != 0)
-    return is_unsupported
-
-
-def encode_commands(intake: Intake) -> np.ndarray:
-    """All actions as (n, 18) int64 in input order; IN_PRECHECK is 101 where any action of the message is malformed,
-    else 102 where its owner did not sign it.
-    """
-    rows = np.empty((len(intake.actions), IN_COLUMNS), dtype=np.int64)
-    for column, name in _COPIED.items():
-        rows[:, column] = intake.actions[name]
-    messages, at = intake.messages, intake.message_of_action
-    rows[:, IN_NONCE], rows[:, IN_EXPIRY_MS] = messages["nonce"][at], messages["expiry_ms"][at]
-    rows[:, IN_MESSAGE], rows[:, IN_BATCH] = at, intake.batch_of_message[at]
-    rows[:, IN_COMMAND] = np.arange(len(rows)) - np.searchsorted(rows[:, IN_BATCH], rows[:, IN_BATCH])
-    keys = np.zeros((len(messages), 24), dtype=np.uint8)
-    keys[:, :20] = messages["owner"]
-    keys[:, 20:] = np.ascontiguousarray(messages["subaccount"].astype(">u4")).view(np.uint8).reshape(-1, 4)
-    rows[:, IN_KEY_A : IN_KEY_C + 1] = keys.view(">i8")[at]
-    is_unsigned = (intake.signers != messages["owner"]).any(axis=1) | ~intake.signers.any(axis=1)
-    rows[:, IN_PRECHECK] = np.where(is_unsigned[at], BAD_SIGNATURE, 0)
-    is_malformed = np.zeros(len(messages), dtype=np.bool_)
-    is_malformed[at[(intake.codes != 0) | _find_unsupported(intake)]] = True
-    rows[is_malformed[at], IN_PRECHECK] = MALFORMED
-    return rows

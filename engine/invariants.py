@@ -1,45 +1,37 @@
-"""What must hold after every block, checked before the state is returned. A violation is our own mistake and stops
-the node.
+"""What must hold after every block, checked before the state is returned (docs/spec.md, INV). A violation is our own
+mistake and stops the node.
 
-Money: the sum of all balances is what was deposited less what was withdrawn; claims less debts are the same sum;
-insurance and fees are never negative. Positions: per market they sum to zero, open interest is the sum of longs.
-Books: what levels, orders, accounts and positions say about open orders is the same. No market with positions is
-without a price.
+Two depths. `require_invariants` runs after every block and looks at what the block can have changed: sums over all
+accounts come from the account tree, whose leaves are computed from balances, positions and marks, never from running
+totals; every market; and the changed accounts, whose open orders are added up anew. `audit` looks at everything.
 """
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from engine.compiling import entry_point, kernel
 from engine.errors import InvariantBroken
-from engine.layout import (
-    ACCOUNT,
+from engine.limits import BALANCE_QUOTE_MAX, POSITION_QUOTE_MAX
+from engine.orderbook import NO_RANK, best_rank, next_level, rank_of_level, side_of_level
+from engine.tables import (
     ACCOUNT_COUNT,
-    BALANCE,
-    BOOK_ORDERS,
-    LEVEL_FIRST,
-    LEVEL_LOTS,
-    LEVEL_ORDERS,
-    LEVEL_TICKS,
-    LEVELS,
-    MARK,
-    NEXT,
-    NOTHING,
-    OPEN_INTEREST,
-    ORDER_COUNT,
+    ASSET_COUNT,
+    DIRTY_COUNT,
+    FEE_ACCOUNT,
+    INSURANCE_ACCOUNT,
+    KIND_CALL,
+    KIND_PUT,
+    KIND_SPOT,
+    MARKET_COUNT,
+    ORDER_ROW_MASK,
     ORDERS_LIVE,
-    POSITION_BUYS,
-    POSITION_COUNT,
-    POSITION_LOTS,
-    POSITION_MAX,
-    POSITION_SELLS,
     POSITIONS_OPEN,
-    PRICE_TICKS,
-    SIZE_LOTS,
+    POSITIONS_USED,
+    Number,
+    Outputs,
     Tables,
 )
-from engine.limits import BALANCE_QUOTE_MAX, FEE_ACCOUNT, INSURANCE_ACCOUNT
 
 if TYPE_CHECKING:
     from engine.state import EngineState
@@ -49,110 +41,216 @@ BROKEN = (
     "a balance is out of bounds",
     "fees or insurance are negative",
     "positions of a market do not sum to zero",
-    "open interest is not the sum of longs",
-    "a position is larger than allowed, or its orders are negative",
-    "positions without a price",
-    "orders of levels, positions and market differ",
-    "a level is empty or out of order",
-    "an order has no size",
+    "collateral lots are not what was deposited",
+    "a position is worth more than any may be",
+    "a price is zero where positions are",
+    "an account's orders and positions say different things about its open lots",
+    "an account's orders and its charges differ",
+    "a level is out of order, empty, or does not add up",
     "counts of orders differ",
     "counts of positions differ",
+    "open interest is not the sum of longs",
 )
+CHANGED_ACCOUNTS_MAX = 256  # looked into after a block; an audit looks into all
+LEVELS_PER_BLOCK = 64
 
 
-@njit(cache=True)
-def _check_market(tables: Tables, market: int) -> int:
+@kernel
+def _check_market(t: Tables, market: Number) -> Number:
     """Number of the first broken rule of one market, or 0."""
-    row = tables.markets[market]
-    net_lots, long_lots, buys_lots, sells_lots = 0, 0, 0, 0
-    for account in range(tables.counters[ACCOUNT_COUNT]):
-        position = tables.positions[account, market]
-        size_lots = position[POSITION_LOTS]
-        net_lots += size_lots
-        long_lots += max(size_lots, 0)
-        buys_lots += position[POSITION_BUYS]
-        sells_lots += position[POSITION_SELLS]
-        if abs(size_lots) > row[POSITION_MAX] or position[POSITION_BUYS] < 0 or position[POSITION_SELLS] < 0:
-            return 5
-    if net_lots != 0:
+    row = t.markets[market]
+    if row["is_listed"] == 0:
+        return 0
+    if row["kind"] == KIND_SPOT:
+        held_units = np.int64(0)
+        for asset in range(1, t.counters[ASSET_COUNT]):
+            if t.assets[asset]["market"] == market:
+                units = t.assets[asset]["deposited_units"] - t.assets[asset]["withdrawn_units"]
+                held_units += units // t.assets[asset]["units_per_lot"]
+        if held_units != row["open_interest_lots"] or row["short_lots"] != 0:
+            return 4
+    elif row["open_interest_lots"] != row["short_lots"]:
         return 3
-    if long_lots != row[OPEN_INTEREST]:
-        return 4
-    if long_lots != 0 and row[MARK] <= 0:
+    is_option = row["kind"] == KIND_CALL or row["kind"] == KIND_PUT
+    has_price = row["mark_e8"] > 0 or is_option or row["kind"] == KIND_SPOT  # collateral may come before its price
+    if row["open_interest_lots"] != 0 and not has_price:
         return 6
-    orders = 0
-    for side in range(2):
-        side_lots = 0
-        for level in range(row[LEVELS + side]):
-            entry = tables.levels[market, side, level]
-            side_lots += entry[LEVEL_LOTS]
-            orders += entry[LEVEL_ORDERS]
-            if entry[LEVEL_TICKS] <= 0 or entry[LEVEL_LOTS] <= 0 or entry[LEVEL_ORDERS] <= 0:
-                return 8
-            if level > 0:
-                rises = entry[LEVEL_TICKS] > tables.levels[market, side, level - 1, LEVEL_TICKS]
-                if rises != (side == 0):
-                    return 8
-        if side_lots != (buys_lots if side == 0 else sells_lots):
-            return 7
-    return 0 if orders == row[BOOK_ORDERS] else 10
-
-
-@njit(cache=True)
-def check_tables(tables: Tables) -> tuple[int, int]:
-    """`(number of the first broken rule or 0, sum of all balances)`."""
-    total_quote, orders, positions = 0, 0, 0
-    for account in range(tables.counters[ACCOUNT_COUNT]):
-        owner = tables.accounts[account]
-        if abs(owner[BALANCE]) > BALANCE_QUOTE_MAX:
-            return 1, 0
-        total_quote += owner[BALANCE]
-        orders += owner[ORDER_COUNT]
-        positions += owner[POSITION_COUNT]
-    if tables.accounts[FEE_ACCOUNT, BALANCE] < 0 or tables.accounts[INSURANCE_ACCOUNT, BALANCE] < 0:
-        return 2, total_quote
-    for market in range(tables.markets.shape[0]):
-        broken = _check_market(tables, market)
-        if broken != 0:
-            return broken, total_quote
-    if orders != tables.counters[ORDERS_LIVE]:
-        return 10, total_quote
-    return (0 if positions == tables.counters[POSITIONS_OPEN] else 11), total_quote
-
-
-@njit(cache=True)
-def check_orders(tables: Tables) -> int:
-    """The dear form, every order of every book: number of the first broken rule, or 0."""
-    lots = np.zeros((tables.counters[ACCOUNT_COUNT], tables.markets.shape[0], 2), dtype=np.int64)
-    for market in range(tables.markets.shape[0]):
-        for side in range(2):
-            for level in range(tables.markets[market, LEVELS + side]):
-                entry = tables.levels[market, side, level]
-                row = entry[LEVEL_FIRST]
-                level_lots = 0
-                while row != NOTHING:
-                    order = tables.orders[row]
-                    if order[SIZE_LOTS] <= 0 or order[PRICE_TICKS] != entry[LEVEL_TICKS]:
-                        return 9
-                    level_lots += order[SIZE_LOTS]
-                    lots[order[ACCOUNT], market, side] += order[SIZE_LOTS]
-                    row = order[NEXT]
-                if level_lots != entry[LEVEL_LOTS]:
-                    return 7
-            for account in range(lots.shape[0]):
-                if lots[account, market, side] != tables.positions[account, market, POSITION_BUYS + side]:
-                    return 7
     return 0
 
 
-def require_invariants(state: "EngineState") -> None:
-    """Raise `InvariantBroken` unless everything in the module header holds. The account tree must be up to date."""
-    broken, total_quote = (int(value) for value in check_tables(state.tables))
+@kernel
+def _check_account(t: Tables, account: Number) -> Number:
+    """Number of the first broken rule of one account, or 0: its orders are added up by market and side."""
+    owner = t.accounts[account]
+    if abs(owner["balance_quote"]) > BALANCE_QUOTE_MAX:
+        return 1
+    first = len(t.orderbook.blocks) * LEVELS_PER_BLOCK
+    charge_quote, orders = np.int64(0), np.int64(0)
+    row = np.int64(owner["order_first"])
+    while row != 0:
+        order, detail = t.orderbook.book[first + row], t.details[row]
+        is_own = np.int64(order["account"]) == account and order["order_id"] & ORDER_ROW_MASK == row
+        if not is_own or order["lots"] <= 0 or detail["hidden_lots"] < 0 or orders > t.counters[ORDERS_LIVE]:
+            return 7
+        charge_quote += (order["lots"] + detail["hidden_lots"]) * detail["unit_charge_quote"]
+        orders += 1
+        row = np.int64(detail["own_next"])
+    if charge_quote != owner["order_charge_quote"]:
+        return 8
+    if orders != np.int64(owner["order_count"]):
+        return 10
+    rows = np.int64(0)
+    position_row = np.int64(owner["position_first"])
+    while position_row != 0:
+        position = t.positions[position_row]
+        rows += 1
+        if np.int64(position["account"]) != account or position["is_live"] == 0 or rows > t.counters[POSITIONS_USED]:
+            return 11
+        market = np.int64(position["market"])
+        buys, sells = np.int64(0), np.int64(0)
+        row = np.int64(owner["order_first"])
+        while row != 0:
+            detail = t.details[row]
+            if np.int64(detail["market"]) == market:
+                lots = t.orderbook.book[first + row]["lots"] + detail["hidden_lots"]
+                if np.int64(detail["side"]) == 0:
+                    buys += lots
+                else:
+                    sells += lots
+                orders -= 1
+            row = np.int64(detail["own_next"])
+        if buys != position["buy_lots"] or sells != position["sell_lots"]:
+            return 7
+        if abs(position["lots"]) * t.markets[market]["notional_unit"] > POSITION_QUOTE_MAX:
+            return 5
+        position_row = np.int64(position["next"])
+    return 0 if orders == 0 else 7
+
+
+@entry_point
+def check_block(t: Tables, out: Outputs) -> Number:
+    """Number of the first rule that a block broke, or 0."""
+    if t.accounts[FEE_ACCOUNT]["balance_quote"] < 0 or t.accounts[INSURANCE_ACCOUNT]["balance_quote"] < 0:
+        return 2
+    for market in range(t.counters[MARKET_COUNT]):
+        broken = _check_market(t, market)
+        if broken != 0:
+            return broken
+    for at in range(min(t.counters[DIRTY_COUNT], CHANGED_ACCOUNTS_MAX)):
+        broken = _check_account(t, out.dirty[at])
+        if broken != 0:
+            return broken
+    return 0
+
+
+@kernel
+def _check_side(t: Tables, side_index: Number) -> tuple[Number, Number]:
+    """`(first broken rule or 0, orders)` of one side of a book: levels in order, sums and links right."""
+    book = t.orderbook
+    orders = np.int64(0)
+    rank = np.int64(-1)
+    if best_rank(book, side_index) == NO_RANK:
+        return np.int64(0), orders
+    level = np.int64(book.sides[side_index]["best_level"])
+    while level != 0:
+        if side_of_level(book, level) != side_index or rank_of_level(book, level) <= rank:
+            return np.int64(9), orders
+        rank = rank_of_level(book, level)
+        lots, time_rank = np.int64(0), np.int64(-1)
+        index = np.int64(book.book[level]["next"])
+        if index == level:
+            return np.int64(9), orders
+        while index != level:
+            if index < len(book.blocks) * LEVELS_PER_BLOCK or orders > t.counters[ORDERS_LIVE]:
+                return np.int64(9), orders
+            order, detail = book.book[index], t.details[index - len(book.blocks) * LEVELS_PER_BLOCK]
+            if np.int64(order["level"]) != level or detail["rank"] <= time_rank:
+                return np.int64(9), orders
+            time_rank = detail["rank"]
+            lots += order["lots"] + detail["hidden_lots"]
+            orders += 1
+            index = np.int64(order["next"])
+        if lots != book.book[level]["lots"]:
+            return np.int64(9), orders
+        level = next_level(book, level)
+    return np.int64(0), orders
+
+
+@kernel
+def _audit_positions(t: Tables, longs: np.ndarray, shorts: np.ndarray) -> Number:
+    """Add up all positions by market into `longs` and `shorts`; returns how many are not flat."""
+    open_count = np.int64(0)
+    for account in range(t.counters[ACCOUNT_COUNT]):
+        row = np.int64(t.accounts[account]["position_first"])
+        while row != 0:
+            position = t.positions[row]
+            longs[np.int64(position["market"])] += max(position["lots"], 0)
+            shorts[np.int64(position["market"])] += max(-position["lots"], 0)
+            open_count += position["lots"] != 0
+            row = np.int64(position["next"])
+    return open_count
+
+
+@entry_point
+def check_all(t: Tables, longs: np.ndarray, shorts: np.ndarray) -> tuple[Number, Number]:
+    """`(first broken rule or 0, sum of all balances)`; `longs` and `shorts` are (markets,) int64 zeros."""
+    total_quote, orders = np.int64(0), np.int64(0)
+    for account in range(t.counters[ACCOUNT_COUNT]):
+        broken = _check_account(t, account)
+        if broken != 0:
+            return broken, total_quote
+        total_quote += t.accounts[account]["balance_quote"]
+    if _audit_positions(t, longs, shorts) != t.counters[POSITIONS_OPEN]:
+        return np.int64(11), total_quote
+    for market in range(t.counters[MARKET_COUNT]):
+        row = t.markets[market]
+        broken = _check_market(t, market)
+        if broken != 0:
+            return broken, total_quote
+        if longs[market] != row["open_interest_lots"] or shorts[market] != row["short_lots"]:
+            return np.int64(12), total_quote
+        in_market = np.int64(0)
+        for side in range(2):
+            broken, count = _check_side(t, 2 * market + side)
+            if broken != 0:
+                return broken, total_quote
+            in_market += count
+        if in_market != row["book_orders"]:
+            return np.int64(10), total_quote
+        orders += in_market
+    return np.int64(0 if orders == t.counters[ORDERS_LIVE] else 10), total_quote
+
+
+def _require_money(state: "EngineState") -> None:
+    """Claims less debts, from the tree, are what was deposited less what was withdrawn."""
+    held_quote = state.deposits_total_quote - state.withdrawals_total_quote
+    claims, debts = (int.from_bytes(part, "big") for part in (state.account_sums[:16], state.account_sums[16:]))
+    if claims - debts != held_quote:
+        raise InvariantBroken(f"height {state.height}: claims {claims} less debts {debts} are not {held_quote}")
+
+
+def require_invariants(state: "EngineState", outputs: Outputs) -> None:
+    """Raise `InvariantBroken` unless the block left everything right. The account tree must be up to date."""
+    broken = int(check_block(state.tables, outputs))
     if broken:
         raise InvariantBroken(f"height {state.height}: {BROKEN[broken]}")
-    held_quote = state.deposits_total_quote - state.withdrawals_total_quote
-    if total_quote != held_quote:
-        raise InvariantBroken(f"height {state.height}: balances sum to {total_quote}, not {held_quote}")
-    claims, debts = (int.from_bytes(part, "big") for part in (state.account_sums[:16], state.account_sums[16:]))
-    if claims - debts != total_quote:
-        raise InvariantBroken(f"height {state.height}: claims {claims} less debts {debts} are not {total_quote}")
+    _require_money(state)
+
+
+def audit_tables(state: "EngineState") -> None:
+    """Raise `InvariantBroken` unless every account, position, order and level agrees with every other.
+
+    Row numbers must be within their tables; lists that are circles are found. The account tree is not asked.
+    """
+    sums = np.zeros((2, len(state.tables.markets)), dtype=np.int64)
+    broken, total_quote = (int(value) for value in check_all(state.tables, sums[0], sums[1]))
+    if broken:
+        raise InvariantBroken(f"height {state.height}: {BROKEN[broken]}")
+    if total_quote != state.deposits_total_quote - state.withdrawals_total_quote:
+        raise InvariantBroken(f"height {state.height}: balances sum to {total_quote}")
+
+
+def audit(state: "EngineState") -> None:
+    """`audit_tables`, and what the account tree says. Raises `InvariantBroken`."""
+    audit_tables(state)
+    _require_money(state)

@@ -1,16 +1,16 @@
 """Every bound of the engine in one place, and the relations between them that keep all arithmetic inside int64.
 
 Theory. A position is worth at most `POSITION_QUOTE_MAX` = 2**54 at any admissible price
-(`MarketParams.price_ticks_max` is derived from it). Position and open buys together stay within the same limit, so a
-side's open orders are worth at most 2 x 2**54, and so is the riskiest position with one more order. With at most 62
-markets the margin (2), the losses of both sides (2 + 2) and the fees of one account stay below 62 x 8 x 2**54 <
-2**63. Balances and sums of all accounts are checked after every block. Products that would pass 63 bits (money x
-basis points) split a factor instead (`engine.checked`).
+(`MarketParams.price_ticks_max` is derived from it). Position and open orders of a side together stay within the same
+limit, so the riskiest holding of a market demands at most 2**54 and its orders' charges at most as much again. What
+an account can hold at once is bounded by its money: nothing is accepted beyond its equity, and all deposits are below
+2**56. Sums over all accounts are checked after every block. Products of a sum and a rate use 128 bits
+(`engine.fixed`).
 """
 
-from engine.payload import BATCH_ACTIONS_MAX, BATCH_REFS_MAX, INBOX_ENTRIES_MAX, MARKETS_MAX, PRICE_TICKS_MAX
+from engine.payload import BATCH_ACTIONS_MAX, BATCH_REFS_MAX, INBOX_ENTRIES_MAX, PRICE_TICKS_MAX
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 INT64_MAX = (1 << 63) - 1
 BPS_UNIT = 10_000
 
@@ -21,9 +21,6 @@ SUM_QUOTE_MAX = 1 << 62  # claims or debts of all accounts together
 
 TREE_DEPTH = 20
 ACCOUNTS_MAX = 1 << TREE_DEPTH
-FEE_ACCOUNT = 0
-INSURANCE_ACCOUNT = 1
-FUNDING_ACCOUNT_FIRST = 2
 USER_ACCOUNT_FIRST = 64
 WITHDRAWAL_DEPTH = 32
 WITHDRAWALS_MAX = (1 << WITHDRAWAL_DEPTH) - 1
@@ -37,11 +34,10 @@ BLOCK_ACTIONS_MAX = BATCH_REFS_MAX * BATCH_ACTIONS_MAX
 
 # Relations. Written as a table so that `python -O` cannot drop them.
 _RELATIONS = (
-    (MARKETS_MAX * 8 * POSITION_QUOTE_MAX < INT64_MAX, "margin, losses and fees of an account add up in int64"),
-    (BALANCE_QUOTE_MAX + MARKETS_MAX * 2 * POSITION_QUOTE_MAX < 1 << 62, "equity fits exact comparison"),
+    (8 * POSITION_QUOTE_MAX < DEPOSITS_QUOTE_MAX * 8, "margin, losses and fees of a market add up in int64"),
+    (BALANCE_QUOTE_MAX + DEPOSITS_QUOTE_MAX < 1 << 62, "equity fits exact comparison"),
     (DEPOSITS_QUOTE_MAX < SUM_QUOTE_MAX, "deposits fit into a sum"),
     (PRICE_TICKS_MAX * 2 * BPS_UNIT < INT64_MAX, "a price times basis points fits"),
-    (FUNDING_ACCOUNT_FIRST + MARKETS_MAX <= USER_ACCOUNT_FIRST, "system accounts lie below users"),
     (BLOCK_ACTIONS_MAX + INBOX_ENTRIES_MAX < WITHDRAWALS_MAX, "a block cannot fill the withdrawal tree"),
 )
 for _holds, _what in _RELATIONS:

@@ -28,8 +28,8 @@ import numpy as np
 
 from engine.compiling import inlined, kernel
 from engine.fixed import count_trailing_zeros, prefetch
-from engine.memory import make_zeros
 from engine.handles import Handle
+from engine.memory import make_zeros
 from engine.rows import count_words, release_row, take_lowest_row
 
 Number = int | np.int64

@@ -159,7 +159,7 @@ class ExchangeParams:
     def __post_init__(self) -> None:
         tiers = self.fee_tiers
         in_order = (
-            ("1 to 62 markets", 1 <= len(self.markets) <= MARKETS_MAX),
+            ("1 to 4096 markets", 1 <= len(self.markets) <= MARKETS_MAX),
             ("token and contract of 20 bytes", len(self.token) == 20 and len(self.contract) == 20),
             ("1 to 255 validators", 1 <= self.validator_count <= VALIDATORS_MAX),
             ("a chain id", 0 < self.chain_id < 1 << 63),
@@ -200,15 +200,19 @@ class ExchangeParams:
         return self.validator_count - (self.validator_count - 1) // 3
 
     def encode(self) -> bytes:
-        """Canonical CBOR: an array of the fields, each market an array of its own."""
-        markets = [list(astuple(market))[:14] for market in self.markets]
-        limits = [self.accounts_max, self.account_orders_max, self.book_orders_max]
-        numbers = [self.validator_count, self.chain_id, *limits]
-        return cbor2.dumps([markets, self.token, self.contract, *numbers], canonical=True)
+        """Canonical CBOR: an array of the fields; markets, collaterals and tiers are arrays of their own fields."""
+        return cbor2.dumps([_to_plain(getattr(self, field.name)) for field in fields(self)], canonical=True)
 
     def digest(self) -> bytes:
         """32 bytes naming these parameters."""
-        return keccak(b"hansa/params/v1" + self.encode())
+        return keccak(b"hansa/params/v2" + self.encode())
+
+
+def _to_plain(value: object) -> object:
+    """A field as what CBOR knows."""
+    if isinstance(value, tuple):
+        return [_to_plain(item) for item in value]
+    return list(astuple(value)) if isinstance(value, (MarketParams, CollateralParams, FeeTier)) else value
 
 
 def _tier_volume(tier: FeeTier) -> int:

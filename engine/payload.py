@@ -18,8 +18,10 @@ BATCH_BYTES_MAX = 64 * 1024
 BATCH_REFS_MAX = 64
 PRICE_REPORTS_MAX = 255
 INBOX_ENTRIES_MAX = 50
-MARKETS_MAX = 62
-PRICE_TICKS_MAX = 1 << 40
+MARKETS_MAX = 4096
+FEEDS_MAX = 8192  # numbers of one price report
+FEED_E8_MAX = 1 << 48  # 2.8 million USD, in 1e-8 USD
+PRICE_TICKS_MAX = (1 << 22) - 1  # of a book: its directory of price levels grows with it
 KIND_DEPOSIT = 1
 
 
@@ -76,28 +78,28 @@ def batch_signing_bytes(domain: bytes, batch_hash: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class PriceReport:
-    """One validator's view of every market's index price at one moment, in ticks."""
+    """One validator's view of all feeds at one moment, in 1e-8 USD; 0: no opinion (docs/spec.md, ORA-1)."""
 
     validator: int
     time_ms: int
-    price_ticks: tuple[int, ...]
+    feeds_e8: tuple[int, ...]
     signature: bytes
 
     def signing_bytes(self, domain: bytes) -> bytes:
-        body = cbor2.dumps([self.validator, self.time_ms, list(self.price_ticks)], canonical=True)
+        body = cbor2.dumps([self.validator, self.time_ms, list(self.feeds_e8)], canonical=True)
         return b"hansa/price/v1" + domain + body
 
     def to_cbor(self) -> list[object]:
-        return [self.validator, self.time_ms, list(self.price_ticks), self.signature]
+        return [self.validator, self.time_ms, list(self.feeds_e8), self.signature]
 
     @classmethod
     def from_cbor(cls, item: object) -> "PriceReport":
         validator, time_ms, prices, signature = _fields(item, int, int, list, bytes)
         if not 0 <= validator < 255 or not 0 <= time_ms < 1 << 63 or len(signature) != 64:
             raise DecodeError("price report out of range")
-        if not 1 <= len(prices) <= MARKETS_MAX:
-            raise DecodeError("a price report names 1 to 62 markets")
-        if any(type(price) is not int or not 0 < price <= PRICE_TICKS_MAX for price in prices):
+        if not 1 <= len(prices) <= FEEDS_MAX:
+            raise DecodeError(f"a price report has 1 to {FEEDS_MAX} feeds")
+        if any(type(price) is not int or not 0 <= price <= FEED_E8_MAX for price in prices):
             raise DecodeError("a price is out of range")
         return cls(validator, time_ms, tuple(prices), signature)
 

@@ -1,58 +1,70 @@
-"""The state root: one hash over everything that can influence a later block.
+"""The state root: one hash over everything that can influence a later block, and the digest of what a block did.
 
     state_root = keccak of 20 words:
      0 engine_version        1 params_digest            2 height                  3 time_ms
-     4 account_root          5 account_sums             6 account count           7 books_digest
-     8 markets_digest        9 oracle_digest           10 oracle_root (block)    11 inbox_cursor
+     4 account_root          5 account_sums             6 account count           7 markets_digest
+     8 instruments_digest    9 oracle_digest           10 oracle_root (block)    11 inbox_cursor
     12 inbox_hash           13 l1_block                14 withdrawals_root       15 withdrawals_total_quote
     16 withdrawals_count    17 batches_digest          18 counters_digest        19 events_digest (block)
 
-with `i64(x)` a big-endian two's complement of 8 bytes and rows concatenated:
-- books_digest   = keccak(for each market: keccak(i64(count of bids) ‖ bids ‖ i64(count of asks) ‖ asks)); an order is
-  `i64(order_id, account, price_ticks, size_lots, client_id, original_size_lots, placed_ms)`, best price first, then
-  oldest.
-- markets_digest = keccak(for each market: i64(mark_ticks, mark_ms, last_price_ticks, open_interest_lots, volume_lots)).
-- oracle_digest  = keccak(for each validator: i64(time_ms of its last accepted report)).
-- batches_digest = keccak(for each validator: i64(sequence of its last batch)).
-- counters_digest = keccak(word(next_order_id) ‖ word(deposits_total_quote) ‖ word(inbox_ignored_count)).
-- events_digest  = keccak(keccak(receipts) ‖ keccak(fills) ‖ keccak(cancellations) ‖ keccak(liquidations) ‖
-  keccak(credits) ‖ keccak(withdrawals)), each the rows of `BlockResult` as i64; owners as 20 bytes.
+With `H(x) = keccak(keccak(x[:1024]) ‖ keccak(x[1024:2048]) ‖ ...)` over rows of little-endian int64, as in memory:
+- markets_digest = H(the first MARKET_ROOT_FIELDS fields of every market ever listed)
+- instruments_digest = H(underlyings ‖ expiries ‖ assets ‖ fee tiers ‖ live offers in order of rows)
+- oracle_digest  = keccak(for each validator: i64 BE time_ms of its last accepted report)
+- batches_digest = keccak(for each validator: i64 BE sequence of its last batch)
+- counters_digest = keccak(word(deposits_total_quote) ‖ word(inbox_ignored_count) ‖ i64 LE of ROOT_COUNTERS)
+- events_digest  = keccak(H(receipts) ‖ H(fills) ‖ H(cancellations) ‖ H(liquidations) ‖ H(deleverages) ‖ H(notices) ‖
+  keccak(credits) ‖ keccak(withdrawals)); credits and withdrawals as below.
+
+Open orders, triggers, nonces and keys are in the leaves of their accounts (`engine.leaves`).
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from engine.layout import (
-    ACCOUNT,
-    ACCOUNT_COUNT,
-    BOOK_ORDERS,
-    BUY_ROW,
-    CLIENT_ID,
-    IS_BOOK_DIRTY,
-    LEVEL_FIRST,
-    LEVELS,
-    MARKET_STATE_COLUMNS,
-    NEXT,
-    NEXT_ORDER_ID,
-    NOTHING,
-    ORDER_ID,
-    ORIGINAL_LOTS,
-    PLACED_MS,
-    PRICE_TICKS,
-    SELL_ROW,
-    SIZE_LOTS,
-    WITHDRAWALS,
-    Tables,
-)
+from engine.compiling import entry_point
+from engine.exposure import compute_claim
+from engine.lanes import hash_long
+from engine.leaves import hash_leaves
 from engine.limits import ENGINE_VERSION
 from engine.payload import keccak
+from engine.sumtree import compute_root, update_tree
+from engine.tables import (
+    ACCOUNT_COUNT,
+    ACCOUNT_SWEEP,
+    ASSET_COUNT,
+    DIRTY_COUNT,
+    EXPIRY_COUNT,
+    INSURANCE_COVER,
+    MARK_EPOCH,
+    MARKET,
+    MARKET_COUNT,
+    MARKET_ROOT_FIELDS,
+    MUST_REPRICE,
+    NEXT_RANK,
+    NEXT_SEQUENCE,
+    OFFERS_USED,
+    ORDER_SWEEP,
+    PHASE,
+    PHASE_UNTIL_MS,
+    REPRICED_MS,
+    STABLE_E8,
+    UNDERLYING_COUNT,
+    WITHDRAWALS,
+    Number,
+    Outputs,
+    Tables,
+)
+from engine.tree import compute_withdrawals_root
 
 if TYPE_CHECKING:
     from engine.state import EngineState
 
-BOOK_COLUMNS = (ORDER_ID, ACCOUNT, PRICE_TICKS, SIZE_LOTS, CLIENT_ID, ORIGINAL_LOTS, PLACED_MS)
+ROOT_COUNTERS = (
+    NEXT_SEQUENCE, NEXT_RANK, PHASE, PHASE_UNTIL_MS, REPRICED_MS, MUST_REPRICE, STABLE_E8, ORDER_SWEEP, ACCOUNT_SWEEP,
+    INSURANCE_COVER,
+)  # fmt: skip
 
 
 class StateCommitment(NamedTuple):
@@ -70,60 +82,78 @@ class StateCommitment(NamedTuple):
     engine_version: int
 
 
-@njit(cache=True)
-def list_orders(tables: Tables, market: int, rows: np.ndarray) -> int:
-    """Rows of a market's orders in canonical order (bids, then asks; best first, then oldest) into `rows`; count of
-    bids.
-    """
-    at = 0
-    bids = 0
-    for side in (BUY_ROW, SELL_ROW):
-        for level in range(tables.markets[market, LEVELS + side] - 1, -1, -1):
-            row = tables.levels[market, side, level, LEVEL_FIRST]
-            while row != NOTHING:
-                rows[at] = row
-                at += 1
-                row = tables.orders[row, NEXT]
-        if side == BUY_ROW:
-            bids = at
-    return bids
-
-
-def encode_rows(rows: np.ndarray) -> bytes:
-    """int64 rows as big-endian bytes."""
-    return rows.astype(">i8").tobytes()
-
-
 def _word(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def encode_book(state: "EngineState", market: int) -> bytes:
-    """All orders of a market in canonical order, see the module header."""
+@entry_point
+def _list_holders(t: Tables, leaves: np.ndarray) -> Number:
+    """Accounts that changed or have positions, ascending, into `leaves`; how many."""
+    count = np.int64(0)
+    for account in range(t.counters[ACCOUNT_COUNT]):
+        if t.accounts[account]["dirty"] != 0 or np.int64(t.accounts[account]["position_count"]) != 0:
+            leaves[count] = account
+            count += 1
+    return count
+
+
+@entry_point
+def _value_accounts(t: Tables, leaves: np.ndarray, claims_quote: np.ndarray) -> None:
+    for at in range(len(leaves)):
+        claims_quote[at] = compute_claim(t, leaves[at])
+
+
+def refresh_tree(state: "EngineState", changed: np.ndarray, is_repriced: bool) -> bool:
+    """Rehash the changed accounts, after a reprice all that hold anything; False when a sum leaves its bound."""
     tables = state.tables
-    rows = np.empty(int(tables.markets[market, BOOK_ORDERS]), dtype=np.int64)
-    bids = int(list_orders(tables, market, rows))
-    encoded = encode_rows(tables.orders[rows][:, BOOK_COLUMNS])
-    split = bids * 8 * len(BOOK_COLUMNS)
-    asks = rows.shape[0] - bids
-    return bids.to_bytes(8, "big") + encoded[:split] + asks.to_bytes(8, "big") + encoded[split:]
+    if is_repriced:
+        leaves = np.empty(int(tables.counters[ACCOUNT_COUNT]), dtype=np.int64)
+        leaves = leaves[: int(_list_holders(tables, leaves))]
+    else:
+        leaves = np.sort(changed)
+    claims_quote = np.empty(len(leaves), dtype=np.int64)
+    _value_accounts(tables, leaves, claims_quote)
+    hash_leaves(tables, leaves, claims_quote)
+    return bool(update_tree(tables.node_hashes, tables.node_sums, leaves, int(tables.counters[ACCOUNT_COUNT])))
 
 
-def refresh_book_digests(state: "EngineState") -> None:
-    """Rehash the books that changed since the last call."""
-    markets = state.tables.markets
-    digests = list(state.book_digests)
-    for market in range(markets.shape[0]):
-        if markets[market, IS_BOOK_DIRTY]:
-            digests[market] = keccak(encode_book(state, market))
-            markets[market, IS_BOOK_DIRTY] = 0
-    state.book_digests = tuple(digests)
+def seal(state: "EngineState", outputs: Outputs) -> bool:
+    """Bring all hashes up to date with the tables; False when a sum of the account tree is out of bounds."""
+    counters = state.tables.counters
+    is_repriced = state.sealed_epoch != int(counters[MARK_EPOCH])
+    if not refresh_tree(state, outputs.dirty[: int(counters[DIRTY_COUNT])], is_repriced):
+        return False
+    state.sealed_epoch = int(counters[MARK_EPOCH])
+    set_roots(state)
+    return True
+
+
+def set_roots(state: "EngineState") -> None:
+    """Account root, withdrawals root and state root of tables whose tree is up to date."""
+    tables = state.tables
+    state.account_root, state.account_sums = compute_root(
+        tables.node_hashes, tables.node_sums, int(tables.counters[ACCOUNT_COUNT])
+    )
+    state.withdrawals_root = compute_withdrawals_root(state.withdrawal_frontier, state.withdrawals_count)
+    state.state_root = compute_state_root(state)
+
+
+def _encode_instruments(tables: Tables) -> bytes:
+    counters = tables.counters
+    offers = tables.offers[: int(counters[OFFERS_USED]) + 1]
+    live = offers[offers["is_live"] != 0]
+    parts = (
+        tables.underlyings[: int(counters[UNDERLYING_COUNT])], tables.expiries[: int(counters[EXPIRY_COUNT])],
+        tables.assets[: int(counters[ASSET_COUNT])], tables.fee_tiers, live,
+    )  # fmt: skip
+    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
 def compute_state_root(state: "EngineState") -> bytes:
-    """The formula of the module header; account root, withdrawals root and book digests must be up to date."""
-    counters = state.tables.counters
-    numbers = (int(counters[NEXT_ORDER_ID]), state.deposits_total_quote, state.inbox_ignored_count)
+    """The formula of the module header; account root and withdrawals root must be up to date."""
+    tables, counters = state.tables, state.tables.counters
+    markets = tables.markets[: int(counters[MARKET_COUNT])].view("<i8").reshape(-1, MARKET.itemsize // 8)
+    numbers = _word(state.deposits_total_quote) + _word(state.inbox_ignored_count)
     words = (
         _word(ENGINE_VERSION),
         state.params_digest,
@@ -132,9 +162,9 @@ def compute_state_root(state: "EngineState") -> bytes:
         state.account_root,
         state.account_sums,
         _word(int(counters[ACCOUNT_COUNT])),
-        keccak(b"".join(state.book_digests)),
-        keccak(encode_rows(state.tables.markets[:, MARKET_STATE_COLUMNS])),
-        keccak(encode_rows(state.report_times_ms)),
+        hash_long(markets[:, :MARKET_ROOT_FIELDS].tobytes()),
+        hash_long(_encode_instruments(tables)),
+        keccak(state.report_times_ms.astype(">i8").tobytes()),
         state.oracle_root,
         _word(state.inbox_cursor),
         state.inbox_hash,
@@ -142,8 +172,8 @@ def compute_state_root(state: "EngineState") -> bytes:
         state.withdrawals_root,
         _word(state.withdrawals_total_quote),
         _word(int(counters[WITHDRAWALS])),
-        keccak(encode_rows(state.batch_sequences)),
-        keccak(b"".join(_word(number) for number in numbers)),
+        keccak(state.batch_sequences.astype(">i8").tobytes()),
+        keccak(numbers + counters[list(ROOT_COUNTERS)].astype("<i8").tobytes()),
         state.events_digest,
     )
     return keccak(b"".join(words))

@@ -28,7 +28,7 @@ from engine.commands import (
 from engine.fixed import IS_COMPILED
 from engine.intake import ACTION_WORDS, COUNT_WORD, EXPIRY_WORD, HEADER_WORDS, NONCE_WORD, is_action_malformed
 from engine.lanes import hash_fixed, hash_spans, load_word, store_word, swap_bytes
-from engine.layout import Number, Truth
+from engine.tables import Number, Truth
 
 WORD_BYTES, HASH_BYTES, ADDRESS_BYTES = 32, 32, 20
 _SIGNATURE_AT, _COUNT_AT, _DATA_AT = 40, 105, 72

@@ -1,114 +1,111 @@
-"""A state as bytes and back. The bytes are canonical: equal states give equal bytes, and only those bytes are accepted.
+"""A state as bytes and back: what a node starts from and what a late one fetches.
 
-CBOR array: magic, engine version, parameter digest, then the numbers and columns of the state in the order of
-`encode_snapshot`. Accounts in use come in index order (system accounts first), orders in order of their ids.
-Everything derived (book order, tree, sums, account sums) is built anew and must give the state root that the snapshot
-names.
+The bytes are the used parts of all tables as they lie in memory, so they are the same on every node and quick to write
+and to read. Hash tables, the account tree and the digests are left out and built anew. Nothing of a snapshot is
+believed: every row number is checked against the rows that exist before a kernel follows it, then the audit walks all
+accounts, orders and levels (`engine.invariants`), and the state root that follows from it all must be the one named.
+
+CBOR array: magic, engine version, parameter digest, state root, nine numbers, hashes, columns, then one byte string for
+each table in the order of `Tables`. `content_hash` names the bytes.
 """
 
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import cbor2
 import numpy as np
 
-from engine.book import link_order, take_row
+from engine.accounts import grow_indexes
+from engine.allocate import make_tables
 from engine.errors import InvariantBroken, SnapshotError
-from engine.invariants import check_orders, require_invariants
-from engine.layout import (
-    ACCOUNT,
-    ACCOUNT_COUNT,
-    BALANCE,
-    CLIENT_ID,
-    DIRTY,
-    DIRTY_LEAF,
-    DIRTY_NONCES,
-    KEY_A,
-    KEY_C,
-    KEY_COUNT,
-    MARK,
-    MARK_MS,
-    MARKET,
-    MARKET_STATE_COLUMNS,
-    NEXT_ORDER_ID,
-    NONCE_COUNT,
-    ORDER_COUNT,
-    ORDER_FIRST,
-    ORDER_ID,
-    ORDER_LOTS_MAX,
-    ORDER_TICKS_MAX,
-    ORIGINAL_LOTS,
-    OWN_NEXT,
-    PLACED_MS,
-    POSITION_COUNT,
-    POSITION_LOTS,
-    POSITION_MAX,
-    POSITIONS_OPEN,
-    PRICE_TICKS,
-    SIDE,
-    SIZE_LOTS,
-    WITHDRAWALS,
-)
-from engine.limits import (
-    BALANCE_QUOTE_MAX,
-    ENGINE_VERSION,
-    NONCES_REMEMBERED,
-    USER_ACCOUNT_FIRST,
-    WITHDRAWAL_DEPTH,
-    WITHDRAWALS_MAX,
-)
+from engine.invariants import audit_tables
+from engine.lanes import hash_long
+from engine.limits import ENGINE_VERSION, NONCES_REMEMBERED, WITHDRAWAL_DEPTH, WITHDRAWALS_MAX
+from engine.orderbook import BLOCKS_USED, DIRECTORY_USED, LEVELS_PER_BLOCK, ROWS_USED, WORDS_USED
 from engine.params import ExchangeParams
-from engine.root import encode_rows
-from engine.tree import ZERO_HASH
+from engine.root import refresh_tree, set_roots
+from engine.state import USED_ROWS, EngineState
+from engine.tables import (
+    ACCOUNT_COUNT,
+    CLIENT_IDS_REMEMBERED,
+    DIRTY_AUX,
+    DIRTY_LEAF,
+    FEE_TIERS,
+    MARK_EPOCH,
+    MARKET_COUNT,
+    OFFERS_USED,
+    ORDERS_LIVE,
+    POSITIONS_USED,
+    PROTECTIONS_USED,
+    SESSIONS_USED,
+    SYSTEM_ACCOUNTS,
+    TRIGGERS_USED,
+    USER_ACCOUNT_FIRST,
+    WITHDRAWALS,
+    Tables,
+)
 
-if TYPE_CHECKING:
-    from engine.state import EngineState
+MAGIC = b"hansa/snapshot/v2"
+_NUMBERS = (
+    "height", "time_ms", "l1_block", "inbox_cursor", "inbox_ignored_count", "deposits_total_quote",
+    "withdrawals_total_quote",
+)  # fmt: skip
+_DIGESTS = ("inbox_hash", "oracle_root", "events_digest")
+_COLUMNS = ("report_times_ms", "batch_sequences")
+_DERIVED = frozenset({"account_index", "position_index", "node_hashes", "node_sums", "aux_digests", "orderbook"})
+_PACKED = frozenset({"nonces", "client_ids"})
 
-MAGIC = b"hansa/snapshot/v1"
-_ORDER_COLUMNS = (ORDER_ID, ACCOUNT, MARKET, SIDE, PRICE_TICKS, SIZE_LOTS, CLIENT_ID, ORIGINAL_LOTS, PLACED_MS)
+
+def _used_parts(tables: Tables) -> Iterator[tuple[str, np.ndarray, int, int]]:
+    """(name, array, first element, end) of everything that is written, in order."""
+    counters, book = tables.counters, tables.orderbook
+    yield "counters", counters, 0, len(counters)
+    yield "book.counters", book.counters, 0, len(book.counters)
+    for name in sorted(set(Tables._fields) - _DERIVED - _PACKED - {"counters"}):
+        table = getattr(tables, name)
+        if name == "details":
+            end = int(book.counters[ROWS_USED]) + 1
+        else:
+            end = int(counters[USED_ROWS[name]]) + 1 if name in USED_ROWS else len(table)
+        yield name, table, 0, min(end, len(table))
+    levels = len(book.blocks) * LEVELS_PER_BLOCK
+    yield "book.sides", book.sides, 0, 2 * int(counters[MARKET_COUNT])
+    for name, end in (("directory", DIRECTORY_USED), ("words", WORDS_USED), ("blocks", BLOCKS_USED)):
+        yield f"book.{name}", getattr(book, name), 0, int(book.counters[end])
+    yield "book.levels", book.book, 0, LEVELS_PER_BLOCK * int(book.counters[BLOCKS_USED])
+    yield "book.orders", book.book, levels, min(levels + int(book.counters[ROWS_USED]) + 1, len(book.book))
+    yield "book.rows", book.rows, 0, len(book.rows)
 
 
-def accounts_in_use(state: "EngineState") -> list[int]:
-    """Indices of all accounts, ascending."""
-    return [index for index in range(int(state.tables.counters[ACCOUNT_COUNT])) if state.has_account(index)]
+def _pack(table: np.ndarray, mask: np.ndarray) -> bytes:
+    return table[: len(mask)][mask].tobytes()
 
 
-def _encode_orders(state: "EngineState") -> bytes:
-    """All open orders by id."""
+def _masks(tables: Tables) -> tuple[np.ndarray, np.ndarray]:
+    """Which remembered nonces and client ids there are, (accounts, 64) and (accounts, 16)."""
+    count = int(tables.counters[ACCOUNT_COUNT])
+    nonce_counts = tables.accounts["nonce_count"][:count, None]
+    return np.arange(NONCES_REMEMBERED) < nonce_counts, tables.client_ids[:count] != 0
+
+
+def encode_snapshot(state: EngineState) -> bytes:
+    """Canonical bytes of a state: equal histories give equal bytes."""
     tables = state.tables
-    rows = []
-    for account in accounts_in_use(state):
-        row = int(tables.accounts[account, ORDER_FIRST])
-        for _ in range(int(tables.accounts[account, ORDER_COUNT])):
-            rows.append(row)
-            row = int(tables.orders[row, OWN_NEXT])
-    rows.sort(key=lambda row: int(tables.orders[row, ORDER_ID]))
-    return encode_rows(tables.orders[rows][:, _ORDER_COLUMNS])
+    nonces, client_ids = _masks(tables)
+    items: list[Any] = [MAGIC, ENGINE_VERSION, state.params_digest, state.state_root]
+    items += [getattr(state, name) for name in _NUMBERS]
+    items += [getattr(state, name) for name in _DIGESTS]
+    items.append(b"".join(state.withdrawal_frontier))
+    items += [getattr(state, name).astype("<i8").tobytes() for name in _COLUMNS]
+    items.append(client_ids.sum(axis=1, dtype=np.uint8).tobytes())
+    items += [_pack(tables.nonces, nonces), _pack(tables.client_ids, client_ids)]
+    items += [array[first:end].tobytes() for _, array, first, end in _used_parts(tables)]
+    return cbor2.dumps(items, canonical=True)
 
 
-def encode_snapshot(state: "EngineState") -> bytes:
-    """Canonical bytes of a state."""
-    tables = state.tables
-    used = accounts_in_use(state)
-    counts = tables.accounts[used, NONCE_COUNT]
-    nonces = [tables.nonces[index, :count] for index, count in zip(used, counts)]
-    frontier = [
-        node if state.withdrawals_count >> height & 1 else ZERO_HASH
-        for height, node in enumerate(state.withdrawal_frontier)
-    ]
-    return cbor2.dumps(
-        [
-            MAGIC, ENGINE_VERSION, state.params_digest, state.state_root, state.height, state.time_ms, state.l1_block,
-            state.inbox_cursor, state.inbox_hash, state.inbox_ignored_count, state.deposits_total_quote,
-            state.withdrawals_total_quote, state.withdrawals_count, b"".join(frontier), state.oracle_root,
-            state.events_digest, int(tables.counters[NEXT_ORDER_ID]), encode_rows(state.report_times_ms),
-            encode_rows(state.batch_sequences), encode_rows(tables.markets[:, MARKET_STATE_COLUMNS]),
-            encode_rows(tables.accounts[used, KEY_A : KEY_C + 1]), encode_rows(tables.accounts[used, BALANCE]),
-            encode_rows(tables.positions[used, :, POSITION_LOTS]), encode_rows(counts),
-            encode_rows(np.concatenate(nonces)), _encode_orders(state),
-        ],
-        canonical=True,
-    )  # fmt: skip
+def content_hash(snapshot: bytes) -> bytes:
+    """32 bytes that name a snapshot."""
+    return hash_long(snapshot)
 
 
 def _require(holds: object, message: str) -> None:
@@ -116,133 +113,163 @@ def _require(holds: object, message: str) -> None:
         raise SnapshotError(message)
 
 
-_NUMBERS = (4, 5, 6, 7, 9, 10, 11, 12, 16)
-_HASHES = (3, 8, 14, 15)
-_FIELDS = 26
+def _take(items: list[Any], kind: type, what: str) -> Any:
+    _require(items and type(items[-1]) is kind, f"{what} has the wrong type")
+    return items.pop()
 
 
-def load_items(data: bytes, params: ExchangeParams) -> list[Any]:
-    """The array after checks of shape and of whose snapshot it is."""
+def _load(data: bytes, params: ExchangeParams) -> list[Any]:
+    """The items behind the head, in reverse, after checks of whose snapshot it is."""
     try:
         items: object = cbor2.loads(data)
     except Exception as error:  # cbor2 raises many kinds on damaged bytes; all mean the same here
         raise SnapshotError("not CBOR") from error
-    if type(items) is not list or len(items) != _FIELDS:
-        raise SnapshotError("not a snapshot")
-    _require(items[0] == MAGIC, "not a snapshot of this format")
-    _require(items[1] == ENGINE_VERSION and type(items[1]) is int, "a snapshot of another engine version")
+    if type(items) is not list or len(items) < 20 or items[0] != MAGIC:
+        raise SnapshotError("not a snapshot of this format")
+    _require(type(items[1]) is int and items[1] == ENGINE_VERSION, "a snapshot of another engine version")
     _require(items[2] == params.digest(), "a snapshot of other parameters")
-    for at in range(2, _FIELDS):
-        kind = int if at in _NUMBERS else bytes
-        _require(type(items[at]) is kind, f"item {at} has the wrong type")
-    for at in _NUMBERS:
-        _require(0 <= items[at] < 1 << (128 if at in (10, 11) else 62), f"item {at} out of range")
-    for at in _HASHES:
-        _require(len(items[at]) == 32, f"item {at} is no hash")
-    _require(len(items[13]) == 32 * WITHDRAWAL_DEPTH and items[12] <= WITHDRAWALS_MAX, "withdrawal tree out of range")
-    return items
+    return items[:0:-1]
 
 
-def _decode_rows(data: bytes, columns: int) -> np.ndarray:
-    """(n, columns) int64; raises when the length does not fit."""
-    _require(len(data) % (8 * columns) == 0, "a column has the wrong length")
-    return np.frombuffer(data, dtype=">i8").astype(np.int64).reshape(-1, columns)
-
-
-def _fill_markets(state: "EngineState", data: bytes) -> None:
-    rows = _decode_rows(data, len(MARKET_STATE_COLUMNS))
-    markets = state.tables.markets
-    _require(len(rows) == len(markets) and (rows >= 0).all(), "market rows out of range")
-    markets[:, MARKET_STATE_COLUMNS] = rows
-    _require((markets[:, MARK] <= markets[:, ORDER_TICKS_MAX]).all(), "a mark is out of range")
-    _require((markets[:, MARK_MS] <= state.time_ms).all(), "a mark comes from the future")
-
-
-def _fill_accounts(state: "EngineState", items: list[Any]) -> None:
-    """Accounts with balances, positions and nonces. Keys must be unique and system accounts in their places."""
-    tables = state.tables
-    market_count = len(state.params.markets)
-    system = 2 + market_count
-    balances, counts = _decode_rows(items[21], 1)[:, 0], _decode_rows(items[23], 1)[:, 0]
-    positions, keys = _decode_rows(items[22], market_count), _decode_rows(items[20], 3)
-    users = len(keys) - system
-    _require(len(balances) == len(counts) == len(positions) == len(keys) and users >= 0, "account columns differ")
-    _require(USER_ACCOUNT_FIRST + users <= state.params.accounts_max, "too many accounts")
-    used = [*range(system), *range(USER_ACCOUNT_FIRST, USER_ACCOUNT_FIRST + users)]
-    _require((keys[:system] == tables.accounts[:system, KEY_A : KEY_C + 1]).all(), "a system account is missing")
-    tables.accounts[used, KEY_A : KEY_C + 1] = keys
-    sorted_keys = sorted((tuple(key), index) for key, index in zip(keys.tolist(), used))
-    _require(all(one[0] != two[0] for one, two in pairwise(sorted_keys)), "an account appears twice")
-    tables.by_key[: len(used)] = [index for _, index in sorted_keys]
-    tables.counters[KEY_COUNT] = len(used)
-    tables.counters[ACCOUNT_COUNT] = USER_ACCOUNT_FIRST + users
-    in_bounds = (balances <= BALANCE_QUOTE_MAX) & (balances >= -BALANCE_QUOTE_MAX)
-    _require(in_bounds.all(), "a balance is out of bounds")
-    limits = tables.markets[:, POSITION_MAX]
-    _require(((positions <= limits) & (positions >= -limits)).all(), "a position is out of bounds")
-    _require((positions[:system] == 0).all(), "a system account has a position")
-    tables.accounts[used, BALANCE] = balances
-    tables.positions[used, :, POSITION_LOTS] = positions
-    tables.accounts[used, POSITION_COUNT] = (positions != 0).sum(axis=1)
-    tables.counters[POSITIONS_OPEN] = (positions != 0).sum()
-    _require(((counts >= 0) & (counts <= NONCES_REMEMBERED)).all(), "too many nonces")
-    nonces = _decode_rows(items[24], 1)[:, 0]
-    _require(len(nonces) == counts.sum(), "nonces and their counts differ")
-    tables.accounts[used, NONCE_COUNT] = counts
-    at = 0
-    for index, count in zip(used, counts.tolist()):
-        own = nonces[at : at + count]
-        _require(count == 0 or (own[0] >= 1 and (own[1:] > own[:-1]).all()), "nonces are not ascending")
-        tables.nonces[index, :count] = own
-        at += count
-    tables.accounts[used, DIRTY] = DIRTY_LEAF | DIRTY_NONCES
-
-
-def _fill_orders(state: "EngineState", data: bytes) -> None:
-    """Put every open order back into its book, oldest first."""
-    tables = state.tables
-    rows = _decode_rows(data, len(_ORDER_COLUMNS))
-    ids, accounts, markets, sides, prices, sizes, clients, originals, placed = rows.T
-    next_order_id = int(tables.counters[NEXT_ORDER_ID])
-    known = (markets >= 0) & (markets < len(state.params.markets)) & (sides >= 0) & (sides <= 1)
-    known &= (accounts >= USER_ACCOUNT_FIRST) & (accounts < tables.counters[ACCOUNT_COUNT])
-    _require(known.all(), "an order names no market, side or account")
-    limits = tables.markets[markets]
-    sized = (prices >= 1) & (prices <= limits[:, ORDER_TICKS_MAX]) & (sizes >= 1) & (sizes <= originals)
-    sized &= (originals <= limits[:, ORDER_LOTS_MAX]) & (clients >= 0) & (placed >= 0) & (placed <= state.time_ms)
-    _require(sized.all(), "an order is out of range")
-    _require(len(ids) == 0 or (ids[0] >= 1 and ids[-1] < next_order_id), "an order id is out of range")
-    _require((ids[1:] > ids[:-1]).all(), "orders are not ascending")
-    for values in rows:
-        row = int(take_row(tables))
-        tables.orders[row, _ORDER_COLUMNS] = values
-        link_order(tables, row)
-
-
-def fill_state(state: "EngineState", items: list[Any]) -> None:
-    """Write the items of `load_items` into an empty state with room for them."""
-    (_, _, _, _, state.height, state.time_ms, state.l1_block, state.inbox_cursor, state.inbox_hash) = items[:9]
-    state.inbox_ignored_count, state.deposits_total_quote, state.withdrawals_total_quote = items[9:12]
-    state.tables.counters[WITHDRAWALS] = items[12]
-    state.withdrawal_frontier = tuple(items[13][at : at + 32] for at in range(0, len(items[13]), 32))
-    state.oracle_root, state.events_digest = items[14], items[15]
-    state.tables.counters[NEXT_ORDER_ID] = items[16]
-    _require(items[16] >= 1, "an order id is out of range")
-    for name, data in (("report_times_ms", items[17]), ("batch_sequences", items[18])):
-        column = _decode_rows(data, 1)[:, 0]
+def _fill_state(state: EngineState, items: list[Any]) -> None:
+    """Numbers, hashes and columns."""
+    for name in _NUMBERS:
+        number = _take(items, int, name)
+        _require(0 <= number < 1 << 62, f"{name} out of range")
+        setattr(state, name, number)
+    for name in _DIGESTS:
+        digest = _take(items, bytes, name)
+        _require(len(digest) == 32, f"{name} is no hash")
+        setattr(state, name, digest)
+    frontier = _take(items, bytes, "withdrawal tree")
+    _require(len(frontier) == 32 * WITHDRAWAL_DEPTH, "withdrawal tree out of range")
+    state.withdrawal_frontier = tuple(frontier[at : at + 32] for at in range(0, len(frontier), 32))
+    for name in _COLUMNS:
+        column = np.frombuffer(_take(items, bytes, name), dtype="<i8").copy()
         _require(len(column) == state.params.validator_count and (column >= 0).all(), f"{name} out of range")
         setattr(state, name, column)
-    _fill_markets(state, items[19])
-    _fill_accounts(state, items)
-    _fill_orders(state, items[25])
 
 
-def require_restored(state: "EngineState", items: list[Any], data: bytes) -> None:
-    """The rebuilt state has the named root, holds every invariant and encodes to the same bytes."""
-    _require(state.state_root == items[3], "the state root differs")
+def _fill_part(name: str, array: np.ndarray, first: int, end: int, data: bytes) -> None:
+    _require(len(data) == (end - first) * array[:1].nbytes and end <= len(array), f"{name} has the wrong length")
+    array[first:end] = np.frombuffer(data, dtype=array.dtype).reshape((end - first, *array.shape[1:]))
+
+
+def _check_counters(tables: Tables) -> None:
+    """Every watermark within its table, before anything is measured by it."""
+    counters, book = tables.counters, tables.orderbook
+    _require((counters >= 0).all() and (book.counters >= 0).all(), "a counter is negative")
+    for name, counter in USED_ROWS.items():
+        _require(counters[counter] <= len(getattr(tables, name)), f"{name}: more rows than there is room for")
+    _require(counters[ACCOUNT_COUNT] >= USER_ACCOUNT_FIRST, "system accounts are missing")
+    _require(counters[WITHDRAWALS] <= WITHDRAWALS_MAX, "too many withdrawals")
+
+
+def _check_links(tables: Tables) -> None:
+    """Every row number that a kernel may follow names a row that exists. The audit finds circles and contradictions."""
+    counters, book = tables.counters, tables.orderbook
+    accounts = tables.accounts[: int(counters[ACCOUNT_COUNT])]
+    positions = tables.positions[: int(counters[POSITIONS_USED])]
+    orders = int(book.counters[ROWS_USED]) + 1
+    details, triggers = tables.details[:orders], tables.triggers[: int(counters[TRIGGERS_USED]) + 1]
+    markets = int(counters[MARKET_COUNT])
+    limits = (
+        (accounts, ("order_first", "order_last"), orders), (accounts, ("position_first",), len(positions)),
+        (accounts, ("session_first",), int(counters[SESSIONS_USED]) + 1), (accounts, ("referrer",), len(accounts)),
+        (accounts, ("protection",), int(counters[PROTECTIONS_USED]) + 1),
+        (accounts, ("trigger_first",), len(triggers)), (accounts, ("nonce_count",), NONCES_REMEMBERED + 1),
+        (positions, ("account",), len(accounts)), (positions, ("market",), markets),
+        (positions, ("next", "previous"), len(positions)),
+        (details, ("own_next", "own_previous"), orders), (details, ("position",), len(positions)),
+        (details, ("builder",), len(accounts)), (details, ("market",), markets), (details, ("side",), 2),
+        (triggers, ("account",), len(accounts)), (triggers, ("market",), markets), (triggers, ("next",), len(triggers)),
+        (tables.sessions, ("next",), int(counters[SESSIONS_USED]) + 1),
+        (tables.offers, ("account", "counterparty"), len(accounts)), (tables.offers, ("market",), markets),
+    )  # fmt: skip
+    for table, names, limit in limits:
+        for name in names:
+            _require(len(table) == 0 or int(table[name].max()) < limit, f"a row number in {name} is out of range")
+    for name, limit in (("underlying", len(tables.underlyings)), ("expiry", len(tables.expiries))):
+        column = tables.markets[name][:markets]
+        _require((column >= -1).all() and (column < limit).all(), f"a market's {name} is out of range")
+    _check_book_links(tables, orders)
+
+
+def _check_book_links(tables: Tables, orders: int) -> None:
+    """The same for levels, blocks and directories."""
+    book, counters = tables.orderbook, tables.orderbook.counters
+    blocks = int(counters[BLOCKS_USED])
+    levels, first = blocks * LEVELS_PER_BLOCK, len(book.blocks) * LEVELS_PER_BLOCK
+    for part in (book.book[:levels], book.book[first : first + orders]):
+        for name in ("next", "previous"):
+            column = part[name]
+            is_level, is_order = column < levels, (column >= first) & (column < first + orders)
+            _require((is_level | is_order).all(), f"the book's {name} is out of range")
+        _require((part["level"] < levels).all(), "an order's level is out of range")
+    live = book.book[first : first + orders]["account"]
+    _require(len(live) == 0 or int(live.max()) < int(tables.counters[ACCOUNT_COUNT]), "an order's account is unknown")
+    _require((book.directory[: int(counters[DIRECTORY_USED])] < blocks).all(), "a directory names no block")
+    sides = book.sides[: 2 * int(tables.counters[MARKET_COUNT])]
+    _require((sides["best_level"] < levels).all(), "a best level is out of range")
+    _require((book.blocks[:blocks]["side_index"] < max(len(sides), 1)).all(), "a block's side is out of range")
+
+
+def _fill_packed(tables: Tables, id_counts: bytes, nonces: bytes, client_ids: bytes) -> None:
+    count = int(tables.counters[ACCOUNT_COUNT])
+    counts = np.frombuffer(id_counts, dtype=np.uint8)
+    _require(len(counts) == count and (counts <= CLIENT_IDS_REMEMBERED).all(), "client ids out of range")
+    nonce_mask = np.arange(NONCES_REMEMBERED) < tables.accounts["nonce_count"][:count, None]
+    id_mask = np.arange(CLIENT_IDS_REMEMBERED) < counts[:, None]
+    for table, mask, data in ((tables.nonces, nonce_mask, nonces), (tables.client_ids, id_mask, client_ids)):
+        values = np.frombuffer(data, dtype="<i8")
+        _require(len(values) == int(mask.sum()) and (values > 0).all(), "nonces or client ids out of range")
+        table[:count][mask] = values
+    ordered = np.diff(np.where(nonce_mask, tables.nonces[:count], np.iinfo(np.int64).max), axis=1)
+    _require(((ordered > 0) | ~nonce_mask[:, 1:]).all(), "nonces are not ascending")
+
+
+def _rebuild(state: EngineState) -> None:
+    """Hash tables, account tree and roots from the tables."""
+    tables = state.tables
+    count = int(tables.counters[ACCOUNT_COUNT])
+    used = np.concatenate((np.arange(SYSTEM_ACCOUNTS), np.arange(USER_ACCOUNT_FIRST, count)))
+    tables.accounts["dirty"][used] = DIRTY_LEAF | DIRTY_AUX
+    is_bounded = refresh_tree(state, used, is_repriced=False)
+    _require(is_bounded, "claims or debts of all accounts out of bounds")
+    state.sealed_epoch = int(tables.counters[MARK_EPOCH])
+    set_roots(state)
+
+
+def _attempt(work: Callable[[], None]) -> None:
     try:
-        require_invariants(state)
+        work()
     except InvariantBroken as error:
         raise SnapshotError(str(error)) from error
-    _require(int(check_orders(state.tables)) == 0, "books and accounts differ")
-    _require(encode_snapshot(state) == data, "not the canonical encoding")
+
+
+def decode_snapshot(data: bytes, params: ExchangeParams) -> EngineState:
+    """The state whose canonical bytes these are, root and all. Raises `SnapshotError` on anything else."""
+    items = _load(data, params)
+    _take(items, int, "engine version")
+    _take(items, bytes, "parameters")
+    state_root = _take(items, bytes, "state root")
+    state = EngineState.__new__(EngineState)
+    state.params, state.params_digest = params, params.digest()
+    state.tables = make_tables(params, 0)
+    _fill_state(state, items)
+    packed = tuple(_take(items, bytes, "remembered numbers") for _ in range(3))
+    for name, array, first, end in _used_parts(state.tables):
+        _fill_part(name, array, first, end, _take(items, bytes, name))
+        if name in ("counters", "book.counters"):
+            _check_counters(state.tables)
+    _require(not items, "more than a snapshot")
+    _require(len(state.tables.fee_tiers) == FEE_TIERS, "fee tiers differ")
+    _check_links(state.tables)
+    _fill_packed(state.tables, *packed)
+    _require(state.tables.counters[ORDERS_LIVE] <= len(state.tables.details), "too many orders")
+    _require(state.tables.counters[OFFERS_USED] <= len(state.tables.offers), "too many offers")
+    state.tables = grow_indexes(state.tables, 0, 0)
+    _attempt(lambda: audit_tables(state))
+    _rebuild(state)
+    _require(state.state_root == state_root, "the state root differs")
+    return state

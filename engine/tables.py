@@ -64,7 +64,7 @@ DETAIL = _lines(
 )
 
 # 128 bytes: a stop or take-profit order that waits. `trigger_first` and `next` list an account's by ascending id;
-# `parent_id` is set while it is dormant, `is_live` is above 1 when the clock must look at it; `spare` is scratch memory.
+# `parent_id` is set while it is dormant, `is_live` is above 1 when the clock must look at it; `spare` is scratch.
 TRIGGER = _record(
     "order_id client_id trigger_ticks price_ticks size_lots placed_ms good_till_ms link_id parent_id sibling_id",
     "account market side flags time_in_force is_live next spare",

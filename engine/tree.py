@@ -1,55 +1,22 @@
-"""Account tree and withdrawal tree: roots, proofs, and a verifier anyone can read (docs/protocol.md, section 4).
+"""Account tree and withdrawal tree: proofs, and a verifier anyone can read (docs/protocol.md, section 4).
 
 The account tree is a Merkle-sum tree of depth 20 over account indices: every node carries the claims and debts below
-it, so that one root commits to what the exchange owes in total. Leaves and the lower levels are kernels
-(`engine.leaves`); here is everything that must be obvious: what a leaf is, how a path leads to the root, how the
-withdrawal tree grows.
+it, so that one root commits to what the exchange owes in total. Its kernels are `engine.leaves` and
+`engine.sumtree`; here is everything that must be obvious: how a path leads to the root, how the withdrawal tree grows.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from engine.layout import KEY_A, KEY_B, KEY_C, Tables
-from engine.leaves import BUFFER_BYTES, write_holdings
 from engine.limits import TREE_DEPTH, WITHDRAWAL_DEPTH
 from engine.payload import keccak
+from engine.sumtree import encode_sums, read_siblings
+from engine.tables import ACCOUNT_COUNT, Tables
 
 if TYPE_CHECKING:
     from engine.state import EngineState
 
 ZERO_HASH = bytes(32)
-
-
-def encode_sums(claim_quote: int, debt_quote: int) -> bytes:
-    """One word: claims (16 B) and debt (16 B)."""
-    return claim_quote.to_bytes(16, "big") + debt_quote.to_bytes(16, "big")
-
-
-def _fold_empty() -> tuple[bytes, ...]:
-    """Hash of an empty subtree by height; its sums are zero."""
-    hashes = [ZERO_HASH]
-    for _ in range(TREE_DEPTH):
-        hashes.append(keccak((hashes[-1] + bytes(32)) * 2))
-    return tuple(hashes)
-
-
-EMPTY_HASHES = _fold_empty()
-
-
-def read_key(tables: Tables, index: int) -> tuple[bytes, int]:
-    """Owner (20 B) and subaccount of an account."""
-    row = tables.accounts[index]
-    key = b"".join(int(row[column]).to_bytes(8, "big", signed=True) for column in (KEY_A, KEY_B, KEY_C))
-    return key[:20], int.from_bytes(key[20:], "big")
-
-
-def encode_key(owner: bytes, subaccount: int) -> tuple[int, int, int]:
-    """The three key columns of an account; the inverse of `read_key`."""
-    key = owner + subaccount.to_bytes(4, "big")
-    key_a, key_b, key_c = (int.from_bytes(key[at : at + 8], "big", signed=True) for at in (0, 8, 16))
-    return key_a, key_b, key_c
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +38,45 @@ class AccountProof:
     sibling_sums: tuple[bytes, ...]
 
 
+def read_key(tables: Tables, index: int) -> tuple[bytes, int]:
+    """Owner (20 B) and subaccount of an account."""
+    row = tables.accounts[index]
+    key = b"".join(int(row[name]).to_bytes(8, "big", signed=True) for name in ("key_a", "key_b", "key_c"))
+    return key[:20], int.from_bytes(key[20:], "big")
+
+
+def list_positions(tables: Tables, account: int) -> list[int]:
+    """Rows of an account's positions and of its open interests, ascending by market."""
+    rows = []
+    row = int(tables.accounts[account]["position_first"])
+    while row:
+        rows.append(row)
+        row = int(tables.positions[row]["next"])
+    return sorted(rows, key=lambda position: int(tables.positions[position]["market"]))
+
+
+def encode_holdings(tables: Tables, account: int) -> bytes:
+    """Balance (8 B BE), then market (4 B BE) and lots (8 B BE) of each position that is not flat, ascending."""
+    parts = [int(tables.accounts[account]["balance_quote"]).to_bytes(8, "big", signed=True)]
+    for row in list_positions(tables, account):
+        market, lots = int(tables.positions[row]["market"]), int(tables.positions[row]["lots"])
+        if lots:
+            parts.append(market.to_bytes(4, "big") + lots.to_bytes(8, "big", signed=True))
+    return b"".join(parts)
+
+
 def account_proof(state: "EngineState", index: int) -> AccountProof:
     """Proof of an existing account against the state's account root. Raises `IndexError` for an absent one."""
-    tables = state.tables
-    capacity = tables.accounts.shape[0]
     if not state.has_account(index):
         raise IndexError(f"no account {index}")
-    buffer = np.zeros(BUFFER_BYTES, dtype=np.uint8)
-    holdings = buffer[: write_holdings(tables, index, buffer)].tobytes()
-    aux_digest = tables.aux_digests[index].tobytes()
-    hashes, sums = [], []
-    node = capacity + index
-    for height in range(TREE_DEPTH):
-        if node > 1:
-            hashes.append(tables.node_hashes[node ^ 1].tobytes())
-            sums.append(encode_sums(*(int(part) for part in tables.node_sums[node ^ 1])))
-        else:
-            hashes.append(EMPTY_HASHES[height])
-            sums.append(bytes(32))
-        node //= 2
+    tables = state.tables
+    capacity = len(tables.node_hashes) // 2
+    holdings, aux_digest = encode_holdings(tables, index), tables.aux_digests[index].tobytes()
+    hashes, sums = read_siblings(tables.node_hashes, tables.node_sums, index, int(tables.counters[ACCOUNT_COUNT]))
     owner, subaccount = read_key(tables, index)
     claim_quote, debt_quote = (int(part) for part in tables.node_sums[capacity + index])
     digest = keccak(holdings + aux_digest)
-    return AccountProof(
-        index, owner, subaccount, claim_quote, debt_quote, digest, holdings, aux_digest, tuple(hashes), tuple(sums)
-    )
+    return AccountProof(index, owner, subaccount, claim_quote, debt_quote, digest, holdings, aux_digest, hashes, sums)
 
 
 def verify_account_proof(proof: AccountProof, account_root: bytes, account_sums: bytes) -> bool:
@@ -119,15 +100,6 @@ def verify_account_proof(proof: AccountProof, account_root: bytes, account_sums:
         if claims >> 128 or debts >> 128:
             return False
     return node_hash == account_root and encode_sums(claims, debts) == account_sums
-
-
-def compute_account_root(tables: Tables) -> tuple[bytes, bytes]:
-    """Root hash and sums at the full depth, from the top of the table's own tree."""
-    node_hash = tables.node_hashes[1].tobytes()
-    sums = encode_sums(*(int(part) for part in tables.node_sums[1]))
-    for height in range(tables.accounts.shape[0].bit_length() - 1, TREE_DEPTH):
-        node_hash = keccak(node_hash + sums + EMPTY_HASHES[height] + bytes(32))
-    return node_hash, sums
 
 
 def withdrawal_leaf(index: int, owner: bytes, token: bytes, amount_quote: int) -> bytes:

@@ -9,7 +9,8 @@ from engine.intake import decode_batch
 from engine.params import DEFAULT_MARKETS, ExchangeParams
 from engine.payload import KIND_DEPOSIT, InboxEntry, PriceReport
 from engine.signatures import verify_messages
-from engine.state import decode_snapshot, encode_snapshot, genesis
+from engine.snapshot import decode_snapshot, encode_snapshot
+from engine.state import genesis
 from engine.tree import account_proof
 from engine.views import account_summary
 
@@ -22,7 +23,7 @@ def warm() -> bytes:
         InboxEntry(index, KIND_DEPOSIT, bytes(20), owner, 0, owner, 10**10, bytes(32), 0)
         for index, owner in enumerate(owners)
     )
-    report = PriceReport(0, 1_000, tuple(500_000 for _ in params.markets), bytes(64))
+    report = PriceReport(0, 1_000, tuple(500_000 * market.tick_e8 for market in params.markets), bytes(64))
     commands = [
         Command.of(PLACE, owners[0], 1, 10**9, side=SELL, price_ticks=500_000, size_lots=2),
         Command.of(PLACE, owners[1], 1, 10**9, side=BUY, price_ticks=500_000, size_lots=1),

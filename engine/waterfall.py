@@ -13,7 +13,7 @@ adds up: fills marked as liquidation, deleveraging rows, insurance and haircuts 
 import numpy as np
 
 from engine.accounts import move_balance
-from engine.compiling import entry_point, inlined, kernel
+from engine.compiling import inlined, kernel
 from engine.deleverage import deleverage, has_derivatives
 from engine.execution import close_on_book
 from engine.exposure import are_prices_fresh, compute_demand, compute_equity, compute_maintenance, read_free
@@ -194,7 +194,7 @@ def is_surely_healthy(t: Tables, account: Number) -> Truth:
     return np.int64(owner["mode"]) != MODE_PORTFOLIO and read_free(t, account) >= 0
 
 
-@entry_point
+@kernel
 def liquidate(t: Tables, out: Outputs, time_ms: Number) -> None:
     """Judge every user account by the rules of the module header."""
     if t.counters[PHASE] != PHASE_CONTINUOUS:

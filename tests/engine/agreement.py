@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 try:
-    from engine import next_apply as apply
-    from engine import next_state as state_of
+    from engine import apply
+    from engine import state as state_of
 except ImportError:  # the next engine has taken its place
     from engine import apply
     from engine import state as state_of

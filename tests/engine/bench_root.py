@@ -15,16 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 import sha3
-from numba import njit
-
-from engine.account_leaves import hash_leaves
 from engine.keccak import keccak_into, put_bytes, put_number
 from engine.layout import typed_constants
+from numba import njit
+
+from engine.leaves import hash_leaves
 from engine.limits import TREE_DEPTH
 from engine.orderbook import make_orderbook
 from engine.sumtree import EMPTY_HASHES, compute_root, make_nodes, update_tree
 from engine.tables import ACCOUNT, DETAIL, DIRTY_AUX, DIRTY_LEAF, POSITION, Tables
-from tests.engine.test_account_leaves import empty_tables, link, plain_leaf
+from tests.engine.test_leaves import empty_tables, link, plain_leaf
 
 ACCOUNTS = 1_000_000
 CAPACITY = 1 << TREE_DEPTH

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.actions import apply_actions
 from engine.allocate import make_outputs
 from engine.apply import BatchInput, BlockInput
 from engine.authority import judge_messages
-from engine.clock import run_clock
 from engine.commands import Action, Command
 from engine.governance import apply_governance
 from engine.intake import decode_batch, gather, order_actions
 from engine.results import Code
+from engine.stages import apply_actions, run_clock
 from engine.tables import (
     CANCELLATION_COUNT,
     FILL_COUNT,

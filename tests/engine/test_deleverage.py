@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from engine.deleverage import sort_by_account
 from engine.exposure import compute_equity
+from engine.stages import liquidate
 from engine.tables import ADL_COUNT, DELEVERAGE, DELEVERAGES_MAX, INSURANCE_ACCOUNT, LIQUIDATION_COUNT
-from engine.waterfall import liquidate
 from tests.engine.floor import E8, START_MS, USD, Floor, continuous, hold, instrument, money, open_floor
 from tests.engine.test_waterfall import ETH, lots_of, price
 

@@ -6,15 +6,15 @@ import sys
 
 import numpy as np
 import pytest
+from engine.kernel import apply_commands, find_account
+from engine.liquidation import liquidate_accounts
 from numba import njit
 from numba.core.dispatcher import Dispatcher
 
 from engine.apply import _allocate
 from engine.intake import encode_commands, gather, order_actions
 from engine.invariants import check_orders, check_tables
-from engine.kernel import apply_commands, find_account
 from engine.leaves import update_tree
-from engine.liquidation import liquidate_accounts
 from engine.root import list_orders
 from engine.state import genesis
 from engine.warm import warm

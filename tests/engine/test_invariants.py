@@ -2,10 +2,6 @@
 
 import numpy as np
 import pytest
-
-from engine.apply import InvariantBroken, execute
-from engine.commands import BUY, SELL
-from engine.invariants import check_orders
 from engine.layout import (
     BALANCE,
     BOOK_ORDERS,
@@ -18,10 +14,14 @@ from engine.layout import (
     POSITION_LOTS,
     SIZE_LOTS,
 )
-from engine.limits import BALANCE_QUOTE_MAX, INSURANCE_ACCOUNT
-from tests.engine.blocks import block
 from tests.engine.test_rules import ALICE, BOB, answers, funded, place
 from tests.engine.test_rules import MARK as MARK_TICKS
+
+from engine.apply import InvariantBroken, execute
+from engine.commands import BUY, SELL
+from engine.invariants import check_orders
+from engine.limits import BALANCE_QUOTE_MAX, INSURANCE_ACCOUNT
+from tests.engine.blocks import block
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from engine.clock import run_clock
 from engine.exposure import compute_equity
 from engine.settlement import compute_payoff, compute_settlement_price, sample_index, settle_markets
+from engine.stages import run_clock
 from engine.tables import (
     BY_SETTLEMENT,
     CANCELLATION_COUNT,

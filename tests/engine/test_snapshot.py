@@ -2,12 +2,12 @@
 
 import cbor2
 import pytest
+from tests.engine.test_rules import ALICE, BOB, MARK, POOR, answers, funded, place, withdraw
 
 from engine.apply import execute
 from engine.commands import BUY, SELL
 from engine.state import SnapshotError, decode_snapshot, encode_snapshot, genesis
 from tests.engine.blocks import START_MS, USD, block, make_params
-from tests.engine.test_rules import ALICE, BOB, MARK, POOR, answers, funded, place, withdraw
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ from tests.engine.blocks import (
     place,
     reports,
 )
-from tests.reference.engine import Reference
+from tests.reference.exchange import Reference
 
 PATH = Path(__file__).parent.parent / "vectors" / "engine.json"
 KEYS = [PrivateKey(bytes([number]) * 32) for number in (1, 2, 3)]

@@ -6,6 +6,7 @@ import pytest
 from engine.exposure import compute_demand, compute_equity, compute_maintenance
 from engine.feeds import refresh_markets, refresh_underlyings
 from engine.marks import reprice
+from engine.stages import liquidate
 from engine.tables import (
     BY_LIQUIDATION,
     BY_MARGIN,
@@ -18,7 +19,6 @@ from engine.tables import (
     PHASE_AUCTION,
     PHASE_CANCEL_ONLY,
 )
-from engine.waterfall import liquidate
 from tests.engine.floor import (
     BUY,
     SELL,

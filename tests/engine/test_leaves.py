@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sha3
 
-from engine.account_leaves import hash_leaves
+from engine.leaves import hash_leaves
 from engine.orderbook import LEVELS_PER_BLOCK, make_orderbook
 from engine.tables import (
     ACCOUNT,

@@ -55,10 +55,10 @@ class NetworkSigner:
         unsigned = Batch(author, sequence, commands, bytes(SIGNATURE_BYTES))
         return Batch(author, sequence, commands, self._sign(batch_signing_bytes(self._domain, unsigned.hash())))
 
-    def sign_price_report(self, validator: int, time_ms: int, price_ticks: tuple[int, ...]) -> PriceReport:
+    def sign_price_report(self, validator: int, time_ms: int, feeds_e8: tuple[int, ...]) -> PriceReport:
         """A signed price report."""
-        unsigned = PriceReport(validator, time_ms, price_ticks, bytes(SIGNATURE_BYTES))
-        return PriceReport(validator, time_ms, price_ticks, self._sign(unsigned.signing_bytes(self._domain)))
+        unsigned = PriceReport(validator, time_ms, feeds_e8, bytes(SIGNATURE_BYTES))
+        return PriceReport(validator, time_ms, feeds_e8, self._sign(unsigned.signing_bytes(self._domain)))
 
     def _sign(self, message: bytes) -> bytes:
         return self._key.sign(message).signature

@@ -13,10 +13,12 @@ import trio
 
 from consensus.messages import Block, Certificate
 from engine import views
-from engine.commands import BUY, PLACE, Action
-from engine.params import ExchangeParams
+from engine.apply import BlockResult
+from engine.commands import AMEND, BUY, DECREMENT, PLACE, SELF_TRADE_SHIFT, TRIGGER, Action
+from engine.orderbook import LEVELS_PER_BLOCK
 from engine.results import Code, OrderState
 from engine.state import EngineState
+from engine.tables import NOTICE_FUNDING, NOTICE_TRIGGER, ORDER_ROW_MASK, TRIGGERS_USED
 from net.gateway.backend import (
     AccountFill,
     BlockEvent,
@@ -29,7 +31,7 @@ from net.gateway.backend import (
 )
 from validator.batches import CheckedBatch
 from validator.executor import Executed
-from validator.orders import Orders
+from validator.orders import WHOLE_POSITION_LOTS, Orders
 from validator.prechecks import account_key, user_accounts
 from validator.stats import Stats
 from validator.store import FillRow, Store
@@ -43,13 +45,16 @@ TRADES_PER_BLOCK_BITS = 20
 class Ledger:
     """See the module's text."""
 
-    def __init__(self, params: ExchangeParams, store: Store, stats: Stats, state: EngineState) -> None:
-        self._params = params
+    def __init__(self, store: Store, stats: Stats, state: EngineState) -> None:
+        self._state = state
         self._store = store
         self._stats = stats
         self.orders = Orders()
         self.orders.restore(_open_orders(state))
-        self._books = [_book_levels(state, market) for market in range(len(params.markets))]
+        # By market, the rate for eight hours of the last hour that was funded, in 1e-9.
+        self.funding_rates_ppb: dict[int, int] = {}
+        self._fired: dict[int, OrderState] = {}
+        self._books = [_book_levels(state, market) for market in range(views.market_count(state))]
         self._waiters: dict[bytes, list[trio.Event]] = {}
         self._finished: list[bytes] = []
         self._unpublished: deque[BlockEvent] = deque()
@@ -62,16 +67,16 @@ class Ledger:
         header, result, state = block.header, executed.result, executed.state
         if result is None:
             raise ValueError("a finalised block has a result")
-        height, time_ms = header.height, header.timestamp_ms
+        height, time_ms, self._state = header.height, header.timestamp_ms, state
         self._store.put_final(block, certificate)
         self._store.place_batches([checked.batch_hash for checked in batches], height)
-        self._take_receipts(result.receipts, batches, height, time_ms)
+        for notice in result.notices:
+            self._take_notice(notice, time_ms)
+        seen = self._take_receipts(result.receipts, batches, height, time_ms)
         trades, fills = self._take_fills(result.fills, state, height, time_ms)
         for row in result.cancellations:
-            self.orders.on_cancelled(int(row["order_id"]), time_ms)
-        # The rest of an immediate-or-cancel order never rested, so no cancellation tells of it.
-        for order_id in result.receipts["order_id"][result.receipts["order_state"] == OrderState.CANCELLED]:
-            self.orders.on_cancelled(int(order_id), time_ms)
+            self.orders.on_cancelled(int(row["order_id"]), time_ms, int(row["reason"]))
+        self._look_at_orders(state, seen | self._fired, result, time_ms)
         self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])
         command_count = sum(len(checked.ids) for checked in batches)
         self._stats.on_final(time_ms, command_count, is_live)
@@ -83,55 +88,100 @@ class Ledger:
             )
         )  # fmt: skip
 
-    def _take_receipts(self, receipts: np.ndarray, batches: list[CheckedBatch], height: int, time_ms: int) -> None:
-        rows = []
+    def _take_notice(self, notice: np.void, time_ms: int) -> None:
+        """Triggers that fired, and the hour's funding."""
+        kind, subject, values = int(notice["kind"]), int(notice["subject"]), [int(notice[name]) for name in _VALUES]
+        if kind == NOTICE_FUNDING:
+            self.funding_rates_ppb[subject] = values[0]
+        elif kind == NOTICE_TRIGGER:
+            _, code, order_id, _ = values
+            self.orders.on_fired(subject, code == Code.OK, order_id, time_ms)
+            if code == Code.OK:
+                self._fired[order_id] = OrderState.CANCELLED
+
+    def _take_receipts(
+        self, receipts: np.ndarray, batches: list[CheckedBatch], height: int, time_ms: int
+    ) -> dict[int, OrderState]:
+        """Store the results; gives back the orders that were placed or amended, and where their receipts say that they
+        stand.
+        """
+        rows, seen = [], {}
         message_of_action = [np.repeat(np.arange(len(item.messages)), item.messages["count"]) for item in batches]
         for receipt in receipts:
-            checked, at = batches[int(receipt["batch_index"])], int(receipt["command_index"])
+            batch, at = int(receipt["batch_index"]), int(receipt["command_index"])
+            checked = batches[batch]
             # Neither spends a nonce: anybody's copy of it may yet execute, after a deposit or with the right signature.
             if receipt["code"] in (Code.UNKNOWN_ACCOUNT, Code.BAD_SIGNATURE):
                 continue
-            action_id = checked.ids[at]
-            rows.append(
-                (action_id, height, time_ms)
-                + tuple(
-                    int(receipt[name])
-                    for name in (
-                        "code", "order_state", "order_id", "filled_lots", "remaining_lots", "filled_value",
-                        "cancelled_count", "withdrawal_index", "account_index",
-                    )
-                )
-            )  # fmt: skip
-            if receipt["code"] == Code.OK and checked.actions[at]["kind"] == PLACE:
-                message = checked.messages[message_of_action[int(receipt["batch_index"])][at]]
-                self.orders.on_placed(
-                    message["owner"].tobytes(), int(message["subaccount"]),
-                    Action.decode(checked.actions[at].tobytes()), int(receipt["order_id"]), time_ms,
-                )  # fmt: skip
-            self._finished.append(action_id)
+            rows.append((checked.ids[at], height, time_ms, *(int(receipt[name]) for name in _RECEIPT_COLUMNS)))
+            self._finished.append(checked.ids[at])
+            if receipt["code"] == Code.OK and checked.actions[at]["kind"] in (PLACE, AMEND, TRIGGER):
+                message = checked.messages[message_of_action[batch][at]]
+                action, order_id = Action.decode(checked.actions[at].tobytes()), int(receipt["order_id"])
+                if action.kind == AMEND:
+                    self.orders.on_amended(order_id, action.price_ticks, action.size_lots, time_ms)
+                else:
+                    owner, subaccount = message["owner"].tobytes(), int(message["subaccount"])
+                    self.orders.on_placed(owner, subaccount, action, order_id, time_ms)
+                seen[order_id] = OrderState(int(receipt["order_state"]))
         self._store.put_results(rows)
+        return seen
+
+    def _look_at_orders(
+        self, state: EngineState, seen: dict[int, OrderState], result: BlockResult, time_ms: int
+    ) -> None:
+        """Bring the orders that may have been cut, moved or ended without a word up to date."""
+        accounts = {int(account) for name in ("maker_account", "taker_account") for account in result.fills[name]}
+        accounts |= {int(row["account"]) for row in result.liquidations}
+        for account in sorted(accounts):
+            for order_id in self.orders.reducing_of(*account_key(state, account)):
+                seen.setdefault(order_id, OrderState.OPEN)
+        # A maker that met an order of its own account may have shrunk with it.
+        for order_id in [order_id for order_id in seen if self._may_decrement(order_id)]:
+            order = self.orders.get(order_id)
+            for other in self.orders.open_of(order.owner, order.subaccount) if order is not None else ():
+                seen.setdefault(other.order_id, OrderState.OPEN)
+        for order_id, receipt_state in seen.items():
+            order = self.orders.get(order_id)
+            if order is None or order.is_waiting or order.state != OrderState.OPEN:
+                continue
+            resting = read_resting(state, order.order_id)
+            if resting is None:
+                self.orders.on_gone(order_id, time_ms, is_filled=receipt_state == OrderState.FILLED)
+            else:
+                self.orders.on_seen(order_id, *resting, time_ms)
+        self._fired.clear()
+
+    def _may_decrement(self, order_id: int) -> bool:
+        order = self.orders.get(order_id)
+        return order is not None and order.flags >> SELF_TRADE_SHIFT & 3 == DECREMENT
 
     def _take_fills(
         self, fills: np.ndarray, state: EngineState, height: int, time_ms: int
     ) -> tuple[list[TradeView], list[AccountFill]]:
-        rows, trades, sides = [], [], []
+        rows: list[FillRow] = []
+        trades, sides = [], []
         for at, fill in enumerate(fills):
-            values = tuple(int(fill[name]) for name in _FILL_COLUMNS)
+            values = [int(fill[name]) for name in _FILL_COLUMNS]
+            # The ids under which the orders are known, whether or not they had come to rest.
+            orders = [self.orders.get(order_id) for order_id in values[6:8]]
+            values[6:8] = [order.order_id if order else raw_id for order, raw_id in zip(orders, values[6:8])]
             row = (height << TRADES_PER_BLOCK_BITS | at, height, time_ms, *values)
             rows.append(row)
             trades.append(to_trade(row))
             market, price_ticks, size_lots = values[:3]
-            value_quote = price_ticks * size_lots * self._params.markets[market].quote_per_tick_lot
-            for order_id, account in ((values[6], values[4]), (values[7], values[5])):
-                order = self.orders.on_fill(order_id, size_lots, value_quote, time_ms)
-                view = to_fill(row, account, order, is_maker=order_id == values[6])
+            value_quote = price_ticks * size_lots * quote_per_tick_lot(state, market)
+            for order, account, is_maker in zip(orders, values[4:6], (True, False)):
+                if order is not None:
+                    order = self.orders.on_fill(order.order_id, size_lots, value_quote, time_ms)
                 owner, subaccount = account_key(state, account)
-                sides.append(AccountFill(owner, subaccount, view))
+                sides.append(AccountFill(owner, subaccount, to_fill(row, order, is_maker)))
         self._store.put_fills(rows)
         return trades, sides
 
     def _take_book_changes(self, state: EngineState) -> dict[int, tuple[LevelChange, ...]]:
         changes = {}
+        self._books += [{} for _ in range(len(self._books), views.market_count(state))]
         for market, old in enumerate(self._books):
             new = _book_levels(state, market)
             if new == old:
@@ -198,18 +248,23 @@ class Ledger:
         if filled:
             order = self.orders.get(order_id)
             rows = self._store.fills_of_order(order_id)
-            fills = tuple(to_fill(fill, account, order, fill[9] == order_id) for fill in rows if fill[1] == height)
-        market = fills[0].market if fills else 0
+            fills = tuple(to_fill(fill, order, fill[8] != account) for fill in rows if fill[1] == height)
+        value_unit = quote_per_tick_lot(self._state, fills[0].market) if fills else 0
         return CommandResult(
             command_id=command_id,
             status=Status.ON_CHAIN if height <= onchain_height else Status.CERTIFIED,
             code=Code(code), order_state=OrderState(order_state), order_id=order_id, filled_lots=filled,
-            remaining_lots=remaining, filled_value_quote=value * self._params.markets[market].quote_per_tick_lot,
+            remaining_lots=remaining, filled_value_quote=value * value_unit,
             height=height, time_ms=time_ms, fills=fills, cancelled_count=cancelled,
             withdrawal_index=None if withdrawal < 0 else withdrawal,
         )  # fmt: skip
 
 
+_VALUES = ("value_a", "value_b", "value_c", "value_d")
+_RECEIPT_COLUMNS = (
+    "code", "order_state", "order_id", "filled_lots", "remaining_lots", "filled_value", "cancelled_count",
+    "withdrawal_index", "account_index",
+)  # fmt: skip
 _FILL_COLUMNS = (
     "market", "price_ticks", "size_lots", "taker_side", "maker_account", "taker_account", "maker_order_id",
     "taker_order_id", "maker_fee_quote", "taker_fee_quote", "is_liquidation",
@@ -224,7 +279,7 @@ def to_trade(row: FillRow) -> TradeView:
     )  # fmt: skip
 
 
-def to_fill(row: FillRow, account: int, order: OrderView | None, is_maker: bool) -> FillView:
+def to_fill(row: FillRow, order: OrderView | None, is_maker: bool) -> FillView:
     """A row of the store's `fills` as one of its two accounts sees it."""
     taker_side = row[6]
     return FillView(
@@ -243,19 +298,58 @@ def _book_levels(state: EngineState, market: int) -> dict[tuple[int, int], int]:
     return levels
 
 
+def quote_per_tick_lot(state: EngineState, market: int) -> int:
+    return int(state.tables.markets[market]["quote_per_tick_lot"])
+
+
+def read_resting(state: EngineState, order_id: int) -> tuple[int, int, int] | None:
+    """(price_ticks, filled_lots, remaining_lots) of an order on the book, hidden lots included; None without it."""
+    book, row = state.tables.orderbook, order_id & ORDER_ROW_MASK
+    if not row or row >= len(state.tables.details):
+        return None
+    order = book.book[len(book.blocks) * LEVELS_PER_BLOCK + row]
+    if int(order["order_id"]) != order_id:
+        return None
+    detail = state.tables.details[row]
+    remaining_lots = int(order["lots"]) + int(detail["hidden_lots"])
+    return int(detail["price_ticks"]), int(detail["filled_lots"]), remaining_lots
+
+
 def _open_orders(state: EngineState) -> list[OrderView]:
     orders = []
     for index in user_accounts(state):
         owner, subaccount = account_key(state, index)
-        for order in views.open_orders(state, index):
-            value = (order.size_lots - order.remaining_lots) * order.price_ticks
-            value *= state.params.markets[order.market].quote_per_tick_lot
-            orders.append(
-                OrderView(
-                    order_id=order.order_id, client_id=order.client_id, owner=owner, subaccount=subaccount,
-                    market=order.market, side=order.side, time_in_force=0, state=OrderState.OPEN,
-                    price_ticks=order.price_ticks, size_lots=order.size_lots, remaining_lots=order.remaining_lots,
-                    filled_value_quote=value, created_ms=order.placed_ms, updated_ms=order.placed_ms,
-                )
-            )  # fmt: skip
+        for row in views.list_orders(state.tables, index):
+            orders.append(_read_order(state, row, owner, subaccount))
+    for trigger in state.tables.triggers[: int(state.tables.counters[TRIGGERS_USED]) + 1]:
+        if trigger["is_live"]:
+            orders.append(_read_trigger(state, trigger))
     return orders
+
+
+def _read_order(state: EngineState, row: int, owner: bytes, subaccount: int) -> OrderView:
+    book, detail = state.tables.orderbook, state.tables.details[row]
+    order_id = int(book.book[len(book.blocks) * LEVELS_PER_BLOCK + row]["order_id"])
+    price_ticks, filled_lots, remaining_lots = read_resting(state, order_id) or (0, 0, 0)
+    market, placed_ms = int(detail["market"]), int(detail["placed_ms"])
+    # What earlier fills were worth is not in the state: they were at this price or better.
+    value_quote = filled_lots * price_ticks * quote_per_tick_lot(state, market)
+    return OrderView(
+        order_id=order_id, client_id=int(detail["client_id"]), owner=owner, subaccount=subaccount, market=market,
+        side=int(detail["side"]), time_in_force=int(detail["time_in_force"]), state=OrderState.OPEN,
+        price_ticks=price_ticks, size_lots=filled_lots + remaining_lots, remaining_lots=remaining_lots,
+        filled_value_quote=value_quote, created_ms=placed_ms, updated_ms=placed_ms, flags=int(detail["flags"]),
+        display_lots=int(detail["display_lots"]), good_till_ms=int(detail["good_till_ms"]),
+    )  # fmt: skip
+
+
+def _read_trigger(state: EngineState, trigger: np.void) -> OrderView:
+    owner, subaccount = account_key(state, int(trigger["account"]))
+    size_lots, placed_ms = int(trigger["size_lots"]) or WHOLE_POSITION_LOTS, int(trigger["placed_ms"])
+    return OrderView(
+        order_id=int(trigger["order_id"]), client_id=int(trigger["client_id"]), owner=owner, subaccount=subaccount,
+        market=int(trigger["market"]), side=int(trigger["side"]), time_in_force=int(trigger["time_in_force"]),
+        state=OrderState.OPEN, price_ticks=int(trigger["price_ticks"]), size_lots=size_lots, remaining_lots=size_lots,
+        filled_value_quote=0, created_ms=placed_ms, updated_ms=placed_ms, flags=int(trigger["flags"]),
+        trigger_ticks=int(trigger["trigger_ticks"]), is_waiting=True,
+    )  # fmt: skip

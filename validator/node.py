@@ -33,6 +33,7 @@ from validator.keys import Keys
 from validator.ledger import Ledger
 from validator.oracle import REPORT_INTERVAL_MS, ReportBook
 from validator.peering import Peering
+from validator.prechecks import list_expiries
 from validator.pricefeed import parse_price_source
 from validator.proposals import Proposals
 from validator.recovery import make_genesis_header, recover
@@ -88,9 +89,7 @@ class Node:
         self.executor = Executor(self.params, self.pool, recovered.final_hash, recovered.state)
         for checked in recovered.unplaced:
             self.pool.add_named(checked)
-        self.reports = ReportBook(
-            self.network_keys, self.domain, len(self.params.markets), quorum(len(self.network_keys))
-        )
+        self.reports = ReportBook(self.network_keys, self.domain, quorum(len(self.network_keys)))
         self.inbox, self.on_chain = Inbox(), OnChain()
         first_sequence = max(
             self._clocks.wall_ms() * 1000, self.executor.final.state.batch_sequences.tolist()[self.config.index] + 1
@@ -126,7 +125,7 @@ class Node:
         self._due_snapshot: EngineState | None = None
 
     def _make_service(self) -> None:
-        self.ledger = Ledger(self.params, self.store, self.stats, self.executor.final.state)
+        self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
             on_chain=self.on_chain, receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms,
@@ -286,7 +285,8 @@ class Node:
     async def _report_prices(self) -> None:
         while True:
             now_ms = self._clocks.wall_ms()
-            report = self._network_signer.sign_price_report(self.config.index, now_ms, self._price_feed.prices(now_ms))
+            feeds_e8 = self._price_feed.feeds(now_ms, list_expiries(self.executor.final.state))
+            report = self._network_signer.sign_price_report(self.config.index, now_ms, feeds_e8)
             self.reports.add(report, now_ms)
             if self._peering is not None:
                 self._peering.broadcast_report(report)

@@ -11,10 +11,9 @@ CLOCK_SKEW_MS_MAX = 1_000
 class ReportBook:
     """The newest valid report of each validator."""
 
-    def __init__(self, network_keys: tuple[bytes, ...], domain: bytes, market_count: int, quorum_count: int) -> None:
+    def __init__(self, network_keys: tuple[bytes, ...], domain: bytes, quorum_count: int) -> None:
         self._network_keys = network_keys
         self._domain = domain
-        self._market_count = market_count
         self._quorum_count = quorum_count
         self._newest: dict[int, PriceReport] = {}
 
@@ -29,19 +28,22 @@ class ReportBook:
         return True
 
     def is_genuine(self, report: PriceReport) -> bool:
-        """Signed by the validator it names, one price per market."""
+        """Signed by the validator it names; how many feeds there must be is the state's business."""
         if self._newest.get(report.validator) == report:
             return True
-        if report.validator >= len(self._network_keys) or len(report.price_ticks) != self._market_count:
+        if report.validator >= len(self._network_keys):
             return False
         return verify_price_report(report, self._network_keys[report.validator], self._domain)
 
-    def select(self, accepted_ms: list[int], block_time_ms: int) -> tuple[PriceReport, ...]:
-        """Fresh reports newer than those the state has accepted, by validator; empty unless they make a quorum."""
+    def select(self, accepted_ms: list[int], block_time_ms: int, feed_count: int) -> tuple[PriceReport, ...]:
+        """Fresh reports of so many feeds, newer than those the state has accepted, by validator; empty unless they make
+        a quorum.
+        """
         fresh = tuple(
             report
             for validator, report in sorted(self._newest.items())
             if report.time_ms > accepted_ms[validator]
+            and len(report.feeds_e8) == feed_count
             and block_time_ms - REPORT_AGE_MS_MAX <= report.time_ms <= block_time_ms + CLOCK_SKEW_MS_MAX
         )
         return fresh if len(fresh) >= self._quorum_count else ()

@@ -1,7 +1,8 @@
 """Where a validator's own price reports come from: a seeded path that every process can compute for itself.
 
-`path:seed=7` gives each market the same price at the same moment on every machine, a pure function of seed, market and
-time; `noise_bps` adds a small error of this validator's own, so that the median has something to do. Integers only.
+`path:seed=7` gives each underlying the same price at the same moment on every machine, a pure function of seed,
+underlying and time; `noise_bps` adds a small error of this validator's own, so that the median has something to do.
+Integers only. Every expiry gets the index as its forward and a flat surface of one volatility (docs/spec.md, ORA-1).
 
 The path is value noise: each octave draws one level per period from a hash and moves in a straight line between levels.
 It stays within `PATH_BPS_MAX` of the start price, and its fast octaves move a few percent within a minute, enough
@@ -19,9 +20,15 @@ from validator.config import ConfigError
 OCTAVES = ((3_600_000, 400), (300_000, 300), (60_000, 250), (20_000, 120), (4_000, 15))
 PATH_BPS_MAX = sum(amplitude_bps for _, amplitude_bps in OCTAVES)
 NOISE_PERIOD_MS = 1_000
-# Quote currency per whole unit of the base, by the symbol's first part.
+# Quote currency per whole unit of the underlying.
 START_PRICES_USDC = {"BTC": 60_000, "ETH": 3_000}
 START_PRICE_USDC_DEFAULT = 100
+
+VOLATILITY_BPS = 6_000
+YEAR_MS = 365 * 24 * 3600 * 1000
+_FEED_OFFSET = 1 << 32
+# A slice needs some wings: this little of them leaves the surface flat to a thousandth.
+_SLOPE_E8, _CURVATURE_E8 = 100, 10_000_000
 
 _RESOLUTION = 1 << 32
 _FORM = 'price_source is "path:seed=NUMBER" or "path:seed=NUMBER,noise_bps=NUMBER"'
@@ -29,22 +36,42 @@ _FORM = 'price_source is "path:seed=NUMBER" or "path:seed=NUMBER,noise_bps=NUMBE
 
 @dataclass(frozen=True, slots=True)
 class PathFeed:
-    """The seeded path of every market, as seen by the validator `noise_index`."""
+    """The seeded path of every underlying, as seen by the validator `noise_index`."""
 
     seed: int
     markets: tuple[MarketParams, ...]
     noise_index: int = 0
     noise_bps: int = 0
 
-    def prices(self, time_ms: int) -> tuple[int, ...]:
-        """One price in ticks for each market, at least 1."""
-        return tuple(self._price_ticks(market, time_ms) for market in range(len(self.markets)))
+    def feeds(self, time_ms: int, expiries: tuple[tuple[int, int], ...] = ()) -> tuple[int, ...]:
+        """The numbers of a price report in e8: an index per underlying, then six numbers per expiry.
 
-    def _price_ticks(self, market: int, time_ms: int) -> int:
-        start_ticks = compute_start_ticks(self.markets[market])
-        exact_ticks = compute_path_ticks(self.seed, market, time_ms, start_ticks)
-        draw = _draw("noise", self.seed, self.noise_index, market, time_ms // NOISE_PERIOD_MS)
+        `expiries` are (number of the underlying, time_ms) in the state's order; those passed get no opinion.
+        """
+        firsts: dict[str, MarketParams] = {}
+        for market in self.markets:
+            firsts.setdefault(market.underlying_name, market)
+        indexes = [
+            self._price_ticks(number, market, time_ms) * market.tick_e8 for number, market in enumerate(firsts.values())
+        ]
+        surfaces = (
+            number for underlying, at_ms in expiries for number in _flat_surface(indexes[underlying], at_ms - time_ms)
+        )
+        return (*indexes, *surfaces)
+
+    def _price_ticks(self, underlying: int, market: MarketParams, time_ms: int) -> int:
+        exact_ticks = compute_path_ticks(self.seed, underlying, time_ms, compute_start_ticks(market))
+        draw = _draw("noise", self.seed, self.noise_index, underlying, time_ms // NOISE_PERIOD_MS)
         return max(1, exact_ticks + exact_ticks * self.noise_bps * draw // (10_000 * _RESOLUTION))
+
+
+def _flat_surface(index_e8: int, left_ms: int) -> tuple[int, ...]:
+    """Forward, a, b, rho, m, sigma of one expiry; `a` is the whole variance that is left."""
+    if left_ms <= 0:
+        return (0, 0, 0, 0, 0, 0)
+    variance_e8 = VOLATILITY_BPS**2 * left_ms // YEAR_MS  # bps squared are e8
+    centre = _FEED_OFFSET
+    return (index_e8, centre + variance_e8, _SLOPE_E8, centre, centre, _CURVATURE_E8)
 
 
 def parse_price_source(text: str, markets: tuple[MarketParams, ...], noise_index: int = 0) -> PathFeed:
@@ -64,7 +91,7 @@ def parse_price_source(text: str, markets: tuple[MarketParams, ...], noise_index
 
 def compute_start_ticks(market: MarketParams) -> int:
     """The start price in ticks of the market."""
-    price_usdc = START_PRICES_USDC.get(market.symbol.split("-")[0], START_PRICE_USDC_DEFAULT)
+    price_usdc = START_PRICES_USDC.get(market.underlying_name, START_PRICE_USDC_DEFAULT)
     return int(price_usdc / Fraction(market.tick_size))
 
 

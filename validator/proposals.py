@@ -8,6 +8,7 @@ lacks something waits; agreement's timers end the wait.
 from dataclasses import dataclass
 
 from consensus.messages import Block, Commitment, Header
+from engine.feeds import count_feeds
 from engine.payload import DecodeError, Payload
 from validator.batches import BatchPool
 from validator.chain import Inbox
@@ -51,7 +52,7 @@ class Proposals:
         return (
             bool(entries)
             or self._pool.has_work(state.batch_sequences.tolist())
-            or bool(self._reports.select(state.report_times_ms.tolist(), now_ms))
+            or bool(self._reports.select(state.report_times_ms.tolist(), now_ms, count_feeds(state.tables)))
         )
 
     def build(self, parent_hash: bytes, parent: Header, now_ms: int) -> Built | None:
@@ -64,7 +65,7 @@ class Proposals:
         entries, l1_block = self._inbox.select(state.inbox_cursor, state.l1_block, now_ms)
         payload = Payload(
             batch_refs=self._pool.select(state.batch_sequences.tolist()),
-            price_reports=self._reports.select(state.report_times_ms.tolist(), timestamp_ms),
+            price_reports=self._reports.select(state.report_times_ms.tolist(), timestamp_ms, count_feeds(state.tables)),
             inbox_entries=entries,
             l1_block=l1_block,
         )

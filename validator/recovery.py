@@ -7,7 +7,8 @@ from pathlib import Path
 from consensus.messages import ZERO_HASH, Commitment, Header
 from engine.params import ExchangeParams
 from engine.payload import Batch, Payload
-from engine.state import EngineState, genesis_commitment
+from engine.root import commitment_of
+from engine.state import EngineState
 from validator.agreement import Stop
 from validator.batches import BatchPool, CheckedBatch, make_checked
 from validator.executor import Executor, to_commitment
@@ -32,7 +33,7 @@ def make_genesis_header(state: EngineState, epoch: int) -> Header:
     return Header(
         epoch=epoch, view=0, height=0, parent_hash=ZERO_HASH, parent_view=0, proposer=0, timestamp_ms=state.time_ms,
         payload_root=ZERO_HASH, next_committee_hash=ZERO_HASH,
-        commitment=to_commitment(genesis_commitment(state)).encode(),
+        commitment=to_commitment(commitment_of(state)).encode(),
     )  # fmt: skip
 
 

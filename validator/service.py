@@ -6,13 +6,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
+import numpy as np
 import trio
 from nacl.signing import SigningKey
 
 from consensus.messages import Commitment
 from engine import tree, views
 from engine.commands import Command, command_id, compute_action_ids, is_well_formed, recover_signer
+from engine.funding import CLAMP_RATE, RATE_ONE, RATE_PER_BPS
+from engine.inbox import read_token
 from engine.results import Code
+from engine.state import EngineState
+from engine.tables import ASSET_COUNT
 from net.gateway.backend import (
     AccountProof,
     AccountView,
@@ -36,8 +41,8 @@ from net.gateway.backend import (
 )
 from validator.chain import OnChain
 from validator.executor import Executed, Executor
-from validator.ledger import Ledger, to_fill, to_trade
-from validator.prechecks import account_key, precheck
+from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
+from validator.prechecks import account_key, may_sign, precheck
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
 
@@ -111,12 +116,13 @@ class Service:
         refusal = self._health()[3]
         if refusal is not None:
             return Submission(identifier, refusal=refusal)
-        code = self._precheck(command)
+        signer = recover_signer(command, self._separator)
+        code = self._precheck(command, signer)
         if code != Code.OK:
             return Submission(identifier, code=code)
         if self._backlog() >= QUEUE_COMMANDS_MAX:
             return Submission(identifier, refusal=Refusal.QUEUE_FULL)
-        self._enqueue(command.encode(), recover_signer(command, self._separator))
+        self._enqueue(command.encode(), signer)
         received_ms = self._wall_ms()
         promise = b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
         signature = self._receipt_key.sign(promise).signature
@@ -128,9 +134,13 @@ class Service:
             self._receipts.popitem(last=False)
         return Submission(identifier, receipt=receipt)
 
-    def _precheck(self, command: Command) -> Code:
+    def may_sign(self, owner: bytes, subaccount: int, signer: bytes) -> bool:
+        """See `Backend.may_sign`."""
+        return may_sign(self._executor.final.state, owner, subaccount, signer)
+
+    def _precheck(self, command: Command, signer: bytes) -> Code:
         """What can be judged before a block: signature, account, expiry, nonce, and the market's fixed rules."""
-        if recover_signer(command, self._separator) != command.owner:
+        if not self.may_sign(command.owner, command.subaccount, signer):
             return Code.BAD_SIGNATURE
         return precheck(self._executor.final.state, command, self._wall_ms())
 
@@ -151,20 +161,13 @@ class Service:
         if index is None:
             return None
         summary = views.account_summary(final.state, index)
-        positions = tuple(
-            PositionView(
-                market=position.market, size_lots=position.size_lots, mark_price_ticks=position.mark_ticks,
-                index_price_ticks=position.mark_ticks, value_quote=position.value_quote,
-                initial_margin_quote=position.initial_margin_quote,
-                maintenance_margin_quote=position.maintenance_margin_quote,
-            )
-            for position in summary.positions
-        )  # fmt: skip
         return AccountView(
             index=index, owner=owner, subaccount=subaccount, height=final.height, balance_quote=summary.balance_quote,
             equity_quote=summary.equity_quote, initial_margin_quote=summary.initial_margin_quote,
             maintenance_margin_quote=summary.maintenance_margin_quote, withdrawable_quote=summary.free_quote,
-            open_order_count=len(self._ledger.orders.open_of(owner, subaccount)), positions=positions,
+            open_order_count=len(self._ledger.orders.open_of(owner, subaccount)),
+            positions=tuple(_show_position(final.state, position) for position in summary.positions),
+            mode=summary.mode, delta_quote=summary.delta_quote, vega_quote=summary.vega_quote,
         )  # fmt: skip
 
     def open_orders(self, owner: bytes, subaccount: int) -> Sequence[OrderView]:
@@ -181,7 +184,7 @@ class Service:
         fills = []
         for row in self._store.fills_of_account(index, count):
             is_maker = row[7] == index
-            fills.append(to_fill(row, index, self._ledger.orders.get(row[9] if is_maker else row[10]), is_maker))
+            fills.append(to_fill(row, self._ledger.orders.get(row[9] if is_maker else row[10]), is_maker))
         return fills
 
     # markets
@@ -199,15 +202,18 @@ class Service:
         view = views.market_view(final.state, market)
         bids, asks = views.book_depth(final.state, market, 1)
         volume_lots, high_ticks, low_ticks, turnover = self._store.market_day(market, final.time_ms - DAY_MS)
-        multiplier = self.domain.markets[market].quote_per_tick_lot
+        multiplier = quote_per_tick_lot(final.state, market)
+        row = final.state.tables.markets[market]
         return TickerView(
             market=market, height=final.height, time_ms=final.time_ms, mark_price_ticks=view.mark_ticks,
-            index_price_ticks=view.mark_ticks, last_price_ticks=view.last_price_ticks,
+            index_price_ticks=view.index_e8 // int(row["tick_e8"]), last_price_ticks=view.last_price_ticks,
             best_bid_ticks=bids[0][0] if bids else 0, best_bid_lots=bids[0][1] if bids else 0,
             best_ask_ticks=asks[0][0] if asks else 0, best_ask_lots=asks[0][1] if asks else 0,
             open_interest_lots=view.open_interest_lots, volume_24h_lots=volume_lots,
             volume_24h_quote=turnover * multiplier, high_24h_ticks=high_ticks, low_24h_ticks=low_ticks,
-            funding_8h_ppb=0,
+            funding_8h_ppb=self._ledger.funding_rates_ppb.get(market, 0),
+            current_funding_ppb=_funding_so_far_ppb(row),
+            phase=view.phase, is_fresh=view.is_fresh,
         )  # fmt: skip
 
     def trades(self, market: int, count: int) -> Sequence[TradeView]:
@@ -252,29 +258,31 @@ class Service:
             final = self._store.newest_direct()
         if final is None or row[1] > final.block.header.height:
             return None
-        token, rows = self.domain.token, self._store.withdrawals(final.block.header.height)
+        state, rows = self._executor.final.state, self._store.withdrawals(final.block.header.height)
+        tokens = [read_token(state, asset) for asset in range(int(state.tables.counters[ASSET_COUNT]))]
 
         def compute() -> list[bytes]:
             return tree.withdrawal_proof(
-                [tree.withdrawal_leaf(item[0], item[4], token, item[5]) for item in rows], index
+                [tree.withdrawal_leaf(item[0], item[4], tokens[item[6]], item[5]) for item in rows], index
             )
 
         siblings = await trio.to_thread.run_sync(compute)
         return WithdrawalProof(
-            index=index, owner=row[4], token=token, amount_quote=row[5], siblings=tuple(siblings),
+            index=index, owner=row[4], token=tokens[row[6]], amount_quote=row[5], siblings=tuple(siblings),
             finalised=FinalisedHeader(final.block.header, final.certificate),
         )  # fmt: skip
 
     def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]:
         state = self._executor.final.state
         found = []
-        for index, height, time_ms, account, row_owner, amount_quote in self._store.withdrawals_of(owner):
+        for index, height, time_ms, account, row_owner, amount_quote, asset in self._store.withdrawals_of(owner):
             # A deposit that found no room was paid straight back and belongs to no account.
             subaccount = account_key(state, account)[1] if account >= 0 else 0
             found.append(
                 WithdrawalView(
                     index=index, owner=row_owner, subaccount=subaccount, amount_quote=amount_quote, height=height,
                     time_ms=time_ms, status=Status.ON_CHAIN if height <= self._on_chain.height else Status.CERTIFIED,
+                    asset=asset,
                 )
             )  # fmt: skip
         return found
@@ -302,3 +310,27 @@ class Service:
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:
         return self._ledger.subscribe()
+
+
+def _show_position(state: EngineState, position: views.PositionSummary) -> PositionView:
+    market = state.tables.markets[position.market]
+    index_e8 = int(state.tables.underlyings[int(market["underlying"])]["index_e8"])
+    return PositionView(
+        market=position.market, size_lots=position.size_lots, mark_price_ticks=position.mark_ticks,
+        index_price_ticks=index_e8 // int(market["tick_e8"]), value_quote=position.value_quote,
+        initial_margin_quote=position.initial_margin_quote,
+        maintenance_margin_quote=position.maintenance_margin_quote, delta_quote=position.delta_quote,
+        gamma_quote=position.size_lots * int(market["gamma_unit"]), vega_quote=position.vega_quote,
+        theta_quote=position.size_lots * int(market["theta_unit"]),
+        liquidation_price_ticks=position.liquidation_price_ticks,
+    )  # fmt: skip
+
+
+def _funding_so_far_ppb(market: np.void) -> int:
+    """The rate for eight hours that the samples of this hour give (FND-3), 0 without any."""
+    if not market["premium_count"]:
+        return 0
+    clamp, cap = int(CLAMP_RATE), min(int(market["funding_cap_bps"]) * int(RATE_PER_BPS), int(RATE_ONE))
+    premium = int(market["premium_sum"]) // int(market["premium_count"])
+    interest = int(market["interest_bps"]) * int(RATE_PER_BPS)
+    return min(max(premium + min(max(interest - premium, -clamp), clamp), -cap), cap)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from engine.errors import SnapshotError
 from engine.params import ExchangeParams
-from engine.state import EngineState, decode_snapshot, encode_snapshot
+from engine.snapshot import decode_snapshot, encode_snapshot
+from engine.state import EngineState
 
 KEEP_COUNT = 3
 

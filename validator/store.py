@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS fills_by_taker ON fills (taker_account, id);
 CREATE INDEX IF NOT EXISTS fills_by_maker_order ON fills (maker_order_id);
 CREATE INDEX IF NOT EXISTS fills_by_taker_order ON fills (taker_order_id);
 CREATE TABLE IF NOT EXISTS withdrawals (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
-    account INTEGER NOT NULL, owner BLOB NOT NULL, amount_quote INTEGER NOT NULL);
+    account INTEGER NOT NULL, owner BLOB NOT NULL, amount_quote INTEGER NOT NULL, asset INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS withdrawals_by_owner ON withdrawals (owner, id);
 CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT NULL, volume_lots INTEGER NOT NULL,
     high_ticks INTEGER NOT NULL, low_ticks INTEGER NOT NULL, turnover INTEGER NOT NULL, last_fill INTEGER NOT NULL,
@@ -54,7 +54,8 @@ _RESULT_COLUMNS = (
 # Rows as their tables' columns.
 ResultRow = tuple[Any, ...]  # the command's id, then numbers
 FillRow = tuple[int, ...]
-WithdrawalRow = tuple[int, int, int, int, bytes, int]  # index, height, time_ms, account, owner, amount_quote
+# index, height, time_ms, account, owner, amount (units of the asset's token), asset
+WithdrawalRow = tuple[int, int, int, int, bytes, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,7 @@ class Store:
         return self._db.execute(sql, (order_id, order_id)).fetchall()
 
     def put_withdrawals(self, rows: list[WithdrawalRow]) -> None:
-        self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?,?)", rows)
+        self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?,?,?)", rows)
 
     def has_withdrawal_above(self, height: int) -> bool:
         """Whether a withdrawal waits for a checkpoint above `height`."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from engine.commands import (
     ALL_MARKETS,
+    AMEND,
+    AT_MARKET,
     BUY,
     CANCEL,
     CANCEL_ALL,
@@ -18,7 +20,13 @@ from engine.commands import (
     NO_SIGNER,
     PLACE,
     POST_ONLY,
+    REDUCE_ONLY,
+    SELF_TRADE_SHIFT,
     SELL,
+    TRIGGER,
+    TRIGGER_BELOW,
+    TRIGGER_ON_LAST,
+    UNDER_PROTECTION,
     WITHDRAW,
     Action,
     Command,
@@ -37,7 +45,9 @@ from net.gateway.params import I64_MAX, U32_MAX, Params
 
 logger = logging.getLogger(__name__)
 _TIMES_IN_FORCE = {"good_til_cancelled": GOOD_TILL_CANCELLED, "immediate_or_cancel": IMMEDIATE_OR_CANCEL}
-_KNOWN_TIMES_IN_FORCE = (GOOD_TILL_CANCELLED, IMMEDIATE_OR_CANCEL, POST_ONLY)
+_KNOWN_TIMES_IN_FORCE = range(6)
+_PLACE_FLAGS = REDUCE_ONLY | UNDER_PROTECTION | 3 << SELF_TRADE_SHIFT | AT_MARKET
+_TRIGGER_FLAGS = _PLACE_FLAGS | TRIGGER_ON_LAST | TRIGGER_BELOW
 _WAITS = {"final": True, "received": False}
 _SIGNED = {"owner", "subaccount", "nonce", "expiry_ms", "signature", "x_wait", "x_timeout_s"}
 _PLACE = _SIGNED | {
@@ -140,11 +150,15 @@ def read_raw(call: Call) -> Command:
 
 
 def _check_raw(call: Call, action: Action) -> None:
-    if action.kind in (PLACE, CANCEL) and action.market >= len(call.instruments.markets):
+    if action.kind in (PLACE, CANCEL, AMEND, TRIGGER) and action.market >= len(call.instruments.markets):
         raise engine_error(Code.UNKNOWN_MARKET, "command")
     if action.kind == PLACE and action.size_lots <= 0:
         raise engine_error(Code.SIZE_NOT_POSITIVE, "command")
-    if action.side not in (BUY, SELL) or action.time_in_force not in _KNOWN_TIMES_IN_FORCE or action.flags:
+    if action.kind not in (PLACE, TRIGGER):
+        return
+    known_flags = _PLACE_FLAGS if action.kind == PLACE else _TRIGGER_FLAGS
+    is_known = action.side in (BUY, SELL) and action.time_in_force in _KNOWN_TIMES_IN_FORCE
+    if not is_known or action.flags & ~known_flags:
         raise engine_error(Code.UNKNOWN_ENUM, "command")
 
 
@@ -152,12 +166,12 @@ def check_signature(call: Call, command: Command) -> None:
     """Raises BAD_SIGNATURE with all that is needed to see why."""
     domain = call.backend.domain
     signer = recover_signer(command, domain.domain_separator)
-    if signer == command.owner and signer != NO_SIGNER:
+    if signer != NO_SIGNER and call.backend.may_sign(command.owner, command.subaccount, signer):
         return
     owner, contract = present.hexed(command.owner), present.hexed(domain.contract)
     nobody = "by nobody (v is not 0 or 1, s is high, or r is no point)"
     who = nobody if signer == NO_SIGNER else f"by {present.hexed(signer)}"
-    hint = f"for chain id {domain.chain_id} and contract {contract} this is signed {who}, not by the owner {owner}"
+    hint = f"for chain id {domain.chain_id} and contract {contract} this is signed {who}, not by the owner {owner} or a session key of the account"
     raise engine_error(
         Code.BAD_SIGNATURE, "signature", hint=hint, recovered_signer=present.hexed(signer), owner=owner,
         domain={"name": "Hansa", "version": "1", "chainId": domain.chain_id, "verifyingContract": contract},

@@ -151,6 +151,12 @@ class OrderView:
     filled_value_quote: int
     created_ms: int
     updated_ms: int
+    flags: int = 0
+    display_lots: int = 0
+    good_till_ms: int = 0
+    trigger_ticks: int = 0  # above 0: it waits off the book, or did before it fired
+    is_waiting: bool = False
+    cancel_reason: int | None = None  # BY_... of `engine.tables`; None also for the rest of an order that never rested
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,11 @@ class PositionView:
     value_quote: int  # signed: size at mark
     initial_margin_quote: int
     maintenance_margin_quote: int
-    unsettled_funding_quote: int = 0  # below zero: to pay
+    delta_quote: int = 0  # what the position gains when the index rises by all of itself
+    gamma_quote: int = 0
+    vega_quote: int = 0
+    theta_quote: int = 0
+    liquidation_price_ticks: int = 0  # 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +192,9 @@ class AccountView:
     withdrawable_quote: int
     open_order_count: int
     positions: tuple[PositionView, ...]
+    mode: int = 0  # 0 cross, 1 isolated, 2 portfolio
+    delta_quote: int = 0
+    vega_quote: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +227,11 @@ class TickerView:
     volume_24h_quote: int
     high_24h_ticks: int
     low_24h_ticks: int
-    funding_8h_ppb: int  # parts in 1e9 of the position's value that longs pay to shorts in eight hours
+    funding_8h_ppb: int  # parts in 1e9 of the position's value that longs paid to shorts, by the last hour's rate
+    current_funding_ppb: int = 0  # the same by the samples of this hour so far
+    phase: int = 0  # PHASE_... of `engine.tables`
+    is_fresh: bool = True
+    greeks_e8: tuple[int, int, int, int, int] | None = None  # options: delta, gamma, vega, theta, rho
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +284,7 @@ class WithdrawalView:
     time_ms: int
     status: Status
     is_claimed: bool = False
+    asset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +345,11 @@ class Backend(Protocol):
     """The node, seen from its API."""
 
     domain: NetworkInfo
+
+    def may_sign(self, owner: bytes, subaccount: int, signer: bytes) -> bool:
+        """Whether an address is the owner or, at head, holds a key of the account. What the key may do is judged
+        later.
+        """
 
     async def submit(self, command: Command) -> Submission:
         """Judge the command against the head state and queue it for this node's next batch.

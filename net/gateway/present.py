@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from consensus.messages import Commitment
@@ -20,6 +21,7 @@ from engine.commands import (
 )
 from engine.params import MarketParams
 from engine.results import OrderState
+from engine.tables import PHASE_SETTLED
 from engine.units import format_price, format_quote, format_size
 from net.gateway.backend import (
     AccountProof,
@@ -45,6 +47,8 @@ from net.gateway.instruments import Instruments
 CURRENCY = "USDC"
 _NEVER_MS = 32_503_708_800_000  # the year 3000, as Deribit writes it for perpetuals
 _DIRECTIONS = ("buy", "sell")
+_PHASES = ("continuous", "auction", "cancel_only", "post_only", "settled")
+_MARGIN_MODELS = ("cross_sm", "isolated", "cross_pm")
 _NO_RESULT_YET = (Status.RECEIVED, Status.INCLUDED)
 _ORDER_STATES = {
     OrderState.NONE: "rejected", OrderState.OPEN: "open", OrderState.FILLED: "filled",
@@ -156,24 +160,27 @@ def fill(instruments: Instruments, view: FillView) -> dict[str, Any]:
 
 def ticker(instruments: Instruments, view: TickerView) -> dict[str, Any]:
     market = instruments.markets[view.market]
-
-    def price(price_ticks: int) -> str | None:
-        return format_price(price_ticks, market) if price_ticks else None
-
+    price = partial(price_or_none, market)
     return {
-        "instrument_name": market.symbol, "timestamp": view.time_ms, "state": "open",
+        "instrument_name": market.symbol, "timestamp": view.time_ms,
+        "state": "closed" if view.phase == PHASE_SETTLED else "open", "x_phase": _PHASES[view.phase],
+        "x_is_fresh": view.is_fresh,
         "mark_price": price(view.mark_price_ticks), "index_price": price(view.index_price_ticks),
         "last_price": price(view.last_price_ticks), "settlement_price": None,
         "best_bid_price": price(view.best_bid_ticks), "best_bid_amount": format_size(view.best_bid_lots, market),
         "best_ask_price": price(view.best_ask_ticks), "best_ask_amount": format_size(view.best_ask_lots, market),
         "open_interest": format_size(view.open_interest_lots, market), "funding_8h": _ppb_text(view.funding_8h_ppb),
-        "current_funding": _ppb_text(view.funding_8h_ppb),
+        "current_funding": _ppb_text(view.current_funding_ppb),
         "stats": {
             "volume": format_size(view.volume_24h_lots, market), "volume_usd": format_quote(view.volume_24h_quote),
             "high": price(view.high_24h_ticks), "low": price(view.low_24h_ticks),
         },
         "x_height": view.height,
     }  # fmt: skip
+
+
+def price_or_none(market: MarketParams, price_ticks: int) -> str | None:
+    return format_price(price_ticks, market) if price_ticks else None
 
 
 def _ppb_text(rate_ppb: int) -> str:
@@ -225,7 +232,9 @@ def position(instruments: Instruments, view: PositionView) -> dict[str, Any]:
         "index_price": format_price(view.index_price_ticks, market),
         "initial_margin": format_quote(view.initial_margin_quote),
         "maintenance_margin": format_quote(view.maintenance_margin_quote), "x_value": format_quote(view.value_quote),
-        "x_unsettled_funding": format_quote(view.unsettled_funding_quote),
+        "estimated_liquidation_price": price_or_none(market, view.liquidation_price_ticks),
+        "x_delta": format_quote(view.delta_quote), "x_gamma": format_quote(view.gamma_quote),
+        "vega": format_quote(view.vega_quote), "theta": format_quote(view.theta_quote),
     }  # fmt: skip
 
 
@@ -236,7 +245,8 @@ def account_summary(instruments: Instruments, view: AccountView) -> dict[str, An
         "margin_balance": format_quote(view.equity_quote), "initial_margin": format_quote(view.initial_margin_quote),
         "maintenance_margin": format_quote(view.maintenance_margin_quote),
         "available_funds": format_quote(max(0, view.equity_quote - view.initial_margin_quote)),
-        "available_withdrawal_funds": format_quote(view.withdrawable_quote), "margin_model": "cross_sm",
+        "available_withdrawal_funds": format_quote(view.withdrawable_quote), "margin_model": _MARGIN_MODELS[view.mode],
+        "delta_total": format_quote(view.delta_quote), "options_vega": format_quote(view.vega_quote),
         "x_owner": hexed(view.owner), "x_subaccount": view.subaccount, "x_account_index": view.index,
         "x_height": view.height, "x_open_orders": view.open_order_count,
         "x_positions": [position(instruments, entry) for entry in view.positions],

@@ -77,6 +77,9 @@ class DictBackend:
         self._finalised = trio.Condition()
         self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
 
+    def may_sign(self, owner: bytes, subaccount: int, signer: bytes) -> bool:
+        return signer == owner
+
     async def submit(self, command: Command) -> Submission:
         name = command_id(command, self.domain.domain_separator)
         if self.failure is not None:

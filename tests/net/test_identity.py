@@ -49,4 +49,4 @@ def test_a_price_report_verifies_under_its_author_only() -> None:
     signer = NetworkSigner(SEED, DOMAIN)
     report = signer.sign_price_report(1, 1_700_000_000_000, (100, 200))
     assert verify_price_report(report, signer.network_key, DOMAIN)
-    assert not verify_price_report(replace(report, price_ticks=(100, 201)), signer.network_key, DOMAIN)
+    assert not verify_price_report(replace(report, feeds_e8=(100, 201)), signer.network_key, DOMAIN)

@@ -67,9 +67,9 @@ class Chainlet:
         time_ms = self.head.timestamp_ms + 100
         reports: tuple[PriceReport, ...] = ()
         if with_prices:
-            ticks = (MARK_TICKS, 300_000)
+            feeds_e8 = (MARK_TICKS * 10**7, 300_000 * 10**6)
             signers = [NetworkSigner(seed, DOMAIN) for seed in SEEDS]
-            reports = tuple(signer.sign_price_report(at, time_ms, ticks) for at, signer in enumerate(signers))
+            reports = tuple(signer.sign_price_report(at, time_ms, feeds_e8) for at, signer in enumerate(signers))
         for checked in batches:
             self.pool.add_named(checked)
         refs = tuple((item.batch.author, item.batch.sequence, item.batch_hash) for item in batches)

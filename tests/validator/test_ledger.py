@@ -4,7 +4,7 @@ import pytest
 
 from engine.commands import BUY, HEADER_BYTES, IMMEDIATE_OR_CANCEL, PLACE, POST_ONLY, SELL, WITHDRAW, command_id
 from engine.results import Code, OrderState
-from tests.validator.chainlet import GENESIS_STATE, MARK_TICKS, OWNERS, PARAMS, SEPARATOR, Chainlet, certify, seal, sign
+from tests.validator.chainlet import GENESIS_STATE, MARK_TICKS, OWNERS, SEPARATOR, Chainlet, certify, seal, sign
 from validator.ledger import Ledger
 from validator.stats import Stats
 from validator.store import Store
@@ -16,7 +16,7 @@ class Teller:
     def __init__(self, folder) -> None:
         self.chain = Chainlet()
         self.store = Store(folder / "blocks.sqlite")
-        self.ledger = Ledger(PARAMS, self.store, Stats(lambda: 0), GENESIS_STATE)
+        self.ledger = Ledger(self.store, Stats(lambda: 0), GENESIS_STATE)
         self.follow(self.chain.fund(), [])
 
     def follow(self, block, batches) -> None:
@@ -84,6 +84,6 @@ def test_withdrawals_are_listed_by_owner_with_their_time(teller):
     head = teller.chain.head
     assert teller.result(command).withdrawal_index == 0
     (row,) = teller.store.withdrawals_of(OWNERS[2])
-    assert row[:3] == (0, head.height, head.timestamp_ms) and row[4:] == (OWNERS[2], 77)
+    assert row[:3] == (0, head.height, head.timestamp_ms) and row[4:] == (OWNERS[2], 77, 0)
     assert teller.store.withdrawals(head.height) == [row] and teller.store.withdrawals(head.height - 1) == []
     assert teller.store.has_withdrawal_above(head.height - 1) and not teller.store.has_withdrawal_above(head.height)

@@ -27,6 +27,7 @@ from validator.oracle import ReportBook
 from validator.proposals import CLOCK_AHEAD_MS_MAX, CLOCK_BEHIND_MS_MAX, Proposals
 
 NOW_MS = 2_000_000
+FEEDS_E8 = (60_000 * 10**8, 3_000 * 10**8)
 BATCH = seal(1, 1, [sign(0, CANCEL_ALL, 1, market=0).encode()])
 ENTRY = InboxEntry(0, 1, TOKEN, OWNERS[0], 0, OWNERS[0], 5, bytes(32), 7)
 
@@ -34,7 +35,7 @@ ENTRY = InboxEntry(0, 1, TOKEN, OWNERS[0], 0, OWNERS[0], 5, bytes(32), 7)
 class Voter:
     def __init__(self) -> None:
         self.pool, self.inbox = BatchPool(MEMBERS), Inbox()
-        self.reports = ReportBook(NETWORK_KEYS, DOMAIN, len(PARAMS.markets), quorum(MEMBERS))
+        self.reports = ReportBook(NETWORK_KEYS, DOMAIN, quorum(MEMBERS))
         self.executor = Executor(PARAMS, self.pool, GENESIS.hash(), GENESIS_STATE)
         self.proposals = Proposals(self.executor, self.pool, self.reports, self.inbox, 10_000)
 
@@ -53,7 +54,7 @@ def voter():
 
 
 def report(validator, time_ms=NOW_MS):
-    return NetworkSigner(SEEDS[validator], DOMAIN).sign_price_report(validator, time_ms, (600_000, 300_000))
+    return NetworkSigner(SEEDS[validator], DOMAIN).sign_price_report(validator, time_ms, FEEDS_E8)
 
 
 def ref(checked):
@@ -61,7 +62,7 @@ def ref(checked):
 
 
 def test_what_one_look_settles(voter):
-    forged = NetworkSigner(SEEDS[0], DOMAIN).sign_price_report(1, NOW_MS, (600_000, 300_000))
+    forged = NetworkSigner(SEEDS[0], DOMAIN).sign_price_report(1, NOW_MS, FEEDS_E8)
     assert voter.judge(Payload((), (report(0), report(1)), (), 0)) is True
     assert voter.judge(Payload((), (forged,), (), 0)) is False
     assert voter.judge(Payload((), (report(0), report(0, NOW_MS - 1)), (), 0)) is False
@@ -96,11 +97,12 @@ def test_a_leader_offers_entries_even_when_the_parent_named_a_newer_block(voter)
 
 def test_a_report_from_a_clock_ahead_is_dropped_without_blame(voter):
     assert voter.reports.add(report(2, NOW_MS + 5_000), NOW_MS)
-    assert voter.reports.select([0] * MEMBERS, NOW_MS + 5_000) == ()
+    assert voter.reports.select([0] * MEMBERS, NOW_MS + 5_000, 2) == ()
     for validator in range(3):
         assert voter.reports.add(report(validator), NOW_MS)
-    assert len(voter.reports.select([0] * MEMBERS, NOW_MS)) == 3
-    forged = NetworkSigner(SEEDS[0], DOMAIN).sign_price_report(1, NOW_MS, (600_000, 300_000))
+    assert len(voter.reports.select([0] * MEMBERS, NOW_MS, 2)) == 3
+    assert voter.reports.select([0] * MEMBERS, NOW_MS, 8) == ()  # feeds of another state
+    forged = NetworkSigner(SEEDS[0], DOMAIN).sign_price_report(1, NOW_MS, FEEDS_E8)
     assert not voter.reports.add(forged, NOW_MS)
 
 

@@ -1,4 +1,4 @@
-"""How kernels are compiled: three decorators, without reference counting, and each line of code once.
+"""How kernels are compiled: by four decorators, without reference counting, and each line of code once.
 
 Kernels work on arrays that the shell owns and make none of their own, so counting references inside them protects
 nothing. It is not free either: each count is an atomic operation, and in the order book they took three quarters of the
@@ -35,6 +35,13 @@ def kernel(function: Function) -> Function:
     """Compile a function that other kernels call."""
     _register(function)
     compiled: Function = njit(_nrt=False, **_INNER)(function)  # type: ignore[call-overload]
+    return compiled
+
+
+def allocating(function: Function) -> Function:
+    """A kernel that makes arrays of its own: it counts references."""
+    _register(function)
+    compiled: Function = njit(**_INNER)(function)  # type: ignore[call-overload]
     return compiled
 
 
@@ -77,6 +84,14 @@ class _Library(codegen.JITCodeLibrary):
     def _optimize_functions(self, ll_module: Any) -> None:
         """Not one by one: the entry point's pass over everything does the same."""
         ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        """Once. Numba's other pass before prepares the removal of reference counts."""
+        if not any(library._is_kernel for library in self._linking_libraries):
+            super()._optimize_final_module()
+            return
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
 
     def _collect(self, below: list["_Library"]) -> None:
         """All libraries that this one needs, each once."""

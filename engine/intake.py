@@ -26,6 +26,7 @@ from engine.commands import (
     TRIGGER,
     USED_FIELDS,
 )
+from engine.compiling import allocating
 from engine.payload import keccak
 from engine.results import Code
 from engine.tables import Number, Truth
@@ -123,7 +124,7 @@ def decode_batch(blob: bytes) -> tuple[np.ndarray, np.ndarray]:
     return headers[:message_count].view(MESSAGE)[:, 0], actions[:action_count].view(ACTION)[:, 0]
 
 
-@njit
+@allocating
 def is_action_malformed(action: np.ndarray) -> Truth:
     """Unknown kind, an unused field that is not zero, or a number that no signed struct can carry."""
     head = action[0]
@@ -142,7 +143,7 @@ def is_action_malformed(action: np.ndarray) -> Truth:
     return is_negative
 
 
-@njit
+@allocating
 def _classify(head: Number) -> Number:
     """Class of an action by its first word."""
     kind = head & 255

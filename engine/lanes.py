@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from engine.compiling import inlined
+from engine.compiling import allocating, inlined
 from engine.fixed import IS_COMPILED
 
 Number = int | np.int64
@@ -294,7 +294,7 @@ def _squeeze(words: np.ndarray, lane: Number, digests: np.ndarray, at: Number) -
         store_word(digests, at + 8 * word, words[word, lane])
 
 
-@njit
+@allocating
 def hash_spans(
     data: np.ndarray, starts: np.ndarray, lengths: np.ndarray, count: Number, out: np.ndarray, rows: np.ndarray
 ) -> None:

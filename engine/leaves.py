@@ -27,7 +27,7 @@ Accounts are hashed in groups, so that their messages fill the lanes. A number c
 import numpy as np
 from numba import njit
 
-from engine.compiling import inlined, kernel
+from engine.compiling import allocating, inlined, kernel
 from engine.lanes import CHUNK_BYTES, Number, hash_spans, load_word, store_word, swap_bytes
 from engine.orderbook import LEVELS_PER_BLOCK, Orderbook
 from engine.tables import DIRTY_AUX, Tables
@@ -249,7 +249,7 @@ def _put_leaf(
         store_word(data, at + 160 + 8 * word, load_word(digest, 8 * word))
 
 
-@njit
+@allocating
 def _hash_aux(tables: Tables, leaves: np.ndarray, first: Number, count: Number) -> None:
     """New aux digests of the accounts of a group whose aux has changed, by chunks that fill the lanes."""
     room_bytes, chunks, changed = np.int64(0), np.int64(0), np.int64(0)
@@ -281,7 +281,7 @@ def _hash_aux(tables: Tables, leaves: np.ndarray, first: Number, count: Number) 
     hash_spans(digests.reshape(-1), whole[0], whole[1], changed, tables.aux_digests, whole[2])
 
 
-@njit
+@allocating
 def _hash_digests(
     tables: Tables, leaves: np.ndarray, first: Number, count: Number, digests: np.ndarray, spans: np.ndarray
 ) -> None:

@@ -25,6 +25,7 @@ from engine.commands import (
     TYPE_HASHES,
     recover_address,
 )
+from engine.compiling import allocating
 from engine.fixed import IS_COMPILED
 from engine.intake import ACTION_WORDS, COUNT_WORD, EXPIRY_WORD, HEADER_WORDS, NONCE_WORD, is_action_malformed
 from engine.lanes import hash_fixed, hash_spans, load_word, store_word, swap_bytes
@@ -109,7 +110,7 @@ call_four: Callable[..., Any] = _call_four
 call_five: Callable[..., Any] = _call_five
 
 
-@njit
+@allocating
 def _put_number(buffer: np.ndarray, at: Number, number: Number) -> Number:
     """An int64 as one big-endian word of 32 bytes, two's complement; returns the position behind it."""
     sign = number >> 63
@@ -120,7 +121,7 @@ def _put_number(buffer: np.ndarray, at: Number, number: Number) -> Number:
     return at + WORD_BYTES
 
 
-@njit
+@allocating
 def _put_address(buffer: np.ndarray, at: Number, data: np.ndarray, start: Number) -> Number:
     """20 bytes of `data` in the low end of a word."""
     zero = np.int64(0)
@@ -132,14 +133,14 @@ def _put_address(buffer: np.ndarray, at: Number, data: np.ndarray, start: Number
     return at + WORD_BYTES
 
 
-@njit
+@allocating
 def _put_hash(buffer: np.ndarray, at: Number, data: np.ndarray, start: Number) -> Number:
     for offset in range(0, HASH_BYTES, 8):
         store_word(buffer, at + offset, load_word(data, start + offset))
     return at + HASH_BYTES
 
 
-@njit
+@allocating
 def _put_members(buffer: np.ndarray, at: Number, words: np.ndarray, data: np.ndarray, start: Number) -> Number:
     """The members of an action's kind; `words` is the action, `data[start:]` the same as bytes."""
     head = words[0]
@@ -217,7 +218,7 @@ def name_messages(
     hash_fixed(finals, finals.shape[1], digests)
 
 
-@njit
+@allocating
 def _is_low(signature: np.ndarray) -> Truth:
     """Recovery id 0 or 1 and s at most half the order: one signature has one form."""
     if signature[64] > 1:

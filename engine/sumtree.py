@@ -19,6 +19,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from engine.compiling import allocating
 from engine.fixed import IS_COMPILED, prefetch
 from engine.lanes import (
     DIGEST_WORDS,
@@ -165,7 +166,7 @@ def _hash_group_twin(hashes: np.ndarray, sums: np.ndarray, parents: np.ndarray, 
 _hash_group: Callable[..., Any] = _hash_group_vector if IS_COMPILED else _hash_group_twin
 
 
-@njit
+@allocating
 def _hash_level(hashes: np.ndarray, sums: np.ndarray, parents: np.ndarray, count: Number) -> np.int64:
     """Rehash the inner nodes `parents[:count]` of one level, in groups; returns all bits that their sums have.
 
@@ -182,13 +183,13 @@ def _hash_level(hashes: np.ndarray, sums: np.ndarray, parents: np.ndarray, count
     return bits
 
 
-@njit
+@allocating
 def _put_empty(hashes: np.ndarray, node: Number, height: Number) -> None:
     for word in range(DIGEST_WORDS):
         hashes[node * DIGEST_WORDS + word] = _EMPTY_WORDS[height, word]
 
 
-@njit
+@allocating
 def _fill_gaps(hashes: np.ndarray, nodes: np.ndarray, count: Number, height: Number) -> None:
     """Give siblings of `nodes[:count]` that were never written the hash of an empty subtree; their sums are zero."""
     for index in range(count):
@@ -200,7 +201,7 @@ def _fill_gaps(hashes: np.ndarray, nodes: np.ndarray, count: Number, height: Num
             _put_empty(hashes, sibling, height)
 
 
-@njit
+@allocating
 def _climb(nodes: np.ndarray, count: Number) -> np.int64:
     """Replace ascending nodes of one level by their parents, each once, in place; returns how many there are."""
     parents = np.int64(0)

@@ -25,6 +25,7 @@ from engine.next_root import refresh_tree, set_roots
 from engine.next_state import USED_ROWS, EngineState
 from engine.orderbook import BLOCKS_USED, DIRECTORY_USED, LEVELS_PER_BLOCK, ROWS_USED, WORDS_USED
 from engine.params import ExchangeParams
+from engine.portfolio import restore_codes
 from engine.tables import (
     ACCOUNT_COUNT,
     CLIENT_IDS_REMEMBERED,
@@ -52,7 +53,9 @@ _NUMBERS = (
 )  # fmt: skip
 _DIGESTS = ("inbox_hash", "oracle_root", "events_digest")
 _COLUMNS = ("report_times_ms", "batch_sequences")
-_DERIVED = frozenset({"account_index", "position_index", "node_hashes", "node_sums", "aux_digests", "orderbook"})
+_DERIVED = frozenset(
+    {"account_index", "position_index", "node_hashes", "node_sums", "aux_digests", "orderbook", "portfolio"}
+)
 _PACKED = frozenset({"nonces", "client_ids"})
 
 
@@ -270,6 +273,7 @@ def decode_snapshot(data: bytes, params: ExchangeParams) -> EngineState:
     _require(state.tables.counters[OFFERS_USED] <= len(state.tables.offers), "too many offers")
     state.tables = grow_indexes(state.tables, 0, 0)
     _attempt(lambda: audit_tables(state))
+    restore_codes(state.tables)
     _rebuild(state)
     _require(state.state_root == state_root, "the state root differs")
     return state

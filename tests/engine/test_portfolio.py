@@ -16,6 +16,7 @@ from engine.portfolio import (
     portfolio_requirement,
     portfolio_worst,
     refresh_scenarios,
+    restore_codes,
     revalue_portfolios,
     value_scenarios,
 )
@@ -160,6 +161,9 @@ def test_market_codes_group_by_underlying_expiry_and_strike() -> None:
     codes = [int(code) for code in tables.scenarios[:, CODE]]
     assert codes[C] == codes[T] and len({codes[P], codes[U], codes[C]}) == 3
     refresh_scenarios(tables)
+    assert [int(code) for code in tables.scenarios[:, CODE]] == codes
+    tables.scenarios[:, CODE] = 1
+    restore_codes(tables)
     assert [int(code) for code in tables.scenarios[:, CODE]] == codes
     assert (EXAMPLE.instruments[C].kind, EXAMPLE.instruments[B].kind) == (CALL, SPOT)
 

@@ -39,6 +39,7 @@ from engine.scenarios import (
     STRIKE_SHIFT,
     UNDERLYING_SHIFT,
     clear_scenarios,
+    compute_code,
     set_scenarios,
 )
 from engine.tables import (
@@ -84,6 +85,14 @@ def refresh_scenarios(t: Tables) -> None:
             clear_scenarios(t, np.int64(number))
         else:
             set_scenarios(t, np.int64(number))
+
+
+@entry_point
+def restore_codes(t: Tables) -> None:
+    """Make anew what row numbers are taken from, after tables came from somewhere that nobody has to believe."""
+    for number in range(t.counters[MARKET_COUNT]):
+        if t.scenarios[number, CODE] != 0:
+            t.scenarios[number, CODE] = compute_code(t, np.int64(number))
 
 
 @inlined

@@ -213,6 +213,18 @@ def _find_strike(t: Tables, number: Number) -> Number:
 
 
 @kernel
+def compute_code(t: Tables, number: Number) -> Number:
+    """Key by which an account's positions are ordered; it follows from what a market is and never changes."""
+    market = t.markets[number]
+    code = (market["underlying"] + 1) << UNDERLYING_SHIFT
+    if market["kind"] == KIND_FUTURE or market["kind"] == KIND_CALL or market["kind"] == KIND_PUT:
+        code |= (market["expiry"] + 1) << EXPIRY_SHIFT
+    if market["kind"] == KIND_CALL or market["kind"] == KIND_PUT:
+        code |= _find_strike(t, number) << STRIKE_SHIFT
+    return code
+
+
+@kernel
 def clear_scenarios(t: Tables, number: Number) -> None:
     """A market without a mark or settled: it takes no part in any portfolio."""
     market = t.markets[number]
@@ -233,18 +245,14 @@ def set_scenarios(t: Tables, number: Number) -> None:
     if kind == KIND_SPOT and stable_e8 > 0:
         worth_unit = mul_div_floor(mark_unit, E8, stable_e8)
     limit_quote = LANE_QUOTE_MAX // max(market["position_lots_max"], 1)
-    code = (market["underlying"] + 1) << UNDERLYING_SHIFT
+    if row[CODE] == 0:
+        row[CODE] = compute_code(t, number)
     if kind == KIND_FUTURE or is_option:
-        code |= (market["expiry"] + 1) << EXPIRY_SHIFT
         row[STATIC], row[BASIS_FACTOR] = _expiry_factors(t.expiries[market["expiry"]]["sqrt_years_q60"])
     if is_option:
-        if row[CODE] == 0:
-            code |= _find_strike(t, number) << STRIKE_SHIFT
-        else:
-            code = row[CODE]
         _set_option(t, number, limit_quote)
     else:
         _set_linear(t, number, worth_unit, limit_quote)
     _set_charges(t, number, worth_unit)
-    row[MARK_UNIT], row[CODE], row[CORRECTION], row[KIND] = mark_unit, code, worth_unit - mark_unit, kind
+    row[MARK_UNIT], row[CORRECTION], row[KIND] = mark_unit, worth_unit - mark_unit, kind
     row[NOTIONAL_UNIT] = min(mul_div_ceil(underlying["index_e8"], market["lot_e8"], E10), limit_quote)

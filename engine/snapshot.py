@@ -23,6 +23,7 @@ from engine.lanes import hash_long
 from engine.limits import ENGINE_VERSION, NONCES_REMEMBERED, WITHDRAWAL_DEPTH, WITHDRAWALS_MAX
 from engine.orderbook import BLOCKS_USED, DIRECTORY_USED, LEVELS_PER_BLOCK, ROWS_USED, WORDS_USED
 from engine.params import ExchangeParams
+from engine.portfolio import restore_codes
 from engine.root import refresh_tree, set_roots
 from engine.state import USED_ROWS, EngineState
 from engine.tables import (
@@ -44,6 +45,7 @@ from engine.tables import (
     WITHDRAWALS,
     Tables,
 )
+from engine.triggers import restore_triggers
 
 MAGIC = b"hansa/snapshot/v2"
 _NUMBERS = (
@@ -52,7 +54,9 @@ _NUMBERS = (
 )  # fmt: skip
 _DIGESTS = ("inbox_hash", "oracle_root", "events_digest")
 _COLUMNS = ("report_times_ms", "batch_sequences")
-_DERIVED = frozenset({"account_index", "position_index", "node_hashes", "node_sums", "aux_digests", "orderbook"})
+_DERIVED = frozenset(
+    {"account_index", "position_index", "node_hashes", "node_sums", "aux_digests", "orderbook", "portfolio"}
+)
 _PACKED = frozenset({"nonces", "client_ids"})
 
 
@@ -270,6 +274,8 @@ def decode_snapshot(data: bytes, params: ExchangeParams) -> EngineState:
     _require(state.tables.counters[OFFERS_USED] <= len(state.tables.offers), "too many offers")
     state.tables = grow_indexes(state.tables, 0, 0)
     _attempt(lambda: audit_tables(state))
+    restore_codes(state.tables)
+    restore_triggers(state.tables)
     _rebuild(state)
     _require(state.state_root == state_root, "the state root differs")
     return state

@@ -36,13 +36,9 @@ PLANT_SECONDS = 60
 
 # name: (file, what is there once, what is put there instead)
 PLANTS = {
+    "charge": ("engine/exposure.py", "taker_fee_bps\"] + BPS_UNIT - 1)", "taker_fee_bps\"] + BPS_UNIT)"),
     "cut": ("engine/execution.py", "hidden_lots = min(detail[\"hidden_lots\"], lots)", "hidden_lots = lots * 0"),
-    "fee": ("engine/execution.py", "rebate_max = taker_fee - referral_quote", "rebate_max = taker_fee"),
-    "margin": (
-        "engine/exposure.py", "sells_after = sell_lots if side == BUY else sell_lots + size_lots",
-        "sells_after = sell_lots if side == BUY else sell_lots + size_lots - 1",
-    ),
-    "volume": ("engine/execution.py", "row[\"volume_lots\"] += lots", "row[\"volume_lots\"] += lots - lots // 1000"),
+    "volume": ("engine/execution.py", "row[\"volume_lots\"] += lots", "row[\"volume_lots\"] += max(lots - 1, 1)"),
 }  # fmt: skip
 
 

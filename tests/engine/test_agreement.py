@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.engine.agreement import Both, replay
-from tests.engine.fuzz import TIGHT, Campaign, cut_down, name_difference
+from tests.engine.fuzz import PLANTS, ROOT, TIGHT, Campaign, cut_down, name_difference
 from tests.engine.worlds import Script, Step, World
 
 SEED = st.integers(0, 1 << 32)
@@ -105,3 +105,10 @@ def test_a_disagreement_is_found_and_cut_down(monkeypatch) -> None:
     assert Script.from_json(small.to_json()) == small
     monkeypatch.undo()
     assert replay(small) == (-1, [])
+
+
+def test_every_planted_bug_has_its_line() -> None:
+    """`python -m tests.engine.fuzz --plant` changes lines of the engine; each must still be there, once."""
+    for name, (file, old, new) in PLANTS.items():
+        assert (ROOT / file).read_text().count(old) == 1, name
+        assert old != new, name

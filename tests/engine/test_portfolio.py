@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from numba import njit
 
 from engine.portfolio import (
     DEMAND_MAX,
@@ -16,6 +17,7 @@ from engine.portfolio import (
     portfolio_requirement,
     portfolio_worst,
     refresh_scenarios,
+    restore_codes,
     revalue_portfolios,
     value_scenarios,
 )
@@ -161,17 +163,21 @@ def test_market_codes_group_by_underlying_expiry_and_strike() -> None:
     assert codes[C] == codes[T] and len({codes[P], codes[U], codes[C]}) == 3
     refresh_scenarios(tables)
     assert [int(code) for code in tables.scenarios[:, CODE]] == codes
+    tables.scenarios[:, CODE] = 1
+    restore_codes(tables)
+    assert [int(code) for code in tables.scenarios[:, CODE]] == codes
     assert (EXAMPLE.instruments[C].kind, EXAMPLE.instruments[B].kind) == (CALL, SPOT)
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 def test_compiled_kernels_hold_no_float() -> None:
     tables = fill_tables(EXAMPLE)
-    refresh_scenarios(tables)
-    revalue(tables, [open_account(tables, {P: 1, C: 1})])
-    for function in (refresh_scenarios, revalue_portfolios):
-        codes = function.inspect_llvm().values()
-        assert codes
-        for code in codes:
-            body = "\n".join(line for line in code.splitlines() if not line.startswith(("declare", ";")))
-            assert not re.search(r"\b(float|double|fadd|fsub|fmul|fdiv|sitofp|fptosi|uitofp|fptoui)\b", body)
+    refresh, revalue_all = (njit(_nrt=False)(item.py_func) for item in (refresh_scenarios, revalue_portfolios))
+    refresh(tables)
+    account = open_account(tables, {P: 1, C: 1})
+    revalue_all(tables, np.array([account], np.int64), np.zeros((1, REVALUE_COLUMNS), np.int64))
+    for function in (refresh, revalue_all):
+        (code,) = function.inspect_llvm().values()
+        body = "\n".join(line for line in code.splitlines() if not line.startswith(("declare", ";")))
+        assert "mul" in body
+        assert not re.search(r"\b(float|double|fadd|fsub|fmul|fdiv|sitofp|fptosi|uitofp|fptoui)\b", body)

@@ -14,6 +14,7 @@ from tests.reference.portfolio_model import (
     E8,
     PUT,
     SCENARIOS,
+    SPOT,
     Expiry,
     Numbers,
     Underlying,
@@ -132,9 +133,11 @@ def test_exact_and_integer_formula_agree_within_their_rounding_and_never_in_favo
             (whole.maintenance_quote, exact.maintenance_demand),
         ):
             assert theirs - slack <= ours <= theirs + room
+        # Collateral is worth a whole number of units a lot, which lessens its loss but its worth by more.
+        loss_slack = slack + sum(size for market, size in lots.items() if world.instruments[market].kind == SPOT)
         for underlying, pnl in whole.pnl.items():
             for ours, theirs in zip(pnl, exact.pnl[underlying]):
-                assert theirs - room <= ours <= theirs + slack
+                assert theirs - room <= ours <= theirs + loss_slack
 
     check()
 

@@ -170,6 +170,8 @@ class World:
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
         self.index_e8 = [50_000 * E8, 3_000 * E8]
+        self.trend_bps = 0
+        self.boldness = self.pick(1, 1, 3, 8)
         self.nonce = 0
         self.client_id = 0
         self.past: list[tuple[Command, bytes]] = []
@@ -183,9 +185,12 @@ class World:
     # -- prices -------------------------------------------------------------------------------------------------------
 
     def move_prices(self) -> None:
+        """A step of the walk; now and then a trend begins or ends."""
+        if self.one_in(12):
+            self.trend_bps = self.pick(0, 0, -250, 250, -600, 600)
         for at, price_e8 in enumerate(self.index_e8):
             reach = self.pick(5, 5, 20, 20, 60, 200, 700) if not self.one_in(20) else 2000
-            moved = price_e8 * (self.draw(2 * reach + 1) - reach) // 10_000
+            moved = price_e8 * (self.draw(2 * reach + 1) - reach + self.trend_bps) // 10_000
             self.index_e8[at] = max(price_e8 + moved, 100 * E8)
 
     def make_surface(self, number: int) -> list[int]:
@@ -343,7 +348,7 @@ class World:
 
     def size_lots(self, market: int) -> int:
         scale = self.pick(1, 1, 4, 20, 100)
-        size = 1 + self.draw(25) * scale
+        size = 1 + self.draw(25) * scale * self.boldness
         is_option = market < len(self.x.markets) and self.x.markets[market].kind in (KIND_CALL, KIND_PUT)
         return max(size // 5, 1) if is_option else size
 

@@ -34,9 +34,9 @@ def select_reports(x, reports):
     feeds = len(x.underlyings) + 6 * len(x.expiries)
     latest = {}
     for report in reports:
-        if not 0 <= report.validator < x.params.validator_count or len(report.price_ticks) != feeds:
+        if not 0 <= report.validator < x.params.validator_count or len(report.feeds_e8) != feeds:
             continue
-        if not all(0 <= value <= FEED_MAX for value in report.price_ticks):
+        if not all(0 <= value <= FEED_MAX for value in report.feeds_e8):
             continue
         if not x.time_ms - 10_000 <= report.time_ms <= x.time_ms + 1_000:
             continue
@@ -117,7 +117,7 @@ def take_reports(x, reports):
         return
     for report in x.used_reports:
         x.report_times[report.validator] = report.time_ms
-    columns = list(zip(*(report.price_ticks for report in x.used_reports)))
+    columns = list(zip(*(report.feeds_e8 for report in x.used_reports)))
     for number in range(len(x.underlyings)):
         move_index(x, number, columns[number])
     for number, expiry in enumerate(x.expiries):

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from engine.apply import BatchInput, BlockInput
-from engine.commands import GOOD_TILL_CANCELLED, PLACE, Command
+from engine.apply import BatchInput, BlockInput, execute
+from engine.commands import CANCEL, GOOD_TILL_CANCELLED, PLACE, WITHDRAW, Command
 from engine.intake import decode_batch
 from engine.params import DEFAULT_MARKETS, ExchangeParams
 from engine.payload import KIND_DEPOSIT, InboxEntry, PriceReport
+from engine.results import Code
+from engine.state import genesis
 
 TOKEN = bytes.fromhex("11" * 20)
 CONTRACT = bytes.fromhex("22" * 20)
@@ -14,6 +16,8 @@ FOREVER_MS = 1 << 60
 BTC, ETH = 0, 1
 USD = 1_000_000
 START_MS = 1_700_000_000_000
+MARK = 500_000  # 50,000.0 USD
+ETH_MARK = 300_000  # 3,000.00 USD
 
 
 def make_params(**changes) -> ExchangeParams:
@@ -27,6 +31,9 @@ def trader(number: int) -> bytes:
     return bytes([0xA0, number]) * 10
 
 
+ALICE, BOB, POOR, NOBODY = (trader(number) for number in range(1, 5))
+
+
 def deposit(index: int, owner: bytes, amount_quote: int, **changes) -> InboxEntry:
     values = {
         "index": index, "kind": KIND_DEPOSIT, "token": TOKEN, "beneficiary": owner, "subaccount": 0, "sender": owner,
@@ -36,7 +43,9 @@ def deposit(index: int, owner: bytes, amount_quote: int, **changes) -> InboxEntr
 
 
 def reports(time_ms: int, *prices_ticks: int, validators=(0, 1, 2)) -> tuple[PriceReport, ...]:
-    return tuple(PriceReport(validator, time_ms, prices_ticks, bytes(64)) for validator in validators)
+    """Indexes of the default markets, in their ticks, as feeds in 1e-8 USD."""
+    feeds = tuple(price_ticks * market.tick_e8 for price_ticks, market in zip(prices_ticks, DEFAULT_MARKETS))
+    return tuple(PriceReport(validator, time_ms, feeds, bytes(64)) for validator in validators)
 
 
 def batch(author: int, sequence: int, commands: list, signers: list | None = None) -> BatchInput:
@@ -73,3 +82,28 @@ def place(owner, nonce, side, price_ticks, size_lots, market=BTC, time_in_force=
     values = {"expiry_ms": FOREVER_MS, "market": market, "side": side, "time_in_force": time_in_force}
     values |= {"price_ticks": price_ticks, "size_lots": size_lots}
     return Command.of(PLACE, owner, nonce, **(values | rest))
+
+
+def cancel(owner, nonce, order_id=0, market=BTC, client_id=0) -> Command:
+    return Command.of(CANCEL, owner, nonce, FOREVER_MS, market=market, order_id=order_id, client_id=client_id)
+
+
+def withdraw(owner, nonce, amount_quote) -> Command:
+    return Command.of(WITHDRAW, owner, nonce, FOREVER_MS, size_lots=amount_quote)
+
+
+def funded(params=None, price_ticks: int = MARK):
+    """Alice and Bob with 100,000 USD each, Poor with 1 USD; fresh prices when given one."""
+    state = genesis(params or make_params(), START_MS)
+    money = ((ALICE, 100_000 * USD), (BOB, 100_000 * USD), (POOR, USD))
+    inbox = [deposit(at, owner, amount_quote) for at, (owner, amount_quote) in enumerate(money)]
+    made = block(state, inbox=inbox)
+    if price_ticks:
+        made = made._replace(price_reports=reports(made.time_ms, price_ticks, ETH_MARK))
+    return execute(state, made)[0]
+
+
+def answers(state, *commands, **rest) -> tuple:
+    """The state after a block of one author's commands, and their codes."""
+    state, result = execute(state, block(state, batches=list(commands), **rest))
+    return state, [Code(code) for code in result.receipts["code"]]

@@ -10,7 +10,7 @@ BIN := .venv/bin
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check bench bench-engine bench-gas bench-net sim docs clean
+.PHONY: help testnet test check fuzz bench bench-engine bench-gas bench-net sim docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +32,9 @@ check: $(STAMP)  ## lint, format, types, architecture, freshness of generated fi
 
 sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
 	$(BIN)/python -m testnet.simulate $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS="--plant" finds planted bugs
+	$(BIN)/python -m tests.engine.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: bench-engine bench-gas bench-net  ## every benchmark; tables on stdout, numbers in build/results/
 

@@ -6,13 +6,26 @@ source says. Must run before numba is imported.
 
 import hashlib
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from llvmlite import binding
+
+# What numba reads from the environment and compiles by.
+_SETTINGS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_LOOP_VECTORIZE")
+
+
+def describe_target() -> str:
+    """The processor that code is compiled for here, and the settings that change what numba makes of it."""
+    settings = "/".join(f"{name}={os.environ.get(name, '')}" for name in _SETTINGS)
+    return f"{sys.version_info[:2]}/{binding.get_host_cpu_name()}/{binding.get_host_cpu_features().flatten()}/{settings}"
+
 
 def compute_key(engine: Path) -> str:
-    """Digest of everything that decides the machine code: every source of the engine, numba, LLVM, numpy."""
-    digest = hashlib.sha256("/".join(version(name) for name in ("numba", "llvmlite", "numpy")).encode())
+    """Digest of everything that decides the machine code: every source of the engine, numba, LLVM, numpy, processor."""
+    versions = "/".join(version(name) for name in ("numba", "llvmlite", "numpy"))
+    digest = hashlib.sha256(f"{versions} {describe_target()}".encode())
     for source in sorted(engine.glob("*.py")):
         text = source.read_bytes()
         digest.update(f"{source.name} {len(text)} ".encode() + text)

@@ -72,8 +72,8 @@ def _check_market(t: Tables, market: Number) -> Number:
     elif row["open_interest_lots"] != row["short_lots"]:
         return 3
     is_option = row["kind"] == KIND_CALL or row["kind"] == KIND_PUT
-    has_price = row["mark_e8"] > 0 or is_option or row["kind"] == KIND_SPOT  # collateral may come before its price
-    if row["open_interest_lots"] != 0 and not has_price:
+    is_priced = row["mark_e8"] > 0 or is_option or row["kind"] == KIND_SPOT  # collateral may come before its price
+    if row["open_interest_lots"] != 0 and not is_priced:
         return 6
     return 0
 

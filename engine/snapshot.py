@@ -15,7 +15,7 @@ from typing import Any
 import cbor2
 import numpy as np
 
-from engine.accounts import grow_indexes
+from engine.accounts import make_indexes
 from engine.allocate import make_tables
 from engine.errors import InvariantBroken, SnapshotError
 from engine.invariants import audit_tables
@@ -272,7 +272,7 @@ def decode_snapshot(data: bytes, params: ExchangeParams) -> EngineState:
     _fill_packed(state.tables, *packed)
     _require(state.tables.counters[ORDERS_LIVE] <= len(state.tables.details), "too many orders")
     _require(state.tables.counters[OFFERS_USED] <= len(state.tables.offers), "too many offers")
-    state.tables = grow_indexes(state.tables, 0, 0)
+    state.tables = make_indexes(state.tables)
     _attempt(lambda: audit_tables(state))
     restore_codes(state.tables)
     restore_triggers(state.tables)

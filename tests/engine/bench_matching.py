@@ -1,4 +1,4 @@
-"""How fast orders match here: `python -m tests.engine.bench_matching` prints a table of three flows and their peers.
+"""How fast orders match here: three flows and their peers, `python -m tests.engine.bench --only matching`.
 
 Thread CPU time, medians of interleaved rounds. A speed is printed only for a book that made exactly the pinned trades.
 The obvious Python book is the judge of the digests. `lightmatchingengine` (2019.1.4, pure Python) runs the start of
@@ -7,9 +7,7 @@ each flow when it can be imported, and is compared with the engine on the same e
 
 import heapq
 import importlib
-import json
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -26,6 +24,7 @@ from engine.orderbook import (
     prefetch_record,
     rank_of,
 )
+from tests.engine.bench_row import Row, report, require_equal
 from tests.engine.flows import (
     ADD,
     CANCEL,
@@ -46,6 +45,7 @@ RING_MASK = 31  # a ring of 32 remembers targets for up to 16 events ahead
 CACHED_ORDERS = 50_000  # up to here the books fit a core's own cache, and hints only cost
 PEER_EVENTS = 60_000
 ROUNDS = 11
+TARGETS = {"m1small": 30_000_000, "m1": 30_000_000, "m50": 18_000_000}
 
 
 @inlined
@@ -97,9 +97,13 @@ def choose_ahead(books: Orderbook) -> int:
 
 
 class ObviousBook:
-    """Price-time priority from what Python has: heaps of prices, and per price a dict of orders in time order."""
+    """Price-time priority from what Python has: heaps of prices, and per price a dict of orders in time order.
 
-    def __init__(self) -> None:
+    `cancels_own`: an order that meets one of its own account cancels it and goes on.
+    """
+
+    def __init__(self, cancels_own: bool = False) -> None:
+        self.cancels_own = cancels_own
         self.heaps: dict[int, list[int]] = {}
         self.queues: dict[int, dict[int, dict[int, int]]] = {}
         self.places: dict[int, tuple[int, int, int]] = {}
@@ -130,6 +134,9 @@ class ObviousBook:
         while lots and (best := self.best(other)) is not None and best <= -sign * price_ticks:
             queue = self.queues[other][best]
             maker = next(iter(queue))
+            if self.cancels_own and self.places[maker][2] == account:
+                self.remove(maker)
+                continue
             fill = min(lots, queue[maker])
             self.trades.append((maker, number, fill, abs(best), len(self.trades)))
             lots -= fill
@@ -186,8 +193,7 @@ def run_python(book: Any, events: np.ndarray, timed_from: int) -> tuple[float, s
 
 
 def require(name: str, digest: str, expected: str) -> None:
-    if digest != expected:
-        raise SystemExit(f"{name} made the trades {digest}, not {expected}: its speed means nothing")
+    require_equal(f"trades of {name}", digest, expected)
 
 
 def time_engine(books: Orderbook, events: np.ndarray, first: int, trades: np.ndarray, ahead: int) -> tuple[float, int]:
@@ -196,9 +202,10 @@ def time_engine(books: Orderbook, events: np.ndarray, first: int, trades: np.nda
     return time.thread_time() - start, count
 
 
-def measure_flow(flow: Flow, rounds: int) -> dict[str, Any]:
+def measure_flow(flow: Flow, rounds: int) -> list[Row]:
     """Speeds of one flow in events per second; the engine's are medians over rounds that alternate the variants."""
-    events, expected, _ = make_flow(flow)
+    report(f"matching, {flow.name}: the obvious book")
+    events, _, _ = make_flow(flow)
     first = 1 + flow.prefill
     python_s, digest = run_python(ObviousBook(), events, first)
     require(f"the obvious book on {flow.name}", digest, flow.digest)
@@ -213,50 +220,38 @@ def measure_flow(flow: Flow, rounds: int) -> dict[str, Any]:
             trades["sequence"][before : before + count] += before
             require(f"the engine on {flow.name}", digest_trades(trades[: before + count]), flow.digest)
     plain, hinted = (statistics.median(took) for took in seconds.values())
-    ahead = choose_ahead(start)
-    best = hinted if ahead else plain
-    row = {
-        "flow": flow.name,
-        "live": int(np.count_nonzero(start.book["order_id"])),
-        "trades": len(expected),
-        "events_per_s": round(flow.events / best),
-        "without_hints_per_s": round(flow.events / plain),
-        "with_hints_per_s": round(flow.events / hinted),
-        "python_per_s": round(flow.events / python_s),
-        "python_ratio": round(python_s / best, 1),
-    }
-    return row | measure_peer(flow, events)
+    best = hinted if choose_ahead(start) else plain
+    live = int(np.count_nonzero(start.book["order_id"]))
+    title = f"matching alone, {flow.markets} market{'s' * (flow.markets > 1)}, {live:,} live orders"
+    note = f"{flow.events / plain / 1e6:.1f} M/s without hints, {flow.events / hinted / 1e6:.1f} M/s with"
+    own = Row(
+        title, flow.events / best, "events/s", TARGETS[flow.name], python_s / best, "obvious Python book", flow.digest,
+        note,
+    )  # fmt: skip
+    return [own, measure_peer(flow, events)]
 
 
-def measure_peer(flow: Flow, events: np.ndarray) -> dict[str, Any]:
+def measure_peer(flow: Flow, events: np.ndarray) -> Row:
     """The first events of a flow, from empty books, by `lightmatchingengine` and by the engine."""
-    try:
-        package = importlib.import_module("lightmatchingengine.lightmatchingengine")
-    except ImportError:
-        return {"peer_per_s": "not installed", "peer_ratio": "-"}
+    title = f"first {PEER_EVENTS:,} events of it from empty books"
     part = events[: 1 + PEER_EVENTS]
-    peer_s, digest = run_python(LightMatchingBook(package), part, 1)
     _, expected = run_python(ObviousBook(), part, 1)
-    require(f"lightmatchingengine on {flow.name}", digest, expected)
     empty, books, trades, own = make_books(flow), make_books(flow), np.zeros(len(part), TRADE), []
     for _ in range(ROUNDS):
         took_s, count = time_engine(books, part, 1, trades, 0)
         require(f"the engine on the start of {flow.name}", digest_trades(trades[:count]), expected)
         copy_orderbook(empty, books)
         own.append(took_s)
-    return {"peer_per_s": round(PEER_EVENTS / peer_s), "peer_ratio": round(peer_s / statistics.median(own))}
+    figure = PEER_EVENTS / statistics.median(own)
+    try:
+        package = importlib.import_module("lightmatchingengine.lightmatchingengine")
+    except ImportError:
+        return Row(title, figure, "events/s", 0, "not installed", "lightmatchingengine", expected)
+    peer_s, digest = run_python(LightMatchingBook(package), part, 1)
+    require(f"lightmatchingengine on {flow.name}", digest, expected)
+    return Row(title, figure, "events/s", 0, peer_s / statistics.median(own), "lightmatchingengine", expected)
 
 
-def run(rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """One row per flow."""
-    return [measure_flow(flow, rounds) for flow in FLOWS]
-
-
-def main() -> None:
-    rows = run(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS)
-    for row in rows:
-        print(json.dumps(row))
-
-
-if __name__ == "__main__":
-    main()
+def run(rounds: int = ROUNDS) -> list[Row]:
+    """Two rows per flow."""
+    return [row for flow in FLOWS for row in measure_flow(flow, rounds)]

@@ -1,4 +1,4 @@
-"""How fast portfolios are revalued: `python -m tests.engine.bench_portfolio` prints, `run(rounds)` returns rows.
+"""How fast portfolios are revalued: `python -m tests.engine.bench --only portfolio`.
 
 100,000 portfolio accounts of 10 positions each in a few underlyings, 200 markets, all 33 scenarios. Two other ways to
 the same numbers: `plain` walks positions and looks everything up market by market and scenario by scenario, with
@@ -6,11 +6,9 @@ no order of positions and no row of scenarios; `numpy` takes dense arrays. Equal
 time, interleaved A B B A, medians.
 """
 
-import json
+import hashlib
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -35,6 +33,7 @@ from engine.scenarios import (
     STATIC,
 )
 from engine.tables import ACCOUNT, ACCOUNT_COUNT, MODE_PORTFOLIO, POSITION, USER_ACCOUNT_FIRST, Tables
+from tests.engine.bench_row import Disagreement, Row
 from tests.engine.portfolio_worlds import SURFACE, USD, fill_tables, mark_options
 from tests.reference.portfolio_model import (
     CALL,
@@ -50,6 +49,7 @@ from tests.reference.portfolio_model import (
 )
 
 ACCOUNTS, HELD, ROUNDS, SEED = 100_000, 10, 5, 33
+TARGET_MS = 150.0
 UNDERLYINGS, EXPIRIES_EACH, STRIKES = 4, 4, 6
 
 
@@ -270,7 +270,7 @@ def revalue_by_numpy(rows, facts, markets, lots, equities, out):
         out[:, 1] += asked + extra + ceil_div(loss * int(factor), 10_000)
 
 
-def run(rounds: int = ROUNDS, accounts: int = ACCOUNTS) -> list[dict[str, float | str]]:
+def run(rounds: int = ROUNDS, accounts: int = ACCOUNTS) -> list[Row]:
     """Rows of name and figures; raises if the three ways differ in any number of any account."""
     world = make_bench_world()
     markets, lots = draw_lots(world, accounts)
@@ -300,33 +300,15 @@ def run(rounds: int = ROUNDS, accounts: int = ACCOUNTS) -> list[dict[str, float 
                 seconds[name].append(spent)
     for name in ("plain", "numpy"):
         if not np.array_equal(results[name], results["engine"]):
-            raise AssertionError(f"{name} gives other numbers than the engine")
+            raise Disagreement(f"{name} gives other numbers than the engine")
     start = time.thread_time()
     refresh(tables)
     refreshed_s = time.thread_time() - start
-    rows: list[dict[str, float | str]] = [
-        {
-            "name": f"revalue {accounts} portfolios of {HELD} positions: {name}",
-            "milliseconds": statistics.median(seconds[name]) * 1e3,
-            "ns_per_account": statistics.median(seconds[name]) * 1e9 / accounts,
-            "engine_is_faster_by": statistics.median(a / b for a, b in zip(seconds[name], seconds["engine"])),
-        }
-        for name in ways
-    ]
-    rows.append({"name": f"scenarios of {len(items)} markets", "milliseconds": refreshed_s * 1e3})
-    return rows
-
-
-def main() -> None:
-    rows = run(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS)
-    for row in rows:
-        print(
-            "  ".join(f"{value:12,.1f} {key}" if isinstance(value, float) else str(value) for key, value in row.items())
-        )
-    target = Path("build/results/portfolio.json")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(rows, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    medians = {name: statistics.median(spent) * 1e3 for name, spent in seconds.items()}
+    digest = hashlib.sha256(results["engine"].tobytes()).hexdigest()[:16]
+    title = f"revalue {accounts:,} portfolios of {HELD} positions, 33 scenarios"
+    return [
+        Row(title, medians["engine"], "ms", TARGET_MS, medians["plain"] / medians["engine"], "plain loops", digest),
+        Row(f"scenarios of {len(items)} markets refreshed", refreshed_s * 1e3, "ms", 0, "-", "",
+            note=f"the revaluation in numpy takes {medians['numpy']:,.0f} ms"),
+    ]  # fmt: skip

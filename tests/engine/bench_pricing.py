@@ -1,15 +1,13 @@
-"""How fast options are priced: `python -m tests.engine.bench_pricing` prints it and writes build/results/pricing.json.
+"""How fast options are priced: `python -m tests.engine.bench --only pricing`.
 
 Integer Black-76 against the same outputs in float64 compiled by the same compiler with the C library's functions.
 Thread CPU time, variants interleaved A B C C B A, medians; a ratio is the median of the rounds' own ratios.
 """
 
-import json
 import math
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -18,9 +16,12 @@ from engine.black76 import CALL, OPTION_COLUMNS, price_options
 from engine.elementary import YEAR_MS, compute_sqrt_years
 from engine.implied import implied_vols
 from engine.svi import is_surface_sound, svi_vols
+from tests.engine.bench_row import Disagreement, Row
 
 OPTIONS = 20_000
 ROUNDS = 21
+TARGET = 12_000_000
+PRICE_UNITS_APART_MAX = 2.0
 SEED = 76
 MONTH_E8 = (800_000, 6_000_000, -30_000_000, 1_000_000, 20_000_000)
 
@@ -91,10 +92,16 @@ def compare_with_floats(moneyness_deviations: float, rounds: int = ROUNDS) -> di
         },
         rounds,
     )
+    # Floats carry 53 bits: prices below 10,000 USD can be told apart to a unit.
+    small = forwards < 10**12
+    apart = np.abs(integers[small, CALL] - floats[small, 0] * 1e8)
+    if apart.max() > PRICE_UNITS_APART_MAX:
+        raise Disagreement(f"a call's price differs from float64 by {apart.max():.1f} units")
     ratios = [slow / fast for slow, fast in zip(seconds["floats"], seconds["integers"])]
     return {
         "integer_options_per_s": OPTIONS / statistics.median(seconds["integers"]),
         "float_options_per_s": OPTIONS / statistics.median(seconds["floats"]),
+        "price_units_apart": float(apart.max()),
         "integers_over_floats": statistics.median(ratios),
     }
 
@@ -122,16 +129,22 @@ def measure_surfaces(rounds: int = ROUNDS) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    figures = compare_with_floats(0.0)
-    figures |= {f"near_{name}": figure for name, figure in compare_with_floats(1.0).items()}
-    figures |= measure_surfaces()
-    for name, figure in figures.items():
-        print(f"{name:32} {figure:14,.2f}")
-    target = Path("build/results/pricing.json")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(figures, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+def run(rounds: int) -> list[Row]:
+    """Black-76 with all Greeks for far strikes and near ones, surfaces and implied volatilities."""
+    far, near = compare_with_floats(0.0, rounds), compare_with_floats(1.0, rounds)
+    surfaces = measure_surfaces(rounds)
+    rows = [
+        Row(
+            f"Black-76 price and all Greeks, strikes {where}", figures["integer_options_per_s"], "options/s", TARGET,
+            figures["integers_over_floats"], "float64 and libm, same compiler",
+            note=f"largest difference of a call's price: {figures['price_units_apart']:.3g} units of 1e-8",
+        )
+        for where, figures in (("far", far), ("near", near))
+    ]  # fmt: skip
+    for name, key, unit in (
+        ("volatilities from an SVI slice", "svi_vols_per_s", "vols/s"),
+        ("implied volatilities", "implied_vols_per_s", "vols/s"),
+        ("surface of 12 expiries judged free of arbitrage", "surface_of_12_expiries_us", "us"),
+    ):
+        rows.append(Row(name, surfaces[key], unit, 0, "-", ""))
+    return rows

@@ -1,8 +1,7 @@
-"""How fast the account tree follows its leaves: `python -m tests.engine.bench_root`.
+"""How fast the account tree follows its leaves: `python -m tests.engine.bench --only root`.
 
 One million accounts, of which 1,000 or 10,000 random ones change; figures are the time to rehash everything above the
-changed leaves. Baselines do the same work one node at a time: `sha3` called from Python, and the compiled scalar
-permutation. Thread CPU time, variants interleaved, medians; all must have the same root, or the figures mean nothing.
+changed leaves. The baseline does the same work one node at a time, `sha3` called from Python. Thread CPU time, variants interleaved, medians; all must have the same root, or the figures mean nothing.
 
 Leaves come before the tree: 10,000 of 100,000 accounts with 64 nonces, two positions and three orders each, against the
 same messages built and hashed in Python (extrapolated from a sample, which must have the same leaves).
@@ -11,19 +10,16 @@ same messages built and hashed in Python (extrapolated from a sample, which must
 import statistics
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import sha3
-from engine.keccak import keccak_into, put_bytes, put_number
-from engine.layout import typed_constants
-from numba import njit
 
 from engine.leaves import hash_leaves
 from engine.limits import TREE_DEPTH
 from engine.orderbook import make_orderbook
 from engine.sumtree import EMPTY_HASHES, compute_root, make_nodes, update_tree
 from engine.tables import ACCOUNT, DETAIL, DIRTY_AUX, DIRTY_LEAF, POSITION, Tables
+from tests.engine.bench_row import Row, report, require_equal
 from tests.engine.test_leaves import empty_tables, link, plain_leaf
 
 ACCOUNTS = 1_000_000
@@ -33,18 +29,6 @@ LEAF_ACCOUNTS, LEAVES_CHANGED, SAMPLE = 100_000, 10_000, 200
 # The tree's budget of 10,000 leaves again, and twice that when nonces or orders changed too.
 LEAF_TARGETS_MS = {"leaves, 10,000 changed holdings": 10.0, "leaves, 10,000 changed nonces and orders too": 20.0}
 ROUNDS_MIN = 11
-_HALF_WORD, _ZERO = typed_constants(16, 0)
-
-
-class Row(NamedTuple):
-    """One line of a benchmark's table; `ratio` says how many times the baseline's time the figure would fit into."""
-
-    name: str
-    figure: float
-    unit: str
-    target: float
-    ratio: float
-    baseline: str
 
 
 class PythonTree:
@@ -85,72 +69,42 @@ class PythonTree:
         return bytes(self.nodes[64:96]), bytes(self.nodes[96:128])
 
 
-@njit
-def update_scalar(node_hashes: np.ndarray, node_sums: np.ndarray, dirty: np.ndarray) -> None:
-    """The same path update with one permutation a node; the edge of the tree must have been written before."""
-    buffer = np.zeros(136, dtype=np.uint8)
-    nodes = dirty + CAPACITY
-    count = nodes.shape[0]
-    while nodes[0] > 1:
-        parents = 0
-        for index in range(count):
-            parent = nodes[index] // 2
-            if parents > 0 and nodes[parents - 1] == parent:
-                continue
-            nodes[parents] = parent
-            parents += 1
-            at = _ZERO
-            for child in (2 * parent, 2 * parent + 1):
-                at = put_bytes(buffer, at, node_hashes[child])
-                at = put_number(buffer, at, node_sums[child, 0], _HALF_WORD)
-                at = put_number(buffer, at, node_sums[child, 1], _HALF_WORD)
-            keccak_into(buffer, at, node_hashes[parent])
-            for part in range(2):
-                node_sums[parent, part] = node_sums[2 * parent, part] + node_sums[2 * parent + 1, part]
-        count = parents
-
-
 def measure_ms(action: Callable[[], object]) -> float:
     started = time.thread_time_ns()
     action()
     return (time.thread_time_ns() - started) / 1e6
 
 
-def make_trees(draw: np.random.Generator) -> tuple[tuple, tuple, PythonTree]:
-    """Three trees of the same million leaves."""
+def make_trees(draw: np.random.Generator) -> tuple[tuple, PythonTree]:
+    """Two trees of the same million leaves."""
     hashes, sums = make_nodes(CAPACITY)
     hashes[CAPACITY : CAPACITY + ACCOUNTS] = draw.integers(0, 256, (ACCOUNTS, 32), dtype=np.uint8)
     sums[CAPACITY : CAPACITY + ACCOUNTS, 0] = draw.integers(0, 1 << 40, ACCOUNTS)
     update_tree(hashes, sums, np.arange(ACCOUNTS), ACCOUNTS)
-    scalar = make_nodes(CAPACITY)
-    scalar[0][:], scalar[1][:] = hashes, sums
     plain = PythonTree()
     plain.load(hashes, sums)
-    return (hashes, sums), scalar, plain
+    return (hashes, sums), plain
 
 
 def measure(count: int, rounds: int, trees: tuple, draw: np.random.Generator) -> dict[str, list[float]]:
     """Milliseconds of each variant in each round, forwards and backwards in turn."""
-    lanes, scalar, plain = trees
-    taken: dict[str, list[float]] = {"lanes": [], "sha3": [], "scalar": []}
+    lanes, plain = trees
+    taken: dict[str, list[float]] = {"lanes": [], "sha3": []}
     for number in range(rounds + 1):
         dirty = np.sort(draw.choice(ACCOUNTS, count, replace=False))
         hashes, claims = draw.integers(0, 256, (count, 32), dtype=np.uint8), draw.integers(0, 1 << 40, count)
-        for tree in (lanes, scalar):
-            tree[0][CAPACITY + dirty], tree[1][CAPACITY + dirty, 0] = hashes, claims
+        lanes[0][CAPACITY + dirty], lanes[1][CAPACITY + dirty, 0] = hashes, claims
         plain.put(dirty, hashes, claims)
         listed = dirty.tolist()
         variants = [
             ("lanes", lambda: update_tree(*lanes, dirty, ACCOUNTS)),  # noqa: B023
             ("sha3", lambda: plain.update(listed)),  # noqa: B023
-            ("scalar", lambda: update_scalar(*scalar, dirty)),  # noqa: B023
         ]
         for name, action in variants[:: -1 if number % 2 else 1]:
             took_ms = measure_ms(action)
             if number:  # the first round compiles
                 taken[name].append(took_ms)
-        if not compute_root(*lanes, ACCOUNTS) == compute_root(*scalar, ACCOUNTS) == plain.root():
-            raise SystemExit("the trees disagree: the figures mean nothing")
+        require_equal("root of the account tree", compute_root(*lanes, ACCOUNTS), plain.root())
     return taken
 
 
@@ -161,9 +115,12 @@ def run_tree(rounds: int) -> list[Row]:
     for count, target_ms in TARGETS_MS.items():
         taken = measure(count, max(rounds, ROUNDS_MIN), trees, draw)
         figure_ms = statistics.median(taken["lanes"])
-        for name, baseline in (("sha3", "one call of sha3 a node"), ("scalar", "scalar kernel")):
-            ratio = statistics.median(slow / fast for slow, fast in zip(taken[name], taken["lanes"], strict=True))
-            rows.append(Row(f"root, {count:,} of 1M leaves changed", figure_ms, "ms", target_ms, ratio, baseline))
+        ratio = statistics.median(slow / fast for slow, fast in zip(taken["sha3"], taken["lanes"], strict=True))
+        digest, what = (
+            compute_root(*trees[0], ACCOUNTS)[0].hex()[:16],
+            f"Merkle-sum root, {count:,} of 1M leaves changed",
+        )
+        rows.append(Row(what, figure_ms, "ms", target_ms, ratio, "one call of sha3 a node", digest))
     return rows
 
 
@@ -210,20 +167,14 @@ def run_leaves(rounds: int) -> list[Row]:
             slow_ms = measure_ms(lambda: leaves.extend(plain_leaf(tables, *item) for item in sample))  # noqa: B023
             ratios.append(slow_ms * LEAVES_CHANGED / SAMPLE / fast_ms[-1])
             capacity = len(tables.node_hashes) // 2
-            if leaves != [tables.node_hashes[capacity + account].tobytes() for account, *_ in sample]:
-                raise SystemExit("the leaves disagree: the figures mean nothing")
+            require_equal(
+                "leaves", leaves, [tables.node_hashes[capacity + account].tobytes() for account, *_ in sample]
+            )
         rows.append(Row(name, statistics.median(fast_ms), "ms", target_ms, statistics.median(ratios), "plain Python"))
     return rows
 
 
 def run(rounds: int) -> list[Row]:
+    """Two rows of the tree, two of its leaves."""
+    report("root: trees of a million accounts")
     return run_tree(rounds) + run_leaves(rounds)
-
-
-def main() -> None:
-    for row in run(ROUNDS_MIN):
-        print(f"{row.name:44} {row.figure:8.2f} {row.unit}  (target {row.target:g})  {row.ratio:5.1f} x {row.baseline}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,8 @@
-"""How fast signed messages become verified actions in arrays: `python -m tests.engine.bench_signatures [rounds]`.
+"""How fast signed messages become verified actions in arrays: `python -m tests.engine.bench --only signatures`.
 
 Thread CPU time of one core, variants interleaved round by round, medians. The baseline handles one message at a time
 with the plain functions of `engine.commands`; signers and ids must be equal, or the figures mean nothing.
 """
-
-import json
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from typing import NamedTuple
 
 from coincurve import PrivateKey
 
@@ -29,22 +22,12 @@ from engine.commands import (
 )
 from engine.intake import decode_batch, gather, order_actions
 from engine.signatures import verify_messages
+from tests.engine.bench_row import Row, measure_s, require_equal
 
 ROUNDS = 11
 SEPARATOR = keccak(b"bench")
 KEYS = [PrivateKey((number + 1).to_bytes(32, "big")) for number in range(64)]
 BLOCK_ACTIONS = 5_000
-
-
-class Row(NamedTuple):
-    """One line of a benchmark's table; `ratio` says how many times the baseline's time the figure would fit into."""
-
-    name: str
-    figure: float
-    unit: str
-    target: float
-    ratio: float
-    baseline: str
 
 
 def make_batch(messages: int, actions: int) -> bytes:
@@ -91,40 +74,24 @@ def decode_at_once(blobs: list[bytes]) -> object:
     return intake, order_actions(BlockInput(1, 1, bytes(32), (), (), 0, tuple(batches)), intake)
 
 
-def measure_s(variants: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Median seconds of each, run in turn."""
-    taken: list[list[float]] = [[] for _ in variants]
-    for _ in range(rounds):
-        for times, action in zip(taken, variants):
-            started = time.thread_time_ns()
-            action()
-            times.append((time.thread_time_ns() - started) / 1e9)
-    return [statistics.median(times) for times in taken]
-
-
 def run(rounds: int = ROUNDS) -> list[Row]:
     """Rates of verification, with one action a message and with 20, and the time to decode a block's batches."""
     rows = []
     for name, messages, actions, target in (("1 action", 250, 1, 18_000), ("20 actions", 25, 20, 300_000)):
         blob = make_batch(messages, actions)
-        if verify_at_once(blob) != verify_plainly(blob):
-            raise SystemExit("the two ways disagree: the figures mean nothing")
-        fast_s, slow_s = measure_s([lambda b=blob: verify_at_once(b), lambda b=blob: verify_plainly(b)], rounds)
+        signers, ids = verify_at_once(blob)
+        require_equal("signers and ids", (signers, ids), verify_plainly(blob))
+        digest = keccak(b"".join(signers + ids)).hex()[:16]
+        taken = measure_s({"a": lambda b=blob: verify_at_once(b), "b": lambda b=blob: verify_plainly(b)}, rounds)
+        fast_s, slow_s = taken["a"], taken["b"]
         figure = messages * actions / fast_s
-        rows.append(Row(f"verified, {name} a message", figure, "actions/s", target, slow_s / fast_s, "plain functions"))
+        what = f"signatures verified, {name} a message"
+        rows.append(Row(what, figure, "actions/s", target, slow_s / fast_s, "one at a time", digest))
     for name, actions in (("1 action", 1), ("20 actions", 20)):
         size = 500 if actions > 1 else 250
         blobs = [make_batch(size // actions, actions)] * (BLOCK_ACTIONS // size)
-        fast_s, slow_s = measure_s([lambda b=blobs: decode_at_once(b), lambda b=blobs: decode_plainly(b)], rounds)
+        taken = measure_s({"a": lambda b=blobs: decode_at_once(b), "b": lambda b=blobs: decode_plainly(b)}, rounds)
+        fast_s, slow_s = taken["a"], taken["b"]
         what = f"decoded, judged, ordered: {BLOCK_ACTIONS} actions, {name} a message"
         rows.append(Row(what, fast_s * 1e6, "us", 1_000, slow_s / fast_s, "Command.decode"))
     return rows
-
-
-def main() -> None:
-    for row in run(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS):
-        print(json.dumps(row._asdict()))
-
-
-if __name__ == "__main__":
-    main()

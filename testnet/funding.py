@@ -15,6 +15,7 @@ from nacl.signing import SigningKey
 from consensus import crypto
 from contracts.digests import possession_digest
 from contracts.settlement import Deployment, Settlement, deploy
+from engine.limits import ENGINE_VERSION
 from validator.config import ValidatorEntry, address_bytes
 from validator.keys import Keys
 
@@ -61,7 +62,7 @@ def derive_accounts(first: int, count: int) -> list[ChainAccount]:
 
 def deploy_contracts(rpc_url: str) -> Deployment:
     """The settlement contract and its test token. Withdrawals can be claimed almost at once."""
-    return deploy(rpc_url, derive_account(DEPLOYER).key, claim_delay_s=CLAIM_DELAY_S)
+    return deploy(rpc_url, derive_account(DEPLOYER).key, claim_delay_s=CLAIM_DELAY_S, engine_version=ENGINE_VERSION)
 
 
 def register_committee(rpc_url: str, contract: str, keys: list[Keys]) -> tuple[int, list[ValidatorEntry]]:

@@ -149,12 +149,12 @@ def _encode_instruments(tables: Tables) -> bytes:
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
-def compute_state_root(state: "EngineState") -> bytes:
-    """The formula of the module header; account root and withdrawals root must be up to date."""
+def state_words(state: "EngineState") -> tuple[bytes, ...]:
+    """The 20 words of the module header; account root and withdrawals root must be up to date."""
     tables, counters = state.tables, state.tables.counters
     markets = tables.markets[: int(counters[MARKET_COUNT])].view("<i8").reshape(-1, MARKET.itemsize // 8)
     numbers = _word(state.deposits_total_quote) + _word(state.inbox_ignored_count)
-    words = (
+    return (
         _word(ENGINE_VERSION),
         state.params_digest,
         _word(state.height),
@@ -176,7 +176,40 @@ def compute_state_root(state: "EngineState") -> bytes:
         keccak(numbers + counters[list(ROOT_COUNTERS)].astype("<i8").tobytes()),
         state.events_digest,
     )
-    return keccak(b"".join(words))
+
+
+def root_words(state: "EngineState") -> tuple[tuple[str, bytes], ...]:
+    """The 20 words of the module header by name; account root and withdrawals root must be up to date."""
+    tables, counters = state.tables, state.tables.counters
+    markets = tables.markets[: int(counters[MARKET_COUNT])].view("<i8").reshape(-1, MARKET.itemsize // 8)
+    numbers = _word(state.deposits_total_quote) + _word(state.inbox_ignored_count)
+    return (
+        ("engine_version", _word(ENGINE_VERSION)),
+        ("params_digest", state.params_digest),
+        ("height", _word(state.height)),
+        ("time_ms", _word(state.time_ms)),
+        ("account_root", state.account_root),
+        ("account_sums", state.account_sums),
+        ("account_count", _word(int(counters[ACCOUNT_COUNT]))),
+        ("markets_digest", hash_long(markets[:, :MARKET_ROOT_FIELDS].tobytes())),
+        ("instruments_digest", hash_long(_encode_instruments(tables))),
+        ("oracle_digest", keccak(state.report_times_ms.astype(">i8").tobytes())),
+        ("oracle_root", state.oracle_root),
+        ("inbox_cursor", _word(state.inbox_cursor)),
+        ("inbox_hash", state.inbox_hash),
+        ("l1_block", _word(state.l1_block)),
+        ("withdrawals_root", state.withdrawals_root),
+        ("withdrawals_total_quote", _word(state.withdrawals_total_quote)),
+        ("withdrawals_count", _word(int(counters[WITHDRAWALS]))),
+        ("batches_digest", keccak(state.batch_sequences.astype(">i8").tobytes())),
+        ("counters_digest", keccak(numbers + counters[list(ROOT_COUNTERS)].astype("<i8").tobytes())),
+        ("events_digest", state.events_digest),
+    )
+
+
+def compute_state_root(state: "EngineState") -> bytes:
+    """The formula of the module header; account root and withdrawals root must be up to date."""
+    return keccak(b"".join(word for _, word in root_words(state)))
 
 
 def commitment_of(state: "EngineState") -> StateCommitment:

@@ -31,6 +31,7 @@ from engine.tables import (
     Number,
     Outputs,
     Tables,
+    Truth,
 )
 
 if TYPE_CHECKING:
@@ -121,16 +122,23 @@ def _check_account(t: Tables, account: Number) -> Number:
             row = np.int64(detail["own_next"])
         if buys != position["buy_lots"] or sells != position["sell_lots"]:
             return 7
-        if abs(position["lots"]) * t.markets[market]["notional_unit"] > POSITION_QUOTE_MAX:
+        unit = max(t.markets[market]["notional_unit"], np.int64(1))
+        if not -(POSITION_QUOTE_MAX // unit) <= position["lots"] <= POSITION_QUOTE_MAX // unit:
             return 5
         position_row = np.int64(position["next"])
     return 0 if orders == 0 else 7
 
 
+@kernel
+def _is_in_debt(t: Tables) -> Truth:
+    """Whether fees or insurance are negative."""
+    return t.accounts[FEE_ACCOUNT]["balance_quote"] < 0 or t.accounts[INSURANCE_ACCOUNT]["balance_quote"] < 0
+
+
 @entry_point
 def check_block(t: Tables, out: Outputs) -> Number:
     """Number of the first rule that a block broke, or 0."""
-    if t.accounts[FEE_ACCOUNT]["balance_quote"] < 0 or t.accounts[INSURANCE_ACCOUNT]["balance_quote"] < 0:
+    if _is_in_debt(t):
         return 2
     for market in range(t.counters[MARKET_COUNT]):
         broken = _check_market(t, market)
@@ -195,6 +203,8 @@ def _audit_positions(t: Tables, longs: np.ndarray, shorts: np.ndarray) -> Number
 def check_all(t: Tables, longs: np.ndarray, shorts: np.ndarray) -> tuple[Number, Number]:
     """`(first broken rule or 0, sum of all balances)`; `longs` and `shorts` are (markets,) int64 zeros."""
     total_quote, orders = np.int64(0), np.int64(0)
+    if _is_in_debt(t):
+        return np.int64(2), total_quote
     for account in range(t.counters[ACCOUNT_COUNT]):
         broken = _check_account(t, account)
         if broken != 0:

@@ -19,7 +19,9 @@ _SETTINGS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_BOUNDSC
 def describe_target() -> str:
     """The processor that code is compiled for here, and the settings that change what numba makes of it."""
     settings = "/".join(f"{name}={os.environ.get(name, '')}" for name in _SETTINGS)
-    return f"{sys.version_info[:2]}/{binding.get_host_cpu_name()}/{binding.get_host_cpu_features().flatten()}/{settings}"
+    return (
+        f"{sys.version_info[:2]}/{binding.get_host_cpu_name()}/{binding.get_host_cpu_features().flatten()}/{settings}"
+    )
 
 
 def compute_key(engine: Path) -> str:

@@ -20,6 +20,7 @@ from engine.results import Code, OrderState
 from engine.state import EngineState
 from engine.tables import NOTICE_FUNDING, NOTICE_TRIGGER, ORDER_ROW_MASK, TRIGGERS_USED
 from net.gateway.backend import (
+    WHOLE_POSITION_LOTS,
     AccountFill,
     BlockEvent,
     CommandResult,
@@ -31,7 +32,7 @@ from net.gateway.backend import (
 )
 from validator.batches import CheckedBatch
 from validator.executor import Executed
-from validator.orders import WHOLE_POSITION_LOTS, Orders
+from validator.orders import Orders
 from validator.prechecks import account_key, user_accounts
 from validator.stats import Stats
 from validator.store import FillRow, Store

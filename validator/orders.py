@@ -14,11 +14,9 @@ from dataclasses import replace
 from engine.commands import REDUCE_ONLY, TRIGGER, Action
 from engine.results import OrderState
 from engine.tables import ORDER_ROW_BITS
-from net.gateway.backend import OrderView
+from net.gateway.backend import WHOLE_POSITION_LOTS, OrderView
 
 CLOSED_ORDERS_MAX = 20_000
-# Size of a trigger that closes whatever the position will be, until that is known.
-WHOLE_POSITION_LOTS = 1 << 62
 
 
 def sequence_of(order_id: int) -> int:

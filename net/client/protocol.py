@@ -16,6 +16,7 @@ from engine.commands import (
     BUY,
     CANCEL,
     CANCEL_ALL,
+    FILL_OR_KILL,
     GOOD_TILL_CANCELLED,
     IMMEDIATE_OR_CANCEL,
     PLACE,
@@ -31,7 +32,8 @@ from engine.params import MarketParams
 from engine.units import parse_price_ticks, parse_quote, parse_size_lots
 
 TIMES_IN_FORCE = {
-    "good_til_cancelled": GOOD_TILL_CANCELLED, "immediate_or_cancel": IMMEDIATE_OR_CANCEL, "post_only": POST_ONLY,
+    "good_til_cancelled": GOOD_TILL_CANCELLED, "immediate_or_cancel": IMMEDIATE_OR_CANCEL,
+    "fill_or_kill": FILL_OR_KILL, "post_only": POST_ONLY,
 }  # fmt: skip
 Exact = str | int | Decimal
 

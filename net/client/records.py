@@ -78,8 +78,9 @@ class Order:
     @classmethod
     def parse(cls, item: dict[str, Any]) -> "Order":
         return cls(
-            item["order_id"], item["instrument_name"], item["direction"], item["order_state"], Decimal(item["price"]),
-            Decimal(item["amount"]), _decimal(item["filled_amount"]), _decimal(item["average_price"]),
+            item["order_id"], item["instrument_name"], item["direction"], item["order_state"],
+            Decimal(0 if item["price"] == "market_price" else item["price"]), Decimal(item["amount"]),
+            _decimal(item["filled_amount"]), _decimal(item["average_price"]),
             int(item["label"] or 0), item["post_only"], item["time_in_force"],
         )  # fmt: skip
 

@@ -14,15 +14,20 @@ from engine.commands import (
     BUY,
     CANCEL,
     CANCEL_ALL,
+    CANCEL_ALL_AFTER,
+    FILL_OR_KILL,
     GOOD_TILL_CANCELLED,
+    GOOD_TILL_TIME,
     IMMEDIATE_OR_CANCEL,
     MESSAGE_BYTES_MAX,
     NO_SIGNER,
     PLACE,
     POST_ONLY,
+    POST_ONLY_SLIDE,
     REDUCE_ONLY,
     SELF_TRADE_SHIFT,
     SELL,
+    TRANSFER,
     TRIGGER,
     TRIGGER_BELOW,
     TRIGGER_ON_LAST,
@@ -44,19 +49,29 @@ from net.gateway.instruments import read_amount_quote
 from net.gateway.params import I64_MAX, U32_MAX, Params
 
 logger = logging.getLogger(__name__)
-_TIMES_IN_FORCE = {"good_til_cancelled": GOOD_TILL_CANCELLED, "immediate_or_cancel": IMMEDIATE_OR_CANCEL}
+_TIMES_IN_FORCE = {
+    "good_til_cancelled": GOOD_TILL_CANCELLED, "immediate_or_cancel": IMMEDIATE_OR_CANCEL,
+    "fill_or_kill": FILL_OR_KILL, "x_good_til_time": GOOD_TILL_TIME,
+}  # fmt: skip
+# Order types: whether it has a price, and on which side of its trigger price a buy waits (None: it does not wait).
+_TYPES: dict[str, tuple[bool, bool | None]] = {
+    "limit": (True, None), "market": (False, None), "stop_limit": (True, False), "stop_market": (False, False),
+    "take_limit": (True, True), "take_market": (False, True),
+}  # fmt: skip
+_TRIGGERS = {"mark_price": 0, "last_price": TRIGGER_ON_LAST}
+_SELF_TRADES = {"cancel_maker": 0, "cancel_taker": 1, "cancel_both": 2, "decrement": 3}
 _KNOWN_TIMES_IN_FORCE = range(6)
 _PLACE_FLAGS = REDUCE_ONLY | UNDER_PROTECTION | 3 << SELF_TRADE_SHIFT | AT_MARKET
 _TRIGGER_FLAGS = _PLACE_FLAGS | TRIGGER_ON_LAST | TRIGGER_BELOW
 _WAITS = {"final": True, "received": False}
 _SIGNED = {"owner", "subaccount", "nonce", "expiry_ms", "signature", "x_wait", "x_timeout_s"}
 _PLACE = _SIGNED | {
-    "instrument_name", "amount", "price", "type", "time_in_force", "post_only", "reject_post_only", "reduce_only",
-    "label",
+    "instrument_name", "amount", "type", "time_in_force", "post_only", "reject_post_only", "reduce_only", "label",
+    "x_self_trade",
 }  # fmt: skip
 
 
-def _read_signed(params: Params, kind: int, allowed: set[str], **fields: int) -> Command:
+def _read_signed(params: Params, kind: int, allowed: set[str], **fields: Any) -> Command:
     """The command that the parameters describe, with the signature they carry."""
     for name in params.values:
         if name not in allowed:
@@ -79,37 +94,108 @@ def read_client_id(params: Params) -> int:
     return params.integer("label", 0, I64_MAX)
 
 
-def read_place(call: Call, side: int) -> Command:
-    params = call.params
-    market = call.instruments.read_market(params)
-    if params.text("type", "limit") != "limit":
-        raise ApiError(NOT_SUPPORTED, "type", "send a limit order, immediate_or_cancel, at the worst price you accept")
-    if params.flag("reduce_only"):
-        raise ApiError(NOT_SUPPORTED, "reduce_only")
+def _read_time_in_force(params: Params, has_price: bool) -> int:
     time_in_force = params.choice("time_in_force", _TIMES_IN_FORCE, "good_til_cancelled")
-    if params.flag("post_only"):
-        if time_in_force != GOOD_TILL_CANCELLED:
-            raise ApiError(UNKNOWN_VALUE, "time_in_force", "a post-only order is good_til_cancelled")
-        if not params.flag("reject_post_only", True):
-            raise ApiError(NOT_SUPPORTED, "reject_post_only", "a post-only order that would trade is always refused")
-        time_in_force = POST_ONLY
+    if not has_price and time_in_force == GOOD_TILL_CANCELLED:
+        return IMMEDIATE_OR_CANCEL  # what a market order does not get at once is cancelled
+    if not params.flag("post_only"):
+        return time_in_force
+    if time_in_force != GOOD_TILL_CANCELLED:
+        raise ApiError(UNKNOWN_VALUE, "time_in_force", "a post-only order has a price and is good_til_cancelled")
+    return POST_ONLY if params.flag("reject_post_only", True) else POST_ONLY_SLIDE
+
+
+def read_place(call: Call, side: int) -> Command:
+    """An order, or by its `type` a trigger that places one later."""
+    params, instruments = call.params, call.instruments
+    market = instruments.read_market(params)
+    has_price, is_trigger_below = params.choice("type", _TYPES, "limit")
+    time_in_force = _read_time_in_force(params, has_price)
+    flags = REDUCE_ONLY if params.flag("reduce_only") else 0
+    flags |= params.choice("x_self_trade", _SELF_TRADES, "cancel_maker") << SELF_TRADE_SHIFT
+    flags |= 0 if has_price else AT_MARKET
+    allowed = _PLACE | ({"price"} if has_price else set())
+    fields: dict[str, Any] = {"market": market, "side": side, "time_in_force": time_in_force}
+    if is_trigger_below is None:
+        allowed = (
+            allowed | {"mmp", "display_amount"} | ({"x_good_till_ms"} if time_in_force == GOOD_TILL_TIME else set())
+        )
+        flags |= UNDER_PROTECTION if params.flag("mmp") else 0
+        if params.values.get("display_amount") is not None:
+            fields["display_lots"] = instruments.read_size_lots(params, market, "display_amount")
+        if time_in_force == GOOD_TILL_TIME:
+            fields["good_till_ms"] = params.integer("x_good_till_ms", 1, I64_MAX)
+    else:
+        if time_in_force == GOOD_TILL_TIME:
+            raise ApiError(UNKNOWN_VALUE, "time_in_force", "an order with a trigger has no time of its own")
+        allowed = allowed | {"trigger_price", "trigger", "x_link"}
+        flags |= params.choice("trigger", _TRIGGERS, "mark_price")
+        flags |= TRIGGER_BELOW if is_trigger_below == (side == BUY) else 0
+        fields["trigger_ticks"] = instruments.read_price_ticks(params, market, "trigger_price")
+        fields["link"] = params.integer("x_link", 0, I64_MAX, 0)
+    # A reduce-only trigger without an amount closes whatever the position will be.
+    is_whole = is_trigger_below is not None and flags & REDUCE_ONLY and params.values.get("amount") is None
     return _read_signed(
-        params, PLACE, _PLACE, market=market, side=side, time_in_force=time_in_force,
-        price_ticks=call.instruments.read_price_ticks(params, market),
-        size_lots=call.instruments.read_size_lots(params, market), client_id=read_client_id(params),
+        params, PLACE if is_trigger_below is None else TRIGGER, allowed, flags=flags,
+        price_ticks=instruments.read_price_ticks(params, market) if has_price else 0,
+        size_lots=0 if is_whole else instruments.read_size_lots(params, market), client_id=read_client_id(params),
+        **fields,
     )  # fmt: skip
+
+
+def read_edit(call: Call) -> Command:
+    """A new total size, and a new price unless it stays; by `order_id`, or by `instrument_name` and `label`."""
+    market, order_id, client_id = _read_named(call)
+    price_ticks = 0
+    if call.params.values.get("price") is not None:
+        price_ticks = call.instruments.read_price_ticks(call.params, market)
+    return _read_signed(
+        call.params, AMEND, _SIGNED | {"order_id", "instrument_name", "label", "amount", "price"}, market=market,
+        order_id=order_id, client_id=client_id, price_ticks=price_ticks,
+        size_lots=call.instruments.read_size_lots(call.params, market),
+    )  # fmt: skip
+
+
+def read_cancel_all_after(call: Call) -> Command:
+    deadline_ms = call.params.integer("x_deadline_ms", 0, I64_MAX)
+    return _read_signed(call.params, CANCEL_ALL_AFTER, _SIGNED | {"x_deadline_ms"}, good_till_ms=deadline_ms)
+
+
+def _read_usdc(call: Call) -> int:
+    if call.params.text("currency", present.CURRENCY) != present.CURRENCY:
+        raise ApiError(UNKNOWN_VALUE, "currency", f"only {present.CURRENCY}")
+    return read_amount_quote(call.params)
+
+
+def read_transfer_to_subaccount(call: Call) -> Command:
+    """USDC to another subaccount of the same owner."""
+    return _read_signed(
+        call.params, TRANSFER, _SIGNED | {"amount", "currency", "destination"}, size_lots=_read_usdc(call),
+        link=call.params.integer("destination", 0, U32_MAX),
+    )  # fmt: skip
+
+
+def read_transfer_to_user(call: Call) -> Command:
+    """USDC to another owner's account, which must exist."""
+    return _read_signed(
+        call.params, TRANSFER, _SIGNED | {"amount", "currency", "destination", "x_destination_subaccount"},
+        size_lots=_read_usdc(call), data=call.params.hex_bytes("destination", 20) + bytes(4),
+        link=call.params.integer("x_destination_subaccount", 0, U32_MAX, 0),
+    )  # fmt: skip
+
+
+def _read_named(call: Call) -> tuple[int, int, int]:
+    """(market, order_id, client_id) of the order that the parameters name."""
+    if call.params.values.get("order_id") is not None:
+        return (*call.instruments.read_order_id(call.params), 0)
+    return call.instruments.read_market(call.params), 0, call.params.integer("label", 1, I64_MAX)
 
 
 def read_cancel(call: Call) -> Command:
     """By `order_id`, or by `instrument_name` and `label`."""
-    params = call.params
-    market, order_id, client_id = 0, 0, 0
-    if params.values.get("order_id") is not None:
-        market, order_id = call.instruments.read_order_id(params)
-    else:
-        market, client_id = call.instruments.read_market(params), params.integer("label", 1, I64_MAX)
+    market, order_id, client_id = _read_named(call)
     allowed = _SIGNED | {"order_id", "instrument_name", "label"}
-    return _read_signed(params, CANCEL, allowed, market=market, order_id=order_id, client_id=client_id)
+    return _read_signed(call.params, CANCEL, allowed, market=market, order_id=order_id, client_id=client_id)
 
 
 def read_cancel_all(call: Call) -> Command:
@@ -123,10 +209,7 @@ def read_cancel_all_by_instrument(call: Call) -> Command:
 
 def read_withdraw(call: Call) -> Command:
     """To the owner's own address; there is no other."""
-    if call.params.text("currency", present.CURRENCY) != present.CURRENCY:
-        raise ApiError(UNKNOWN_VALUE, "currency", f"only {present.CURRENCY}")
-    amount_quote = read_amount_quote(call.params)
-    return _read_signed(call.params, WITHDRAW, _SIGNED | {"amount", "currency"}, size_lots=amount_quote)
+    return _read_signed(call.params, WITHDRAW, _SIGNED | {"amount", "currency"}, size_lots=_read_usdc(call))
 
 
 def read_message(call: Call) -> tuple[Command, bool]:
@@ -267,11 +350,19 @@ def _shown_many(
 
 
 def _outcome(call: Call, command: Command, action: Action, result: CommandResult, is_final: bool) -> dict[str, Any]:
-    if action.kind == PLACE:
+    if action.kind in (PLACE, TRIGGER):
         order = present.placed_order(call.instruments, command, action, result)
         return {"order": order, "trades": [present.fill(call.instruments, fill) for fill in result.fills]}
+    if action.kind == AMEND:
+        view = call.backend.order(action.market, result.order_id or action.order_id)
+        shown = None if view is None else present.order(call.instruments, view)
+        return {"order": shown, "trades": [present.fill(call.instruments, fill) for fill in result.fills]}
     if action.kind == WITHDRAW:
         return present.withdrawing(command.owner, action, result)
+    if action.kind == TRANSFER:
+        return present.transferring(command.owner, action, result)
+    if action.kind not in (CANCEL, CANCEL_ALL):
+        return {}
     view = call.backend.order(action.market, action.order_id) if action.order_id else None
     cancelled = {"cancelled": result.cancelled_count if is_final else None}
     return cancelled if view is None else present.order(call.instruments, view) | cancelled

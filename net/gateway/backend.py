@@ -20,6 +20,9 @@ from engine.commands import Command, compute_domain_separator
 from engine.params import MarketParams
 from engine.results import Code, OrderState
 
+# Size of a trigger that closes whatever the position will be when it fires.
+WHOLE_POSITION_LOTS = 1 << 62
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkInfo:

@@ -31,30 +31,30 @@ class Instruments:
         """The market that `instrument_name` means."""
         return self.number(params.text("instrument_name"))
 
-    def read_price_ticks(self, params: Params, market: int) -> int:
-        text = params.decimal("price")
+    def read_price_ticks(self, params: Params, market: int, param: str = "price") -> int:
+        text = params.decimal(param)
         try:
             price_ticks = parse_price_ticks(text, self.markets[market])
         except UnitError as error:
-            raise ApiError(PRICE_OFF_TICK, "price", str(error)) from None
+            raise ApiError(PRICE_OFF_TICK, param, str(error)) from None
         if abs(price_ticks) > I64_MAX:
-            raise ApiError(NUMBER_OVERFLOW, "price")
+            raise ApiError(NUMBER_OVERFLOW, param)
         if not 0 < price_ticks <= self.markets[market].price_ticks_max:
-            raise engine_error(Code.PRICE_OUT_OF_RANGE, "price")
+            raise engine_error(Code.PRICE_OUT_OF_RANGE, param)
         return price_ticks
 
-    def read_size_lots(self, params: Params, market: int) -> int:
-        text = params.decimal("amount")
+    def read_size_lots(self, params: Params, market: int, param: str = "amount") -> int:
+        text = params.decimal(param)
         try:
             size_lots = parse_size_lots(text, self.markets[market])
         except UnitError as error:
-            raise ApiError(SIZE_OFF_LOT, "amount", str(error)) from None
+            raise ApiError(SIZE_OFF_LOT, param, str(error)) from None
         if abs(size_lots) > I64_MAX:
-            raise ApiError(NUMBER_OVERFLOW, "amount")
+            raise ApiError(NUMBER_OVERFLOW, param)
         if size_lots <= 0:
-            raise engine_error(Code.SIZE_NOT_POSITIVE, "amount")
+            raise engine_error(Code.SIZE_NOT_POSITIVE, param)
         if size_lots > self.markets[market].size_lots_max:
-            raise engine_error(Code.SIZE_TOO_LARGE, "amount")
+            raise engine_error(Code.SIZE_TOO_LARGE, param)
         return size_lots
 
     def read_order_id(self, params: Params) -> tuple[int, int]:

@@ -23,14 +23,37 @@ _SIGNED = (
 )
 _ORDER = (
     _INSTRUMENT,
-    Param("amount", "decimal", "a multiple of `min_trade_amount`"),
-    Param("price", "decimal", "a multiple of `tick_size`"),
-    Param("type", "text", "`limit`", False),
-    Param("time_in_force", "text", "`good_til_cancelled` (default) or `immediate_or_cancel`", False),
-    Param("post_only", "true or false", "refused if it would trade", False),
+    Param("amount", "decimal", "a multiple of `min_trade_amount`; a reduce-only trigger may leave it out: all", False),
+    Param("price", "decimal", "a multiple of `tick_size`; not for market orders", False),
+    Param(
+        "type", "text", "`limit` (default), `market`, `stop_limit`, `stop_market`, `take_limit`, `take_market`", False
+    ),
+    Param(
+        "time_in_force",
+        "text",
+        "`good_til_cancelled` (default), `immediate_or_cancel`, `fill_or_kill`, `x_good_til_time`",
+        False,
+    ),
+    Param("x_good_till_ms", "integer", "with `x_good_til_time`: when the order ends", False),
+    Param("post_only", "true or false", "never takes: refused if it would trade", False),
+    Param("reject_post_only", "true or false", "default true; false moves the price off the other side instead", False),
+    Param("reduce_only", "true or false", "only ever closes a position", False),
+    Param("mmp", "true or false", "under market-maker protection", False),
+    Param("display_amount", "decimal", "what of the order is shown at a time", False),
+    Param("trigger_price", "decimal", "of `stop_` and `take_` orders", False),
+    Param("trigger", "text", "`mark_price` (default) or `last_price`", False),
+    Param("x_link", "integer", "of a trigger: what it is linked with (docs/spec.md, ORD-9)", False),
+    Param("x_self_trade", "text", "`cancel_maker` (default), `cancel_taker`, `cancel_both`, `decrement`", False),
     Param("label", "integer", "your own number for the order, signed as `clientId`", False),
     *_SIGNED,
 )
+_NAMED = (
+    Param("order_id", "text", "such as `BTC-PERPETUAL-17`", False),
+    Param("instrument_name", "text", "with `label`", False), Param("label", "integer", "", False),
+)  # fmt: skip
+_USDC = (
+    Param("amount", "decimal", "USDC, at most six decimals"), Param("currency", "text", "`USDC`", False),
+)  # fmt: skip
 _HEIGHT = Param("height", "integer", "default: the last finalised block", False)
 
 _TABLE = (
@@ -75,14 +98,24 @@ _TABLE = (
     Method("private/buy", private.buy, "Places a buy order. `x_status` tells how final the answer is.", _ORDER),
     Method("private/sell", private.sell, "Places a sell order.", _ORDER),
     Method("private/cancel", private.cancel, "Cancels one order, by `order_id` or by `instrument_name` and `label`.",
-           (Param("order_id", "text", "such as `BTC-PERPETUAL-17`", False),
-            Param("instrument_name", "text", "with `label`", False), Param("label", "integer", "", False), *_SIGNED)),
+           (*_NAMED, *_SIGNED)),
+    Method("private/edit", private.edit, "Changes total size and price of an open order, which keeps its id.",
+           (*_NAMED, Param("amount", "decimal", "the new total size, what is filled included"),
+            Param("price", "decimal", "as before without it", False), *_SIGNED)),
+    Method("private/x_cancel_all_after", private.cancel_all_after,
+           "Cancels all orders and triggers of the subaccount at a time, unless it is called again before.",
+           (Param("x_deadline_ms", "integer", "at least a second ahead; 0 disarms"), *_SIGNED)),
+    Method("private/submit_transfer_to_subaccount", private.transfer_to_subaccount,
+           "Moves USDC to another subaccount of the owner, which is made if it is new.",
+           (*_USDC, Param("destination", "integer", "number of the subaccount"), *_SIGNED)),
+    Method("private/submit_transfer_to_user", private.transfer_to_user, "Moves USDC to another owner's account.",
+           (*_USDC, Param("destination", "address", "whose account"),
+            Param("x_destination_subaccount", "integer", "default 0", False), *_SIGNED)),
     Method("private/cancel_all", private.cancel_all, "Cancels every order of the subaccount.", _SIGNED),
     Method("private/cancel_all_by_instrument", private.cancel_all_by_instrument, "Cancels its orders in one market.",
            (_INSTRUMENT, *_SIGNED)),
     Method("private/withdraw", private.withdraw, "Starts a withdrawal to the owner's own address.",
-           (Param("amount", "decimal", "USDC, at most six decimals"), Param("currency", "text", "`USDC`", False),
-            *_SIGNED)),
+           (*_USDC, *_SIGNED)),
     Method("private/x_withdraw", private.withdraw, "The same under a neutral name.",
            (Param("amount", "decimal", "USDC, at most six decimals"), *_SIGNED)),
     Method("private/get_open_orders", private.get_open_orders, "Open orders of a subaccount.", _ACCOUNT, "owner=0x…"),

@@ -8,13 +8,25 @@ from typing import Any
 from consensus.messages import Commitment
 from engine.commands import (
     ALL_MARKETS,
+    AT_MARKET,
     BUY,
     CANCEL,
     CANCEL_ALL,
+    FILL_OR_KILL,
+    GOOD_TILL_TIME,
     IMMEDIATE_OR_CANCEL,
     PLACE,
     POST_ONLY,
+    POST_ONLY_SLIDE,
+    REDUCE_ONLY,
+    SELF_TRADE_SHIFT,
     SELL,
+    TRIGGER,
+    TRIGGER_BELOW,
+    TRIGGER_ON_LAST,
+    TYPE_STRINGS,
+    UNDER_PROTECTION,
+    USED_FIELDS,
     WITHDRAW,
     Action,
     Command,
@@ -24,6 +36,7 @@ from engine.results import OrderState
 from engine.tables import PHASE_SETTLED
 from engine.units import format_price, format_quote, format_size
 from net.gateway.backend import (
+    WHOLE_POSITION_LOTS,
     AccountProof,
     AccountView,
     BlockEvent,
@@ -49,9 +62,23 @@ _NEVER_MS = 32_503_708_800_000  # the year 3000, as Deribit writes it for perpet
 _DIRECTIONS = ("buy", "sell")
 _PHASES = ("continuous", "auction", "cancel_only", "post_only", "settled")
 _MARGIN_MODELS = ("cross_sm", "isolated", "cross_pm")
+_TIMES_IN_FORCE = {
+    IMMEDIATE_OR_CANCEL: "immediate_or_cancel", FILL_OR_KILL: "fill_or_kill", GOOD_TILL_TIME: "x_good_til_time",
+}  # fmt: skip
+_SELF_TRADES = ("cancel_maker", "cancel_taker", "cancel_both", "decrement")
+# By BY_... of `engine.tables`; Deribit's word where it has one.
+_CANCEL_REASONS = (
+    "user_request", "user_request", "self_trade", "autoliquidation", "risk_mitigation", "x_expired", "x_reduce_only",
+    "mmp_trigger", "cancel_on_disconnect", "settlement", "oco_other_closed", "x_phase",
+)  # fmt: skip
 _NO_RESULT_YET = (Status.RECEIVED, Status.INCLUDED)
 _ORDER_STATES = {
     OrderState.NONE: "rejected", OrderState.OPEN: "open", OrderState.FILLED: "filled",
+    OrderState.CANCELLED: "cancelled",
+}  # fmt: skip
+# Of orders that wait for their trigger.
+_WAITING_STATES = {
+    OrderState.NONE: "rejected", OrderState.OPEN: "untriggered", OrderState.FILLED: "triggered",
     OrderState.CANCELLED: "cancelled",
 }  # fmt: skip
 
@@ -75,17 +102,22 @@ def average_price(market: MarketParams, value_quote: int, size_lots: int) -> str
 
 def instrument(instruments: Instruments, number: int) -> dict[str, Any]:
     market = instruments.markets[number]
-    base = market.symbol.partition("-")[0].partition("_")[0]
+    base = market.underlying_name
     return {
-        "instrument_name": market.symbol, "instrument_id": number, "kind": "future", "instrument_type": "linear",
-        "future_type": "linear", "settlement_period": "perpetual", "base_currency": base, "quote_currency": CURRENCY,
+        "instrument_name": market.symbol, "instrument_id": number, "kind": kind_of(market),
+        "instrument_type": "linear", "future_type": "linear",
+        "settlement_period": "perpetual" if market.kind == "perpetual" else "day", "base_currency": base, "quote_currency": CURRENCY,
         "counter_currency": CURRENCY, "settlement_currency": CURRENCY, "price_index": f"{base.lower()}_usdc",
         "tick_size": market.tick_size, "tick_size_steps": [], "min_trade_amount": market.lot_size,
         "contract_size": "1", "maker_commission": bps_text(market.maker_fee_bps),
         "taker_commission": bps_text(market.taker_fee_bps), "max_leverage": 10_000 // market.initial_margin_bps,
-        "is_active": True, "creation_timestamp": 0, "expiration_timestamp": _NEVER_MS, "rfq": False,
-        "x_params": asdict(market),
-    }  # fmt: skip
+        "is_active": True, "creation_timestamp": 0,
+        "expiration_timestamp": market.expiry_ms or _NEVER_MS, "rfq": False, "x_params": asdict(market),
+    } | ({"strike": market.strike, "option_type": market.kind} if market.kind in ("call", "put") else {})  # fmt: skip
+
+
+def kind_of(market: MarketParams) -> str:
+    return {"call": "option", "put": "option", "spot": "spot"}.get(market.kind, "future")
 
 
 def order(instruments: Instruments, view: OrderView) -> dict[str, Any]:
@@ -93,32 +125,83 @@ def order(instruments: Instruments, view: OrderView) -> dict[str, Any]:
     filled_lots = view.size_lots - view.remaining_lots
     return {
         "order_id": instruments.order_id_text(view.market, view.order_id), "instrument_name": market.symbol,
-        "direction": _DIRECTIONS[view.side], "order_type": "limit", "order_state": _ORDER_STATES[view.state],
-        "time_in_force": time_in_force(view.time_in_force), "post_only": view.time_in_force == POST_ONLY,
-        "price": format_price(view.price_ticks, market), "amount": format_size(view.size_lots, market),
+        "direction": _DIRECTIONS[view.side], "order_type": order_type(view.side, view.flags, view.trigger_ticks),
+        "order_state": _WAITING_STATES[view.state] if view.is_waiting else _ORDER_STATES[view.state],
+        "price": limit_price(market, view.flags, view.price_ticks),
+        "amount": format_size(0 if view.size_lots >= WHOLE_POSITION_LOTS else view.size_lots, market),
         "filled_amount": format_size(filled_lots, market),
         "average_price": average_price(market, view.filled_value_quote, filled_lots),
         "label": str(view.client_id or ""), "creation_timestamp": view.created_ms,
-        "last_update_timestamp": view.updated_ms, "api": True, "reduce_only": False,
-        "x_owner": hexed(view.owner), "x_subaccount": view.subaccount,
+        "last_update_timestamp": view.updated_ms, "api": True, "x_owner": hexed(view.owner),
+        "x_subaccount": view.subaccount,
+        **({} if view.cancel_reason is None else {"cancel_reason": _CANCEL_REASONS[view.cancel_reason]}),
+    } | order_terms(
+        market, view.time_in_force, view.flags, view.trigger_ticks, view.display_lots, view.good_till_ms
+    )  # fmt: skip
+
+
+def order_type(side: int, flags: int, trigger_ticks: int) -> str:
+    """Deribit's name: a stop fires when the price moves against whoever has the other side, a take when it moves with
+    them.
+    """
+    name = "market" if flags & AT_MARKET else "limit"
+    if not trigger_ticks:
+        return name
+    is_take = bool(flags & TRIGGER_BELOW) == (side == BUY)
+    return f"{'take' if is_take else 'stop'}_{name}"
+
+
+def limit_price(market: MarketParams, flags: int, price_ticks: int) -> str:
+    return "market_price" if flags & AT_MARKET else format_price(price_ticks, market)
+
+
+def order_terms(
+    market: MarketParams, in_force: int, flags: int, trigger_ticks: int, display_lots: int, good_till_ms: int
+) -> dict[str, Any]:
+    """What an order was sent with beside price and size."""
+    terms: dict[str, Any] = {
+        "time_in_force": time_in_force(in_force), "post_only": in_force in (POST_ONLY, POST_ONLY_SLIDE),
+        "reject_post_only": in_force == POST_ONLY, "reduce_only": bool(flags & REDUCE_ONLY),
+        "mmp": bool(flags & UNDER_PROTECTION), "x_self_trade": _SELF_TRADES[flags >> SELF_TRADE_SHIFT & 3],
     }  # fmt: skip
+    if display_lots:
+        terms["display_amount"] = format_size(display_lots, market)
+    if good_till_ms:
+        terms["x_good_till_ms"] = good_till_ms
+    if trigger_ticks:
+        terms["trigger_price"] = format_price(trigger_ticks, market)
+        terms["trigger"] = "last_price" if flags & TRIGGER_ON_LAST else "mark_price"
+    return terms
 
 
 def placed_order(instruments: Instruments, command: Command, action: Action, result: CommandResult) -> dict[str, Any]:
     """The order of a place action, as far as its result is known."""
     market = instruments.markets[action.market]
     is_known = result.status not in _NO_RESULT_YET
+    states = _WAITING_STATES if action.kind == TRIGGER else _ORDER_STATES
     return {
         "order_id": instruments.order_id_text(action.market, result.order_id) if result.order_id else None,
-        "instrument_name": market.symbol, "direction": _DIRECTIONS[action.side], "order_type": "limit",
-        "order_state": _ORDER_STATES[result.order_state] if is_known else "pending",
-        "time_in_force": time_in_force(action.time_in_force), "post_only": action.time_in_force == POST_ONLY,
-        "price": format_price(action.price_ticks, market), "amount": format_size(action.size_lots, market),
+        "instrument_name": market.symbol, "direction": _DIRECTIONS[action.side],
+        "order_type": order_type(action.side, action.flags, action.trigger_ticks),
+        "order_state": states[result.order_state] if is_known else "pending",
+        "price": limit_price(market, action.flags, action.price_ticks), "amount": format_size(action.size_lots, market),
         "filled_amount": format_size(result.filled_lots, market) if is_known else None,
         "average_price": average_price(market, result.filled_value_quote, result.filled_lots),
         "label": str(action.client_id or ""), "creation_timestamp": result.time_ms or None,
-        "last_update_timestamp": result.time_ms or None, "api": True, "reduce_only": False,
-        "x_owner": hexed(command.owner), "x_subaccount": command.subaccount,
+        "last_update_timestamp": result.time_ms or None, "api": True, "x_owner": hexed(command.owner),
+        "x_subaccount": command.subaccount,
+    } | order_terms(
+        market, action.time_in_force, action.flags, action.trigger_ticks, action.display_lots, action.good_till_ms
+    )  # fmt: skip
+
+
+def transferring(owner: bytes, action: Action, result: CommandResult) -> dict[str, Any]:
+    """Money on its way to another account of the exchange."""
+    to_owner = action.data[:20] if any(action.data) else owner
+    return {
+        "currency": CURRENCY, "amount": format_quote(action.size_lots), "other_side": hexed(to_owner),
+        "x_subaccount": action.link, "state": "confirmed" if is_final(result) else "prepared",
+        "created_timestamp": result.time_ms or None,
     }  # fmt: skip
 
 
@@ -132,7 +215,7 @@ def withdrawing(owner: bytes, action: Action, result: CommandResult) -> dict[str
 
 
 def time_in_force(value: int) -> str:
-    return "immediate_or_cancel" if value == IMMEDIATE_OR_CANCEL else "good_til_cancelled"
+    return _TIMES_IN_FORCE.get(value, "good_til_cancelled")
 
 
 def trade(instruments: Instruments, view: TradeView) -> dict[str, Any]:
@@ -226,7 +309,7 @@ def position(instruments: Instruments, view: PositionView) -> dict[str, Any]:
     market = instruments.markets[view.market]
     direction = "buy" if view.size_lots > 0 else "sell" if view.size_lots < 0 else "zero"
     return {
-        "instrument_name": market.symbol, "kind": "future", "direction": direction,
+        "instrument_name": market.symbol, "kind": kind_of(market), "direction": direction,
         "size": format_size(view.size_lots, market), "size_currency": format_size(view.size_lots, market),
         "mark_price": format_price(view.mark_price_ticks, market),
         "index_price": format_price(view.index_price_ticks, market),
@@ -338,12 +421,18 @@ def _action_text(instruments: Instruments, value: Action) -> str:
     market = instruments.markets[value.market] if value.market < len(instruments.markets) else None
     name = market.symbol if market else "every market" if value.market == ALL_MARKETS else f"market {value.market}"
     if value.kind == PLACE and market and value.side in (BUY, SELL):
-        terms = f"{format_size(value.size_lots, market)} {name} at {format_price(value.price_ticks, market)}"
-        return f"{_DIRECTIONS[value.side]} {terms} {time_in_force(value.time_in_force)}"
+        at = "the market" if value.flags & AT_MARKET else format_price(value.price_ticks, market)
+        terms = f"{format_size(value.size_lots, market)} {name} at {at} {time_in_force(value.time_in_force)}"
+        return f"{_DIRECTIONS[value.side]} {terms}" + (" reduce-only" if value.flags & REDUCE_ONLY else "")
     if value.kind == CANCEL:
         return f"cancel {name} order {value.order_id or f'with label {value.client_id}'}"
     if value.kind == CANCEL_ALL:
         return f"cancel all orders of {name}"
     if value.kind == WITHDRAW:
         return f"withdraw {format_quote(value.size_lots)} {CURRENCY}"
-    return "nothing that is executed"
+    if value.kind not in TYPE_STRINGS:
+        return "nothing that is executed"
+    title = TYPE_STRINGS[value.kind].decode().partition("(")[0]
+    fields = {name: getattr(value, name) for name in USED_FIELDS[value.kind]}
+    shown = {name: hexed(item) if isinstance(item, bytes) else item for name, item in fields.items()}
+    return " ".join([title, *(f"{name}={item}" for name, item in shown.items() if item)])

@@ -23,6 +23,22 @@ async def cancel(call: Call) -> object:
     return await actions.submit(call, actions.read_cancel(call))
 
 
+async def edit(call: Call) -> object:
+    return await actions.submit(call, actions.read_edit(call))
+
+
+async def cancel_all_after(call: Call) -> object:
+    return await actions.submit(call, actions.read_cancel_all_after(call))
+
+
+async def transfer_to_subaccount(call: Call) -> object:
+    return await actions.submit(call, actions.read_transfer_to_subaccount(call))
+
+
+async def transfer_to_user(call: Call) -> object:
+    return await actions.submit(call, actions.read_transfer_to_user(call))
+
+
 async def cancel_all(call: Call) -> object:
     return await actions.submit(call, actions.read_cancel_all(call))
 

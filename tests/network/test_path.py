@@ -29,11 +29,11 @@ MARKET = "BTC-PERPETUAL"
 LOT = Decimal("0.010")
 
 
-def trade(network: LocalNetwork, maker_node: int, taker_node: int) -> tuple:
+def trade(network: LocalNetwork, maker_node: int, taker_node: int, label: int = 7) -> tuple:
     """A resting order at one node, a taker at another; both final."""
     maker, taker = network.traders[:2]
     price_usd = network.client(maker_node).ticker(MARKET).mark_price_usd
-    resting = network.client(maker_node, maker).sell(MARKET, LOT, price_usd, time_in_force="post_only", label=7)
+    resting = network.client(maker_node, maker).sell(MARKET, LOT, price_usd, time_in_force="post_only", label=label)
     taken = network.client(taker_node, taker).buy(MARKET, LOT, price_usd, time_in_force="immediate_or_cancel")
     return resting, taken
 
@@ -215,7 +215,7 @@ def test_a_killed_validator_is_not_missed_and_votes_again_after_its_restart(netw
     signed_before = network.header(0, network.height(0))
     network.kill_node(victim)
     killed_at = network.height(0)
-    resting, taken = trade(network, maker_node=0, taker_node=1)
+    resting, taken = trade(network, maker_node=0, taker_node=1, label=8)
     assert resting.order.state == "open" and taken.order.state == "filled"
     wait_until(lambda: network.height(0) >= killed_at + 20, 60, "progress without the fourth")
     network.start_node(victim)

@@ -254,7 +254,8 @@ def check_signature(call: Call, command: Command) -> None:
     owner, contract = present.hexed(command.owner), present.hexed(domain.contract)
     nobody = "by nobody (v is not 0 or 1, s is high, or r is no point)"
     who = nobody if signer == NO_SIGNER else f"by {present.hexed(signer)}"
-    hint = f"for chain id {domain.chain_id} and contract {contract} this is signed {who}, not by the owner {owner} or a session key of the account"
+    place = f"for chain id {domain.chain_id} and contract {contract}"
+    hint = f"{place} this is signed {who}, not by the owner {owner} or a session key of the account"
     raise engine_error(
         Code.BAD_SIGNATURE, "signature", hint=hint, recovered_signer=present.hexed(signer), owner=owner,
         domain={"name": "Hansa", "version": "1", "chainId": domain.chain_id, "verifyingContract": contract},

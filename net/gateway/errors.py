@@ -97,7 +97,7 @@ _ENGINE_ROWS: tuple[tuple[Code, int, str, str] | tuple[Code, int, str, str, bool
     (_C.NO_PRICE, 13028, "temporarily_unavailable", "the market has no fresh oracle price; sign again later", True),
     (_C.WOULD_CROSS, 11054, "post_only_reject", "the post-only order would have traded"),
     (_C.UNKNOWN_ORDER, 10004, "order_not_found", "not open, or not this account's"),
-    (_C.DUPLICATE_CLIENT_ID, 11030, "other_reject", "an open order, or one of the account's last 16, carries this label"),
+    (_C.DUPLICATE_CLIENT_ID, 11030, "other_reject", "an order that is open, or among the last 16, carries this label"),
     (_C.UNKNOWN_ENUM, 11029, "invalid_arguments", "side, time_in_force or flags has no such value"),
     (_C.PHASE_REFUSES, 11051, "system_maintenance", "the market's phase does not admit it, see public/ticker", True),
     (_C.NOT_FILLABLE, 11030, "other_reject", "fill or kill: not enough rests within the price"),

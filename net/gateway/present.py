@@ -106,7 +106,8 @@ def instrument(instruments: Instruments, number: int) -> dict[str, Any]:
     return {
         "instrument_name": market.symbol, "instrument_id": number, "kind": kind_of(market),
         "instrument_type": "linear", "future_type": "linear",
-        "settlement_period": "perpetual" if market.kind == "perpetual" else "day", "base_currency": base, "quote_currency": CURRENCY,
+        "settlement_period": "perpetual" if market.kind == "perpetual" else "day",
+        "base_currency": base, "quote_currency": CURRENCY,
         "counter_currency": CURRENCY, "settlement_currency": CURRENCY, "price_index": f"{base.lower()}_usdc",
         "tick_size": market.tick_size, "tick_size_steps": [], "min_trade_amount": market.lot_size,
         "contract_size": "1", "maker_commission": bps_text(market.maker_fee_bps),

@@ -13,7 +13,21 @@ from coincurve import PrivateKey
 from test_gateway_backend import CONTRACT, DictBackend
 from trio_websocket import WebSocketConnection, open_websocket_url
 
-from engine.commands import BUY, CANCEL, COUNT_OFFSET, PLACE, Action, Command, address_of, compute_domain_separator
+from engine.commands import (
+    AMEND,
+    BUY,
+    CANCEL,
+    CANCEL_ALL_AFTER,
+    COUNT_OFFSET,
+    PLACE,
+    SELL,
+    TRANSFER,
+    TRIGGER,
+    Action,
+    Command,
+    address_of,
+    compute_domain_separator,
+)
 from engine.results import Code
 from net.gateway.app import GatewayConfig, serve
 from net.gateway.backend import Refusal
@@ -21,6 +35,7 @@ from net.gateway.limits import Limits
 
 KEY = PrivateKey(b"\x07" * 32)
 OWNER = address_of(KEY.public_key)
+BODY = ("instrument_name", "amount", "price", "type", "label")
 
 
 @asynccontextmanager
@@ -187,6 +202,51 @@ async def test_wallet_style_signature_and_exact_json_numbers_are_taken() -> None
         answer = await ask(connection, text.replace('"@a"', "1.0e-2").replace('"@p"', "64000.00"))
         assert answer["result"]["order"]["amount"] == "0.010", answer
         assert backend.submitted[0].action.size_lots == 10
+
+
+FORMS = [
+    ("buy", {"type": "market", "price": None}, dict(kind=PLACE, time_in_force=1, flags=16, price_ticks=0)),
+    ("buy", {"type": "market", "price": None, "time_in_force": "fill_or_kill"},
+     dict(kind=PLACE, time_in_force=3, flags=16, price_ticks=0)),
+    ("sell", {"time_in_force": "fill_or_kill", "x_self_trade": "decrement"},
+     dict(kind=PLACE, side=SELL, time_in_force=3, flags=12)),
+    ("buy", {"time_in_force": "x_good_til_time", "x_good_till_ms": 1 << 41, "mmp": True},
+     dict(kind=PLACE, time_in_force=4, good_till_ms=1 << 41, flags=2)),
+    ("buy", {"post_only": True, "reject_post_only": False}, dict(kind=PLACE, time_in_force=5)),
+    ("sell", {"reduce_only": True, "display_amount": "0.001"}, dict(kind=PLACE, side=SELL, flags=1, display_lots=1)),
+    ("sell", {"type": "stop_market", "price": None, "amount": None, "reduce_only": True, "trigger_price": "63000"},
+     dict(kind=TRIGGER, side=SELL, time_in_force=1, flags=1 | 16 | 64, price_ticks=0, size_lots=0,
+          trigger_ticks=630_000)),
+    ("buy", {"type": "stop_limit", "trigger_price": "63000", "trigger": "last_price"},
+     dict(kind=TRIGGER, flags=32, trigger_ticks=630_000)),
+    ("buy", {"type": "take_limit", "trigger_price": "63000"}, dict(kind=TRIGGER, flags=64, trigger_ticks=630_000)),
+    ("sell", {"type": "take_limit", "trigger_price": "65000"},
+     dict(kind=TRIGGER, side=SELL, flags=0, trigger_ticks=650_000)),
+    ("edit", {"order_id": "BTC-PERPETUAL-17", "instrument_name": None, "label": None, "type": None},
+     dict(kind=AMEND, order_id=17, client_id=0)),
+    ("edit", {"type": None, "price": None}, dict(kind=AMEND, price_ticks=0)),
+    ("x_cancel_all_after", {"x_deadline_ms": 1 << 41} | dict.fromkeys(BODY),
+     dict(kind=CANCEL_ALL_AFTER, good_till_ms=1 << 41, price_ticks=0, size_lots=0, client_id=0)),
+    ("submit_transfer_to_subaccount", dict.fromkeys(BODY) | {"amount": "1.5", "destination": 3},
+     dict(kind=TRANSFER, link=3, price_ticks=0, size_lots=1_500_000, client_id=0)),
+    ("submit_transfer_to_user", dict.fromkeys(BODY) | {"amount": "1.5", "destination": "0x" + "33" * 20},
+     dict(kind=TRANSFER, data=b"\x33" * 20 + bytes(4), price_ticks=0, size_lots=1_500_000, client_id=0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "changes", "signed"), FORMS)
+async def test_every_named_form_is_the_action_that_was_signed(method: str, changes: dict, signed: dict) -> None:
+    """The parameters are what Deribit's clients send; the owner has signed what stands beside them."""
+    backend = DictBackend()
+    fields = {"kind": PLACE, "market": 0, "side": BUY, "price_ticks": 640_000, "size_lots": 10, "client_id": 5} | signed
+    command = Command(OWNER, 77, 2_000_000_000_000, (Action(**fields),)).signed(KEY, backend.domain.domain_separator)
+    params = order(nonce=77, signature="0x" + command.signature.hex(), **changes)
+    async with running(backend) as url, websocket(url) as connection:
+        answer = await ask(connection, json.dumps({"id": 1, "method": f"private/{method}", "params": params}))
+        assert [item.action for item in backend.submitted] == [command.action], answer
+        shown = answer["result"].get("order") or {} if "result" in answer else {}
+        if shown and method != "edit":
+            assert shown["order_type"] == changes.get("type", "limit")
 
 
 async def test_after_queueing_there_is_no_error_but_the_engines_own() -> None:

@@ -2,8 +2,24 @@
 
 import pytest
 
-from engine.commands import BUY, HEADER_BYTES, IMMEDIATE_OR_CANCEL, PLACE, POST_ONLY, SELL, WITHDRAW, command_id
+from engine.commands import (
+    ALL_MARKETS,
+    AMEND,
+    AT_MARKET,
+    BUY,
+    CANCEL_ALL,
+    HEADER_BYTES,
+    IMMEDIATE_OR_CANCEL,
+    PLACE,
+    POST_ONLY,
+    REDUCE_ONLY,
+    SELL,
+    TRIGGER,
+    WITHDRAW,
+    command_id,
+)
 from engine.results import Code, OrderState
+from engine.tables import BY_OWNER_ALL
 from tests.validator.chainlet import GENESIS_STATE, MARK_TICKS, OWNERS, SEPARATOR, Chainlet, certify, seal, sign
 from validator.ledger import Ledger
 from validator.stats import Stats
@@ -76,6 +92,82 @@ def test_a_day_of_a_market_is_summed_by_minutes(teller):
     turnover = MARK_TICKS + 2 * (MARK_TICKS + 50) + 3 * (MARK_TICKS - 70)
     assert teller.store.market_day(0, 0) == (6, MARK_TICKS + 50, MARK_TICKS - 70, turnover)
     assert teller.store.market_day(1, 0) == (0, 0, 0, 0)
+
+
+def follow_anew(teller):
+    """The open orders that a ledger finds in the state alone."""
+    fresh = Ledger(teller.store, Stats(lambda: 0), teller.chain.executor.final.state)
+    return {(order.order_id, order.price_ticks, order.remaining_lots): order.is_waiting
+            for owner in OWNERS for order in fresh.orders.open_of(owner, 0)}  # fmt: skip
+
+
+def open_orders(teller):
+    return {(order.order_id, order.price_ticks, order.remaining_lots): order.is_waiting
+            for owner in OWNERS for order in teller.ledger.orders.open_of(owner, 0)}  # fmt: skip
+
+
+def test_an_order_that_trades_before_it_rests_has_one_name(teller):
+    crossing = place(1, 1, BUY, 5, time_in_force=0)
+    teller.run(seal(0, 1, [place(0, 1, SELL, 2).encode(), crossing.encode()]))
+    result = teller.result(crossing)
+    assert (result.order_state, result.remaining_lots, len(result.fills)) == (OrderState.OPEN, 3, 1)
+    (order,) = teller.ledger.orders.open_of(OWNERS[1], 0)
+    assert (order.order_id, order.remaining_lots) == (result.order_id, 3)
+    assert len(teller.store.fills_of_order(result.order_id)) == 1
+    teller.run(seal(0, 2, [place(2, 1, SELL, 3, IMMEDIATE_OR_CANCEL).encode()]))
+    assert len(teller.store.fills_of_order(result.order_id)) == 2
+    assert teller.ledger.orders.get(result.order_id).state == OrderState.FILLED
+
+
+def test_an_edited_order_keeps_its_name_and_what_it_had(teller):
+    command = place(0, 1, BUY, 9)
+    teller.run(seal(0, 1, [command.encode(), place(1, 1, SELL, 2, IMMEDIATE_OR_CANCEL).encode()]))
+    order_id = teller.result(command).order_id
+    teller.run(seal(0, 2, [sign(0, AMEND, 2, order_id=order_id, price_ticks=MARK_TICKS - 5, size_lots=6).encode()]))
+    (order,) = teller.ledger.orders.open_of(OWNERS[0], 0)
+    assert (order.order_id, order.price_ticks, order.size_lots, order.remaining_lots) == (
+        order_id, MARK_TICKS - 5, 6, 4,
+    )  # fmt: skip
+    assert open_orders(teller) == follow_anew(teller)
+
+
+def test_a_trigger_waits_fires_and_becomes_an_order(teller):
+    waiting = sign(0, TRIGGER, 1, side=BUY, trigger_ticks=MARK_TICKS + 1, price_ticks=MARK_TICKS, size_lots=4)
+    due = sign(1, TRIGGER, 1, side=BUY, trigger_ticks=MARK_TICKS, price_ticks=MARK_TICKS - 9, size_lots=3, client_id=8)
+    teller.run(seal(0, 1, [waiting.encode(), due.encode()]))
+    assert set(open_orders(teller).values()) == {True} and open_orders(teller) == follow_anew(teller)
+    teller.run()
+    assert open_orders(teller) == follow_anew(teller)
+    (order,) = teller.ledger.orders.open_of(OWNERS[1], 0)
+    assert (order.is_waiting, order.price_ticks, order.remaining_lots, order.client_id) == (False, MARK_TICKS - 9, 3, 8)
+    trigger = teller.ledger.orders.get(teller.result(due).order_id)
+    assert trigger.is_waiting and trigger.state == OrderState.FILLED
+    teller.run(seal(0, 2, [sign(0, CANCEL_ALL, 2, market=ALL_MARKETS).encode()]))
+    gone = teller.ledger.orders.get(teller.result(waiting).order_id)
+    assert (gone.state, gone.cancel_reason) == (OrderState.CANCELLED, BY_OWNER_ALL)
+
+
+def test_a_whole_position_is_closed_by_a_trigger_that_names_no_size(teller):
+    teller.run(seal(0, 1, [place(0, 1, BUY, 5).encode(), place(1, 1, SELL, 5, IMMEDIATE_OR_CANCEL).encode()]))
+    stop = sign(0, TRIGGER, 2, side=SELL, time_in_force=IMMEDIATE_OR_CANCEL, flags=REDUCE_ONLY | AT_MARKET,
+                trigger_ticks=MARK_TICKS)  # fmt: skip
+    teller.run(seal(0, 2, [stop.encode(), place(2, 1, BUY, 7).encode()]))
+    teller.run()
+    filled = [order for order in teller.ledger.orders._closed.values() if order.owner == OWNERS[0] and order.flags]
+    assert [(order.size_lots, order.remaining_lots, order.state) for order in filled if not order.is_waiting] == [
+        (5, 0, OrderState.FILLED)
+    ]
+    assert open_orders(teller) == follow_anew(teller)
+
+
+def test_a_reduce_only_order_is_as_large_as_its_position(teller):
+    teller.run(seal(0, 1, [place(0, 1, BUY, 5).encode(), place(1, 1, SELL, 5, IMMEDIATE_OR_CANCEL).encode()]))
+    resting = sign(0, PLACE, 2, side=SELL, flags=REDUCE_ONLY, price_ticks=MARK_TICKS + 9, size_lots=5)
+    teller.run(seal(0, 2, [resting.encode(), place(2, 1, BUY, 3).encode()]))
+    teller.run(seal(0, 3, [place(0, 3, SELL, 3, IMMEDIATE_OR_CANCEL).encode()]))
+    (order,) = teller.ledger.orders.open_of(OWNERS[0], 0)
+    assert (order.size_lots, order.remaining_lots) == (2, 2)
+    assert open_orders(teller) == follow_anew(teller)
 
 
 def test_withdrawals_are_listed_by_owner_with_their_time(teller):

@@ -5,11 +5,12 @@ and to read. Hash tables, the account tree and the digests are left out and buil
 believed: every row number is checked against the rows that exist before a kernel follows it, then the audit walks all
 accounts, orders and levels (`engine.invariants`), and the state root that follows from it all must be the one named.
 
-CBOR array: magic, engine version, parameter digest, state root, nine numbers, hashes, columns, then one byte string for
-each table in the order of `Tables`. `content_hash` names the bytes.
+CBOR array: magic, engine version, parameter digest, state root, numbers, hashes, columns, then one byte string for each
+table by name; behind it the SHA-256 of these bytes, by which damage is found before anything is read.
 """
 
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any
 
 import cbor2
@@ -19,11 +20,11 @@ from engine.accounts import make_indexes
 from engine.allocate import make_tables
 from engine.errors import InvariantBroken, SnapshotError
 from engine.invariants import audit_tables
-from engine.lanes import hash_long
 from engine.limits import ENGINE_VERSION, NONCES_REMEMBERED, WITHDRAWAL_DEPTH, WITHDRAWALS_MAX
 from engine.orderbook import BLOCKS_USED, DIRECTORY_USED, LEVELS_PER_BLOCK, ROWS_USED, WORDS_USED
 from engine.params import ExchangeParams
 from engine.portfolio import restore_codes
+from engine.restored import check_structure
 from engine.root import refresh_tree, set_roots
 from engine.state import USED_ROWS, EngineState
 from engine.tables import (
@@ -58,6 +59,9 @@ _DERIVED = frozenset(
     {"account_index", "position_index", "node_hashes", "node_sums", "aux_digests", "orderbook", "portfolio"}
 )
 _PACKED = frozenset({"nonces", "client_ids"})
+# What triggers wait for is made anew; the bounds of a state that traded are wider than need be.
+_BOUNDS = ("above_mark_ticks", "below_mark_ticks", "above_last_ticks", "below_last_ticks")
+_HASH_BYTES = 32
 
 
 def _used_parts(tables: Tables) -> Iterator[tuple[str, np.ndarray, int, int]]:
@@ -68,16 +72,16 @@ def _used_parts(tables: Tables) -> Iterator[tuple[str, np.ndarray, int, int]]:
     for name in sorted(set(Tables._fields) - _DERIVED - _PACKED - {"counters"}):
         table = getattr(tables, name)
         if name == "details":
-            end = int(book.counters[ROWS_USED]) + 1
+            end = int(book.counters[ROWS_USED])
         else:
-            end = int(counters[USED_ROWS[name]]) + 1 if name in USED_ROWS else len(table)
+            end = int(counters[USED_ROWS[name]]) if name in USED_ROWS else len(table)
         yield name, table, 0, min(end, len(table))
     levels = len(book.blocks) * LEVELS_PER_BLOCK
     yield "book.sides", book.sides, 0, 2 * int(counters[MARKET_COUNT])
     for name, end in (("directory", DIRECTORY_USED), ("words", WORDS_USED), ("blocks", BLOCKS_USED)):
         yield f"book.{name}", getattr(book, name), 0, int(book.counters[end])
     yield "book.levels", book.book, 0, LEVELS_PER_BLOCK * int(book.counters[BLOCKS_USED])
-    yield "book.orders", book.book, levels, min(levels + int(book.counters[ROWS_USED]) + 1, len(book.book))
+    yield "book.orders", book.book, levels, min(levels + int(book.counters[ROWS_USED]), len(book.book))
     yield "book.rows", book.rows, 0, len(book.rows)
 
 
@@ -103,13 +107,24 @@ def encode_snapshot(state: EngineState) -> bytes:
     items += [getattr(state, name).astype("<i8").tobytes() for name in _COLUMNS]
     items.append(client_ids.sum(axis=1, dtype=np.uint8).tobytes())
     items += [_pack(tables.nonces, nonces), _pack(tables.client_ids, client_ids)]
-    items += [array[first:end].tobytes() for _, array, first, end in _used_parts(tables)]
-    return cbor2.dumps(items, canonical=True)
+    for name, array, first, end in _used_parts(tables):
+        part = array[first:end]
+        if name == "markets":
+            part = part.copy()
+            for bound in _BOUNDS:
+                part[bound] = 0
+        items.append(part.tobytes())
+    return seal_snapshot(cbor2.dumps(items, canonical=True))
+
+
+def seal_snapshot(items: bytes) -> bytes:
+    """CBOR items with their hash behind them."""
+    return items + sha256(items).digest()
 
 
 def content_hash(snapshot: bytes) -> bytes:
-    """32 bytes that name a snapshot."""
-    return hash_long(snapshot)
+    """32 bytes that name a snapshot: its last ones. Nothing is checked."""
+    return snapshot[-_HASH_BYTES:]
 
 
 def _require(holds: object, message: str) -> None:
@@ -124,8 +139,10 @@ def _take(items: list[Any], kind: type, what: str) -> Any:
 
 def _load(data: bytes, params: ExchangeParams) -> list[Any]:
     """The items behind the head, in reverse, after checks of whose snapshot it is."""
+    body = data[:-_HASH_BYTES]
+    _require(body and sha256(body).digest() == content_hash(data), "damaged bytes")
     try:
-        items: object = cbor2.loads(data)
+        items: object = cbor2.loads(body)
     except Exception as error:  # cbor2 raises many kinds on damaged bytes; all mean the same here
         raise SnapshotError("not CBOR") from error
     if type(items) is not list or len(items) < 20 or items[0] != MAGIC:
@@ -165,6 +182,10 @@ def _check_counters(tables: Tables) -> None:
     _require((counters >= 0).all() and (book.counters >= 0).all(), "a counter is negative")
     for name, counter in USED_ROWS.items():
         _require(counters[counter] <= len(getattr(tables, name)), f"{name}: more rows than there is room for")
+    parts = ((ROWS_USED, tables.details), (BLOCKS_USED, book.blocks), (DIRECTORY_USED, book.directory))
+    for counter, part in (*parts, (WORDS_USED, book.words)):
+        _require(book.counters[counter] <= len(part), "more of the book than there is room for")
+    _require(min(book.counters[ROWS_USED], book.counters[BLOCKS_USED]) >= 1, "row and block of nobody are missing")
     _require(counters[ACCOUNT_COUNT] >= USER_ACCOUNT_FIRST, "system accounts are missing")
     _require(counters[WITHDRAWALS] <= WITHDRAWALS_MAX, "too many withdrawals")
 
@@ -272,6 +293,7 @@ def decode_snapshot(data: bytes, params: ExchangeParams) -> EngineState:
     _fill_packed(state.tables, *packed)
     _require(state.tables.counters[ORDERS_LIVE] <= len(state.tables.details), "too many orders")
     _require(state.tables.counters[OFFERS_USED] <= len(state.tables.offers), "too many offers")
+    check_structure(state.tables)
     state.tables = make_indexes(state.tables)
     _attempt(lambda: audit_tables(state))
     restore_codes(state.tables)

@@ -340,7 +340,8 @@ def amend(
         code = UNKNOWN_ORDER
     if row != 0:
         detail = t.details[row]
-        lots, left_lots = count_open_lots(t, row), size_lots - detail["filled_lots"]
+        lots, filled_lots = count_open_lots(t, row), detail["filled_lots"]
+        left_lots = size_lots - filled_lots if size_lots > filled_lots else ZERO
         order = _read_order(t, row, price_ticks, left_lots, order_quote_max)
         if order.price_ticks == detail["price_ticks"] and 0 < left_lots <= lots:
             detail["original_lots"] = size_lots

@@ -47,11 +47,16 @@ def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
     return _long(withdrawal.leaf_index) + _long(withdrawal.account) + withdrawal.owner + ends
 
 
-def compute_events_digest(
-    tables: tuple[np.ndarray, ...], credits: list[Credit], withdrawals: list[Withdrawal]
-) -> bytes:
-    """Digest of receipts, fills, cancellations, liquidations, deleverages, notices, credits and withdrawals."""
+def hash_events(tables: tuple[np.ndarray, ...], credits: list[Credit], withdrawals: list[Withdrawal]) -> list[bytes]:
+    """Hashes of receipts, fills, cancellations, liquidations, deleverages, notices, credits and withdrawals."""
     parts = [hash_long(table.tobytes()) for table in tables]
     parts.append(keccak(b"".join(encode_credit(credit) for credit in credits)))
     parts.append(keccak(b"".join(encode_withdrawal(withdrawal) for withdrawal in withdrawals)))
-    return keccak(b"".join(parts))
+    return parts
+
+
+def compute_events_digest(
+    tables: tuple[np.ndarray, ...], credits: list[Credit], withdrawals: list[Withdrawal]
+) -> bytes:
+    """Hash of the eight hashes."""
+    return keccak(b"".join(hash_events(tables, credits, withdrawals)))

@@ -29,6 +29,7 @@ check: $(STAMP)  ## lint, format, types, architecture, freshness of generated fi
 	$(BIN)/python -m contracts.compile --check
 	$(BIN)/python -m net.gateway.reference | diff docs/api.md -
 	$(BIN)/python -m net.gateway.reference errors | diff docs/errors.md -
+	$(BIN)/python -m testnet.worked_session --check
 
 sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
 	$(BIN)/python -m testnet.simulate $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -38,8 +39,8 @@ fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS=
 
 bench: bench-engine bench-gas bench-net  ## every benchmark; tables on stdout, numbers in build/results/
 
-bench-engine: $(STAMP)  ## commands, blocks and roots per second
-	$(BIN)/python -m tests.engine.bench_engine
+bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; ARGS="--only whole"
+	$(BIN)/python -m tests.engine.bench $(ARGS)
 
 bench-gas: $(STAMP)  ## what the settlement contract costs
 	$(BIN)/python -m contracts.bench_gas
@@ -50,6 +51,7 @@ bench-net: $(STAMP)  ## what a link between validators carries
 docs: $(STAMP)  ## write the generated pages and contract artefacts anew
 	$(BIN)/python -m net.gateway.reference > docs/api.md
 	$(BIN)/python -m net.gateway.reference errors > docs/errors.md
+	$(BIN)/python -m testnet.worked_session --write
 	$(BIN)/python -m contracts.compile
 
 clean:  ## remove the environment, caches and local networks

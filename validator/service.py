@@ -17,7 +17,7 @@ from engine.funding import CLAMP_RATE, RATE_ONE, RATE_PER_BPS
 from engine.inbox import read_token
 from engine.results import Code
 from engine.state import EngineState
-from engine.tables import ASSET_COUNT
+from engine.tables import ASSET_COUNT, KIND_CALL, KIND_PUT
 from net.gateway.backend import (
     AccountProof,
     AccountView,
@@ -213,7 +213,7 @@ class Service:
             volume_24h_quote=turnover * multiplier, high_24h_ticks=high_ticks, low_24h_ticks=low_ticks,
             funding_8h_ppb=self._ledger.funding_rates_ppb.get(market, 0),
             current_funding_ppb=_funding_so_far_ppb(row),
-            phase=view.phase, is_fresh=view.is_fresh,
+            phase=view.phase, is_fresh=view.is_fresh, greeks_e8=_show_greeks_e8(final.state, row),
         )  # fmt: skip
 
     def trades(self, market: int, count: int) -> Sequence[TradeView]:
@@ -334,3 +334,21 @@ def _funding_so_far_ppb(market: np.void) -> int:
     premium = int(market["premium_sum"]) // int(market["premium_count"])
     interest = int(market["interest_bps"]) * int(RATE_PER_BPS)
     return min(max(premium + min(max(interest - premium, -clamp), clamp), -cap), cap)
+
+
+def _show_greeks_e8(state: EngineState, market: np.void) -> tuple[int, int, int, int, int] | None:
+    """Of one unit of the base: delta, gamma (per USD), vega (USD per point of volatility), theta (USD per day), rho
+    (USD per percent), floor; None for what is no option or has no forward.
+    """
+    if int(market["kind"]) not in (KIND_CALL, KIND_PUT):
+        return None
+    forward_e8, lot_e8 = int(state.tables.expiries[int(market["expiry"])]["forward_e8"]), int(market["lot_e8"])
+    if not forward_e8:
+        return None
+    return (
+        int(market["delta_unit"]) * 10**18 // (lot_e8 * forward_e8),
+        int(market["gamma_unit"]) * 10**26 // (lot_e8 * forward_e8**2),
+        int(market["vega_unit"]) * 10**8 // lot_e8,
+        int(market["theta_unit"]) * 10**10 // lot_e8,
+        int(market["rho_unit"]) * 10**8 // lot_e8,
+    )

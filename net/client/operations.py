@@ -47,7 +47,7 @@ class Operations:
         self, instrument_name: str, amount_base: Exact, price_usd: Exact, *, time_in_force: str = "good_til_cancelled",
         label: int = 0, wait: str = "final",
     ) -> Operation[records.Placed]:  # fmt: skip
-        """`time_in_force`: good_til_cancelled, immediate_or_cancel or post_only. `wait`: final or received."""
+        """`time_in_force`: good_til_cancelled, immediate_or_cancel, fill_or_kill, post_only. `wait`: final, received."""
         return (yield from self._place(Buy(instrument_name, amount_base, price_usd, time_in_force, label), wait))
 
     def sell(
@@ -70,6 +70,26 @@ class Operations:
         answer = yield _waiting(protocol.batch_call(network, self._need_signer(), requests), wait)
         # One request is a message with one action, which is answered like any other.
         return records.Batched.parse(answer if "x_actions" in answer else answer | {"x_actions": [answer]})
+
+    def edit(
+        self, order_id: str, amount_base: Exact, price_usd: Exact | None = None, *, wait: str = "final"
+    ) -> Operation[records.Placed]:
+        """A new total size (what is filled included) and price of an open order, which keeps its id."""
+        network = yield from self.network()
+        call = protocol.edit_call(network, self._need_signer(), order_id, amount_base, price_usd)
+        return records.Placed.parse((yield _waiting(call, wait)))
+
+    def cancel_all_after(self, deadline_ms: int, *, wait: str = "final") -> Operation[records.Progress]:
+        """Cancel everything at a time unless called again before; 0 disarms."""
+        network = yield from self.network()
+        call = protocol.cancel_all_after_call(network, self._need_signer(), deadline_ms)
+        return records.Progress.parse((yield _waiting(call, wait)))
+
+    def transfer(self, amount_usdc: Exact, to_subaccount: int, *, wait: str = "final") -> Operation[records.Progress]:
+        """To another subaccount of the same owner."""
+        network = yield from self.network()
+        call = protocol.transfer_call(network, self._need_signer(), amount_usdc, to_subaccount)
+        return records.Progress.parse((yield _waiting(call, wait)))
 
     def cancel(self, order_id: str, *, wait: str = "final") -> Operation[records.Cancelled]:
         network = yield from self.network()

@@ -13,15 +13,18 @@ from consensus.messages import compute_domain
 from engine.commands import (
     ACTIONS_MAX,
     ALL_MARKETS,
+    AMEND,
     BUY,
     CANCEL,
     CANCEL_ALL,
+    CANCEL_ALL_AFTER,
     FILL_OR_KILL,
     GOOD_TILL_CANCELLED,
     IMMEDIATE_OR_CANCEL,
     PLACE,
     POST_ONLY,
     SELL,
+    TRANSFER,
     WITHDRAW,
     Action,
     Command,
@@ -187,7 +190,7 @@ def exact_text(value: Exact) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Buy:
-    """An order of a batch. `time_in_force`: good_til_cancelled, immediate_or_cancel or post_only."""
+    """An order of a batch. `time_in_force`: good_til_cancelled, immediate_or_cancel, fill_or_kill or post_only."""
 
     instrument_name: str
     amount_base: Exact
@@ -285,6 +288,31 @@ def withdraw_call(network: Network, signer: Signer, amount_usdc: Exact) -> Call:
     amount_text = exact_text(amount_usdc)
     command = signer.sign(network, Action(WITHDRAW, size_lots=parse_quote(amount_text)))
     return Call("private/withdraw", {"amount": amount_text, "currency": "USDC"} | _signed_params(command))
+
+
+def edit_call(network: Network, signer: Signer, order_id: str, amount_base: Exact, price_usd: Exact | None) -> Call:
+    """A new total size, and a new price unless it is None."""
+    instrument_name, _, digits = order_id.rpartition("-")
+    number, market = network.market(instrument_name)
+    price_ticks = 0 if price_usd is None else parse_price_ticks(exact_text(price_usd), market)
+    size_lots = parse_size_lots(exact_text(amount_base), market)
+    action = Action(AMEND, market=number, order_id=int(digits), price_ticks=price_ticks, size_lots=size_lots)
+    params = {"order_id": order_id, "amount": exact_text(amount_base)}
+    if price_usd is not None:
+        params["price"] = exact_text(price_usd)
+    return Call("private/edit", params | _signed_params(signer.sign(network, action)))
+
+
+def cancel_all_after_call(network: Network, signer: Signer, deadline_ms: int) -> Call:
+    command = signer.sign(network, Action(CANCEL_ALL_AFTER, good_till_ms=deadline_ms))
+    return Call("private/x_cancel_all_after", {"x_deadline_ms": deadline_ms} | _signed_params(command))
+
+
+def transfer_call(network: Network, signer: Signer, amount_usdc: Exact, to_subaccount: int) -> Call:
+    amount_text = exact_text(amount_usdc)
+    command = signer.sign(network, Action(TRANSFER, size_lots=parse_quote(amount_text), link=to_subaccount))
+    params = {"amount": amount_text, "currency": "USDC", "destination": to_subaccount}
+    return Call("private/submit_transfer_to_subaccount", params | _signed_params(command))
 
 
 def batch_call(network: Network, signer: Signer, requests: Sequence[Request]) -> Call:

@@ -260,7 +260,14 @@ def ticker(instruments: Instruments, view: TickerView) -> dict[str, Any]:
             "high": price(view.high_24h_ticks), "low": price(view.low_24h_ticks),
         },
         "x_height": view.height,
-    }  # fmt: skip
+    } | _greeks(view)  # fmt: skip
+
+
+def _greeks(view: TickerView) -> dict[str, Any]:
+    if view.greeks_e8 is None:
+        return {}
+    names = ("delta", "gamma", "vega", "theta", "rho")
+    return {"greeks": {name: f"{Decimal(number).scaleb(-8):f}" for name, number in zip(names, view.greeks_e8)}}
 
 
 def price_or_none(market: MarketParams, price_ticks: int) -> str | None:

@@ -46,7 +46,9 @@ from net.client import Buy, Cancel, Client
 client = Client("http://127.0.0.1:8080", key="0x…")          # AsyncClient: the same methods, awaited, for trio
 placed = client.buy("BTC-PERPETUAL", "0.010", "64000.0")     # waits until nothing can undo it
 placed.order.state, placed.progress.height                   # 'open', 1234
+client.edit(placed.order.order_id, "0.020", "63990.0")       # keeps its id
 client.cancel(placed.order.order_id)
+client.transfer("100", to_subaccount=1), client.cancel_all_after(0)
 client.sell("BTC-PERPETUAL", "0.010", "63990", time_in_force="immediate_or_cancel", label=7)
 client.batch([Cancel("BTC-PERPETUAL-17"), Buy("BTC-PERPETUAL", "0.010", "63990")]).outcomes  # one signature, up to 64
 client.account().equity, client.positions(), client.open_orders()
@@ -57,8 +59,8 @@ for message in client.subscribe("trades.BTC-PERPETUAL.raw"): # reconnects by its
     print(message.data)
 ```
 
-`time_in_force`: `good_til_cancelled`, `immediate_or_cancel`, `post_only`. Refusals are `HansaError` with `code`,
-`reason` and `hint`; no answer at all is `OutcomeUnknown`.
+`time_in_force`: `good_til_cancelled`, `immediate_or_cancel`, `fill_or_kill`, `post_only`. Refusals are `HansaError`
+with `code`, `reason` and `hint`; no answer at all is `OutcomeUnknown`.
 """
 
 _BOOK_RULES = """

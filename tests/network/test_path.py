@@ -17,7 +17,7 @@ from sha3 import keccak_256
 from consensus import crypto
 from consensus.messages import FINALIZE, Commitment, Header, compute_domain, vote_digest
 from contracts.settlement import Refused
-from engine.commands import PLACE, Command, command_id, compute_domain_separator
+from engine.commands import PLACE, TRIGGER, Command, command_id, compute_domain_separator
 from engine.tree import encode_sums
 from engine.units import parse_quote
 from net.client import HansaError
@@ -152,6 +152,37 @@ def test_the_same_command_sent_to_all_nodes_executes_once(network):
     orders = network.client(3, trader).open_orders()
     assert len(orders) == 1
     assert network.client(3, trader).cancel_all().count == 1
+
+
+def test_orders_are_edited_wait_for_their_price_and_money_changes_its_subaccount(network):
+    trader = network.traders[2]
+    client = network.client(1, trader)
+    far_usd = (client.ticker(MARKET).mark_price_usd * Decimal("0.95")).quantize(Decimal(1))
+    placed = client.buy(MARKET, LOT, far_usd)
+    edited = client.edit(placed.order.order_id, LOT * 2, far_usd - 5)
+    (order,) = client.open_orders()
+    assert (order.order_id, order.amount_base, order.price_usd) == (placed.order.order_id, LOT * 2, far_usd - 5)
+    assert edited.order == order
+    separator = compute_domain_separator(network.config.chain_id, address_bytes(network.config.contract))
+    now_ms = time.time_ns() // 1_000_000
+    trigger = Command.of(
+        TRIGGER, trader.address, time.time_ns() // 1000, now_ms + 60_000, trigger_ticks=int(far_usd) * 10,
+        price_ticks=int(far_usd - 9) * 10, size_lots=3,
+    ).signed(PrivateKey(trader.key), separator)  # fmt: skip
+    answer = client.call("public/x_submit", command=trigger.encode().hex())
+    assert (answer["order"]["order_state"], answer["order"]["order_type"]) == ("untriggered", "stop_limit")
+
+    def fired() -> bool:
+        return client.order(answer["order"]["order_id"]).state == "triggered"
+
+    wait_until(fired, 20, "the trigger, whose price is reached")
+    assert {order.price_usd for order in client.open_orders()} == {far_usd - 5, far_usd - 9}
+    assert client.cancel_all().count == 2
+    assert client.transfer("12.5", 1).is_final
+    assert client.transfer("12.5", 1).is_final
+    with network.client(0, trader) as reader:
+        there = reader.call("private/get_account_summary", owner=trader.address_text, subaccount=1)
+    assert there["balance"] == "25.000000"
 
 
 def test_a_checkpoint_lands_and_the_contract_finds_the_account_in_it(network):

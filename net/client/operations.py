@@ -47,7 +47,7 @@ class Operations:
         self, instrument_name: str, amount_base: Exact, price_usd: Exact, *, time_in_force: str = "good_til_cancelled",
         label: int = 0, wait: str = "final",
     ) -> Operation[records.Placed]:  # fmt: skip
-        """`time_in_force`: good_til_cancelled, immediate_or_cancel, fill_or_kill, post_only. `wait`: final, received."""
+        """good_til_cancelled, immediate_or_cancel, fill_or_kill or post_only; `wait`: final, received."""
         return (yield from self._place(Buy(instrument_name, amount_base, price_usd, time_in_force, label), wait))
 
     def sell(

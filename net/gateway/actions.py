@@ -94,9 +94,9 @@ def read_client_id(params: Params) -> int:
     return params.integer("label", 0, I64_MAX)
 
 
-def _read_time_in_force(params: Params, has_price: bool) -> int:
+def _read_time_in_force(params: Params, is_limit: bool) -> int:
     time_in_force = params.choice("time_in_force", _TIMES_IN_FORCE, "good_til_cancelled")
-    if not has_price and time_in_force == GOOD_TILL_CANCELLED:
+    if not is_limit and time_in_force == GOOD_TILL_CANCELLED:
         return IMMEDIATE_OR_CANCEL  # what a market order does not get at once is cancelled
     if not params.flag("post_only"):
         return time_in_force
@@ -109,12 +109,12 @@ def read_place(call: Call, side: int) -> Command:
     """An order, or by its `type` a trigger that places one later."""
     params, instruments = call.params, call.instruments
     market = instruments.read_market(params)
-    has_price, is_trigger_below = params.choice("type", _TYPES, "limit")
-    time_in_force = _read_time_in_force(params, has_price)
+    is_limit, is_trigger_below = params.choice("type", _TYPES, "limit")
+    time_in_force = _read_time_in_force(params, is_limit)
     flags = REDUCE_ONLY if params.flag("reduce_only") else 0
     flags |= params.choice("x_self_trade", _SELF_TRADES, "cancel_maker") << SELF_TRADE_SHIFT
-    flags |= 0 if has_price else AT_MARKET
-    allowed = _PLACE | ({"price"} if has_price else set())
+    flags |= 0 if is_limit else AT_MARKET
+    allowed = _PLACE | ({"price"} if is_limit else set())
     fields: dict[str, Any] = {"market": market, "side": side, "time_in_force": time_in_force}
     if is_trigger_below is None:
         allowed = (
@@ -137,7 +137,7 @@ def read_place(call: Call, side: int) -> Command:
     is_whole = is_trigger_below is not None and flags & REDUCE_ONLY and params.values.get("amount") is None
     return _read_signed(
         params, PLACE if is_trigger_below is None else TRIGGER, allowed, flags=flags,
-        price_ticks=instruments.read_price_ticks(params, market) if has_price else 0,
+        price_ticks=instruments.read_price_ticks(params, market) if is_limit else 0,
         size_lots=0 if is_whole else instruments.read_size_lots(params, market), client_id=read_client_id(params),
         **fields,
     )  # fmt: skip

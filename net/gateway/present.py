@@ -33,7 +33,6 @@ from engine.commands import (
 )
 from engine.params import MarketParams
 from engine.results import OrderState
-from engine.tables import PHASE_SETTLED
 from engine.units import format_price, format_quote, format_size
 from net.gateway.backend import (
     WHOLE_POSITION_LOTS,
@@ -244,20 +243,20 @@ def fill(instruments: Instruments, view: FillView) -> dict[str, Any]:
 
 def ticker(instruments: Instruments, view: TickerView) -> dict[str, Any]:
     market = instruments.markets[view.market]
-    price = partial(price_or_none, market)
+    shown = partial(price_or_none, market)
     return {
         "instrument_name": market.symbol, "timestamp": view.time_ms,
-        "state": "closed" if view.phase == PHASE_SETTLED else "open", "x_phase": _PHASES[view.phase],
+        "state": "closed" if _PHASES[view.phase] == "settled" else "open", "x_phase": _PHASES[view.phase],
         "x_is_fresh": view.is_fresh,
-        "mark_price": price(view.mark_price_ticks), "index_price": price(view.index_price_ticks),
-        "last_price": price(view.last_price_ticks), "settlement_price": None,
-        "best_bid_price": price(view.best_bid_ticks), "best_bid_amount": format_size(view.best_bid_lots, market),
-        "best_ask_price": price(view.best_ask_ticks), "best_ask_amount": format_size(view.best_ask_lots, market),
+        "mark_price": shown(view.mark_price_ticks), "index_price": shown(view.index_price_ticks),
+        "last_price": shown(view.last_price_ticks), "settlement_price": None,
+        "best_bid_price": shown(view.best_bid_ticks), "best_bid_amount": format_size(view.best_bid_lots, market),
+        "best_ask_price": shown(view.best_ask_ticks), "best_ask_amount": format_size(view.best_ask_lots, market),
         "open_interest": format_size(view.open_interest_lots, market), "funding_8h": _ppb_text(view.funding_8h_ppb),
         "current_funding": _ppb_text(view.current_funding_ppb),
         "stats": {
             "volume": format_size(view.volume_24h_lots, market), "volume_usd": format_quote(view.volume_24h_quote),
-            "high": price(view.high_24h_ticks), "low": price(view.low_24h_ticks),
+            "high": shown(view.high_24h_ticks), "low": shown(view.low_24h_ticks),
         },
         "x_height": view.height,
     } | _greeks(view)  # fmt: skip

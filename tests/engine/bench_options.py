@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from engine.accounts import grow_indexes
 from engine.allocate import make_outputs
 from engine.apply import BlockInput, execute
 from engine.commands import ACTION, CANCEL, IMMEDIATE_OR_CANCEL, PLACE
@@ -62,7 +63,9 @@ def make_world(mode: int) -> EngineState:
         feeds += [INDEX_E8, a + OFFSET, b, rho + OFFSET, m + OFFSET, sigma]
     time_ms = TIME_MS + 1_000
     report_of_one = (PriceReport(0, time_ms, tuple(feeds), bytes(64)),)
-    return execute(state, BlockInput(1, time_ms, bytes(32), report_of_one, (), 0, ()), consume=True)[0]
+    state = execute(state, BlockInput(1, time_ms, bytes(32), report_of_one, (), 0, ()), consume=True)[0]
+    state.tables = grow_indexes(state.tables, 1, (MAKERS + TAKERS) * SERIES)
+    return state
 
 
 def make_flow(mark_ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,7 +147,7 @@ def run(rounds: int) -> list[Row]:
     portfolio_s, cross_s = statistics.median(taken[MODE_PORTFOLIO]), statistics.median(taken[MODE_CROSS])
     return [
         Row(
-            f"portfolio margin, {MAKERS} market makers quote {SERIES} options", timed / portfolio_s, "actions/s", TARGET,
-            cross_s / portfolio_s, "the same in cross margin", expected, f"{fills:,} fills",
+            f"portfolio margin, {MAKERS} market makers quote {SERIES} options", timed / portfolio_s, "actions/s",
+            TARGET, cross_s / portfolio_s, "the same in cross margin", expected, f"{fills:,} fills",
         )
     ]  # fmt: skip

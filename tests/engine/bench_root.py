@@ -1,7 +1,8 @@
 """How fast the account tree follows its leaves: `python -m tests.engine.bench --only root`.
 
 One million accounts, of which 1,000 or 10,000 random ones change; figures are the time to rehash everything above the
-changed leaves. The baseline does the same work one node at a time, `sha3` called from Python. Thread CPU time, variants interleaved, medians; all must have the same root, or the figures mean nothing.
+changed leaves. The baseline does the same work one node at a time, `sha3` called from Python. Thread CPU time, variants
+interleaved, medians; both must have the same root, or the figures mean nothing.
 
 Leaves come before the tree: 10,000 of 100,000 accounts with 64 nonces, two positions and three orders each, against the
 same messages built and hashed in Python (extrapolated from a sample, which must have the same leaves).

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from engine.accounts import grow_indexes
 from engine.allocate import make_outputs, make_tables
 from engine.commands import ACTION, PLACE
 from engine.commands import CANCEL as CANCEL_ACTION
@@ -55,7 +56,7 @@ def make_exchange(flow: Flow) -> tuple[Tables, Outputs]:
     for name, value in values.items():
         tables.markets[name] = value
     tables.counters[MARK_EPOCH] = 1
-    tables = tables._replace(position_index=np.zeros(1 << 21, np.uint32))
+    tables = grow_indexes(tables, flow.accounts, flow.prefill)
     return tables, make_outputs(tables, BLOCK_ACTIONS)
 
 

@@ -167,7 +167,19 @@ Block {sealed.state.height}, {format_time(sealed.state.time_ms)}. Worst of 34: s
 
 Greeks:
 
-{table(("market", *GREEK_HEAD), greeks)}"""
+{table(("market", *GREEK_HEAD), greeks)}
+Forwards and surfaces of the options, from the reports:
+
+{table(("expiry", "forward (USD)", "a", "b", "rho", "m", "sigma"), _list_surfaces(sealed))}"""
+
+
+def _list_surfaces(sealed: Sealed) -> list[tuple[str, ...]]:
+    rows = []
+    for number, expiry_ms in enumerate(EXPIRIES_MS):
+        dated = sealed.state.tables.expiries[number]
+        names = ("forward", "a", "b", "rho", "m", "sigma")
+        rows.append((format_time(expiry_ms), *(exact_e8(int(dated[f"{name}_e8"])) for name in names)))
+    return rows
 
 
 def _list_vector(figures: Figures) -> list[tuple[str, str, str]]:
@@ -441,5 +453,6 @@ decimals where it is meant to be recomputed, and is in whole USD elsewhere. Opti
 are UTC, in September 2026.
 
 Equity is the balance plus `lots × (value of a lot − F)`; the value of a lot is the mark times the lot, rounded down,
-and `F` is the funding a lot has paid so far. `static discount` and `a lot in scenario` are the numbers of PMR-6 and PMR-5.
+and `F` is the funding a lot has paid so far. `static discount` and `a lot in scenario` are the numbers of PMR-6 and
+PMR-5.
 """

@@ -131,14 +131,18 @@ class FeeTier:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeParams:
-    """All constants of one exchange. `token` and `contract` have 20 bytes. Raises `ParamsError`."""
+    """All constants of one exchange. `token` and `contract` have 20 bytes. Raises `ParamsError`.
+
+    The numbers that end in `_max` reserve address space, not memory, and may go up to a million accounts, a thousand
+    markets and five million orders (`blocks_max`: blocks of 64 prices that have orders).
+    """
 
     markets: tuple[MarketParams, ...]
     token: bytes
     validator_count: int
     chain_id: int
     contract: bytes
-    accounts_max: int = ACCOUNTS_MAX
+    accounts_max: int = 1 << 16
     account_orders_max: int = 128
     book_orders_max: int = 1 << 14
     governor: bytes = bytes(20)
@@ -148,13 +152,13 @@ class ExchangeParams:
     halt_gap_ms: int = 600_000
     resume_ms: int = 10_000
     insurance_cover: int = 0
-    markets_max: int = 1024
-    orders_max: int = 1 << 20
-    positions_max: int = 1 << 20
-    triggers_max: int = 1 << 16
-    offers_max: int = 1 << 12
-    sessions_max: int = 1 << 16
-    blocks_max: int = 1 << 15
+    markets_max: int = 256
+    orders_max: int = 1 << 16
+    positions_max: int = 1 << 16
+    triggers_max: int = 1 << 12
+    offers_max: int = 1 << 10
+    sessions_max: int = 1 << 12
+    blocks_max: int = 1 << 12
 
     def __post_init__(self) -> None:
         tiers = self.fee_tiers

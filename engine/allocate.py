@@ -154,13 +154,14 @@ def system_owner(params: ExchangeParams, account: int) -> bytes:
 
 
 def open_system_account(tables: Tables, account: int, owner: bytes) -> None:
-    """Give a system account its key (subaccount 0) and put it into the index."""
+    """Give a system account its key (subaccount 0) and put it into the index; without a governor there is none."""
     key = owner + bytes(4)
     row = tables.accounts[account]
     for name, at in (("key_a", 0), ("key_b", 8), ("key_c", 16)):
         row[name] = int.from_bytes(key[at : at + 8], "big", signed=True)
     row["dirty"] = DIRTY_LEAF | DIRTY_AUX
-    index_account(tables, account)
+    if any(owner):
+        index_account(tables, account)
 
 
 def _fill_assets(tables: Tables, params: ExchangeParams) -> None:

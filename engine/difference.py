@@ -84,7 +84,11 @@ def _look_below(
         found = _first_difference(_list_account(left, account), _list_account(right, account))
         return None if found is None else (f"account {account}", *found)
     listers = {"markets_digest": _list_markets, "instruments_digest": _list_instruments}
-    listers |= {"oracle_digest": _list_report_times, "batches_digest": _list_sequences, "counters_digest": _list_counters}
+    listers |= {
+        "oracle_digest": _list_report_times,
+        "batches_digest": _list_sequences,
+        "counters_digest": _list_counters,
+    }
     if word not in listers:
         return None
     found = _first_difference(listers[word](left), listers[word](right))
@@ -180,7 +184,7 @@ def _list_rows(what: str, table: np.ndarray, names: tuple[str, ...]) -> Fields:
 
 def _list_markets(state: EngineState) -> Fields:
     markets = state.tables.markets[: int(state.tables.counters[MARKET_COUNT])]
-    return _list_rows("market", markets, MARKET.names[:MARKET_ROOT_FIELDS])
+    return _list_rows("market", markets, (MARKET.names or ())[:MARKET_ROOT_FIELDS])
 
 
 def _list_instruments(state: EngineState) -> Fields:
@@ -188,7 +192,8 @@ def _list_instruments(state: EngineState) -> Fields:
     offers = tables.offers[: int(counters[OFFERS_USED]) + 1]
     parts = (
         ("underlying", tables.underlyings[: int(counters[UNDERLYING_COUNT])]),
-        ("expiry", tables.expiries[: int(counters[EXPIRY_COUNT])]), ("asset", tables.assets[: int(counters[ASSET_COUNT])]),
+        ("expiry", tables.expiries[: int(counters[EXPIRY_COUNT])]),
+        ("asset", tables.assets[: int(counters[ASSET_COUNT])]),
         ("offer", offers[offers["is_live"] != 0]),
     )  # fmt: skip
     for what, table in parts:

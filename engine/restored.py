@@ -156,7 +156,9 @@ def _check_layout(tables: Tables) -> np.ndarray:
             directory_at += entries
             words_at += words + upper_words
     counters, sides = book.counters, book.sides[: len(places)]
-    _require((counters[DIRECTORY_USED], counters[WORDS_USED]) == (directory_at, words_at), "a directory of another size")
+    _require(
+        (counters[DIRECTORY_USED], counters[WORDS_USED]) == (directory_at, words_at), "a directory of another size"
+    )
     wanted = np.array(places, np.int64).reshape(-1, 5)
     for column, name in enumerate(("mirror_ticks", "directory", "words", "upper_words")):
         _require((sides[name] == wanted[:, column]).all(), f"a side's {name} differs")

@@ -86,7 +86,8 @@ def _used_parts(tables: Tables) -> Iterator[tuple[str, np.ndarray, int, int]]:
 
 
 def _pack(table: np.ndarray, mask: np.ndarray) -> bytes:
-    return table[: len(mask)][mask].tobytes()
+    packed: bytes = table[: len(mask)][mask].tobytes()
+    return packed
 
 
 def _masks(tables: Tables) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,20 @@ from engine.difference import Difference, diff, find_account_difference
 from engine.root import root_words
 from engine.snapshot import decode_snapshot, encode_snapshot
 from engine.tables import ACCOUNT_COUNT, SYSTEM_ACCOUNTS, USER_ACCOUNT_FIRST
-from tests.engine.blocks import ALICE, BOB, MARK, USD, batch, block, deposit, funded, make_params, place, reports, trader
+from tests.engine.blocks import (
+    ALICE,
+    BOB,
+    MARK,
+    USD,
+    batch,
+    block,
+    deposit,
+    funded,
+    make_params,
+    place,
+    reports,
+    trader,
+)
 from tests.engine.days import live, write_day
 
 
@@ -46,7 +59,7 @@ def test_an_order_that_one_side_has_not(world) -> None:
     one = after(world, place(ALICE, 1, BUY, MARK - 10, 3))
     other = after(world, place(ALICE, 1, BUY, MARK + 60_000, 3))  # outside the band
     where, field, left, right = found(one, other)
-    assert where == "account 64" and field == "client id 0" or field.startswith("order 0 order_id")
+    assert (where == "account 64" and field == "client id 0") or field.startswith("order 0 order_id")
     assert left and not right
 
 

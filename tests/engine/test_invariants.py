@@ -236,7 +236,7 @@ def test_levels_stand_in_order(traded) -> None:
     sides, book = state.tables.orderbook.sides, state.tables.orderbook.book
     row = len(state.tables.orderbook.blocks) * LEVELS_PER_BLOCK + int(state.tables.accounts["order_last"][B])
     sides["best_level"][2 * BTC] = book["level"][row]
-    with pytest.raises(InvariantBroken, match="counts of orders|does not add up"):
+    with pytest.raises(InvariantBroken, match=r"counts of orders|does not add up"):
         audit_tables(state)
     sides["best_rank"][2 * BTC] = NO_RANK
     with pytest.raises(InvariantBroken, match="counts of orders"):

@@ -203,7 +203,8 @@ def interleave(classes: np.ndarray, ranks: np.ndarray, author_count: Number, seq
         group = classes[at] * author_count + ranks[at]
         grouped[nexts[group]] = at
         nexts[group] += 1
-    nexts[:] = starts
+    for group in range(CLASSES * author_count):
+        nexts[group] = starts[group]
     waiting = np.empty(author_count, dtype=np.int64)
     count = 0
     for first in range(0, CLASSES * author_count, author_count):

@@ -371,9 +371,11 @@ def hash_fixed(messages: np.ndarray, length: Number, out: np.ndarray) -> None:
 @njit(cache=True)
 def _hash_chunks(data: np.ndarray, out: np.ndarray) -> None:
     """Keccak-256 of each 1,024 bytes of `data` (n,) into `out` (chunks, 32); the last chunk may be shorter."""
-    rows = np.arange(out.shape[0])
-    starts = rows * CHUNK_BYTES
-    lengths = np.minimum(CHUNK_BYTES, data.shape[0] - starts)
+    rows = np.empty(out.shape[0], dtype=np.int64)
+    starts, lengths = np.empty_like(rows), np.empty_like(rows)
+    for row in range(out.shape[0]):
+        rows[row], starts[row] = row, row * CHUNK_BYTES
+        lengths[row] = min(CHUNK_BYTES, data.shape[0] - row * CHUNK_BYTES)
     hash_spans(data, starts, lengths, out.shape[0], out, rows)
 
 

@@ -210,9 +210,10 @@ def write_what_ifs(session: Session) -> str:
     reach = nothing or f"liquidation is at {below_e8 // E8:,} below and {above_e8 // E8:,} above (0: nowhere)"
     return f"""## What if
 
-Before the fall the maker asks `engine.simulate` twice. The first answer differs from what came by one minute of
-decay; then the maker was hit on stale offers, the two expiries' volatilities rose by different factors, and the
-deleveraging took a long position away. After the first move, with volatility as it then is, {reach}.
+Before the fall the maker asks `engine.simulate` twice. The first answer differs from what came by what a minute of time
+changes. Between that and the second the maker was hit on stale offers, the two expiries' volatilities rose by different
+factors, and deleveraging took a long position away. After the first move, with volatility as it then is,
+{reach}.
 
 {table(("asked in the calm", "answer (USD)", "what came (USD)", "difference"), rows)}"""
 

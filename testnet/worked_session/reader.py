@@ -253,6 +253,17 @@ class Reader:
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
+    def check_settlement(self, heading: str) -> None:
+        """EXP-2: calls and puts settle at what the printed mean makes of their strikes."""
+        text = read_section(self.page, heading)
+        found = re.search(r"mean ([\d,.]+) USD", text)
+        mean_e8 = parse_number(found.group(1), 8) if found else 0
+        for symbol, settled, unit, _ in read_tables(text)[0]:
+            above_e8 = mean_e8 - self.strikes_e8[symbol]
+            settle_e8 = max(above_e8 if self.kinds[symbol] == "call" else -above_e8, 0)
+            require(settle_e8 == parse_number(settled, 8), f"{heading}: {symbol}")
+            require(self.unit(settle_e8, symbol) == parse_number(unit, 6), f"{heading}: a lot of {symbol}")
+
     def check_money(self, heading: str) -> None:
         """What was deposited is what is claimed, and gains are losses."""
         accounts, totals = read_tables(read_section(self.page, heading))

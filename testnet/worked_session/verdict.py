@@ -15,6 +15,7 @@ def check_page(page: str) -> None:
         reader.check_case(heading)
     reader.check_bankruptcy("The rest is deleveraged")
     reader.check_bytes("The rest is deleveraged", SELLER)
+    reader.check_settlement("Expiry")
     reader.check_money("The sums")
 
 

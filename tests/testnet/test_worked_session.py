@@ -70,6 +70,7 @@ FORGERIES = [
     ("The rest is deleveraged", r"\*\*reports\*\*\n\n```\n8484", "**reports**\n\n```\n8485"),
     ("The rest is deleveraged", r"\*\*siblings with sums\*\*\n\n```\n", "**siblings with sums**\n\n```\n00"),
     ("The rest is deleveraged", r"\*\*liquidation rows\*\*\n\n```\n41", "**liquidation rows**\n\n```\n42"),
+    ("Expiry", r"mean 82,725", "mean 82,726"),
     ("The sums", r"\| debts \| 0", "| debts | 1"),
 ]
 

@@ -28,7 +28,7 @@ from engine.commands import (
     WITHDRAW,
 )
 from engine.compiling import inlined, kernel
-from engine.execution import cancel_order, index_of_row
+from engine.execution import cancel_resting, index_of_row
 from engine.hints import hint_cancel_far, hint_cancel_near, hint_place_far, hint_place_near
 from engine.intake import CLASS_LEG
 from engine.offers import accept_offer, cancel_offers, find_own_offer, place_offer, remove_offer
@@ -82,27 +82,36 @@ def _resolve_link(
 
 
 @kernel
+def _cancel_waiting(t: Tables, out: Outputs, account: Number, action: np.void, receipt_row: Number) -> Number:
+    """CANCEL for what is no order of the book: a trigger, else an offer."""
+    market, order_id, client_id = np.int64(action["market"]), action["order_id"], action["client_id"]
+    receipt = out.receipts[receipt_row]
+    row = find_named_trigger(t, account, market, order_id, client_id)
+    if row != NOTHING:
+        receipt["order_id"], receipt["remaining_lots"] = t.triggers[row]["order_id"], t.triggers[row]["size_lots"]
+        remove_trigger(t, out, row, OWNER)
+    else:
+        row = find_own_offer(t, account, market, order_id, client_id)
+        if row == NOTHING:
+            return UNKNOWN_ORDER
+        receipt["order_id"], receipt["remaining_lots"] = order_id, t.offers[row]["size_lots"]
+        remove_offer(t, out, row, OWNER)
+    receipt["order_state"], receipt["cancelled_count"] = STATE_CANCELLED, ONE
+    return OK
+
+
+@inlined
 def _cancel(t: Tables, out: Outputs, account: Number, action: np.void, receipt_row: Number) -> Number:
     """CANCEL an order, else a trigger, else an offer, by its id or its client id."""
-    market, order_id, client_id = np.int64(action["market"]), action["order_id"], action["client_id"]
+    market = np.int64(action["market"])
     if market >= t.counters[MARKET_COUNT]:
         return UNKNOWN_MARKET
+    row = find_own_order(t, account, market, action["order_id"], action["client_id"])
+    if row == NOTHING:
+        return _cancel_waiting(t, out, account, action, receipt_row)
     receipt = out.receipts[receipt_row]
-    row = find_own_order(t, account, market, order_id, client_id)
-    if row != NOTHING:
-        receipt["order_id"] = t.orderbook.book[index_of_row(t, row)]["order_id"]
-        receipt["remaining_lots"] = cancel_order(t, out, row, OWNER)
-    else:
-        row = find_named_trigger(t, account, market, order_id, client_id)
-        if row != NOTHING:
-            receipt["order_id"], receipt["remaining_lots"] = t.triggers[row]["order_id"], t.triggers[row]["size_lots"]
-            remove_trigger(t, out, row, OWNER)
-        else:
-            row = find_own_offer(t, account, market, order_id, client_id)
-            if row == NOTHING:
-                return UNKNOWN_ORDER
-            receipt["order_id"], receipt["remaining_lots"] = order_id, t.offers[row]["size_lots"]
-            remove_offer(t, out, row, OWNER)
+    receipt["order_id"] = t.orderbook.book[index_of_row(t, row)]["order_id"]
+    receipt["remaining_lots"] = cancel_resting(t, out, row, OWNER)
     receipt["order_state"], receipt["cancelled_count"] = STATE_CANCELLED, ONE
     return OK
 
@@ -183,17 +192,13 @@ def _set(
 
 
 @kernel
-def _apply(
+def _apply_other(
     t: Tables, out: Outputs, actions: np.ndarray, keys: np.ndarray, message_of_action: np.ndarray,
     classes: np.ndarray, at: Number, account: Number, order_quote_max: Number, time_ms: Number,
 ) -> Number:  # fmt: skip
-    """Execute one action of an account; returns its code."""
+    """Execute an action that is neither PLACE nor CANCEL; returns its code."""
     action = actions[at]
     kind = np.int64(action["kind"])
-    if kind == PLACE:
-        return _place(t, out, account, action, order_quote_max, time_ms, at)
-    if kind == CANCEL:
-        return _cancel(t, out, account, action, at)
     if kind == CANCEL_ALL:
         return _cancel_all(t, out, account, np.int64(action["market"]), at)
     if kind == AMEND:
@@ -213,15 +218,36 @@ def _apply(
     return _set(t, out, account, action, keys[at], time_ms, at)
 
 
+@inlined
+def _begin_receipts(
+    out: Outputs, message_of_action: np.ndarray, batch_of_message: np.ndarray, codes: np.ndarray, accounts: np.ndarray
+) -> None:
+    """Receipts as they are before anything executes: whose action, what the judgement was, and zeros."""
+    batch, command = np.int64(-1), NOTHING
+    for at in range(codes.shape[0]):
+        message = message_of_action[at]
+        command = command + ONE if batch_of_message[message] == batch else NOTHING
+        batch = batch_of_message[message]
+        receipt = out.receipts[at]
+        receipt["batch_index"], receipt["command_index"] = batch, command
+        receipt["code"], receipt["account_index"] = codes[at], accounts[message]
+        receipt["order_state"] = receipt["order_id"] = receipt["filled_lots"] = receipt["remaining_lots"] = NOTHING
+        receipt["filled_value"] = receipt["cancelled_count"] = NOTHING
+        receipt["withdrawal_index"] = NO_SUCH
+
+
 @kernel
 def apply_all(
     t: Tables, out: Outputs, actions: np.ndarray, keys: np.ndarray, message_of_action: np.ndarray,
-    classes: np.ndarray, sequence: np.ndarray, accounts: np.ndarray, caps: np.ndarray, time_ms: Number,
+    batch_of_message: np.ndarray, classes: np.ndarray, sequence: np.ndarray, codes: np.ndarray, accounts: np.ndarray,
+    caps: np.ndarray, time_ms: Number,
 ) -> None:  # fmt: skip
-    """Execute what `receipts` say has code 0, in the order of the row numbers `sequence`.
+    """Execute what `codes` say is 0, in the order of the row numbers `sequence`, and write all receipts.
 
-    To be called in every block, with or without actions: it ends with `engine.triggers.mark_triggers`.
+    To be called in every block, with or without actions: it ends with `engine.triggers.mark_triggers`. Places and
+    cancels, nearly all there is, are compiled into the loop: what is called gets nine arrays by value.
     """
+    _begin_receipts(out, message_of_action, batch_of_message, codes, accounts)
     count = sequence.shape[0]
     for turn in range(count):
         if turn + 2 * AHEAD < count:
@@ -231,11 +257,17 @@ def apply_all(
             near = sequence[turn + AHEAD]
             _hint_near(t, accounts[message_of_action[near]], actions[near])
         at = sequence[turn]
-        receipt = out.receipts[at]
-        if receipt["code"] != OK or classes[at] == CLASS_LEG or np.int64(actions[at]["kind"]) >= LIST:
+        action, kind = actions[at], np.int64(actions[at]["kind"])
+        if codes[at] != OK or classes[at] == CLASS_LEG or kind >= LIST:
             continue
-        message = message_of_action[at]
-        receipt["code"] = _apply(
-            t, out, actions, keys, message_of_action, classes, at, accounts[message], caps[message], time_ms
-        )
+        account, order_quote_max = accounts[message_of_action[at]], caps[message_of_action[at]]
+        if kind == PLACE:
+            code = _place(t, out, account, action, order_quote_max, time_ms, at)
+        elif kind == CANCEL:
+            code = _cancel(t, out, account, action, at)
+        else:
+            code = _apply_other(
+                t, out, actions, keys, message_of_action, classes, at, account, order_quote_max, time_ms
+            )
+        out.receipts[at]["code"] = code
     mark_triggers(t, out)

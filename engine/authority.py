@@ -32,7 +32,7 @@ from engine.commands import (
     TRIGGER,
 )
 from engine.compiling import entry_point, kernel
-from engine.intake import Intake
+from engine.intake import CLASS_ACCOUNT, Intake
 from engine.limits import NONCES_REMEMBERED
 from engine.results import Code
 from engine.tables import (
@@ -95,6 +95,13 @@ def encode_addresses(addresses: np.ndarray, tails: np.ndarray | None = None) -> 
     if tails is not None:
         keys[:, 20:] = np.ascontiguousarray(tails.astype(">u4")).view(np.uint8).reshape(-1, 4)
     return keys.view(">i8").astype(np.int64)
+
+
+def encode_data(intake: Intake) -> np.ndarray:
+    """The addresses in the data of a block's actions as (n, 3) key columns; only actions of class 0 have any."""
+    if not (intake.classes == CLASS_ACCOUNT).any():
+        return np.zeros((len(intake.actions), 3), dtype=np.int64)
+    return encode_addresses(intake.actions["data"][:, :20])
 
 
 @kernel
@@ -222,6 +229,6 @@ def judge_messages(t: Tables, out: Outputs, intake: Intake, time_ms: int) -> tup
     _judge(
         t, out, encode_addresses(messages["owner"], messages["subaccount"]), encode_addresses(intake.signers),
         np.ascontiguousarray(messages).view(MESSAGE_ROW), view_actions(intake.actions),
-        encode_addresses(intake.actions["data"][:, :20]), codes, accounts, caps, np.int64(time_ms),
+        encode_data(intake), codes, accounts, caps, np.int64(time_ms),
     )  # fmt: skip
     return codes, accounts, caps

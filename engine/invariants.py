@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.compiling import entry_point, kernel
+from engine.compiling import entry_point, inlined, kernel
 from engine.errors import InvariantBroken
 from engine.limits import BALANCE_QUOTE_MAX, POSITION_QUOTE_MAX
 from engine.orderbook import NO_RANK, best_rank, next_level, rank_of_level, side_of_level
@@ -79,54 +79,94 @@ def _check_market(t: Tables, market: Number) -> Number:
     return 0
 
 
+@inlined
+def _move_open_lots(t: Tables, row: Number, sign: Number) -> None:
+    """Add `sign` times an order's lots to what its position says is open; the row must be in range."""
+    detail = t.details[row]
+    lots = t.orderbook.book[len(t.orderbook.blocks) * LEVELS_PER_BLOCK + row]["lots"] + detail["hidden_lots"]
+    position = t.positions[np.int64(detail["position"])]
+    if np.int64(detail["side"]) == 0:
+        position["buy_lots"] += sign * lots
+    else:
+        position["sell_lots"] += sign * lots
+
+
 @kernel
-def _check_account(t: Tables, account: Number) -> Number:
-    """Number of the first broken rule of one account, or 0: its orders are added up by market and side."""
+def _check_orders(t: Tables, account: Number) -> tuple[Number, Number]:
+    """`(first broken rule or 0, lots of all orders)` of an account's orders by themselves."""
     owner = t.accounts[account]
-    if abs(owner["balance_quote"]) > BALANCE_QUOTE_MAX:
-        return 1
     first = len(t.orderbook.blocks) * LEVELS_PER_BLOCK
-    charge_quote, orders = np.int64(0), np.int64(0)
+    charge_quote, orders, total_lots = np.int64(0), np.int64(0), np.int64(0)
     row = np.int64(owner["order_first"])
     while row != 0:
         order, detail = t.orderbook.book[first + row], t.details[row]
         is_own = np.int64(order["account"]) == account and order["order_id"] & ORDER_ROW_MASK == row
         if not is_own or order["lots"] <= 0 or detail["hidden_lots"] < 0 or orders > t.counters[ORDERS_LIVE]:
-            return 7
-        charge_quote += (order["lots"] + detail["hidden_lots"]) * detail["unit_charge_quote"]
+            return np.int64(7), total_lots
+        position = t.positions[np.int64(detail["position"])]
+        if position["is_live"] == 0 or np.int64(position["account"]) != account:
+            return np.int64(11), total_lots
+        if np.int64(position["market"]) != np.int64(detail["market"]):
+            return np.int64(7), total_lots
+        lots = order["lots"] + detail["hidden_lots"]
+        total_lots += lots
+        charge_quote += lots * detail["unit_charge_quote"]
         orders += 1
         row = np.int64(detail["own_next"])
     if charge_quote != owner["order_charge_quote"]:
-        return 8
-    if orders != np.int64(owner["order_count"]):
-        return 10
+        return np.int64(8), total_lots
+    return np.int64(0 if orders == np.int64(owner["order_count"]) else 10), total_lots
+
+
+@kernel
+def _check_positions(t: Tables, account: Number, total_lots: Number) -> Number:
+    """Number of the first rule that an account's positions break, or 0; `total_lots` are open in all of them."""
     rows = np.int64(0)
-    position_row = np.int64(owner["position_first"])
-    while position_row != 0:
-        position = t.positions[position_row]
+    row = np.int64(t.accounts[account]["position_first"])
+    while row != 0:
+        position = t.positions[row]
         rows += 1
         if np.int64(position["account"]) != account or position["is_live"] == 0 or rows > t.counters[POSITIONS_USED]:
             return 11
-        market = np.int64(position["market"])
-        buys, sells = np.int64(0), np.int64(0)
-        row = np.int64(owner["order_first"])
-        while row != 0:
-            detail = t.details[row]
-            if np.int64(detail["market"]) == market:
-                lots = t.orderbook.book[first + row]["lots"] + detail["hidden_lots"]
-                if np.int64(detail["side"]) == 0:
-                    buys += lots
-                else:
-                    sells += lots
-                orders -= 1
-            row = np.int64(detail["own_next"])
-        if buys != position["buy_lots"] or sells != position["sell_lots"]:
-            return 7
-        unit = max(t.markets[market]["notional_unit"], np.int64(1))
+        unit = max(t.markets[np.int64(position["market"])]["notional_unit"], np.int64(1))
         if not -(POSITION_QUOTE_MAX // unit) <= position["lots"] <= POSITION_QUOTE_MAX // unit:
             return 5
-        position_row = np.int64(position["next"])
-    return 0 if orders == 0 else 7
+        if position["buy_lots"] < 0 or position["sell_lots"] < 0:
+            return 7
+        total_lots -= position["buy_lots"] + position["sell_lots"]
+        row = np.int64(position["next"])
+    return 0 if total_lots == 0 else 7
+
+
+@kernel
+def _check_account(t: Tables, account: Number) -> Number:
+    """Number of the first broken rule of one account, or 0.
+
+    Each order's lots are taken out of what its position says is open; nothing may be left then. One walk over orders
+    does that, where adding them up would take one for each position; a second one puts everything back.
+    """
+    owner = t.accounts[account]
+    if abs(owner["balance_quote"]) > BALANCE_QUOTE_MAX:
+        return 1
+    broken, total_lots = _check_orders(t, account)
+    if broken == 0:
+        broken = np.int64(_check_positions(t, account, total_lots))
+    if broken != 0:
+        return broken
+    row = np.int64(owner["order_first"])
+    while row != 0:
+        _move_open_lots(t, row, np.int64(-1))
+        row = np.int64(t.details[row]["own_next"])
+    row = np.int64(owner["position_first"])
+    while row != 0:
+        if t.positions[row]["buy_lots"] != 0 or t.positions[row]["sell_lots"] != 0:
+            broken = np.int64(7)
+        row = np.int64(t.positions[row]["next"])
+    row = np.int64(owner["order_first"])
+    while row != 0:
+        _move_open_lots(t, row, np.int64(1))
+        row = np.int64(t.details[row]["own_next"])
+    return broken
 
 
 @kernel

@@ -7,7 +7,7 @@ trades on the book. As one unit they are optimised once instead of three times.
 import numpy as np
 
 from engine.actions import apply_all
-from engine.authority import encode_addresses, view_actions
+from engine.authority import encode_addresses, encode_data, view_actions
 from engine.clock import run_clock as tick
 from engine.commands import ACTION
 from engine.compiling import entry_point
@@ -24,25 +24,29 @@ _NONE = np.empty(0, np.int64)
 @entry_point
 def _run_stage(
     t: Tables, out: Outputs, stage: Number, time_ms: Number, actions: np.ndarray, keys: np.ndarray,
-    message_of_action: np.ndarray, classes: np.ndarray, sequence: np.ndarray, accounts: np.ndarray, caps: np.ndarray,
+    message_of_action: np.ndarray, batch_of_message: np.ndarray, classes: np.ndarray, sequence: np.ndarray,
+    codes: np.ndarray, accounts: np.ndarray, caps: np.ndarray,
 ) -> None:  # fmt: skip
     if stage == CLOCK:
         tick(t, out, time_ms)
     elif stage == LIQUIDATION:
         judge_accounts(t, out, time_ms)
     else:
-        apply_all(t, out, actions, keys, message_of_action, classes, sequence, accounts, caps, time_ms)
+        apply_all(
+            t, out, actions, keys, message_of_action, batch_of_message, classes, sequence, codes, accounts, caps,
+            time_ms,
+        )  # fmt: skip
 
 
 def run_clock(t: Tables, out: Outputs, time_ms: int) -> None:
     """One block's clock (`engine.clock`)."""
-    nothing = (_NO_ACTIONS, _NO_KEYS, _NONE, _NONE, _NONE, _NONE, _NONE)
+    nothing = (_NO_ACTIONS, _NO_KEYS, *(_NONE,) * 7)
     _run_stage(t, out, CLOCK, np.int64(time_ms), *nothing)
 
 
 def liquidate(t: Tables, out: Outputs, time_ms: int) -> None:
     """Judge every account after the clock (`engine.waterfall`)."""
-    nothing = (_NO_ACTIONS, _NO_KEYS, _NONE, _NONE, _NONE, _NONE, _NONE)
+    nothing = (_NO_ACTIONS, _NO_KEYS, *(_NONE,) * 7)
     _run_stage(t, out, LIQUIDATION, np.int64(time_ms), *nothing)
 
 
@@ -55,16 +59,7 @@ def apply_actions(
     `sequence` (n,) from `order_actions`; `codes` (n,), `accounts` and `caps` (m,) from `judge_messages`. To be called
     in every block, with or without actions.
     """
-    receipts = out.receipts[: len(intake.actions)]
-    receipts.view(np.int64)[:] = 0
-    batches = intake.batch_of_message[intake.message_of_action]
-    receipts["batch_index"] = batches
-    receipts["command_index"] = np.arange(len(batches)) - np.searchsorted(batches, batches)
-    receipts["code"] = codes
-    receipts["account_index"] = accounts[intake.message_of_action]
-    receipts["withdrawal_index"] = -1
     _run_stage(
-        t, out, ACTIONS, np.int64(time_ms), view_actions(intake.actions),
-        encode_addresses(intake.actions["data"][:, :20]), intake.message_of_action, intake.classes, sequence, accounts,
-        caps,
+        t, out, ACTIONS, np.int64(time_ms), view_actions(intake.actions), encode_data(intake),
+        intake.message_of_action, intake.batch_of_message, intake.classes, sequence, codes, accounts, caps,
     )  # fmt: skip

@@ -33,7 +33,9 @@ PRICE_E8 = 10**13
 
 def make_million() -> EngineState:
     """One block old. Holders in twos: one is long what the next is short."""
-    params = ExchangeParams(perpetuals(MARKETS), bytes(20), 4, 1, bytes(20))
+    params = ExchangeParams(
+        perpetuals(MARKETS), bytes(20), 4, 1, bytes(20), accounts_max=1 << 20, positions_max=1 << 20
+    )
     state = make_state(params, USERS, 10**10)
     feeds = (PRICE_E8,) * MARKETS
     reports = tuple(PriceReport(validator, TIME_MS + 1_000, feeds, bytes(64)) for validator in range(3))

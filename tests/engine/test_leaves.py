@@ -133,7 +133,7 @@ def empty_tables() -> Tables:
         assets=np.zeros(1, ASSET), fee_tiers=np.zeros((FEE_TIERS, 3), np.int64),
         counters=np.zeros(COUNTER_COUNT, np.int64), scenarios=np.zeros((1, 1), np.int64),
         node_hashes=np.zeros((2 * CAPACITY, 32), np.uint8), node_sums=np.zeros((2 * CAPACITY, 2), np.int64),
-        aux_digests=np.zeros((CAPACITY, 32), np.uint8),
+        aux_digests=np.zeros((CAPACITY, 32), np.uint8), portfolio=np.zeros(1, np.int64),
     )  # fmt: skip
 
 

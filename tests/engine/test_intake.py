@@ -196,7 +196,7 @@ def test_actions_of_one_message_run_in_their_classes(world) -> None:
     state, _, _ = answers(world, message(1, order(SELL, MARK, 5), owner=BOB))
     requote = (
         message(1, order(BUY, MARK, 5), order(BUY, MARK, 1, time_in_force=POST_ONLY), Action(WITHDRAW, size_lots=1)),
-        message(2, Action(CANCEL, order_id=1), owner=BOB),
+        message(2, Action(CANCEL, order_id=1 << 24 | 1), owner=BOB),
     )
     _, result, codes = answers(state, *requote)
     assert codes == [Code.OK] * 4 and len(result.fills) == 0

@@ -39,7 +39,8 @@ REHEARSAL = 4  # blocks that compile
 def make_exchange() -> Tables:
     """A thousand marked perpetuals and nobody."""
     params = ExchangeParams(
-        perpetuals(MARKETS), bytes(20), 4, 1, bytes(20), accounts_max=1 << 20, account_orders_max=1024, book_orders_max=1 << 20,
+        perpetuals(MARKETS), bytes(20), 4, 1, bytes(20), accounts_max=1 << 20, account_orders_max=1024,
+        book_orders_max=1 << 20,
         markets_max=1024, orders_max=ORDERS + 100_000, positions_max=(1 << 23) - 1, blocks_max=1 << 17,
     )  # fmt: skip
     tables = make_tables(params, TIME_MS)

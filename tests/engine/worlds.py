@@ -552,6 +552,7 @@ class World:
                 link=self.pick(0, 1, 2, 9), good_till_ms=self.pick(LATER_MS, LATER_MS, self.now_ms + 3_600_000, 0),
                 price_ticks=self.index_e8[0] // E8 // 1000 * 1000 * E8 if is_option else 0,
                 trigger_ticks=self.pick(0, 0, 10**7, 3), size_lots=self.pick(0, 0, 10**5, 10**6),
+                display_lots=self.pick(0, 600_000, 1 << 24),
             )  # fmt: skip
         if kind in (1, 2, 3):
             number = self.pick(*range(1, 19), 32, 40)

@@ -43,6 +43,10 @@ EXPIRY_FIELDS = (
     "underlying", "expiry_ms", "forward_e8", "forward_ms", "a_e8", "b_e8", "rho_e8", "m_e8", "sigma_e8", "surface_ms",
     "twap_sum_e8", "twap_count", "twap_slot", "settle_e8", "is_settled",
 )  # fmt: skip
+PROTECTION_FIELDS = (
+    "window_ms", "freeze_ms", "quote_max", "delta_quote_max", "vega_quote_max", "window_start_ms", "quote_sum",
+    "delta_quote_sum", "vega_quote_sum", "frozen_until_ms",
+)  # fmt: skip
 COUNTERS = {
     NEXT_SEQUENCE: "next_sequence", NEXT_RANK: "next_rank", PHASE: "phase", PHASE_UNTIL_MS: "phase_until_ms",
     ACCOUNT_COUNT: "next_account", ORDER_SWEEP: "order_sweep", ACCOUNT_SWEEP: "account_sweep",
@@ -103,6 +107,48 @@ def expect_triggers(x: Any, account: int) -> list[tuple]:
     ]  # fmt: skip
 
 
+def read_sessions(t: Any, account: int) -> list[tuple]:
+    """Keys and approvals of builders (scopes 8) in the order of the account's list."""
+    found = []
+    for at in walk(t.sessions, t.accounts[account]["session_first"], "next"):
+        row = t.sessions[at]
+        key = b"".join(int(row[name]).to_bytes(8, "big", signed=True) for name in ("key_a", "key_b", "key_c"))
+        found.append((key[:20], int(row["scopes"]), int(row["expiry_ms"]), int(row["order_quote_max"])))
+    return found
+
+
+def expect_sessions(x: Any, account: int) -> list[tuple]:
+    return [
+        (item.key, 8 if item.is_builder else item.scopes, item.expiry_ms, item.order_quote_max)
+        for item in x.accounts[account].sessions
+    ]
+
+
+def read_protection(t: Any, account: int) -> tuple | None:
+    row = int(t.accounts[account]["protection"])
+    return tuple(int(t.protections[row][name]) for name in PROTECTION_FIELDS) if row else None
+
+
+def expect_protection(x: Any, account: int) -> tuple | None:
+    own = x.accounts[account].protection
+    return tuple(getattr(own, name) for name in PROTECTION_FIELDS) if own else None
+
+
+def read_offers(t: Any) -> list[tuple]:
+    names = ("order_id", "account", "market", "side", "price_ticks", "size_lots", "client_id", "good_till_ms")
+    names += ("counterparty", "placed_ms")
+    live = t.offers[t.offers["is_live"] != 0]
+    return sorted(tuple(int(row[name]) for name in names) for row in live)
+
+
+def expect_offers(x: Any) -> list[tuple]:
+    return sorted(
+        (o.order_id, o.account, o.market, o.side, o.price, o.lots, o.client_id, o.good_till_ms, o.counterparty,
+         o.placed_ms)
+        for o in x.offers.values()
+    )  # fmt: skip
+
+
 def read_account(t: Any, account: int) -> dict[str, Any]:
     row = t.accounts[account]
     names = ("balance_quote", "mode", "cancel_at_ms", "volume_quote", "volume_before_quote", "volume_epoch", "referrer")
@@ -114,6 +160,7 @@ def read_account(t: Any, account: int) -> dict[str, Any]:
     found["nonces"] = t.nonces[account, : int(row["nonce_count"])].tolist()
     found["client_ids"] = [number for number in t.client_ids[account].tolist() if number]
     found["orders"], found["triggers"] = read_orders(t, account), read_triggers(t, account)
+    found["sessions"], found["protection"] = read_sessions(t, account), read_protection(t, account)
     return found
 
 
@@ -124,6 +171,7 @@ def expect_account(x: Any, account: int) -> dict[str, Any]:
         "volume_before_quote": a.volume_before, "volume_epoch": a.volume_epoch, "referrer": a.referrer,
         "positions": sorted(a.positions.items()), "nonces": a.nonces, "client_ids": a.client_ids,
         "orders": expect_orders(x, account), "triggers": expect_triggers(x, account),
+        "sessions": expect_sessions(x, account), "protection": expect_protection(x, account),
     }  # fmt: skip
 
 
@@ -157,6 +205,7 @@ def compare_state(state: Any, x: Any) -> list[str]:
     found += differ("expiries", int(t.counters[EXPIRY_COUNT]), len(x.expiries))
     if found:
         return found
+    found += differ("offers", read_offers(t), expect_offers(x))
     for number, row in enumerate(x.markets):
         row.open_interest_lots = x.open_interest(number)
         row.short_lots = sum(-lots for _, lots in x.holdings(number) if lots < 0)

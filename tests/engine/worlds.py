@@ -51,7 +51,7 @@ from engine.commands import (
 )  # fmt: skip
 from engine.params import CollateralParams, ExchangeParams, FeeTier, MarketParams
 from engine.payload import InboxEntry, PriceReport
-from engine.tables import KIND_CALL, KIND_PUT, PHASE_SETTLED
+from engine.tables import KIND_CALL, KIND_PUT, PHASE_CONTINUOUS, PHASE_SETTLED
 from tests.engine.blocks import CONTRACT, FOREVER_MS, START_MS, TOKEN, USD, trader
 
 COIN = bytes.fromhex("33" * 20)
@@ -272,6 +272,12 @@ class World:
         owner, signer = trader(who), trader(who)
         if self.one_in(14):
             signer = self.pick(*[session_key(who)] * 3, session_key(0), bytes(20), trader(0))
+        found = self.x.find_account(owner, 0)
+        keys = (
+            [item.key for item in self.x.accounts[found].sessions if not item.is_builder] if found is not None else []
+        )
+        if keys and self.one_in(3):
+            signer = self.pick(*keys)
         subaccount = self.pick(1, 2) if self.one_in(5) else 0
         if self.x.find_account(owner, subaccount) is None and not self.one_in(8):
             subaccount = 0
@@ -453,7 +459,23 @@ class World:
         target = self.make_trigger(**(common | {"link": self.pick(2, 2, 1), "flags": common["flags"] | TRIGGER_BELOW}))
         return entry, stop, target
 
+    def aim_combo(self) -> tuple[Action, ...]:
+        """A combination of what rests in different markets, small enough to be had."""
+        legs: list[Action] = []
+        for market, row in enumerate(self.x.markets):
+            side = self.draw(2)
+            others = [o for o in self.x.book(market, 1 - side) if o.account != self.index and not o.flags & REDUCE_ONLY]
+            if row.phase == PHASE_CONTINUOUS and others and len(legs) < 3:
+                price_ticks, size_lots = self.x.band(market)[side], 1 + self.draw(min(others[0].lots, 3))
+                values = {"market": market, "side": side, "price_ticks": price_ticks, "size_lots": size_lots}
+                legs.append(Action(PLACE, time_in_force=FILL_OR_KILL, **values))
+        if len(legs) < 2:
+            return (self.make_place(),)
+        return Action(COMBO, side=len(legs), price_ticks=self.pick(1_000_000 * USD, 1_000_000 * USD, 100 * USD)), *legs
+
     def make_combo(self) -> tuple[Action, ...]:
+        if not self.one_in(3):
+            return self.aim_combo()
         count = self.pick(2, 2, 2, 3, 4, 1)
         legs = []
         for _ in range(count):
@@ -530,6 +552,7 @@ class World:
                 link=self.pick(0, 1, 2, 9), good_till_ms=self.pick(LATER_MS, LATER_MS, self.now_ms + 3_600_000, 0),
                 price_ticks=self.index_e8[0] // E8 // 1000 * 1000 * E8 if is_option else 0,
                 trigger_ticks=self.pick(0, 0, 10**7, 3), size_lots=self.pick(0, 0, 10**5, 10**6),
+                display_lots=self.pick(0, 600_000, 1 << 24),
             )  # fmt: skip
         if kind in (1, 2, 3):
             number = self.pick(*range(1, 19), 32, 40)

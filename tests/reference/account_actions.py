@@ -63,7 +63,9 @@ def set_protection(x, index, action):
     maxima = (action.size_lots, action.price_ticks, action.trigger_ticks)
     if min(*maxima, freeze_ms) < 0 or max(window_ms, freeze_ms) > DAY_MS:
         return Code.CONTRADICTORY
-    x.accounts[index].protection = Protection(window_ms, freeze_ms, *maxima) if window_ms else None
+    # Whoever never had one needs none to switch it off; a record that is there stays, and does nothing.
+    if window_ms or x.accounts[index].protection is not None:
+        x.accounts[index].protection = Protection(window_ms, freeze_ms, *maxima)
     return Code.OK
 
 

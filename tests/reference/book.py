@@ -149,7 +149,7 @@ def cut_reduce_only(x, index, market):
 def note_protected_fill(x, order, lots, price):
     """ORD-8 for one fill of a resting order."""
     protection = x.accounts[order.account].protection
-    if not order.flags & UNDER_PROTECTION or protection is None:
+    if not order.flags & UNDER_PROTECTION or protection is None or protection.window_ms == 0:
         return
     start_ms = protection.window_start_ms
     if not start_ms or x.time_ms >= start_ms + protection.window_ms:

@@ -82,7 +82,7 @@ def expiry_ms_of(x, market):
     return expiry.expiry_ms if expiry else 0
 
 
-def judge_terms(x, kind, underlying, expiry_ms, strike_e8, tick_e8, lot_e8):
+def judge_terms(x, kind, underlying, expiry_ms, strike_e8, tick_e8, lot_e8, price_ticks_max):
     if kind > KIND_PUT:
         return Code.UNKNOWN_ENUM
     if (kind in DATED) != (expiry_ms != 0) or (kind in (KIND_CALL, KIND_PUT)) != (strike_e8 != 0):
@@ -95,6 +95,7 @@ def judge_terms(x, kind, underlying, expiry_ms, strike_e8, tick_e8, lot_e8):
             return Code.CONTRADICTORY
     fits = 0 <= underlying < len(x.underlyings) and 0 <= strike_e8 <= 1 << 53
     fits = fits and 0 < tick_e8 <= 1 << 53 and 0 < lot_e8 <= 1 << 53 and tick_e8 * lot_e8 % 10**10 == 0
+    fits = fits and 1 <= price_ticks_max <= (1 << 24) - 1
     if not fits or not 0 < tick_e8 * lot_e8 // 10**10 < 1 << 40:
         return Code.PARAMETER_OUT_OF_BOUNDS
     return Code.OK
@@ -109,6 +110,7 @@ def list_market(x, action):
         "kind": action.side, "underlying": action.link - 1 if action.link else template.underlying,
         "expiry_ms": action.good_till_ms, "strike_e8": action.price_ticks,
         "tick_e8": action.trigger_ticks or template.tick_e8, "lot_e8": action.size_lots or template.lot_e8,
+        "price_ticks_max": action.display_lots or template.price_ticks_max,
     }  # fmt: skip
     code = judge_terms(x, **terms)
     if code != Code.OK:
@@ -119,8 +121,8 @@ def list_market(x, action):
     row = blank_market(**{name: getattr(template, name) for name in COPIED})
     row.position_lots_max = min(template.position_lots_max, (1 << 54) // unit)
     row.order_lots_max = min(template.order_lots_max, row.position_lots_max)
-    row.price_ticks_max = min((1 << 24) - 1, (1 << 54) // (unit * row.position_lots_max))
     expiry_ms = terms.pop("expiry_ms")
+    terms["price_ticks_max"] = min(terms["price_ticks_max"], (1 << 54) // (unit * row.position_lots_max))
     for name, value in terms.items():
         setattr(row, name, value)
     row.quote_per_tick_lot, row.is_listed, row.listed_ms = unit, 1, x.time_ms

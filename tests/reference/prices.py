@@ -195,6 +195,7 @@ def set_mark(x, market):
     if mark_e8 != row.mark_e8 or row.mark_ms == 0:
         x.notify(NOTICE_MARK, market, mark_e8, index_e8, row.funding_quote, forward_e8)
     row.mark_e8, row.mark_ms = mark_e8, x.time_ms
+    x.set_band(market)
 
 
 # -- margin units -----------------------------------------------------------------------------------------------------

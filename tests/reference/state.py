@@ -295,15 +295,20 @@ class Exchange:
         return sum(max(lots, 0) for _, lots in self.holdings(market))
 
     def band(self, market):
-        """ORD-1: `(buy_limit_ticks, sell_limit_ticks)`; everything without a mark."""
+        """ORD-1: `(buy_limit_ticks, sell_limit_ticks)` as of the last mark; everything without one."""
         row = self.markets[market]
         if not self.has_mark(market):
             return row.price_ticks_max, 1
+        return row.buy_limit_ticks, row.sell_limit_ticks
+
+    def set_band(self, market):
+        row = self.markets[market]
         around = self.index_e8(market) if row.kind in OPTIONS else row.mark_e8
         width, scale = around * row.band_bps, 10_000 * row.tick_e8
         highest = (row.mark_e8 * 10_000 + width) // scale
         lowest = ceil_div(row.mark_e8 * 10_000 - width, scale)
-        return tuple(max(1, min(row.price_ticks_max, ticks)) for ticks in (highest, lowest))
+        row.buy_limit_ticks = max(1, min(row.price_ticks_max, highest))
+        row.sell_limit_ticks = max(1, min(row.price_ticks_max, lowest))
 
     # -- books --------------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,6 @@ class NetworkConfig:
     min_interval_ms: int = 200
     inbox_inclusion_ms: int = 10_000
     checkpoint_interval_blocks: int = 50
-    governor: str = "0x0000000000000000000000000000000000000000"
     accounts_max: int = 1 << 16
     orders_max: int = 1 << 16
     positions_max: int = 1 << 16
@@ -62,7 +61,6 @@ class NetworkConfig:
             validator_count=len(self.validators),
             chain_id=self.chain_id,
             contract=address_bytes(self.contract),
-            governor=address_bytes(self.governor),
             accounts_max=self.accounts_max,
             orders_max=self.orders_max,
             positions_max=self.positions_max,

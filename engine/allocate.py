@@ -177,8 +177,8 @@ def _fill_assets(tables: Tables, params: ExchangeParams) -> None:
 
 def split_address(address: bytes) -> tuple[int, int, int]:
     """20 bytes as two int64 and the last four bytes, big-endian, as kernels compare them."""
-    head = (int.from_bytes(address[at : at + 8], "big", signed=True) for at in (0, 8))
-    return (*head, int.from_bytes(address[16:], "big"))
+    head, middle = (int.from_bytes(address[at : at + 8], "big", signed=True) for at in (0, 8))
+    return head, middle, int.from_bytes(address[16:], "big")
 
 
 def _find_underlying(tables: Tables, params: ExchangeParams, market: MarketParams) -> int:
@@ -256,4 +256,4 @@ def make_outputs(tables: Tables, actions: int) -> Outputs:
     ):  # fmt: skip
         tables.counters[counter] = 0
     tables_of = [np.empty(max(count, 1), kind) for count, kind in rows]
-    return Outputs(*tables_of, dirty=np.empty(accounts, np.int64))
+    return Outputs(*tables_of, np.empty(accounts, np.int64))

@@ -14,7 +14,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from numba import _dynfunc, config, njit
+from numba import _dynfunc, config, njit  # type: ignore[attr-defined]
 from numba.core import codegen, cpu
 
 Function = TypeVar("Function", bound=Callable[..., Any])

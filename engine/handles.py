@@ -71,7 +71,7 @@ def _type_handle(value: Handle, _context: Any) -> Any:
 class _HandleAttributes(AttributeTemplate):
     key = HandleType
 
-    def generic_resolve(self, handle: HandleType, attribute: str) -> Any:
+    def generic_resolve(self, handle: HandleType, attribute: str) -> Any:  # type: ignore[override]
         return handle.fields.get(attribute)
 
 

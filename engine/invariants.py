@@ -203,7 +203,7 @@ def _check_side(t: Tables, side_index: Number) -> tuple[Number, Number]:
     while level != 0:
         if side_of_level(book, level) != side_index or rank_of_level(book, level) <= rank:
             return np.int64(9), orders
-        rank = rank_of_level(book, level)
+        rank = np.int64(rank_of_level(book, level))
         lots, time_rank = np.int64(0), np.int64(-1)
         index = np.int64(book.book[level]["next"])
         if index == level:
@@ -220,7 +220,7 @@ def _check_side(t: Tables, side_index: Number) -> tuple[Number, Number]:
             index = np.int64(order["next"])
         if lots != book.book[level]["lots"]:
             return np.int64(9), orders
-        level = next_level(book, level)
+        level = np.int64(next_level(book, level))
     return np.int64(0), orders
 
 

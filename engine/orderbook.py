@@ -60,7 +60,6 @@ COUNTERS = 6
 
 
 class _OrderbookFields(NamedTuple):
-
     book: np.ndarray
     blocks: np.ndarray
     sides: np.ndarray

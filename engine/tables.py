@@ -103,7 +103,7 @@ MARKET = _record(
     " above_mark_ticks below_mark_ticks above_last_ticks below_last_ticks"
 )
 # The last four bound the trigger prices that wait for a rise or a fall of the mark or the last price; 0: none waits.
-MARKET_ROOT_FIELDS = MARKET.names.index("is_fresh")
+MARKET_ROOT_FIELDS = (MARKET.names or ()).index("is_fresh")
 KIND_PERPETUAL, KIND_FUTURE, KIND_CALL, KIND_PUT, KIND_SPOT = range(5)
 PHASE_CONTINUOUS, PHASE_AUCTION, PHASE_CANCEL_ONLY, PHASE_POST_ONLY, PHASE_SETTLED = range(5)
 

@@ -249,7 +249,7 @@ def _side_depth(state: EngineState, side_index: int, levels: int) -> list[tuple[
     tables = state.tables
     side = tables.orderbook.sides[side_index]
     level = int(side["best_level"]) if int(side["best_rank"]) != NO_RANK else int(NOTHING)
-    depth = []
+    depth: list[tuple[int, int, int]] = []
     while level != NOTHING and len(depth) < levels:
         price_ticks = abs(int(side["mirror_ticks"]) - int(rank_of_level(tables.orderbook, level)))
         depth.append((price_ticks, *_count_orders(tables, level)))

@@ -256,4 +256,4 @@ def make_outputs(tables: Tables, actions: int) -> Outputs:
     ):  # fmt: skip
         tables.counters[counter] = 0
     tables_of = [np.empty(max(count, 1), kind) for count, kind in rows]
-    return Outputs(*tables_of, np.empty(accounts, np.int64))
+    return Outputs._make((*tables_of, np.empty(accounts, np.int64)))

@@ -17,7 +17,7 @@ from engine.tables import (
     EXPIRY_COUNT,
     MARKET,
     MARKET_COUNT,
-    MARKET_ROOT_FIELDS,
+    MARKET_HASHED_FIELDS,
     OFFERS_USED,
     UNDERLYING_COUNT,
     Tables,
@@ -184,7 +184,7 @@ def _list_rows(what: str, table: np.ndarray, names: tuple[str, ...]) -> Fields:
 
 def _list_markets(state: EngineState) -> Fields:
     markets = state.tables.markets[: int(state.tables.counters[MARKET_COUNT])]
-    return _list_rows("market", markets, (MARKET.names or ())[:MARKET_ROOT_FIELDS])
+    return _list_rows("market", markets, (MARKET.names or ())[:MARKET_HASHED_FIELDS])
 
 
 def _list_instruments(state: EngineState) -> Fields:

@@ -8,8 +8,8 @@
     16 withdrawals_count    17 batches_digest          18 counters_digest        19 events_digest (block)
 
 With `H(x) = keccak(keccak(x[:1024]) ‖ keccak(x[1024:2048]) ‖ ...)` over rows of little-endian int64, as in memory:
-- markets_digest = H(the first MARKET_ROOT_FIELDS fields of every market ever listed)
-- instruments_digest = H(underlyings ‖ expiries ‖ assets ‖ fee tiers ‖ live offers in order of rows)
+- markets_digest = H(the first MARKET_HASHED_FIELDS fields of every market ever listed: parameters, prices, units)
+- instruments_digest = H(underlyings ‖ expiries ‖ assets ‖ fee tiers ‖ live offers in order of rows ‖ scenarios)
 - oracle_digest  = keccak(for each validator: i64 BE time_ms of its last accepted report)
 - batches_digest = keccak(for each validator: i64 BE sequence of its last batch)
 - counters_digest = keccak(word(deposits_total_quote) ‖ word(inbox_ignored_count) ‖ i64 LE of ROOT_COUNTERS)
@@ -40,7 +40,7 @@ from engine.tables import (
     MARK_EPOCH,
     MARKET,
     MARKET_COUNT,
-    MARKET_ROOT_FIELDS,
+    MARKET_HASHED_FIELDS,
     MUST_REPRICE,
     NEXT_RANK,
     NEXT_SEQUENCE,
@@ -145,37 +145,9 @@ def _encode_instruments(tables: Tables) -> bytes:
     parts = (
         tables.underlyings[: int(counters[UNDERLYING_COUNT])], tables.expiries[: int(counters[EXPIRY_COUNT])],
         tables.assets[: int(counters[ASSET_COUNT])], tables.fee_tiers, live,
+        tables.scenarios[: int(counters[MARKET_COUNT])],
     )  # fmt: skip
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
-
-
-def state_words(state: "EngineState") -> tuple[bytes, ...]:
-    """The 20 words of the module header; account root and withdrawals root must be up to date."""
-    tables, counters = state.tables, state.tables.counters
-    markets = tables.markets[: int(counters[MARKET_COUNT])].view("<i8").reshape(-1, MARKET.itemsize // 8)
-    numbers = _word(state.deposits_total_quote) + _word(state.inbox_ignored_count)
-    return (
-        _word(ENGINE_VERSION),
-        state.params_digest,
-        _word(state.height),
-        _word(state.time_ms),
-        state.account_root,
-        state.account_sums,
-        _word(int(counters[ACCOUNT_COUNT])),
-        hash_long(markets[:, :MARKET_ROOT_FIELDS].tobytes()),
-        hash_long(_encode_instruments(tables)),
-        keccak(state.report_times_ms.astype(">i8").tobytes()),
-        state.oracle_root,
-        _word(state.inbox_cursor),
-        state.inbox_hash,
-        _word(state.l1_block),
-        state.withdrawals_root,
-        _word(state.withdrawals_total_quote),
-        _word(int(counters[WITHDRAWALS])),
-        keccak(state.batch_sequences.astype(">i8").tobytes()),
-        keccak(numbers + counters[list(ROOT_COUNTERS)].astype("<i8").tobytes()),
-        state.events_digest,
-    )
 
 
 def root_words(state: "EngineState") -> tuple[tuple[str, bytes], ...]:
@@ -191,7 +163,7 @@ def root_words(state: "EngineState") -> tuple[tuple[str, bytes], ...]:
         ("account_root", state.account_root),
         ("account_sums", state.account_sums),
         ("account_count", _word(int(counters[ACCOUNT_COUNT]))),
-        ("markets_digest", hash_long(markets[:, :MARKET_ROOT_FIELDS].tobytes())),
+        ("markets_digest", hash_long(markets[:, :MARKET_HASHED_FIELDS].tobytes())),
         ("instruments_digest", hash_long(_encode_instruments(tables))),
         ("oracle_digest", keccak(state.report_times_ms.astype(">i8").tobytes())),
         ("oracle_root", state.oracle_root),

@@ -88,7 +88,8 @@ PROTECTION = _record(
 )
 
 # One instrument. Prices in ticks, `_e8` in 1e-8 USD, `unit` fields in quote per lot as of the last reprice (MAR-1). The
-# first MARKET_ROOT_FIELDS fields are what the state root covers; the rest follows from them and from the orders.
+# first MARKET_ROOT_FIELDS fields are the market's own, those up to MARKET_HASHED_FIELDS its units; the state root covers
+# both. The rest follows from the orders and triggers.
 MARKET = _record(
     "kind underlying expiry strike_e8 tick_e8 lot_e8 quote_per_tick_lot price_ticks_max order_lots_max"
     " position_lots_max initial_bps maintenance_bps maker_fee_bps taker_fee_bps liquidation_fee_bps band_bps"
@@ -104,6 +105,7 @@ MARKET = _record(
 )
 # The last four bound the trigger prices that wait for a rise or a fall of the mark or the last price; 0: none waits.
 MARKET_ROOT_FIELDS = (MARKET.names or ()).index("is_fresh")
+MARKET_HASHED_FIELDS = (MARKET.names or ()).index("book_orders")
 KIND_PERPETUAL, KIND_FUTURE, KIND_CALL, KIND_PUT, KIND_SPOT = range(5)
 PHASE_CONTINUOUS, PHASE_AUCTION, PHASE_CANCEL_ONLY, PHASE_POST_ONLY, PHASE_SETTLED = range(5)
 

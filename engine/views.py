@@ -21,6 +21,9 @@ from engine.tables import (
 from engine.tree import list_positions, read_key
 
 
+POINTS = 100  # volatility points in a volatility of 1
+
+
 @dataclass(frozen=True, slots=True)
 class PositionSummary:
     """One position at its mark; `size_lots` below zero is short, `value_quote` has its sign.
@@ -165,7 +168,7 @@ def _summarise(tables: Tables, row: int, equity_quote: int, maintenance_quote: i
         initial_margin_quote=abs(lots) * int(market[ends[0]]),
         maintenance_margin_quote=abs(lots) * int(market[ends[1]]),
         delta_quote=lots * int(market["delta_unit"]),
-        vega_quote=lots * int(market["vega_unit"]),
+        vega_quote=lots * int(market["vega_unit"]) // POINTS,
         liquidation_price_ticks=_liquidation_price_ticks(tables, row, equity_quote, maintenance_quote),
     )
 

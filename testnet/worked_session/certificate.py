@@ -4,7 +4,7 @@ import cbor2
 
 from engine.events import hash_events
 from engine.feeds import select_reports
-from engine.root import state_words
+from engine.root import root_words
 from engine.tables import NOTICE_MARK
 from engine.tree import AccountProof, account_proof, verify_account_proof
 from testnet.worked_session.desk import NAMES, Exchange, Sealed, format_time
@@ -91,7 +91,7 @@ def attach_bytes(exchange: Exchange, sealed: Sealed, before: Sealed, account: in
         ("header of the block", sealed.header.encode()),
         ("signers", bytes(sealed.certificate.signers())),
         ("aggregate signature of the signers over the header", sealed.certificate.signature),
-        ("20 words of the state root", b"".join(state_words(sealed.state))),
+        ("20 words of the state root", b"".join(word for _, word in root_words(sealed.state))),
         ("8 hashes of the events digest", b"".join(hashes)),
         ("liquidation rows", result.liquidations.tobytes()),
         ("deleveraging rows", result.deleverages.tobytes()),

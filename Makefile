@@ -10,7 +10,7 @@ BIN := .venv/bin
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz bench bench-engine bench-gas bench-net sim docs clean
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,6 +36,9 @@ sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
 
 fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS="--plant" finds planted bugs
 	$(BIN)/python -m tests.engine.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+determinism: $(STAMP)  ## the same roots however the engine is compiled: processors, bounds checks, optimisation, Python 3.12
+	HANSA_DETERMINISM=all $(BIN)/python -m pytest tests/engine/test_determinism.py
 
 bench: bench-engine bench-gas bench-net  ## every benchmark; tables on stdout, numbers in build/results/
 

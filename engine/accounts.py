@@ -365,27 +365,10 @@ def _index_all(t: Tables) -> None:
             t.position_index[slot] = position_row
 
 
-def make_indexes(tables: Tables, accounts: int = 0, positions: int = 0) -> Tables:
-    """Tables with new hash tables of all that exists, at most half full with so many more accounts and positions. A
-    slot depends on the order of entering, and nothing depends on slots.
-    """
-    counters = tables.counters
-    accounts_needed = 2 * (int(counters[ACCOUNT_COUNT]) + accounts)
-    positions_needed = 2 * min(int(counters[POSITIONS_USED]) + positions, len(tables.positions))
-    slots = [
-        len(table) << max((needed - 1).bit_length() + 1 - len(table).bit_length(), 0)
-        for table, needed in ((tables.account_index, accounts_needed), (tables.position_index, positions_needed))
-    ]
-    made = tables._replace(account_index=np.zeros(slots[0], np.uint32), position_index=np.zeros(slots[1], np.uint32))
+def make_indexes(tables: Tables) -> Tables:
+    """Tables with new hash tables of all that exists. Slots depend on the order of entering, and nothing on slots."""
+    made = tables._replace(
+        account_index=np.zeros_like(tables.account_index), position_index=np.zeros_like(tables.position_index)
+    )
     _index_all(made)
     return made
-
-
-def grow_indexes(tables: Tables, accounts: int, positions: int) -> Tables:
-    """The same tables if their hash tables are large enough for so many more; otherwise those of `make_indexes`."""
-    counters = tables.counters
-    accounts_needed = 2 * (int(counters[ACCOUNT_COUNT]) + accounts)
-    positions_needed = 2 * min(int(counters[POSITIONS_USED]) + positions, len(tables.positions))
-    if accounts_needed <= len(tables.account_index) and positions_needed <= len(tables.position_index):
-        return tables
-    return make_indexes(tables, accounts, positions)

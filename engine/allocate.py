@@ -78,7 +78,6 @@ from engine.tables import (
 )
 
 E8 = 100_000_000
-INDEX_SLOTS_FIRST = 1 << 12  # the shell makes hash tables larger between blocks
 
 
 def _power_of_two(at_least: int) -> int:
@@ -97,11 +96,11 @@ def make_tables(params: ExchangeParams, time_ms: int) -> Tables:
     node_hashes, node_sums = make_nodes(_power_of_two(accounts))
     tables = Tables(
         accounts=make_zeros(accounts, ACCOUNT),
-        account_index=np.zeros(INDEX_SLOTS_FIRST, np.uint32),
+        account_index=np.zeros(_power_of_two(2 * accounts), np.uint32),
         nonces=np.zeros((accounts, NONCES_REMEMBERED), np.int64),
         client_ids=np.zeros((accounts, CLIENT_IDS_REMEMBERED), np.int64),
         positions=make_zeros(positions, POSITION),
-        position_index=np.zeros(INDEX_SLOTS_FIRST, np.uint32),
+        position_index=np.zeros(_power_of_two(2 * positions), np.uint32),
         orderbook=make_orderbook(params.markets_max, params.orders_max, params.blocks_max, _directory_entries(params)),
         details=make_zeros(params.orders_max, DETAIL),
         trigger_rows=np.zeros(count_words(params.triggers_max), np.int64),

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.accounts import grow_indexes
 from engine.allocate import make_outputs
 from engine.authority import judge_messages
 from engine.commands import ACTION, MESSAGE
@@ -177,7 +176,6 @@ def execute(parent: EngineState, block: BlockInput, consume: bool = False) -> tu
     for batch in block.batches:
         state.batch_sequences[batch.author] = batch.sequence
     intake = gather(block.batches)
-    state.tables = grow_indexes(state.tables, len(block.inbox) + len(intake.actions), 2 * len(intake.actions))
     outputs = make_outputs(state.tables, len(intake.actions) + len(block.inbox))
     consumed = [apply_entry(state, outputs, entry) for entry in block.inbox]
     apply_reports(state, outputs, block.price_reports, block.time_ms)

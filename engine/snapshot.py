@@ -18,6 +18,7 @@ import numpy as np
 
 from engine.accounts import make_indexes
 from engine.allocate import make_tables
+from engine.compiling import entry_point
 from engine.errors import InvariantBroken, SnapshotError
 from engine.invariants import audit_tables
 from engine.limits import ENGINE_VERSION, NONCES_REMEMBERED, WITHDRAWAL_DEPTH, WITHDRAWALS_MAX
@@ -45,6 +46,7 @@ from engine.tables import (
     USER_ACCOUNT_FIRST,
     WITHDRAWALS,
     Tables,
+    Truth,
 )
 from engine.triggers import restore_triggers
 
@@ -240,18 +242,34 @@ def _check_book_links(tables: Tables, orders: int) -> None:
     _require((book.blocks[:blocks]["side_index"] < max(len(sides), 1)).all(), "a block's side is out of range")
 
 
+@entry_point
+def _unpack(table: np.ndarray, counts: np.ndarray, values: np.ndarray, is_ascending: Truth) -> Truth:
+    """Give each row of `table` the next `counts[row]` of `values`; whether all are positive, and in order if asked."""
+    at = np.int64(0)
+    for row in range(counts.shape[0]):
+        last = np.int64(0)
+        for column in range(counts[row]):
+            value = values[at]
+            if value <= last:
+                return False
+            table[row, column] = value
+            last = value if is_ascending else np.int64(0)
+            at += 1
+    return True
+
+
 def _fill_packed(tables: Tables, id_counts: bytes, nonces: bytes, client_ids: bytes) -> None:
+    """Remembered nonces, which ascend, and client ids."""
     count = int(tables.counters[ACCOUNT_COUNT])
-    counts = np.frombuffer(id_counts, dtype=np.uint8)
-    _require(len(counts) == count and (counts <= CLIENT_IDS_REMEMBERED).all(), "client ids out of range")
-    nonce_mask = np.arange(NONCES_REMEMBERED) < tables.accounts["nonce_count"][:count, None]
-    id_mask = np.arange(CLIENT_IDS_REMEMBERED) < counts[:, None]
-    for table, mask, data in ((tables.nonces, nonce_mask, nonces), (tables.client_ids, id_mask, client_ids)):
-        values = np.frombuffer(data, dtype="<i8")
-        _require(len(values) == int(mask.sum()) and (values > 0).all(), "nonces or client ids out of range")
-        table[:count][mask] = values
-    ordered = np.diff(np.where(nonce_mask, tables.nonces[:count], np.iinfo(np.int64).max), axis=1)
-    _require(((ordered > 0) | ~nonce_mask[:, 1:]).all(), "nonces are not ascending")
+    ids = np.frombuffer(id_counts, dtype=np.uint8).astype(np.int64)
+    _require(len(ids) == count and (ids <= CLIENT_IDS_REMEMBERED).all(), "client ids out of range")
+    nonce_counts = tables.accounts["nonce_count"][:count].astype(np.int64)
+    for table, counts, data, is_ascending in (
+        (tables.nonces, nonce_counts, nonces, True), (tables.client_ids, ids, client_ids, False),
+    ):  # fmt: skip
+        values = np.frombuffer(data, dtype="<i8").astype(np.int64)
+        _require(len(values) == int(counts.sum()), "nonces or client ids are missing")
+        _require(_unpack(table, counts, values, is_ascending), "nonces or client ids out of range")
 
 
 def _rebuild(state: EngineState) -> None:

@@ -88,8 +88,8 @@ PROTECTION = _record(
 )
 
 # One instrument. Prices in ticks, `_e8` in 1e-8 USD, `unit` fields in quote per lot as of the last reprice (MAR-1). The
-# first MARKET_ROOT_FIELDS fields are the market's own, those up to MARKET_HASHED_FIELDS its units; the state root covers
-# both. The rest follows from the orders and triggers.
+# first MARKET_ROOT_FIELDS fields are the market's own, those up to MARKET_HASHED_FIELDS its units; the root has both.
+# The rest follows from the orders and triggers.
 MARKET = _record(
     "kind underlying expiry strike_e8 tick_e8 lot_e8 quote_per_tick_lot price_ticks_max order_lots_max"
     " position_lots_max initial_bps maintenance_bps maker_fee_bps taker_fee_bps liquidation_fee_bps band_bps"

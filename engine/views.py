@@ -20,7 +20,6 @@ from engine.tables import (
 )
 from engine.tree import list_positions, read_key
 
-
 POINTS = 100  # volatility points in a volatility of 1
 
 

@@ -31,7 +31,7 @@ STEP_MS = 100
 TARGET_MS, SHARE_TARGET = 3.0, 2.0
 QUOTES = MESSAGE_ACTIONS // 2
 STAGES = (
-    "gather", "grow_indexes", "make_outputs", "apply_reports", "run_clock", "liquidate", "judge_messages",
+    "gather", "make_outputs", "apply_reports", "run_clock", "liquidate", "judge_messages",
     "order_actions", "apply_actions", "compute_events_digest", "seal", "require_invariants",
 )  # fmt: skip
 

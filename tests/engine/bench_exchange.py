@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.accounts import grow_indexes
+from engine.accounts import make_indexes
 from engine.commands import CANCEL
 from engine.intake import Intake
 from engine.params import ExchangeParams, MarketParams
@@ -45,8 +45,7 @@ def add_users(tables: Tables, count: int, balance_quote: int) -> Tables:
     rows["key_a"], rows["key_b"] = 1 + np.arange(count), KEY_B
     rows["balance_quote"] = balance_quote
     tables.counters[ACCOUNT_COUNT] = USER_ACCOUNT_FIRST + count
-    tables = tables._replace(account_index=np.zeros(1, np.uint32))
-    return grow_indexes(tables, 1, 1)
+    return make_indexes(tables)
 
 
 def make_state(params: ExchangeParams, users: int, balance_quote: int) -> EngineState:

@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 
-from engine.accounts import grow_indexes
 from engine.allocate import make_outputs
 from engine.apply import BlockInput, execute
 from engine.commands import ACTION, CANCEL, IMMEDIATE_OR_CANCEL, PLACE
@@ -63,9 +62,7 @@ def make_world(mode: int) -> EngineState:
         feeds += [INDEX_E8, a + OFFSET, b, rho + OFFSET, m + OFFSET, sigma]
     time_ms = TIME_MS + 1_000
     report_of_one = (PriceReport(0, time_ms, tuple(feeds), bytes(64)),)
-    state = execute(state, BlockInput(1, time_ms, bytes(32), report_of_one, (), 0, ()), consume=True)[0]
-    state.tables = grow_indexes(state.tables, 1, (MAKERS + TAKERS) * SERIES)
-    return state
+    return execute(state, BlockInput(1, time_ms, bytes(32), report_of_one, (), 0, ()), consume=True)[0]
 
 
 def make_flow(mark_ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.accounts import grow_indexes
+from engine.accounts import make_indexes
 from engine.apply import BlockInput, execute
 from engine.params import ExchangeParams
 from engine.payload import PriceReport
@@ -55,7 +55,7 @@ def make_million() -> EngineState:
     counters = tables.counters
     counters[POSITIONS_USED] = 1 + HOLDERS
     counters[[POSITIONS_LIVE, POSITIONS_OPEN]] = HOLDERS
-    state.tables = grow_indexes(tables, 1, 1)
+    state.tables = make_indexes(tables)
     seal_all(state)
     return state
 

@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 
-from engine.accounts import grow_indexes
 from engine.allocate import make_outputs, make_tables
 from engine.commands import ACTION, PLACE
 from engine.commands import CANCEL as CANCEL_ACTION
@@ -56,7 +55,6 @@ def make_exchange(flow: Flow) -> tuple[Tables, Outputs]:
     for name, value in values.items():
         tables.markets[name] = value
     tables.counters[MARK_EPOCH] = 1
-    tables = grow_indexes(tables, flow.accounts, flow.prefill)
     return tables, make_outputs(tables, BLOCK_ACTIONS)
 
 

@@ -10,10 +10,10 @@ from engine.accounts import (
     change_orders,
     find_account,
     find_position,
-    grow_indexes,
     index_account,
     is_client_id_used,
     is_position_empty,
+    make_indexes,
     move_balance,
     open_position,
     remember_client_id,
@@ -144,7 +144,7 @@ def test_a_position_with_open_orders_is_not_empty() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.sets(st.tuples(*(st.integers(-(1 << 63), (1 << 63) - 1),) * 3), max_size=60))
-def test_acc_1_accounts_are_found_by_their_keys_before_and_after_growing(keys: set[tuple[int, int, int]]) -> None:
+def test_acc_1_accounts_are_found_by_their_keys_also_in_new_indexes(keys: set[tuple[int, int, int]]) -> None:
     floor = open_floor(users=0)
     tables = floor.tables._replace(account_index=np.zeros(128, np.uint32))
     floor = Floor(tables, floor.out)
@@ -154,19 +154,16 @@ def test_acc_1_accounts_are_found_by_their_keys_before_and_after_growing(keys: s
         row["key_a"], row["key_b"], row["key_c"] = key
         tables.counters[ACCOUNT_COUNT] += 1
         run(floor, INDEX, account)
-    grown = grow_indexes(tables, 500, 5000)
-    assert len(grown.account_index) == 2048 and len(grown.position_index) >= len(tables.position_index)
-    assert grow_indexes(grown, 500, 0) is grown
-    for where in (floor, Floor(grown, floor.out)):
+    for where in (floor, Floor(make_indexes(tables), floor.out)):
         assert [run(where, FIND_ACCOUNT, *key) for key in known] == list(range(A, A + len(known)))
         assert run(where, FIND_ACCOUNT, 1, 2, 3) == (A + known.index((1, 2, 3)) if (1, 2, 3) in keys else -1)
 
 
-def test_positions_are_found_after_growing() -> None:
+def test_positions_are_found_in_new_indexes() -> None:
     floor = open_markets()
     rows = {(account, market): run(floor, OPEN, account, market) for account in (A, B) for market in range(MARKETS)}
-    grown = Floor(grow_indexes(floor.tables, 5000, 5000), floor.out)
-    assert {key: run(grown, FIND, *key) for key in rows} == rows
+    renewed = Floor(make_indexes(floor.tables), floor.out)
+    assert {key: run(renewed, FIND, *key) for key in rows} == rows
 
 
 def test_an_account_is_listed_as_changed_once() -> None:

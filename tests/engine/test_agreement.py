@@ -84,7 +84,7 @@ def test_a_long_day_reaches_what_it_is_for() -> None:
     for _ in range(60):
         day.trade(mix.randrange(1 << 32), 18)
     counts = day.campaign.counts
-    assert counts["fills"] > 40 and counts["cancellations"] > 60, counts
+    assert counts["fills"] > 40 and counts["cancellations"] > 40, counts
     assert len(day.campaign.codes) > 25, sorted(day.campaign.codes)
     assert len(day.campaign.notices) >= 6, day.campaign.notices
 

@@ -16,40 +16,38 @@ from typing import Any, TypeVar
 
 from numba import _dynfunc, config, njit  # type: ignore[attr-defined]
 from numba.core import codegen, cpu
+from numba.core.registry import CPUDispatcher
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-_functions: dict[str, Callable[..., Any]] = {}
 _kernel_names: dict[str, None] = {}
 
 
-def _register(function: Callable[..., Any]) -> None:
-    _functions[f"{function.__module__}.{function.__qualname__}"] = function
+def _compile_inner(function: Function, **options: Any) -> Function:
+    """What other kernels call, lowered when one of them is compiled; with the compiler switched off, the function."""
+    if config.DISABLE_JIT:
+        return function
     _kernel_names[function.__qualname__] = None
+    dispatcher: Any = _Kernel(function, targetoptions={"nopython": True, **_INNER, **options})
+    return dispatcher  # type: ignore[no-any-return]
 
 
 def kernel(function: Function) -> Function:
     """Compile a function that other kernels call."""
-    _register(function)
-    compiled: Function = njit(_nrt=False, **_INNER)(function)  # type: ignore[call-overload]
-    return compiled
+    return _compile_inner(function, _nrt=False)
 
 
 def allocating(function: Function) -> Function:
     """A kernel that makes arrays of its own: it counts references."""
-    _register(function)
-    compiled: Function = njit(**_INNER)(function)  # type: ignore[call-overload]
-    return compiled
+    return _compile_inner(function)
 
 
 def inlined(function: Function) -> Function:
     """Compile a small function into whatever calls it."""
-    _register(function)
-    compiled: Function = njit(_nrt=False, forceinline=True, **_INNER)(function)  # type: ignore[call-overload]
-    return compiled
+    return _compile_inner(function, _nrt=False, forceinline=True)
 
 
 def entry_point(function: Function) -> Function:
@@ -102,29 +100,31 @@ class _Library(codegen.JITCodeLibrary):
                     library._collect(below)
 
 
-_STUB = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
 _twins: dict[str, Any] = {}
 _make_executable = cpu.CPUContext.get_executable
 
 
+class _Kernel(CPUDispatcher):
+    """A kernel for other kernels. Called from Python, it has an entry point made of itself first."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        function = self.py_func
+        name = f"{function.__module__}.{function.__qualname__}"
+        if name not in _twins:
+            _twins[name] = njit(_nrt=self.targetoptions.get("_nrt", True), cache=True)(function)  # type: ignore[call-overload]
+        return _twins[name](*arguments, **named)
+
+
 def _get_executable(context: Any, library: Any, description: Any, environment: Any) -> Any:
-    """What Python calls: the compiled wrapper, or for a kernel something that makes an entry point of it."""
+    """The compiled wrapper for Python; of a kernel something that is never called."""
     library._ensure_finalized()
     if not library._is_kernel:
         return _make_executable(context, library, description, environment)
-    name = f"{description.modname}.{description.qualname}"
-
-    def call(_closure: Any, arguments: Any, _keywords: Any) -> Any:
-        if name not in _twins:
-            _twins[name] = njit(_nrt=False, cache=True)(_functions[name])  # type: ignore[call-overload]
-        return _twins[name](*arguments)
-
-    stub = _STUB(call)
-    address = ctypes.cast(stub, ctypes.c_void_p).value
+    address = ctypes.cast(ctypes.pythonapi.PyErr_BadInternalCall, ctypes.c_void_p).value
     module = description.lookup_module()
-    return _dynfunc.make_function(module, description.qualname, "", address, environment, (library, stub))
+    return _dynfunc.make_function(module, description.qualname, "", address, environment, (library,))
 
 
-if not config.DISABLE_JIT:  # type: ignore[attr-defined]
-    codegen.JITCPUCodegen._library_class = _Library  # type: ignore[assignment]
-    cpu.CPUContext.get_executable = _get_executable  # type: ignore[method-assign]
+if not config.DISABLE_JIT:
+    codegen.JITCPUCodegen._library_class = _Library
+    cpu.CPUContext.get_executable = _get_executable

@@ -163,10 +163,10 @@ def test_gov_3_changes_have_bounds(what: str, action: Action, code: Code) -> Non
 
 
 def test_num_4_a_position_is_never_worth_more_than_its_limit() -> None:
-    """At 2**24 - 1 ticks of 100 quote, 10,737,418 lots are worth 2**54."""
-    desk = governed(instrument(position_lots_max=10_000_000))
-    assert govern(desk, change("position_lots_max", 10_737_419)) == Code.PARAMETER_OUT_OF_BOUNDS
-    assert govern(desk, change("position_lots_max", 10_737_418)) == Code.OK
+    """At 2**22 - 1 ticks of 100 quote, 42,949,683 lots are worth 2**54."""
+    desk = governed(instrument(position_lots_max=40_000_000))
+    assert govern(desk, change("position_lots_max", 42_949_684)) == Code.PARAMETER_OUT_OF_BOUNDS
+    assert govern(desk, change("position_lots_max", 42_949_683)) == Code.OK
 
 
 def test_gov_3_a_change_takes_effect_and_is_told() -> None:

@@ -87,7 +87,7 @@ PAYOFFS = [  # market, settlement price in USD, payoff in USD
     ("a call out of the money", 2, 48_000, 0),
     ("a put in the money", 3, 50_000, 1_000.5),
     ("a put out of the money", 3, 52_000, 0),
-    ("never more than the book's highest price", 1, 2_000_000, 1_677_721.5),
+    ("never more than the book's highest price", 1, 2_000_000, 419_430.3),
 ]
 
 

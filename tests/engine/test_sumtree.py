@@ -91,7 +91,9 @@ def test_the_table_behind_a_tree_leaves_no_trace(capacity) -> None:
     assert made.proves(0)
 
 
-leaf_strategy = st.tuples(st.binary(min_size=32, max_size=32), st.integers(0, 1 << 50), st.integers(0, 1 << 50))
+leaf_strategy = st.tuples(
+    st.binary(min_size=32, max_size=32).filter(any), st.integers(0, 1 << 50), st.integers(0, 1 << 50)
+)
 changes_strategy = st.lists(st.dictionaries(st.integers(0, 63), leaf_strategy, max_size=20), max_size=5)
 
 

@@ -28,7 +28,7 @@ _kernel_names: dict[str, None] = {}
 
 def _compile_inner(function: Function, **options: Any) -> Function:
     """What other kernels call, lowered when one of them is compiled; with the compiler switched off, the function."""
-    if config.DISABLE_JIT:
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return function
     _kernel_names[function.__qualname__] = None
     dispatcher: Any = _Kernel(function, targetoptions={"nopython": True, **_INNER, **options})
@@ -125,6 +125,6 @@ def _get_executable(context: Any, library: Any, description: Any, environment: A
     return _dynfunc.make_function(module, description.qualname, "", address, environment, (library,))
 
 
-if not config.DISABLE_JIT:
+if not config.DISABLE_JIT:  # type: ignore[attr-defined]
     codegen.JITCPUCodegen._library_class = _Library
-    cpu.CPUContext.get_executable = _get_executable
+    cpu.CPUContext.get_executable = _get_executable  # type: ignore[method-assign]

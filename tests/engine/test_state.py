@@ -107,8 +107,8 @@ print(len(tables.accounts), resident_kb() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_room_for_a_million_accounts_costs_no_memory() -> None:
-    """Pages come when they are first written: tables for a million accounts, orders and positions stay below 96 MB, most
-    of it large pages of which a few bytes are used.
+    """Pages come when they are first written: tables for a million accounts, orders and positions stay below 96 MB,
+    most of it large pages of which a few bytes are used.
     """
     answer = subprocess.run(
         [sys.executable, "-c", MEMORY], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True

@@ -7,6 +7,7 @@ SEED ?=
 UV_VERSION := 0.13.8
 UV := $(shell command -v uv 2>/dev/null || echo .cache/uv-venv/bin/uv)
 BIN := .venv/bin
+PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
@@ -43,7 +44,8 @@ determinism: $(STAMP)  ## the same roots however the engine is compiled: process
 bench: bench-engine bench-gas bench-net  ## every benchmark; tables on stdout, numbers in build/results/
 
 bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; ARGS="--only whole"
-	$(BIN)/python -m tests.engine.bench $(ARGS)
+	@test -d build/peers || $(UV) pip install -q --no-deps --python $(BIN)/python --target build/peers $(PEERS)
+	PYTHONPATH=build/peers $(BIN)/python -m tests.engine.bench $(ARGS)
 
 bench-gas: $(STAMP)  ## what the settlement contract costs
 	$(BIN)/python -m contracts.bench_gas

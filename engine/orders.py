@@ -241,14 +241,6 @@ def place(
     return place_order(t, out, account, order, time_ms, receipt_row)
 
 
-@kernel
-def check_place(t: Tables, account: Number, order: Order, time_ms: Number) -> Number:
-    """The code that PLACE would give now, 505 apart; changes nothing."""
-    if not is_listed(t, order.market):
-        return UNKNOWN_MARKET
-    return judge_order(t, account, order, find_position(t, account, order.market), ZERO, time_ms).code
-
-
 @inlined
 def find_own_order(t: Tables, account: Number, market: Number, order_id: Number, client_id: Number) -> Number:
     """Row of the account's resting order of a market by its id, or by its client id if the id is 0; 0 if there is none

@@ -10,7 +10,7 @@ that view's nullification. So finalisation takes three message delays, a block e
 and no lock: the whole safety state is "what have I signed in view v".
 
 Invariants (each rule is named where it is decided)
-- R3, R4, R5 (`rules.py`): per view one notarized block, one finalized block equal to it, never both nullify and
+- R3, R4, R5 (`round.py`): per view one notarized block, one finalized block equal to it, never both nullify and
   finalize.
 - R6, S7 (`certificates.py`): nothing counts as a certificate below q distinct members of this epoch.
 - R7 (`chain.py`): delivered blocks form one chain, in height order, each once, each executed here with the header's
@@ -19,7 +19,7 @@ Invariants (each rule is named where it is decided)
 - Peers cannot raise: every message is decoded totally, and a mistake is ignored or reported, never an exception. A
   broken invariant of our own is `Halt`, after which the core only returns empty lists.
 
-Deviations from the design notes are named in the headers of `timeouts.py`, `rules.py`, `proposals.py` and `retry.py`.
+Deviations from the design notes are named in the headers of `timeouts.py`, `round.py`, `proposals.py` and `retry.py`.
 
 Sources: Chan and Pass, "Simplex Consensus" (TCC 2023); the TON and commonware specifications of it.
 """
@@ -55,7 +55,7 @@ from consensus.retry import (
     on_retry_timer,
     on_standstill_timer,
 )
-from consensus.rules import enter, on_built, settle
+from consensus.round import enter, on_built, settle
 from consensus.state import PendingCertificate, PendingEvidence, PendingProposal, State
 from consensus.timeouts import CoreConfig
 from consensus.votes import give_up, on_aggregated, on_evidence_verified, on_refused, on_signed, on_vote, reject

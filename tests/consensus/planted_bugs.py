@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from consensus import certificates, chain, core, proposals, recovery, retry, rules, state, votes
+from consensus import certificates, chain, core, proposals, recovery, retry, state, votes
+from consensus import round as round_rules
 from consensus.effects import CancelTimer
 from consensus.events import Executed
 from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, quorum
@@ -28,14 +29,14 @@ def finalize_after_nullify(patch: pytest.MonkeyPatch) -> dict[str, Any]:
         asked = view_state.asked
         return FINALIZE not in asked and asked.get(NOTARIZE, block_hash) == block_hash
 
-    patch.setattr(rules, "may_finalize", may_finalize)
+    patch.setattr(round_rules, "may_finalize", may_finalize)
     return {}
 
 
 def nullify_after_finalize(patch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Also never enters a view by notarization, or the view would be left before it can be nullified."""
-    patch.setattr(rules, "may_nullify", lambda view_state: NULLIFY not in view_state.asked)
-    patch.setattr(rules, "is_over", lambda _, view_state: {NULLIFY, FINALIZE} & view_state.certificates.keys())
+    patch.setattr(round_rules, "may_nullify", lambda view_state: NULLIFY not in view_state.asked)
+    patch.setattr(round_rules, "is_over", lambda _, view_state: {NULLIFY, FINALIZE} & view_state.certificates.keys())
     return {}
 
 
@@ -43,7 +44,7 @@ def finalize_another_than_notarized(patch: pytest.MonkeyPatch) -> dict[str, Any]
     def may_finalize(view_state: ViewState, _: bytes) -> bool:
         return NULLIFY not in view_state.asked and FINALIZE not in view_state.asked
 
-    patch.setattr(rules, "may_finalize", may_finalize)
+    patch.setattr(round_rules, "may_finalize", may_finalize)
     return {"byzantine": {1: Equivocator}}
 
 
@@ -63,7 +64,7 @@ def votes_forgotten_at_restart(patch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def ancestry_unchecked(patch: pytest.MonkeyPatch) -> dict[str, Any]:
     patch.setattr(proposals, "find_ancestry_fault", lambda *_: "")
-    patch.setattr(rules, "holds_nullifications", lambda *_: True)
+    patch.setattr(round_rules, "holds_nullifications", lambda *_: True)
     return {}
 
 
@@ -93,7 +94,7 @@ def executes_before_the_parent(patch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def no_block_fetch(patch: pytest.MonkeyPatch) -> dict[str, Any]:
-    patch.setattr(rules, "run_fetches", lambda _: None)
+    patch.setattr(round_rules, "run_fetches", lambda _: None)
     patch.setattr(chain, "fall_behind", lambda _: None)
     patch.setattr(retry, "fall_behind", lambda _: None)
     return {}

@@ -45,8 +45,9 @@ from consensus.events import (
 from consensus.messages import FINALIZE, Block, Certificate, Header, encode_message, keccak, quorum
 from consensus.sync import RANGE_BLOCKS_MAX, verify_range
 from testnet.sim.byzantine import Behaviour
-from testnet.sim.checkers import Violation, execute
+from testnet.sim.checkers import Violation
 from testnet.sim.disk import Disk
+from testnet.sim.hashchain import execute
 
 if TYPE_CHECKING:
     from testnet.sim.world import World
@@ -243,6 +244,8 @@ class Node:
         if parent is None or work_key(parent) not in self.executed:
             raise Violation(f"node {self.name} executes before the parent")
         commitment = execute(parent.commitment, header.timestamp_ms, block.payload)
+        if self.is_honest:
+            self.world.checkers.on_executed(self.name, block.hash(), commitment)
         if commitment == header.commitment:
             self.executed[work_key(block.header)] = None
         self.turn(Executed(block.hash(), commitment))

@@ -20,6 +20,7 @@ from consensus.messages import (
 )
 from testnet.sim.byzantine import BEHAVIOURS, Behaviour, Twin
 from testnet.sim.checkers import Checkers, Violation
+from testnet.sim.hashchain import execute_block
 from testnet.sim.keys import Keys, decode
 from testnet.sim.network import Network
 from testnet.sim.node import Node
@@ -118,7 +119,7 @@ class World:
         self.keys = Keys(plan.seed, members, domain)
         self.network = Network(self.rng, members, plan.delay_mean_ms, plan.loss, plan.duplicates)
         self.leaders = compute_leaders(plan.seed.to_bytes(32, "big"), 1, members)
-        self.checkers = Checkers(self.keys, GENESIS, tuple(plan.byzantine))
+        self.checkers = Checkers(self.keys, GENESIS, tuple(plan.byzantine), execute_block)
         self.headers: dict[bytes, Header] = {GENESIS.hash(): GENESIS}
         self.certificates: dict[tuple[int, int], Certificate] = {}
         self.audit = hashlib.blake2b(digest_size=16)
@@ -269,9 +270,7 @@ class World:
             print(f"{at_ms:6d} {node.name} {what} {describe(data)}")
         self.dispatch(node, what, data)
         if self.event_count % 64 == 0 and node.core is not None:
-            for name, (held, bound) in node.core.sizes().items():
-                if held > bound:
-                    raise Violation(f"B4 node {node.name}: {held} {name}, bound {bound}")
+            self.checkers.on_tick(node.name, node.core.sizes())
 
     def apply_fault(self, node: Node, what: str, data: Any) -> None:
         if self.plan.is_calm:

@@ -1,0 +1,38 @@
+"""A member that does everything right, with the places at which others do not."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from consensus.messages import Block, Certificate
+
+if TYPE_CHECKING:
+    from testnet.sim.node import Node
+
+Out = list[tuple[int | None, bytes]]  # to one member, or to all others if None
+
+
+class Behaviour:
+    """The base does everything right."""
+
+    name = "honest"
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+
+    def on_send(self, node: Node, peer: int | None, data: bytes) -> Out:
+        """Instead of sending `data`."""
+        return [(peer, data)]
+
+    def on_receive(self, node: Node, peer: int, data: bytes) -> Out:
+        """Beside handling `data`."""
+        return []
+
+    def on_commitment(self, node: Node, commitment: bytes) -> bytes:
+        """The result that an own block claims."""
+        return commitment
+
+    def on_range(self, run: list[tuple[Block, Certificate]]) -> list[tuple[Block, Certificate]]:
+        """The answer to a range request."""
+        return run

@@ -1,0 +1,57 @@
+"""Members that make up certificates and signatures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from consensus.messages import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    ZERO_HASH,
+    Certificate,
+    Vote,
+    encode_message,
+    keccak,
+    make_bitmap,
+    quorum,
+)
+from testnet.sim.byzantine.behaviour import Behaviour, Out
+from testnet.sim.keys import decode
+
+if TYPE_CHECKING:
+    from testnet.sim.node import Node
+
+
+class Forger(Behaviour):
+    """Certificates that are none, and votes that are not signed."""
+
+    name = "forger"
+
+    def on_receive(self, node: Node, peer: int, data: bytes) -> Out:
+        if self.rng.random() > 0.15:
+            return []
+        message = decode(data)
+        if not isinstance(message, Vote):
+            return []
+        forged = self.forge(node, message)
+        return [(None, encode_message(forged))]
+
+    def forge(self, node: Node, vote: Vote) -> Certificate | Vote:
+        members = node.config.member_count
+        kind = self.rng.choice((NOTARIZE, NULLIFY, FINALIZE))
+        block_hash = ZERO_HASH if kind == NULLIFY else vote.header_hash
+        if kind != NULLIFY and block_hash == ZERO_HASH:
+            block_hash = keccak(b"nothing")
+        own = node.world.keys.sign(node.index, kind, vote.epoch, vote.view, block_hash)
+        few = make_bitmap([node.index], members)
+        crowd = make_bitmap(list(range(quorum(members))), members)
+        match self.rng.randrange(5):
+            case 0 | 1:
+                return Certificate(kind, vote.epoch, vote.view, block_hash, few, own.signature)  # short, signed rightly
+            case 2:
+                return Certificate(kind, vote.epoch, vote.view, block_hash, crowd, own.signature)  # wrong aggregate
+            case 3:
+                return Certificate(kind, vote.epoch + 1, vote.view, block_hash, few + b"\xff", own.signature)
+            case _:
+                return Vote(vote.kind, vote.epoch, vote.view, vote.header_hash, node.index, bytes(96))

@@ -1,0 +1,21 @@
+"""Members that answer catch-up requests wrongly."""
+
+from __future__ import annotations
+
+from consensus.messages import Block, Certificate
+from testnet.sim.byzantine.behaviour import Behaviour
+
+
+class Liar(Behaviour):
+    """Answers range requests with a run that does not hold together."""
+
+    name = "sync liar"
+
+    def on_range(self, run: list[tuple[Block, Certificate]]) -> list[tuple[Block, Certificate]]:
+        match self.rng.randrange(3):
+            case 0:
+                return run[1:]
+            case 1:
+                return run[:-1]
+            case _:
+                return run[::-1]

@@ -1,0 +1,32 @@
+"""Members that say less than they should."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from testnet.sim.byzantine.behaviour import Behaviour, Out
+
+if TYPE_CHECKING:
+    from testnet.sim.node import Node
+
+
+class Silent(Behaviour):
+    name = "silent"
+
+    def on_send(self, node: Node, peer: int | None, data: bytes) -> Out:
+        return []
+
+
+class Withholder(Behaviour):
+    """Whatever it says, it says to some only."""
+
+    name = "withholder"
+
+    def on_send(self, node: Node, peer: int | None, data: bytes) -> Out:
+        if peer is not None:
+            return [(peer, data)] if self.rng.random() < 0.5 else []
+        return [
+            (member, data)
+            for member in range(node.config.member_count)
+            if member != node.index and self.rng.random() < 0.5
+        ]

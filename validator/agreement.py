@@ -48,6 +48,7 @@ from consensus.events import (
     TimerId,
 )
 from consensus.messages import Block, Certificate, Commitment, Header, Vote, encode_message, vote_digest
+from consensus.scheme import Scheme
 from validator.clocks import Clocks
 from validator.executor import Executor, to_commitment
 from validator.journal import Journal
@@ -93,6 +94,7 @@ class Agreement:
         proposals: Proposals,
         outside: Outside,
         clocks: Clocks,
+        scheme: Scheme = crypto,
     ) -> None:
         self.core = core
         self._domain = domain
@@ -104,6 +106,7 @@ class Agreement:
         self._proposals = proposals
         self._outside = outside
         self._clocks = clocks
+        self._scheme = scheme
         self._events: deque[Event] = deque()
         self._outbox: list[tuple[int | None, bytes]] = []
         self._has_final = False
@@ -244,11 +247,12 @@ class Agreement:
         digest = vote_digest(
             self._domain, certificate.kind, certificate.epoch, certificate.view, certificate.header_hash
         )
-        return crypto.verify_aggregate([self._bls_keys[signer] for signer in signers], digest, certificate.signature)
+        keys = [self._bls_keys[signer] for signer in signers]
+        return self._scheme.verify_aggregate(keys, digest, certificate.signature)
 
     def _aggregate(self, effect: Aggregate) -> None:
         digest = vote_digest(self._domain, effect.kind, self.core.config.epoch, effect.view, effect.header_hash)
-        certificate, bad_signers = crypto.make_certificate(
+        certificate, bad_signers = self._scheme.make_certificate(
             effect.votes, self._bls_keys, digest, self.core.config.epoch, len(self._bls_keys)
         )
         self._events.append(Aggregated(effect.token, certificate, bad_signers))

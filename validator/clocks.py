@@ -6,10 +6,8 @@ import time
 class Clocks:
     """Milliseconds. Only the node's edge reads them; the pure parts get their values as arguments."""
 
-    @staticmethod
-    def monotonic_ms() -> int:
+    def monotonic_ms(self) -> int:
         return time.monotonic_ns() // 1_000_000
 
-    @staticmethod
-    def wall_ms() -> int:
+    def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000

@@ -16,6 +16,8 @@ from engine.root import StateCommitment
 from engine.state import EngineState
 from validator.batches import BatchPool
 
+RunBlock = Callable[[EngineState, BlockInput], tuple[EngineState, BlockResult]]
+
 
 @dataclass(frozen=True, slots=True)
 class Executed:
@@ -48,9 +50,13 @@ def to_commitment(result: BlockResult | StateCommitment) -> Commitment:
 class Executor:
     """Speculative execution over a tree of blocks rooted in the last final one."""
 
-    def __init__(self, params: ExchangeParams, pool: BatchPool, final_hash: bytes, state: EngineState) -> None:
+    def __init__(
+        self, params: ExchangeParams, pool: BatchPool, final_hash: bytes, state: EngineState,
+        run_block: RunBlock = execute,
+    ) -> None:  # fmt: skip
         self.params = params
         self._pool = pool
+        self._run_block = run_block
         self.final_hash = final_hash
         # Our own blocks are executed while they are built, before they have a hash; agreement never asks for them.
         self.find_block: Callable[[bytes], Block | None] = lambda block_hash: None
@@ -93,7 +99,7 @@ class Executor:
             height, time_ms, parent_hash, payload.price_reports, payload.inbox_entries, payload.l1_block, tuple(batches)
         )
         try:
-            state, result = execute(parent.state, block)
+            state, result = self._run_block(parent.state, block)
         except PayloadInvalid:
             return None
         return Executed(height, time_ms, parent_hash, state, result, payload)

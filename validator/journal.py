@@ -6,10 +6,10 @@ can speak of lies far below the last final one. Errors of the disk are fatal: af
 lie.
 """
 
-import os
 from pathlib import Path
 
 from consensus.journal import CORRUPT_MIDDLE, encode_record, scan
+from validator.files import Files
 
 SEGMENT_BYTES_MAX = 4 * 1024 * 1024
 RECORD_TYPE_CONSENSUS = 1
@@ -22,8 +22,9 @@ class JournalError(Exception):
 class Journal:
     """See the module's text. `sealed_view` of a segment: the highest view the core had entered when it ended."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, files: Files | None = None) -> None:
+        self._files = files or Files()
+        self._files.make_folder(folder)
         self._folder = folder
         self._sealed: list[tuple[Path, int | None]] = []
         self.records: list[bytes] = []
@@ -32,9 +33,9 @@ class Journal:
         self._replay()
 
     def _replay(self) -> None:
-        paths = sorted(self._folder.glob("*.journal"))
+        paths = self._files.list_files(self._folder, ".journal")
         for at, path in enumerate(paths):
-            data = path.read_bytes()
+            data = self._files.read(path)
             records, valid_length, status = scan(data)
             if status == CORRUPT_MIDDLE or (valid_length < len(data) and at < len(paths) - 1):
                 raise JournalError(
@@ -42,7 +43,7 @@ class Journal:
                     "never delete it and vote again in this epoch"
                 )
             if valid_length < len(data):
-                os.truncate(path, valid_length)  # its outputs were never sent
+                self._files.truncate(path, valid_length)  # its outputs were never sent
             for record in records:
                 self._sequence = record.sequence
                 self.records.append(record.body)
@@ -53,18 +54,16 @@ class Journal:
         self._path = path or self._folder / f"{self._sequence + 1:016d}.journal"
         if path is not None:
             self._sealed = [entry for entry in self._sealed if entry[0] != path]
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._length = os.fstat(self._descriptor).st_size
-        folder = os.open(self._folder, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        self._descriptor = self._files.open_append(self._path)
+        self._length = self._files.size(self._path)
+        self._files.sync_folder(self._folder)
 
     def append(self, record: bytes) -> None:
         """Write; durable only after `sync`. Raises `JournalError`."""
         self._sequence += 1
         data = encode_record(self._sequence, RECORD_TYPE_CONSENSUS, record)
         try:
-            if os.write(self._descriptor, data) != len(data):
+            if self._files.append(self._descriptor, data) != len(data):
                 raise JournalError("the journal's disk is full")
         except OSError as error:
             raise JournalError(f"the journal cannot be written: {error}") from error
@@ -76,7 +75,7 @@ class Journal:
         if not self._is_dirty:
             return
         try:
-            os.fdatasync(self._descriptor)
+            self._files.sync(self._descriptor)
         except OSError as error:
             raise JournalError(f"the journal cannot be synced: {error}") from error
         self._is_dirty = False
@@ -85,7 +84,7 @@ class Journal:
         """Begin a new segment when this one is long; delete those that only speak of views long final."""
         if self._length > SEGMENT_BYTES_MAX:
             self.sync()
-            os.close(self._descriptor)
+            self._files.close(self._descriptor)
             self._sealed.append((self._path, view))
             self._open_segment(None)
         kept: list[tuple[Path, int | None]] = []
@@ -93,11 +92,11 @@ class Journal:
             if sealed_view is None:
                 sealed_view = view  # left by an earlier run: nothing in it is newer than now
             if sealed_view + retain_views < final_view:
-                path.unlink()
+                self._files.unlink(path)
             else:
                 kept.append((path, sealed_view))
         self._sealed = kept
 
     def close(self) -> None:
         self.sync()
-        os.close(self._descriptor)
+        self._files.close(self._descriptor)

@@ -39,7 +39,7 @@ from validator.proposals import Proposals
 from validator.recovery import make_genesis_header, recover
 from validator.service import Service
 from validator.signer import Signer
-from validator.snapshots import write_snapshot
+from validator.snapshots import read_snapshots, write_snapshot
 from validator.stats import Stats
 from validator.store import Store
 
@@ -84,7 +84,12 @@ class Node:
         genesis_state = genesis(self.params, self.network.genesis_time_ms)
         self.genesis_header = make_genesis_header(genesis_state, EPOCH)
         recovered = recover(
-            data / "snapshots", self.params, self.store, genesis_state, self.genesis_header, self._separator
+            read_snapshots(data / "snapshots", self.params),
+            self.params,
+            self.store,
+            genesis_state,
+            self.genesis_header,
+            self._separator,
         )
         self.executor = Executor(self.params, self.pool, recovered.final_hash, recovered.state)
         for checked in recovered.unplaced:

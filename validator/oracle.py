@@ -1,5 +1,7 @@
 """Price reports: the newest of every validator, ready for the next block."""
 
+from collections.abc import Callable
+
 from engine.payload import PriceReport
 from net.identity import verify_price_report
 
@@ -11,7 +13,11 @@ CLOCK_SKEW_MS_MAX = 1_000
 class ReportBook:
     """The newest valid report of each validator."""
 
-    def __init__(self, network_keys: tuple[bytes, ...], domain: bytes, quorum_count: int) -> None:
+    def __init__(
+        self, network_keys: tuple[bytes, ...], domain: bytes, quorum_count: int,
+        verify: Callable[[PriceReport, bytes, bytes], bool] = verify_price_report,
+    ) -> None:  # fmt: skip
+        self._verify = verify
         self._network_keys = network_keys
         self._domain = domain
         self._quorum_count = quorum_count
@@ -33,7 +39,7 @@ class ReportBook:
             return True
         if report.validator >= len(self._network_keys):
             return False
-        return verify_price_report(report, self._network_keys[report.validator], self._domain)
+        return self._verify(report, self._network_keys[report.validator], self._domain)
 
     def select(self, accepted_ms: list[int], block_time_ms: int, feed_count: int) -> tuple[PriceReport, ...]:
         """Fresh reports of so many feeds, newer than those the state has accepted, by validator; empty unless they make

@@ -1,18 +1,18 @@
 """From the disk to a running state: newest snapshot, then every finalised block after it, each root compared."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from consensus.messages import ZERO_HASH, Commitment, Header
+from engine.apply import execute
 from engine.params import ExchangeParams
 from engine.payload import Batch, Payload
 from engine.root import commitment_of
 from engine.state import EngineState
 from validator.agreement import Stop
 from validator.batches import BatchPool, CheckedBatch, make_checked
-from validator.executor import Executor, to_commitment
-from validator.snapshots import read_snapshots
+from validator.executor import Executor, RunBlock, to_commitment
 from validator.store import FinalBlock, Store
 
 log = logging.getLogger("hansa.recovery")
@@ -38,17 +38,20 @@ def make_genesis_header(state: EngineState, epoch: int) -> Header:
 
 
 def recover(
-    snapshots: Path, params: ExchangeParams, store: Store, genesis_state: EngineState, genesis: Header, separator: bytes
-) -> Recovered:
-    """Raises `Stop` when a replayed block does not give the root that the committee certified."""
+    snapshots: Iterable[EngineState], params: ExchangeParams, store: Store, genesis_state: EngineState,
+    genesis: Header, separator: bytes, run_block: RunBlock = execute,
+) -> Recovered:  # fmt: skip
+    """`snapshots`: the readable ones, newest first. Raises `Stop` when a replayed block does not give the root that
+    the committee certified.
+    """
     state, final_hash = genesis_state, genesis.hash()
-    for snapshot in read_snapshots(snapshots, params):
+    for snapshot in snapshots:
         start = store.final(snapshot.height)
         if start is not None and Commitment.decode(start.block.header.commitment).state_root == snapshot.state_root:
             state, final_hash = snapshot, start.block.hash()
             break
     pool = BatchPool(params.validator_count)
-    executor = Executor(params, pool, final_hash, state)
+    executor = Executor(params, pool, final_hash, state, run_block)
     while True:
         finals = list(store.finals(executor.final.height + 1, REPLAY_BLOCKS))
         for final in finals:

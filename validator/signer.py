@@ -4,13 +4,13 @@ Two slots of one file are written in turn, each whole with a generation and a ch
 leaves the other slot. A second process on the same folder is refused by a lock.
 """
 
-import fcntl
-import os
 from pathlib import Path
 
 from consensus import crypto
 from consensus.guard import SLOT_BYTES, Allowed, GuardState, Refusal, check, decode_slots, encode_slot
 from consensus.messages import Vote, vote_digest
+from consensus.scheme import Scheme
+from validator.files import Files
 
 
 class SignerError(Exception):
@@ -20,25 +20,28 @@ class SignerError(Exception):
 class Signer:
     """Signs votes of one key; see the module's text."""
 
-    def __init__(self, path: Path, secret: bytes, index: int, domain: bytes, epoch: int) -> None:
+    def __init__(
+        self, path: Path, secret: bytes, index: int, domain: bytes, epoch: int, *, scheme: Scheme = crypto,
+        files: Files | None = None,
+    ) -> None:  # fmt: skip
+        self._scheme = scheme
+        self._files = files or Files()
         self._secret = secret
         self._index = index
         self._domain = domain
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._files.make_folder(path.parent)
         # Empty: a crash came between creating the file and its first write, so nothing was ever signed.
-        is_new = not path.exists() or path.stat().st_size == 0
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        is_new = self._files.size(path) == 0
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = self._files.open_locked(path)
         except BlockingIOError:
             raise SignerError(f"another process uses {path}: two validators with one key would be slashed") from None
         if is_new:
             self._state, self._generation = GuardState.new(epoch), 0
             self._write(self._state)
-            self._sync_folder(path.parent)
+            self._files.sync_folder(path.parent)
         else:
-            data = os.pread(self._descriptor, 2 * SLOT_BYTES, 0)
-            decoded = decode_slots(data)
+            decoded = decode_slots(self._files.read(path)[: 2 * SLOT_BYTES])
             if decoded is None:
                 raise SignerError(f"{path} is damaged: stay an observer until the next epoch, or restore it")
             self._state, self._generation = decoded
@@ -53,24 +56,18 @@ class Signer:
             self._write(answer.state)
             self._state = answer.state
         digest = vote_digest(self._domain, kind, epoch, view, header_hash)
-        return Vote(kind, epoch, view, header_hash, self._index, crypto.sign(self._secret, digest))
+        return Vote(kind, epoch, view, header_hash, self._index, self._scheme.sign(self._secret, digest))
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._files.close(self._descriptor)
 
     def _write(self, state: GuardState) -> None:
         self._generation += 1
         slot = encode_slot(state, self._generation)
         try:
-            written = os.pwrite(self._descriptor, slot, (self._generation % 2) * SLOT_BYTES)
-            os.fdatasync(self._descriptor)
+            written = self._files.write_at(self._descriptor, slot, (self._generation % 2) * SLOT_BYTES)
+            self._files.sync(self._descriptor)
         except OSError as error:
             raise SignerError(f"the signer guard cannot be written: {error}") from error
         if written != SLOT_BYTES:
             raise SignerError("the signer guard cannot be written: the disk is full")
-
-    @staticmethod
-    def _sync_folder(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)

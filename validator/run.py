@@ -10,6 +10,7 @@ from engine.errors import InvariantBroken
 from engine.warm import warm
 from net.gateway.app import GatewayConfig, serve
 from validator.agreement import Stop
+from validator.allocator import keep_large_blocks_mapped
 from validator.config import ConfigError, Home, NodeConfig, load_network
 from validator.journal import JournalError
 from validator.keys import load_keys
@@ -26,6 +27,7 @@ def run_node(home: Home, config: NodeConfig) -> int:
     """0 after a signal, 2 for the operator's mistake, 3 when the node stopped itself."""
     # A library below web3 raises the limit a hundredfold, and then a client's deeply nested JSON overflows the stack.
     sys.setrecursionlimit(RECURSION_LIMIT)
+    keep_large_blocks_mapped()
     for name in ("hypercorn", "httpx", "httpcore", "web3", "urllib3", "numba", "asyncio", "multiaddr"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:

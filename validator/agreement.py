@@ -130,9 +130,11 @@ class Agreement:
         self._events.append(event)
 
     def caught_up(self, synced: Synced) -> None:
-        """Blocks were stored outside a tick; the next one makes them durable and tells of them."""
+        """Blocks were stored outside a tick; the next one makes them durable and tells of them. Nothing that waits may
+        be handled before: it could deliver one of these blocks again.
+        """
         self._has_final = True
-        self._events.append(synced)
+        self._events.appendleft(synced)
 
     @property
     def backlog(self) -> int:

@@ -20,10 +20,9 @@ from net.committee import Committee, MemberAddress, open_committee
 from net.gateway.backend import NetworkInfo, Refusal
 from net.identity import NetworkSigner
 from net.link import HelloState
-from net.wire import Consensus, RangeRequest, RangeResponse
+from net.wire import Consensus, Frame, RangeResponse
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool, CheckedBatch, Sealer
-from validator.catchup import RangeSync
 from validator.chain import Candidate, Inbox, OnChain, Submitter, Watcher
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
@@ -42,6 +41,7 @@ from validator.signer import Signer
 from validator.snapshots import read_snapshots, write_snapshot
 from validator.stats import Stats
 from validator.store import Store
+from validator.syncing import Syncing
 
 log = logging.getLogger("hansa.node")
 
@@ -117,7 +117,7 @@ class Node:
         self.proposals = Proposals(self.executor, self.pool, self.reports, self.inbox, network.inbox_inclusion_ms)
         outside = Outside(
             send=self._send, fetch_block=self._fetch_block, fetch_batches=self._fetch_batches,
-            fall_behind=self._fall_behind, finalise=self._finalise, ban=self._ban, after_flush=self._after_flush,
+            fall_behind=self._fall_behind, finalise=self._finalise, ban=self.ban, after_flush=self._after_flush,
         )  # fmt: skip
         self.agreement = Agreement(
             core, domain=self.domain, bls_keys=tuple(bytes.fromhex(entry.bls_key) for entry in network.validators),
@@ -127,6 +127,7 @@ class Node:
         self._wake = trio.Event()
         self._committee: Committee | None = None
         self._peering: Peering | None = None
+        self._syncing: Syncing | None = None
         self._due_snapshot: EngineState | None = None
 
     def _make_service(self) -> None:
@@ -135,12 +136,6 @@ class Node:
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
             on_chain=self.on_chain, receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms,
             enqueue=self._enqueue, backlog=self._backlog, health=self._health,
-        )  # fmt: skip
-        self.range_sync = RangeSync(
-            executor=self.executor, pool=self.pool, network_keys=self.network_keys, domain=self.domain,
-            domain_separator=self._separator, is_genuine=self.agreement.is_genuine, request=self._request_range,
-            peers=lambda: self._committee.peers() if self._committee else [], keep=self._keep_batch,
-            accept=self._accept_range,
         )  # fmt: skip
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
 
@@ -159,8 +154,9 @@ class Node:
             ) as committee, trio.open_nursery() as nursery:  # fmt: skip
                 self._committee = committee
                 self._peering = Peering(self, committee, self._clocks)
+                self._syncing = Syncing(self, committee, self._clocks)
                 nursery.start_soon(self._peering.run)
-                nursery.start_soon(self.range_sync.run, self._ban)
+                nursery.start_soon(self._syncing.run)
                 nursery.start_soon(self._report_prices)
                 nursery.start_soon(self._seal_batches)
                 nursery.start_soon(self._follow_chain)
@@ -220,9 +216,19 @@ class Node:
     def on_peer_up(self, peer: int, height: int) -> None:
         """A link is up: what the other side may have missed goes out again; if it is ahead of us, we ask."""
         self.agreement.post(PeerConnected(peer))
-        if height > self.executor.final.height + 1:
-            self.range_sync.start()
+        if self._syncing is not None:
+            self._syncing.on_peer(peer, height)
         self.wake()
+
+    def on_peer_down(self, peer: int) -> None:
+        """The link is gone, and with it the answers that were on their way."""
+        if self._syncing is not None:
+            self._syncing.on_peer_lost(peer)
+
+    def on_range(self, peer: int, response: RangeResponse) -> None:
+        """An answer to somebody's question, perhaps to ours."""
+        if self._syncing is not None:
+            self._syncing.on_response(peer, response)
 
     def on_batch(self, checked: CheckedBatch, is_named: bool) -> None:
         """A checked batch; `is_named` when we asked for it because a block names it."""
@@ -314,15 +320,18 @@ class Node:
 
     def _fall_behind(self, certificate: Certificate) -> None:
         log.info("catchup.start own_height=%d target_view=%d", self.executor.final.height, certificate.view)
-        self.range_sync.start()
+        if self._syncing is not None:
+            self._syncing.on_behind()
 
-    def _ban(self, peer: int, reason: str) -> None:
+    def ban(self, peer: int, reason: str) -> None:
+        """Hold a mistake against a peer."""
         log.warning("peer.offence peer=%d reason=%s", peer, reason)
         if self._peering is not None:
             self._peering.report(peer)
 
-    def _request_range(self, peer: int, request: RangeRequest) -> bool:
-        return self._peering is not None and self._peering.send(peer, request)
+    def send(self, peer: int, frame: Frame) -> bool:
+        """False when the peer cannot be reached now."""
+        return self._peering is not None and self._peering.send(peer, frame)
 
     def _finalise(self, block: Block, certificate: Certificate, is_live: bool = True) -> None:
         block_hash = block.hash()
@@ -347,17 +356,19 @@ class Node:
         own = [checked for checked in passed_by if checked.batch.author == self.config.index]
         self.sealer.put_back(own)
 
-    def _accept_range(self, response: RangeResponse) -> None:
-        """Blocks and certificate were verified; execute them and tell agreement where we are now."""
-        certificate = response.certificate
-        if certificate is None:
-            return
-        for entry in response.blocks:
-            commitment = self.executor.execute(entry.block)
-            if commitment != entry.block.header.commitment:
-                raise Stop(f"our execution of final block {entry.block.header.height} differs from the committee's")
-            self._finalise(entry.block, certificate, is_live=False)
-        self.agreement.caught_up(Synced(response.blocks[-1].block, certificate))
+    def accept_range(
+        self, blocks: tuple[Block, ...], batches: tuple[CheckedBatch, ...], certificate: Certificate
+    ) -> None:
+        """Verified blocks that follow our head: execute them and tell agreement where we are now. Raises `Stop`."""
+        cursors = self.final_sequences()
+        for checked in batches:
+            if checked.batch.sequence > cursors[checked.batch.author]:
+                self._keep_batch(checked)
+        for block in blocks:
+            if self.executor.execute(block) != block.header.commitment:
+                raise Stop(f"our execution of final block {block.header.height} differs from the committee's")
+            self._finalise(block, certificate, is_live=False)
+        self.agreement.caught_up(Synced(blocks[-1], certificate))
         log.info("catchup.progress height=%d", self.executor.final.height)
         self.wake()
 

@@ -28,8 +28,8 @@ from net.wire import (
     WireError,
 )
 from validator.batches import check_batch
-from validator.catchup import answer_range
 from validator.clocks import Clocks
+from validator.ranges import AnswerBudget, answer_range
 
 if TYPE_CHECKING:
     from validator.node import Node
@@ -38,7 +38,6 @@ log = logging.getLogger("hansa.peering")
 
 BATCH_QUEUE_MAX = 256
 FETCH_INTERVAL_MS = 250
-RANGE_INTERVAL_MS = 100
 RESENT_BYTES_MAX = 2 * 1024 * 1024
 ASKED_MAX = 4096
 
@@ -51,7 +50,7 @@ class Peering:
         self._committee = committee
         self._clocks = clocks
         self._asked_ms: dict[bytes, int] = {}
-        self._range_answered_ms: dict[int, int] = {}
+        self._answers = AnswerBudget()
         self._turn = 0
         self._batch_queues: dict[int, trio.MemorySendChannel[Batch]] = {}
 
@@ -66,6 +65,7 @@ class Peering:
                         self._node.on_peer_up(peer, height)
                     case PeerDown(peer, reason):
                         log.info("peer.down peer=%d reason=%s", peer, reason)
+                        self._node.on_peer_down(peer)
                     case Inbound(peer, BatchFrame(batch)):
                         self._queue_batch(nursery, peer, batch)
                     case Inbound(peer, frame):
@@ -91,7 +91,7 @@ class Peering:
             case RangeRequest():
                 self._answer_range(peer, frame)
             case RangeResponse():
-                node.range_sync.on_response(peer, frame)
+                node.on_range(peer, frame)
             case _:
                 pass  # NotFound: the next request goes to another peer
 
@@ -123,10 +123,8 @@ class Peering:
             node.on_batch(checked, is_named=self._asked_ms.pop(checked.batch_hash, None) is not None)
 
     def _answer_range(self, peer: int, request: RangeRequest) -> None:
-        """At most ten a second: reading a range costs us much more than asking for it costs the peer."""
-        now_ms = self._clocks.monotonic_ms()
-        if now_ms - self._range_answered_ms.get(peer, -RANGE_INTERVAL_MS) >= RANGE_INTERVAL_MS:
-            self._range_answered_ms[peer] = now_ms
+        """Within the peer's budget; it asks another meanwhile."""
+        if self._answers.take(peer, self._clocks.monotonic_ms()):
             try:
                 self.send(peer, answer_range(self._node.store, request))
             except KeyError as error:

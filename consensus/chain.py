@@ -9,7 +9,7 @@ A finalised chain is delivered when all of it up to the certificate is executed.
 window is left to range sync (`FallenBehind`).
 """
 
-from consensus.effects import CheckPayload, Diverged, Execute, FallenBehind, FetchBlock, Finalized, Persist
+from consensus.effects import CheckPayload, Diverged, Execute, FallenBehind, FetchBlock, Finalized, Persist, Send
 from consensus.events import Executed, PayloadChecked, Synced
 from consensus.messages import FINALIZE, ZERO_HASH, Block, Certificate, encode_message
 from consensus.state import (
@@ -177,6 +177,7 @@ def commit_through(state: State, certificate: Certificate) -> bool:
             diverge(state, entry, certificate)
             return False
         if entry.block.header.height <= state.final.block.header.height:
+            testify(state)
             halt(state, "a finalised block does not extend the last final one")
             return False
         chain.append(entry)
@@ -189,6 +190,16 @@ def commit_through(state: State, certificate: Certificate) -> bool:
         state.emit(Finalized(entry.block, covering))
     move_final(state, chain[0], certificate)
     return True
+
+
+def testify(state: State) -> None:
+    """R10: the chain has forked. What contradicts the other side's certificates may be held only here: all learn it.
+
+    Once in a life, and bounded by the window, so no budget limits it.
+    """
+    for view in sorted(state.views):
+        for certificate in state.views[view].certificates.values():
+            state.emit(Send(None, encode_message(certificate)))
 
 
 def diverge(state: State, entry: BlockEntry, certificate: Certificate) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from testnet.sim.twins import CaseResult, run_cases
 from testnet.sim.world import Result, World, draw_plan
 
 RESULTS = Path("build/results/sim.json")
@@ -34,6 +35,20 @@ def run_seeds(seeds: range, console: Console) -> list[Result]:
             results.append(result)
             if result.failure:
                 progress.console.print(f"seed {seed}: {result.failure}\n  replay: {replay_command(seed)}", style="red")
+            progress.advance(task)
+    return results
+
+
+def run_twins(count: int, console: Console) -> list[CaseResult]:
+    """The first `count` Twins cases, each twice."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    results = []
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("twins", total=count)
+        for result in run_cases(count):
+            results.append(result)
+            if result.failure:
+                progress.console.print(f"Twins case {result.number}: {result.failure}", style="red")
             progress.advance(task)
     return results
 
@@ -66,6 +81,7 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, default=None, help="only this one, twice, and compare (Z1)")
     parser.add_argument("--trace", action="store_true", help="print every event of --seed")
+    parser.add_argument("--twins", type=int, default=0, help="how many Twins cases, each twice")
     options = parser.parse_args()
     console = Console()
     if options.seed is not None:
@@ -78,9 +94,10 @@ def main() -> int:
     start_s = time.monotonic()
     results = run_seeds(range(options.start, options.start + options.seeds), console)
     console.print(make_table(results, time.monotonic() - start_s))
+    cases = run_twins(options.twins, console)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
-    return int(any(result.failure for result in results))
+    return int(any(result.failure for result in results) or any(case.failure for case in cases))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ simulator computes another member's signature.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Protocol
 
 from consensus.messages import (
     FINALIZE,
@@ -25,8 +26,22 @@ def decode(data: bytes) -> Message:
     return decode_message(data)
 
 
+class KeyRing(Protocol):
+    """All members' keys of one run, cheap or real."""
+
+    member_count: int
+
+    def sign(self, member: int, kind: int, epoch: int, view: int, header_hash: bytes) -> Vote: ...
+
+    def is_genuine_vote(self, vote: Vote) -> bool: ...
+
+    def is_genuine(self, certificate: Certificate) -> bool: ...
+
+    def aggregate(self, votes: Sequence[Vote]) -> tuple[Certificate | None, tuple[int, ...]]: ...
+
+
 class Keys:
-    """All members' keys of one run."""
+    """The cheap ones."""
 
     def __init__(self, seed: int, member_count: int, domain: bytes) -> None:
         self.domain = domain

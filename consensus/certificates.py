@@ -6,12 +6,14 @@ length (checked here), then the aggregate signature (checked by the host). Two c
 the members it trusts.
 """
 
+from consensus.accusations import compare_votes, on_rival_certificates
 from consensus.chain import want
 from consensus.effects import Persist, Send, VerifyCertificates
-from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, Certificate, encode_message
+from consensus.evidence import is_conflict
+from consensus.messages import FINALIZE, NOTARIZE, Certificate, encode_message
 from consensus.state import PendingCertificate, State, ViewState
 from consensus.timeouts import compute_forward_ms
-from consensus.votes import add_pending, expel, halt, note_seen, publish_evidence, reject
+from consensus.votes import add_pending, expel, note_seen, reject
 
 
 def is_quorate(state: State, certificate: Certificate) -> bool:
@@ -40,13 +42,7 @@ def is_news(state: State, certificate: Certificate) -> bool:
 
 def find_contradiction(view_state: ViewState, certificate: Certificate) -> Certificate | None:
     """S3, S4, S6: a certificate of the same view that cannot hold beside this one if at most f members are faulty."""
-    for kind, known in view_state.certificates.items():
-        if kind == NULLIFY or certificate.kind == NULLIFY:
-            if FINALIZE in (kind, certificate.kind):
-                return known
-        elif known.header_hash != certificate.header_hash:
-            return known
-    return None
+    return next((known for known in view_state.certificates.values() if is_conflict(known, certificate)), None)
 
 
 def on_certificate(state: State, peer: int, certificate: Certificate) -> None:
@@ -86,13 +82,13 @@ def learn(state: State, certificate: Certificate) -> None:
     view_state = state.open_view(certificate.view)
     rival = find_contradiction(view_state, certificate)
     if rival is not None:
-        publish_evidence(state, encode_message(rival), encode_message(certificate))  # E6
-        halt(state, "two certificates contradict each other: more than f members are faulty")
+        on_rival_certificates(state, rival, certificate)
         return
     view_state.certificates[certificate.kind] = certificate
     data = encode_message(certificate)
     state.emit(Persist(data))
     state.is_dirty = True
+    compare_votes(state, view_state, certificate)
     note_certificate(state, certificate)
     if state.is_started and certificate.view + 1 >= state.view:
         forward_soon(state, certificate, data)

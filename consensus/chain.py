@@ -11,7 +11,7 @@ window is left to range sync (`FallenBehind`).
 
 from consensus.effects import CheckPayload, Diverged, Execute, FallenBehind, FetchBlock, Finalized, Persist, Send
 from consensus.events import Executed, PayloadChecked, Synced
-from consensus.messages import FINALIZE, ZERO_HASH, Block, Certificate, encode_message
+from consensus.messages import FINALIZE, NOTARIZE, ZERO_HASH, Block, Certificate, encode_message
 from consensus.state import (
     BAD,
     CHECKING,
@@ -38,6 +38,14 @@ def want(state: State, block_hash: bytes, view: int, proposer: int | None, is_ur
     wait_ms = 0 if is_urgent else state.config.delta_ms // 2
     state.wanted[block_hash] = Wanted(view, proposer, state.now_ms + wait_ms)
     state.is_dirty = True
+
+
+def want_certified(state: State) -> None:
+    """R9: at the start, the blocks of views that a crash left notarised without them; no new certificate will ask."""
+    for view_state in state.live_views():
+        notarization = view_state.certificates.get(NOTARIZE)
+        if notarization is not None:
+            want(state, notarization.header_hash, view_state.view, state.leader(view_state.view), is_urgent=True)
 
 
 def run_fetches(state: State) -> None:

@@ -26,8 +26,9 @@ Sources: Chan and Pass, "Simplex Consensus" (TCC 2023); the TON and commonware s
 
 from collections.abc import Sequence
 
+from consensus.accusations import on_evidence, on_evidence_verified, publish_again
 from consensus.certificates import learn, on_certificate, on_certificate_verified, on_forward_timer
-from consensus.chain import FETCH_TIMER, on_block, on_executed, on_payload_checked, on_synced
+from consensus.chain import FETCH_TIMER, on_block, on_executed, on_payload_checked, on_synced, want_certified
 from consensus.effects import Effect, Send
 from consensus.events import (
     Aggregated,
@@ -44,7 +45,7 @@ from consensus.events import (
     TimerFired,
     TimerId,
 )
-from consensus.messages import Block, Certificate, DecodeError, Header, Proposal, Vote, decode_message
+from consensus.messages import Block, Certificate, DecodeError, Evidence, Header, Proposal, Vote, decode_message
 from consensus.proposals import on_proposal, on_proposal_verified
 from consensus.recovery import encode_snapshot, restore
 from consensus.retry import (
@@ -58,7 +59,7 @@ from consensus.retry import (
 from consensus.round import enter, on_built, settle
 from consensus.state import PendingCertificate, PendingEvidence, PendingProposal, State
 from consensus.timeouts import CoreConfig
-from consensus.votes import give_up, on_aggregated, on_evidence_verified, on_refused, on_signed, on_vote, reject
+from consensus.votes import give_up, on_aggregated, on_refused, on_signed, on_vote, reject
 
 __all__ = ["Core", "CoreConfig"]
 
@@ -119,11 +120,15 @@ class Core:
             return []
         state.is_started = True
         state.final_ms = now_ms
+        publish_again(state)
+        if state.is_halted:
+            return self._finish()
         interval_ms = state.config.standstill_deltas * state.config.delta_ms
         state.set_timer(STANDSTILL_TIMER, now_ms + interval_ms)
         for view_state in state.live_views():
             for data in encode_own(view_state):
                 state.emit(Send(None, data))
+        want_certified(state)
         enter(state, max(state.view, state.floor_view + 1))
         return self._finish()
 
@@ -189,6 +194,8 @@ class Core:
                 on_proposal(state, peer, message)
             case Block():
                 on_block(state, message)
+            case Evidence():
+                on_evidence(state, peer, message)
 
     def _on_verified(self, token: int, ok: bool) -> None:
         pending = self._state.pending.pop(token, None)

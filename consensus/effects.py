@@ -8,7 +8,7 @@ of `now_ms`.
 from dataclasses import dataclass
 
 from consensus.events import TimerId
-from consensus.messages import Block, Certificate, Header, Vote
+from consensus.messages import Block, Certificate, Evidence, Header, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,13 @@ class FallenBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Two conflicting signed messages (encoded), their signatures checked."""
+class PublishEvidence:
+    """R10: proof of a fault, its signatures checked. Keep it and bring it to the contract.
 
-    first: bytes
-    second: bytes
+    Given out before the culprit is banned, and again after a restart, so the host's keeping must be idempotent.
+    """
+
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ Effect = (
     | FetchBlock
     | Finalized
     | FallenBehind
-    | Evidence
+    | PublishEvidence
     | Ban
     | Diverged
     | Halt

@@ -243,9 +243,55 @@ class Proposal:
         )
 
 
-Message = Vote | Certificate | Proposal | Block
-_Kind = type[Vote] | type[Certificate] | type[Proposal] | type[Block]
-_TAGS: tuple[tuple[int, _Kind], ...] = ((1, Vote), (2, Certificate), (3, Proposal), (4, Block))
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Two signed statements that no honest member makes both (R10), each with as many signers as it happens to have.
+
+    The decoder orders them, so that one pair has one spelling. What they prove is judged by `consensus.evidence`.
+    """
+
+    first: Certificate
+    second: Certificate
+    headers: tuple[Header, ...] = ()  # of a double proposal: both, in the order of the statements
+
+    def to_cbor(self) -> list[object]:
+        statements = [
+            [known.kind, known.view, known.header_hash, known.bitmap, known.signature]
+            for known in (self.first, self.second)
+        ]
+        return [self.first.epoch, *statements, [header.encode() for header in self.headers]]
+
+    @classmethod
+    def from_cbor(cls, item: object) -> "Evidence":
+        epoch, *statements, headers = _fields(item, int, list, list, list)
+        pair = []
+        for statement in statements:
+            kind, view, header_hash, bitmap, signature = _fields(statement, int, int, bytes, bytes, bytes)
+            pair.append(Certificate.from_cbor([kind, epoch, view, header_hash, bitmap, signature]))
+        evidence = cls(pair[0], pair[1], tuple(Header.decode(header) for header in _all_bytes(headers)))
+        if _order_key(pair[0]) >= _order_key(pair[1]):
+            raise DecodeError("the statements are equal or out of order")
+        if len(headers) not in (0, 2):
+            raise DecodeError("evidence carries both headers or none")
+        if any(header.hash() != known.header_hash for header, known in zip(evidence.headers, pair)):
+            raise DecodeError("a header is not that of its statement")
+        return evidence
+
+
+def make_evidence(one: Certificate, two: Certificate, headers: tuple[Header, ...] = ()) -> Evidence:
+    """Evidence of two statements of one epoch in the one order it is written in; `headers` in the order given."""
+    if _order_key(one) <= _order_key(two):
+        return Evidence(one, two, headers)
+    return Evidence(two, one, headers[::-1])
+
+
+def _order_key(statement: Certificate) -> tuple[int, int, bytes]:
+    return statement.view, statement.kind, statement.header_hash
+
+
+Message = Vote | Certificate | Proposal | Block | Evidence
+_Kind = type[Vote] | type[Certificate] | type[Proposal] | type[Block] | type[Evidence]
+_TAGS: tuple[tuple[int, _Kind], ...] = ((1, Vote), (2, Certificate), (3, Proposal), (4, Block), (5, Evidence))
 
 
 def encode_message(message: Message) -> bytes:
@@ -289,6 +335,12 @@ def _fields(item: object, *types: type | tuple[type, ...]) -> list[Any]:
         if type(value) is not kind and not (isinstance(kind, tuple) and type(value) in kind):
             raise DecodeError(f"expected {kind}, got {type(value).__name__}")
     return item
+
+
+def _all_bytes(items: list[Any]) -> list[bytes]:
+    if any(type(item) is not bytes for item in items):
+        raise DecodeError("expected byte strings")
+    return items
 
 
 def _word(value: int | bytes) -> bytes:

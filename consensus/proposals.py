@@ -23,10 +23,10 @@ def on_proposal(state: State, peer: int, proposal: Proposal) -> None:
     if not is_addressed(state, peer, proposal, block_hash):
         reject(state, peer, "a proposal that is not its sender's")
         return
+    on_vote(state, peer, vote, header)  # R10: below the floor, too
     if header.view > state.view + state.config.future_views or header.view <= state.floor_view:
         return
     view_state = state.open_view(header.view)
-    on_vote(state, peer, vote)
     if view_state.proposal is not None or peer in state.expelled or peer == state.config.me:
         return
     if vote != view_state.votes[NOTARIZE].get(peer):

@@ -8,6 +8,7 @@ with it, so blocks run again.
 
 from collections.abc import Sequence
 
+from consensus.accusations import list_evidence, restore_evidence
 from consensus.messages import (
     FINALIZE,
     NOTARIZE,
@@ -15,11 +16,12 @@ from consensus.messages import (
     Block,
     Certificate,
     DecodeError,
+    Evidence,
     Proposal,
     Vote,
+    decode_message,
     encode_message,
 )
-from consensus.records import decode_record
 from consensus.state import HELD, BlockEntry, State
 from consensus.votes import halt
 
@@ -28,7 +30,7 @@ def restore(state: State, durable: Sequence[bytes]) -> None:
     """Feed the records back in order."""
     for record in durable:
         try:
-            message = decode_record(record)
+            message = decode_message(record)
         except DecodeError:
             halt(state, "the journal holds a record that is none")
             return
@@ -43,8 +45,8 @@ def restore(state: State, durable: Sequence[bytes]) -> None:
                 restore_proposal(state, message)
             case Block():
                 restore_block(state, message)
-            case _:
-                pass  # evidence: published before
+            case Evidence():
+                restore_evidence(state, message)
     state.view = compute_view(state)
     state.prune()
 
@@ -95,7 +97,7 @@ def compute_view(state: State) -> int:
 
 def encode_snapshot(state: State) -> list[bytes]:
     """The records that a fresh journal must begin with so that older ones may be dropped."""
-    records: list[bytes] = []
+    records: list[bytes] = [encode_message(evidence) for evidence in list_evidence(state)]
     for view in sorted(state.views):
         view_state = state.views[view]
         records += [encode_message(certificate) for certificate in view_state.certificates.values()]

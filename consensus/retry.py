@@ -9,6 +9,7 @@ Addition to the published rule: a member that still asks to nullify a view we ha
 most once per delta.
 """
 
+from consensus.accusations import list_evidence
 from consensus.chain import fall_behind
 from consensus.effects import Send
 from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote, encode_message
@@ -85,6 +86,7 @@ def on_peer_connected(state: State, peer: int) -> None:
     messages = [encode_message(certificate) for certificate in get_entry_certificates(state)]
     for view_state in state.live_views():
         messages += encode_own(view_state)
+    messages += [encode_message(evidence) for evidence in list_evidence(state)]  # R10
     help_peer(state, peer, messages)
 
 

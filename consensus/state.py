@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from consensus.effects import CancelTimer, Effect, SetTimer
 from consensus.events import TimerId
+from consensus.evidence import OFFENCES
 from consensus.leaders import get_leader
 from consensus.messages import (
     FINALIZE,
@@ -20,6 +21,7 @@ from consensus.messages import (
     NULLIFY,
     Block,
     Certificate,
+    Evidence,
     Proposal,
     Vote,
     quorum,
@@ -101,9 +103,10 @@ class PendingCertificate:
 
 @dataclass(frozen=True, slots=True)
 class PendingEvidence:
+    """`peer` answers for the signatures: it sent the evidence, or the vote that made the pair."""
+
     peer: int
-    first: Vote
-    second: Vote
+    evidence: Evidence
 
 
 Pending = PendingProposal | PendingCertificate | PendingEvidence
@@ -138,6 +141,7 @@ class State:
         self.aggregations: dict[int, tuple[int, int, bytes]] = {}  # token -> (kind, view, hash)
         self.token_count = 0
         self.expelled: dict[int, str] = {}
+        self.proven: dict[tuple[int, int], Evidence] = {}  # R10: (member, offence) -> its first proof
         self.peer_views: dict[int, int] = {}  # how far each member was seen
         self.missed_turns: dict[int, int] = {}
         self.last_block_ms: int | None = None
@@ -189,6 +193,10 @@ class State:
         if state is None:
             state = self.views[view] = ViewState(view)
         return state
+
+    def is_proven(self, members: tuple[int, ...], offence: int) -> bool:
+        """R10: is this offence of all these members proven already?"""
+        return all((member, offence) in self.proven for member in members)
 
     def certificate(self, kind: int, view: int) -> Certificate | None:
         state = self.views.get(view)
@@ -246,5 +254,6 @@ class State:
             "wanted": (len(self.wanted), 2 * span),
             "pending": (len(self.pending), PENDING_PER_PEER_MAX * members),
             "aggregations": (len(self.aggregations), 3 * span),
+            "proven": (len(self.proven), members * len(OFFENCES)),
             "peers": (max(len(self.peer_views), len(self.missed_turns), len(self.egress_bytes)), members),
         }

@@ -1,23 +1,27 @@
 """Votes: taking them, counting them, and the evidence that two of them may make.
 
 Signatures are checked lazily: a vote is taken only on its signer's own authenticated link, so its sender answers for
-it, and a quorum is aggregated and verified once. One member has at most one vote per kind in a view; a second,
-different one is no vote but evidence (E1-E4), published once both signatures are verified.
+it, and a quorum is aggregated and verified once. One member has at most one vote per kind in a view; what conflicts
+with a vote of the same member, or with a certificate that it signed, is no vote but evidence (E1-E5), published once
+both signatures are verified.
 """
 
-from consensus.effects import Aggregate, Ban, Evidence, Halt, Persist, Send, Sign, VerifyCertificates
+from consensus.effects import Aggregate, Ban, Halt, Persist, Send, Sign, VerifyCertificates
 from consensus.events import Aggregated, Refused, Signed
+from consensus.evidence import Nothing, is_conflict, judge
 from consensus.messages import (
     FINALIZE,
     NOTARIZE,
     NULLIFY,
     Certificate,
+    Evidence,
+    Header,
     Proposal,
     Vote,
     encode_message,
     make_bitmap,
+    make_evidence,
 )
-from consensus.records import encode_evidence
 from consensus.state import PENDING_PER_PEER_MAX, Pending, PendingEvidence, State, ViewState
 
 
@@ -59,8 +63,8 @@ def on_refused(state: State, event: Refused) -> None:
         state.is_dirty = True
 
 
-def on_vote(state: State, peer: int, vote: Vote) -> None:
-    """A vote from a member's own link."""
+def on_vote(state: State, peer: int, vote: Vote, header: Header | None = None) -> None:
+    """A vote from a member's own link; with the block's header if it came in a proposal."""
     if vote.signer != peer or vote.epoch != state.config.epoch:
         reject(state, peer, "a vote of another member or epoch")
         return
@@ -73,51 +77,59 @@ def on_vote(state: State, peer: int, vote: Vote) -> None:
     known = view_state.votes[vote.kind].get(peer)
     if known is not None and known.header_hash == vote.header_hash:
         return
-    other = find_conflict(view_state, vote)
-    if other is not None:
-        on_conflict(state, view_state, other, vote)
+    rival = find_rival(view_state, vote)
+    if rival is not None:
+        on_conflict(state, view_state, rival, vote, header)
         return
     count_vote(state, view_state, vote)
     if vote.kind == NULLIFY and peer == state.leader(vote.view):
         give_up(state, view_state, "its leader gave it up")  # R5
 
 
-def find_conflict(view_state: ViewState, vote: Vote) -> Vote | None:
-    """The member's earlier vote that an honest member could not have cast beside this one."""
-    votes = view_state.votes
-    signer, block_hash = vote.signer, vote.header_hash
-    match vote.kind:
-        case _ if vote.kind == NULLIFY:
-            rivals = [votes[FINALIZE].get(signer)]  # E3
-        case _ if vote.kind == NOTARIZE:
-            rivals = [votes[NOTARIZE].get(signer), votes[FINALIZE].get(signer)]  # E1, E4
-        case _:
-            rivals = [votes[FINALIZE].get(signer), votes[NULLIFY].get(signer), votes[NOTARIZE].get(signer)]  # E2 E3 E4
-    return next((rival for rival in rivals if rival is not None and rival.header_hash != block_hash), None)
+def find_rival(view_state: ViewState, vote: Vote) -> Vote | Certificate | None:
+    """An earlier statement of this member, alone or in a certificate, that no honest member makes beside this one."""
+    for by_signer in view_state.votes.values():
+        known = by_signer.get(vote.signer)
+        if known is not None and is_conflict(known, vote):
+            return known
+    for certificate in view_state.certificates.values():
+        if is_conflict(certificate, vote) and is_signer(certificate, vote.signer):
+            return certificate
+    return None
 
 
-def on_conflict(state: State, view_state: ViewState, first: Vote, second: Vote) -> None:
-    """R10: verify both signatures first, so that nobody is accused by garbage; either way the sender is at fault."""
-    if first.signer == state.leader(view_state.view) and first.kind == second.kind == NOTARIZE:
+def is_signer(certificate: Certificate, member: int) -> bool:
+    return bool(certificate.bitmap[member // 8] >> (member % 8) & 1)
+
+
+def on_conflict(
+    state: State, view_state: ViewState, rival: Vote | Certificate, vote: Vote, header: Header | None
+) -> None:
+    """R10: a vote, on its signer's own link, contradicts what the signer said before."""
+    headers: tuple[Header, ...] = ()
+    if vote.signer == state.leader(view_state.view) and rival.kind == vote.kind == NOTARIZE:
         give_up(state, view_state, "its leader equivocated")  # R5
-    token = add_pending(state, PendingEvidence(first.signer, first, second))
-    if token is not None:
-        members = state.config.member_count
-        state.emit(VerifyCertificates(token, tuple(as_certificate(vote, members) for vote in (first, second))))
+        known = state.blocks.get(rival.header_hash)
+        proposal = view_state.proposal
+        if header is not None and proposal is not None and view_state.proposal_hash == rival.header_hash:
+            headers = (proposal.block.header, header)
+        elif header is not None and known is not None:
+            headers = (known.block.header, header)
+    members = state.config.member_count
+    earlier = as_certificate(rival, members) if isinstance(rival, Vote) else rival
+    accuse(state, vote.signer, make_evidence(earlier, as_certificate(vote, members), headers))
 
 
-def on_evidence_verified(state: State, pending: PendingEvidence, ok: bool) -> None:
-    if not ok:
-        expel(state, pending.peer, "a forged signature on a conflicting vote")
+def accuse(state: State, peer: int, evidence: Evidence) -> None:
+    """R10: verify the signatures first, so that nobody is accused by garbage; `peer` answers for them."""
+    verdict = judge(evidence, state.config.member_count)
+    if isinstance(verdict, Nothing) or state.is_proven(verdict.culprits, verdict.offence):
         return
-    publish_evidence(state, encode_message(pending.first), encode_message(pending.second))
-    expel(state, pending.peer, "two conflicting votes in one view")
-
-
-def publish_evidence(state: State, first: bytes, second: bytes) -> None:
-    """R10: durable, then published."""
-    state.emit(Persist(encode_evidence(first, second)))
-    state.emit(Evidence(first, second))
+    if any(isinstance(other, PendingEvidence) and other.evidence == evidence for other in state.pending.values()):
+        return
+    token = add_pending(state, PendingEvidence(peer, evidence))
+    if token is not None:
+        state.emit(VerifyCertificates(token, (evidence.first, evidence.second)))
 
 
 def as_certificate(vote: Vote, member_count: int) -> Certificate:

@@ -11,7 +11,17 @@ from typing import Any
 
 import cbor2
 
-from consensus.messages import Block, Certificate, DecodeError, Message, Proposal, Vote, decode_message, encode_message
+from consensus.messages import (
+    Block,
+    Certificate,
+    DecodeError,
+    Evidence,
+    Message,
+    Proposal,
+    Vote,
+    decode_message,
+    encode_message,
+)
 from engine.payload import Batch, PriceReport
 from engine.payload import DecodeError as PayloadDecodeError
 
@@ -38,6 +48,7 @@ class FrameType(IntEnum):
     CERTIFICATE = 0x11
     PROPOSAL = 0x12
     BLOCK = 0x13
+    EVIDENCE = 0x14
     BATCH = 0x20
     PRICE = 0x21
     BLOCK_REQUEST = 0x30
@@ -57,6 +68,7 @@ BODY_BYTES_MAX: dict[FrameType, int] = {
     FrameType.CERTIFICATE: 512,
     FrameType.PROPOSAL: 256 * 1024,
     FrameType.BLOCK: 160 * 1024,
+    FrameType.EVIDENCE: 2 * 1024,
     FrameType.BATCH: 65 * 1024,
     FrameType.PRICE: 1024,
     FrameType.BLOCK_REQUEST: 32,
@@ -105,7 +117,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Consensus:
-    """A vote, certificate, proposal or block; each travels under its own type byte, hence its own limit."""
+    """A vote, certificate, proposal, block or evidence; each travels under its own type byte, hence its own limit."""
 
     message: Message
 
@@ -198,6 +210,7 @@ _MESSAGE_TYPES: dict[type, FrameType] = {
     Certificate: FrameType.CERTIFICATE,
     Proposal: FrameType.PROPOSAL,
     Block: FrameType.BLOCK,
+    Evidence: FrameType.EVIDENCE,
 }
 _PRIORITIES: dict[FrameType, Priority] = {
     FrameType.BATCH: Priority.ORDERS,
@@ -340,7 +353,7 @@ def _encode_body(frame: Frame) -> bytes:
 
 def _decode_body(kind: FrameType, body: bytes) -> Frame:
     match kind:
-        case FrameType.VOTE | FrameType.CERTIFICATE | FrameType.PROPOSAL | FrameType.BLOCK:
+        case FrameType.VOTE | FrameType.CERTIFICATE | FrameType.PROPOSAL | FrameType.BLOCK | FrameType.EVIDENCE:
             message = decode_message(body)
             if _MESSAGE_TYPES[type(message)] is not kind:
                 raise WireError("another message than the type byte says")

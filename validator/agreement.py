@@ -21,13 +21,13 @@ from consensus.effects import (
     CheckPayload,
     Diverged,
     Effect,
-    Evidence,
     Execute,
     FallenBehind,
     FetchBlock,
     Finalized,
     Halt,
     Persist,
+    PublishEvidence,
     Send,
     SetTimer,
     Sign,
@@ -47,7 +47,8 @@ from consensus.events import (
     TimerFired,
     TimerId,
 )
-from consensus.messages import Block, Certificate, Commitment, Header, Vote, encode_message, vote_digest
+from consensus.evidence import Nothing, compute_key, judge
+from consensus.messages import Block, Certificate, Commitment, Evidence, Header, Vote, encode_message, vote_digest
 from consensus.scheme import Scheme
 from validator.clocks import Clocks
 from validator.executor import Executor, to_commitment
@@ -109,7 +110,8 @@ class Agreement:
         self._scheme = scheme
         self._events: deque[Event] = deque()
         self._outbox: list[tuple[int | None, bytes]] = []
-        self._has_final = False
+        self._must_flush = False
+        self._stop_reason: str | None = None
         self._timers: dict[TimerId, int] = {}
         self._timer_heap: list[tuple[int, int, TimerId]] = []
         self._timer_count = 0
@@ -133,7 +135,7 @@ class Agreement:
         """Blocks were stored outside a tick; the next one makes them durable and tells of them. Nothing that waits may
         be handled before: it could deliver one of these blocks again.
         """
-        self._has_final = True
+        self._must_flush = True
         self._events.appendleft(synced)
 
     @property
@@ -165,6 +167,8 @@ class Agreement:
             self._try_checks(now_ms)
             self._try_executes()
         self._flush()
+        if self._stop_reason is not None:
+            raise Stop(self._stop_reason)
 
     def _drain(self) -> None:
         while self._events:
@@ -172,9 +176,9 @@ class Agreement:
 
     def _flush(self) -> None:
         """Durable first, then said. A tick that says nothing costs no fsync: its writes wait for the next that does."""
-        if not self._outbox and not self._has_final:
+        if not self._outbox and not self._must_flush:
             return
-        self._has_final = False
+        self._must_flush = False
         self._journal.sync()
         self._store.commit()
         outbox, self._outbox = self._outbox, []
@@ -184,6 +188,8 @@ class Agreement:
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:
+            if self._stop_reason is not None:
+                return  # nothing is signed any more; what was said before still goes out with the evidence
             self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
@@ -216,7 +222,7 @@ class Agreement:
     def _perform_outside(self, effect: Effect) -> None:
         match effect:
             case Finalized(block, certificate):
-                self._has_final = True
+                self._must_flush = True
                 self._outside.finalise(block, certificate)
             case FetchBlock(_, peers) if not peers:
                 pass  # a committee of one
@@ -230,13 +236,27 @@ class Agreement:
                 self._outside.fall_behind(certificate)
             case Ban(peer, reason):
                 self._outside.ban(peer, reason)
-            case Evidence(first, second):
-                log.error("evidence first=%s second=%s", first.hex(), second.hex())
-                self._store.put_evidence(first, second)
+            case PublishEvidence(evidence):
+                self._keep_evidence(evidence)
             case Diverged(block_hash, own_commitment, _):
                 raise Stop(describe_divergence(self.core.block(block_hash), own_commitment))
             case Halt(reason):
-                raise Stop(reason)
+                self._stop_reason = reason
+
+    def _keep_evidence(self, evidence: Evidence) -> None:
+        """R10: stored, and brought to the contract from there. Against ourselves: another machine has our key."""
+        verdict = judge(evidence, self.core.config.member_count)
+        if isinstance(verdict, Nothing):
+            raise Stop(f"agreement published evidence that proves nothing: {verdict.reason}")
+        offence, culprits = verdict.offence, verdict.culprits
+        log.error("evidence.found offence=E%d view=%d culprits=%s", offence, verdict.view, list(culprits))
+        self._store.put_evidence(compute_key(verdict), encode_message(evidence))
+        self._must_flush = True
+        if self.core.config.me in culprits:
+            self._stop_reason = (
+                f"evidence E{offence} of view {verdict.view} proves that this node's key signed contradicting "
+                "statements: it is used elsewhere too; never start it again in this epoch"
+            )
 
     def is_genuine(self, certificate: Certificate) -> bool:
         """Whether the aggregate signature is that of the members the bitmap names."""

@@ -40,7 +40,7 @@ CREATE INDEX IF NOT EXISTS withdrawals_by_owner ON withdrawals (owner, id);
 CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT NULL, volume_lots INTEGER NOT NULL,
     high_ticks INTEGER NOT NULL, low_ticks INTEGER NOT NULL, turnover INTEGER NOT NULL, last_fill INTEGER NOT NULL,
     PRIMARY KEY (market, minute)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS evidence (first BLOB NOT NULL, second BLOB NOT NULL, PRIMARY KEY (first, second));
+CREATE TABLE IF NOT EXISTS cases (data BLOB PRIMARY KEY, key BLOB NOT NULL, transaction_hash BLOB);
 CREATE INDEX IF NOT EXISTS batches_by_author ON batches (author, sequence);
 """
 MINUTE_MS = 60_000
@@ -56,6 +56,8 @@ ResultRow = tuple[Any, ...]  # the command's id, then numbers
 FillRow = tuple[int, ...]
 # index, height, time_ms, account, owner, amount (units of the asset's token), asset
 WithdrawalRow = tuple[int, int, int, int, bytes, int, int]
+
+CaseRow = tuple[bytes, bytes, bytes | None]  # key, evidence, hash of the transaction that brought it to the contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +175,24 @@ class Store:
 
     # evidence
 
-    def put_evidence(self, first: bytes, second: bytes) -> None:
-        """Two signed messages that no honest member can both have sent."""
-        self._write("INSERT OR IGNORE INTO evidence VALUES (?,?)", [(first, second)])
+    def put_evidence(self, key: bytes, data: bytes) -> None:
+        """Evidence in its wire form under the key of its case; one case may have several pieces."""
+        self._write("INSERT OR IGNORE INTO cases VALUES (?,?,NULL)", [(data, key)])
 
-    def evidence(self) -> list[tuple[bytes, bytes]]:
-        return self._db.execute("SELECT first, second FROM evidence").fetchall()
+    def evidence(self) -> list[CaseRow]:
+        """All of it, in the order it was found."""
+        return self._db.execute("SELECT key, data, transaction_hash FROM cases ORDER BY rowid").fetchall()
+
+    def open_case(self) -> CaseRow | None:
+        """The oldest case that the contract is not known to have."""
+        row: CaseRow | None = self._db.execute(
+            "SELECT key, data, transaction_hash FROM cases WHERE transaction_hash IS NULL ORDER BY rowid LIMIT 1"
+        ).fetchone()
+        return row
+
+    def close_case(self, key: bytes, transaction_hash: bytes) -> None:
+        """The contract has it: by this transaction, or by somebody else's (empty)."""
+        self._write("UPDATE cases SET transaction_hash=? WHERE key=?", [(transaction_hash, key)])
 
     # results
 

@@ -16,12 +16,12 @@ from consensus.effects import (
     CancelTimer,
     CheckPayload,
     Effect,
-    Evidence,
     Execute,
     FetchBlock,
     Finalized,
     Halt,
     Persist,
+    PublishEvidence,
     Send,
     SetTimer,
     Sign,
@@ -40,7 +40,7 @@ from consensus.events import (
     TimerId,
 )
 from consensus.leaders import get_leader
-from consensus.messages import Block, Certificate, Header, Proposal, Vote, encode_message
+from consensus.messages import Block, Certificate, Evidence, Header, Proposal, Vote, encode_message
 from testnet.sim.hashchain import execute, execute_block
 from testnet.sim.keys import KeyRing, decode
 
@@ -62,7 +62,7 @@ class Host:
         self.timers: dict[TimerId, int] = {}
         self.chain: list[Block] = []
         self.certificates: dict[bytes, Certificate] = {}  # all it believes, by their bytes
-        self.evidence: list[tuple[bytes, bytes]] = []
+        self.evidence: list[Evidence] = []
         self.halt_reason = ""
         self._durable: dict[Vote, None] = {}
         self._queue: deque[Event] = deque()
@@ -127,10 +127,10 @@ class Host:
                 self.chain.append(block)
                 if self.is_honest:
                     self.lab.watch.on_final(self, block)
-            case Evidence(first, second):
-                self.evidence.append((first, second))
+            case PublishEvidence(evidence):
+                self.evidence.append(evidence)
                 if self.is_honest:
-                    self.lab.watch.on_evidence(self, first, second)
+                    self.lab.watch.on_evidence(self, evidence)
             case Halt(reason):
                 self.halt_reason = reason
                 if self.is_honest:
@@ -170,7 +170,7 @@ class Watch:
     def on_final(self, host: Host, block: Block) -> None:
         """Delivered."""
 
-    def on_evidence(self, host: Host, first: bytes, second: bytes) -> None:
+    def on_evidence(self, host: Host, evidence: Evidence) -> None:
         """Published."""
 
     def on_halt(self, host: Host, reason: str) -> None:
@@ -237,10 +237,15 @@ class Lab:
         header = message.block.header if isinstance(message, Proposal) else None
         if header is not None:
             self.headers[header.hash()] = header
-        if isinstance(message, Block):
-            view = message.header.view
-        else:
-            view = message.view if isinstance(message, Vote | Certificate) else message.block.header.view
+        match message:
+            case Block():
+                view = message.header.view
+            case Proposal():
+                view = message.block.header.view
+            case Evidence():
+                view = message.first.view
+            case Vote() | Certificate():
+                view = message.view
         for host in self.hosts if peer is None else self.members[peer]:
             if host.index != source.index:
                 for delay_ms in self.links(source, host, view):

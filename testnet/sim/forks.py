@@ -26,7 +26,7 @@ from consensus.messages import (
     COMMITMENT_BYTES,
     ZERO_HASH,
     Block,
-    Certificate,
+    Evidence,
     Header,
     Proposal,
     Vote,
@@ -35,7 +35,7 @@ from consensus.messages import (
     quorum,
 )
 from testnet.sim.checkers import Violation
-from testnet.sim.checkers.accountability import Statement, check_accusation, expose, name_conflict
+from testnet.sim.checkers.accountability import check_accusation, expose, name_conflict
 from testnet.sim.checkers.signatures import SignatureChecker
 from testnet.sim.cores import Host, Lab, Watch
 from testnet.sim.keys import KeyRing, Keys, decode
@@ -116,7 +116,7 @@ class ForkWatch(Watch):
         self.fork_height = 0
         self.culprits: dict[int, None] = {}
         self.rules: Counter[str] = Counter()
-        self.evidence: dict[tuple[bytes, bytes], None] = {}
+        self.evidence: dict[Evidence, None] = {}
 
     def on_sent(self, host: Host, data: bytes, durable: dict[Vote, None]) -> None:
         message = decode(data)
@@ -130,18 +130,12 @@ class ForkWatch(Watch):
         if self._final.setdefault(height, block.hash()) != block.hash() and not self.fork_height:
             self.fork_height = height
 
-    def on_evidence(self, host: Host, first: bytes, second: bytes) -> None:
-        one, two = decode_statement(first), decode_statement(second)
+    def on_evidence(self, host: Host, evidence: Evidence) -> None:
+        one, two = evidence.first, evidence.second
         self.culprits.update(dict.fromkeys(check_accusation(self._keys, self._twins, one, two)))
-        is_aggregate = isinstance(one, Certificate) or isinstance(two, Certificate)
+        is_aggregate = max(len(one.signers()), len(two.signers())) > 1
         self.rules["E6" if is_aggregate else name_conflict(one, two)] += 1
-        self.evidence[(first, second)] = None
-
-
-def decode_statement(data: bytes) -> Statement:
-    message = decode(data)
-    assert isinstance(message, Vote | Certificate)
-    return message
+        self.evidence[evidence] = None
 
 
 class ForkRun:

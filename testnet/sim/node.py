@@ -16,13 +16,13 @@ from consensus.effects import (
     CancelTimer,
     CheckPayload,
     Diverged,
-    Evidence,
     Execute,
     FallenBehind,
     FetchBlock,
     Finalized,
     Halt,
     Persist,
+    PublishEvidence,
     Send,
     SetTimer,
     Sign,
@@ -209,8 +209,8 @@ class Node:
 
     def perform_verdict(self, effect: Any) -> None:
         match effect:
-            case Evidence(first, second) if self.is_honest:
-                self.world.checkers.on_evidence(first, second)
+            case PublishEvidence(evidence) if self.is_honest:
+                self.world.checkers.on_evidence(evidence)
             case Halt(reason) if self.is_honest:
                 raise Violation(f"node {self.name} halted: {reason}")
             case Diverged(block_hash) if self.is_honest:

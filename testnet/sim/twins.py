@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consensus.core import CoreConfig
-from consensus.messages import COMMITMENT_BYTES, ZERO_HASH, Block, Certificate, Header, Vote, compute_domain
+from consensus.messages import COMMITMENT_BYTES, ZERO_HASH, Block, Certificate, Evidence, Header, Vote, compute_domain
 from testnet.sim.checkers import Checkers, Violation
 from testnet.sim.cores import Host, Lab, Watch
 from testnet.sim.hashchain import execute_block
@@ -116,8 +116,8 @@ class CheckedWatch(Watch):
         self.final_count += 1
         self.checkers.on_final(host.name, block)
 
-    def on_evidence(self, host: Host, first: bytes, second: bytes) -> None:
-        self.checkers.on_evidence(first, second)
+    def on_evidence(self, host: Host, evidence: Evidence) -> None:
+        self.checkers.on_evidence(evidence)
 
     def on_halt(self, host: Host, reason: str) -> None:
         raise Violation(f"node {host.name} halted: {reason}")

@@ -36,7 +36,6 @@ from consensus.messages import (
     quorum,
     vote_digest,
 )
-from consensus.records import decode_record, encode_evidence
 from consensus.sync import Blame, verify_range
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors" / "consensus.json"
@@ -195,14 +194,6 @@ def test_longer_spellings_are_refused() -> None:
     for spelling in (data + b"\0", b"\x98\x02" + data[1:], b"\x82\x18\x02" + data[2:]):
         with pytest.raises(DecodeError):
             decode_message(spelling)
-
-
-def test_records_tell_evidence_from_messages() -> None:
-    vote = encode_message(Vote(NULLIFY, 1, 2, ZERO_HASH, 0, bytes(96)))
-    assert decode_record(encode_evidence(vote, b"other")) == (vote, b"other")
-    assert encode_message(decode_record(vote)) == vote  # type: ignore[arg-type]
-    with pytest.raises(DecodeError):
-        decode_record(b"\xff")
 
 
 @pytest.mark.parametrize("member_count", [1, 4, 7, 31])

@@ -2,17 +2,14 @@
 
 from itertools import pairwise
 
-import pytest
 from core_bench import CONFIG, GENESIS, GOOD, ME, Bench, cert, finalize, make_block, propose, vote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus.core import CoreConfig
 from consensus.effects import (
-    Ban,
     CheckPayload,
     Diverged,
-    Evidence,
     FallenBehind,
     FetchBlock,
     Finalized,
@@ -20,7 +17,6 @@ from consensus.effects import (
     Send,
     SetTimer,
     Sign,
-    VerifyCertificates,
 )
 from consensus.events import PayloadChecked, PeerConnected, Received, Refused, Signed, Synced, TimerFired
 from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, ZERO_HASH, Vote, decode_message, encode_message
@@ -137,54 +133,14 @@ def test_r9_missing_parent_is_asked_for_with_growing_patience() -> None:
     assert [effect.block for effect in bench.of(CheckPayload)] == [GOOD]
 
 
-# R10
-
-RIVAL = make_block(1, payload=b"rival")
-CONFLICTS = [
-    ("E1", (NOTARIZE, GOOD.hash()), (NOTARIZE, RIVAL.hash())),
-    ("E2", (FINALIZE, GOOD.hash()), (FINALIZE, RIVAL.hash())),
-    ("E3", (NULLIFY, ZERO_HASH), (FINALIZE, GOOD.hash())),
-    ("E4", (NOTARIZE, GOOD.hash()), (FINALIZE, RIVAL.hash())),
-]
-
-
-@pytest.mark.parametrize("is_swapped", [False, True])
-@pytest.mark.parametrize(("_", "one", "two"), CONFLICTS, ids=[row[0] for row in CONFLICTS])
-def test_r10_conflicting_votes_are_evidence(
-    _: str, one: tuple[int, bytes], two: tuple[int, bytes], is_swapped: bool
-) -> None:
-    first, second = (vote(kind, 1, block_hash, 2) for kind, block_hash in ((two, one) if is_swapped else (one, two)))
-    bench = Bench()
-    bench.receive(2, first)
-    assert not bench.of(Evidence)
-    bench.receive(2, second)
-    assert bench.of(Evidence) == [Evidence(encode_message(first), encode_message(second))]
-    assert [effect.peer for effect in bench.of(Ban)] == [2]
-    kinds = [type(effect) for effect in bench.effects]
-    assert kinds.index(Evidence) < kinds.index(Ban)
-    unverified = Bench(verifies=False)
-    unverified.receive(2, first)
-    unverified.receive(2, second)
-    assert (len(unverified.of(Evidence)), len(unverified.of(Ban))) == (0, 1)
-
-
-@pytest.mark.parametrize("pair", [(NOTARIZE, NULLIFY), (NOTARIZE, FINALIZE)])
-def test_r10_honest_pairs_are_no_evidence(pair: tuple[int, int]) -> None:
-    bench = Bench()
-    for kind in pair:
-        bench.receive(2, vote(kind, 1, ZERO_HASH if kind == NULLIFY else GOOD.hash(), 2))
-    assert not bench.of(VerifyCertificates)
-
-
-def test_r10_contradicting_certificates_are_evidence_and_the_end() -> None:
-    bench = Bench()
-    bench.receive(1, cert(FINALIZE, 1, GOOD.hash()))
-    bench.receive(2, cert(NULLIFY, 1))
-    assert len(bench.of(Evidence)) == len(bench.of(Halt)) == 1
-    assert bench.fire("leader", 2) == []
-
-
 # Recovery and refusals
+
+
+def test_r9_restart_asks_for_a_notarised_block_that_the_crash_left_missing() -> None:
+    bench = Bench()
+    bench.receive(1, cert(NOTARIZE, 1, GOOD.hash()))
+    again = Bench(durable=list(bench.durable))
+    assert [effect.block_hash for effect in again.of(FetchBlock)] == [GOOD.hash()]
 
 
 def test_restart_says_the_same_again_and_nothing_else() -> None:

@@ -15,10 +15,12 @@ from consensus.messages import (
     ZERO_HASH,
     Block,
     Certificate,
+    Evidence,
     Header,
     Proposal,
     Vote,
     keccak,
+    make_evidence,
 )
 from engine.commands import CANCEL_ALL, Command
 from engine.payload import BATCH_BYTES_MAX, Batch, PriceReport
@@ -79,6 +81,7 @@ def sample_frames() -> dict[str, Frame]:
         "certificate": Consensus(make_certificate()),
         "proposal": Consensus(Proposal(block, vote, make_certificate(NOTARIZE), (make_certificate(NULLIFY),))),
         "block": Consensus(block),
+        "evidence": Consensus(Evidence(make_certificate(NULLIFY), make_certificate())),
         "batch": BatchFrame(make_batch()),
         "price": PriceFrame(PriceReport(1, 1_700_000_000_000, (100, 200), bytes(64))),
         "block_request": BlockRequest(HASH),
@@ -131,6 +134,15 @@ def test_frames_over_their_limits_are_not_encoded() -> None:
         encode_frame(RangeRequest(-1, 1))
     with pytest.raises(WireError, match="32 bytes"):
         encode_frame(BlockRequest(b"short"))
+
+
+def test_the_largest_evidence_fits() -> None:
+    """Two proposals of a committee of 255, the largest view there is."""
+    headers = [Header(1, (1 << 64) - 1, 4, HASH, 3, 2, 1, keccak(name), ZERO_HASH, bytes(320)) for name in (b"a", b"b")]
+    pair = [
+        Certificate(NOTARIZE, (1 << 32) - 1, (1 << 64) - 1, known.hash(), bytes(32), SIGNATURE) for known in headers
+    ]
+    encode_frame(Consensus(make_evidence(pair[0], pair[1], (headers[0], headers[1]))))
 
 
 @pytest.mark.parametrize("kind", FrameType)

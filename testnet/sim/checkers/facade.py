@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Mapping
 
-from consensus.messages import Block, Certificate, Header, Proposal, Vote
+from consensus.messages import Block, Certificate, Evidence, Header, Proposal, Vote
 from testnet.sim.checkers.agreement import AgreementChecker
 from testnet.sim.checkers.certificates import CertificateChecker
 from testnet.sim.checkers.durability import check_durable
@@ -62,7 +62,7 @@ class Checkers:
 
     def on_sent(self, node: int, data: bytes, durable_votes: Container[Vote]) -> None:
         """An honest node lets something out; `durable_votes` are surely on its disk."""
-        if data[:2] in (b"\x82\x02", b"\x82\x04"):
+        if data[:2] in (b"\x82\x02", b"\x82\x04", b"\x82\x05"):
             return
         message = decode(data)
         assert isinstance(message, Vote | Proposal)
@@ -70,9 +70,9 @@ class Checkers:
         check_durable(node, vote, durable_votes)
         self._signatures.on_vote(node, vote)
 
-    def on_evidence(self, first: bytes, second: bytes) -> None:
+    def on_evidence(self, evidence: Evidence) -> None:
         """An honest node accuses."""
-        self._evidence.on_evidence(first, second)
+        self._evidence.on_evidence(evidence)
 
     def on_tick(self, node: int, sizes: Mapping[str, tuple[int, int]]) -> None:
         """Now and then: what a node holds of everything, and how much it may."""

@@ -301,7 +301,8 @@ class Agreement:
     def _begin_check(self, check: CheckPayload) -> None:
         """Judge what cannot change at once; wait only for what may still come."""
         block_hash = check.block.hash()
-        is_valid = self._proposals.is_valid(check.block, check.parent, self._clocks.wall_ms())
+        stalled_views = check.block.header.view - self.core.floor_view - 1
+        is_valid = self._proposals.is_valid(check.block, check.parent, self._clocks.wall_ms(), stalled_views)
         if not is_valid or len(self._checks) >= PENDING_CHECKS_MAX:
             self._events.append(PayloadChecked(block_hash, False))
             return

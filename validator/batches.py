@@ -5,6 +5,8 @@ addresses travel with it to the engine, which decides whether they may sign. Mem
 not fit is dropped and, if a block names it, fetched again.
 """
 
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,8 @@ from net.identity import NetworkSigner, verify_batch
 PENDING_BATCHES_PER_AUTHOR_MAX = 512
 # Eight such blocks, the most that one certificate can finalise together, still fit into one answer to a lagging peer.
 BLOCK_BYTES_MAX = 1_000_000
+# So that executing a block stays within the time that agreement leaves for it.
+BLOCK_ACTIONS_MAX = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,19 @@ def make_checked(batch: Batch, domain_separator: bytes, signers: np.ndarray | No
     names = verified.ids.tobytes()
     ids = tuple(names[at : at + 32] for at in range(0, len(names), 32))
     return CheckedBatch(batch, batch.hash(), messages, actions, verified.signers, ids)
+
+
+def sort_refs(refs: tuple[tuple[int, int, bytes], ...]) -> tuple[tuple[int, int, bytes], ...]:
+    """The one order in which a block may name a set of batches: authors in turn, each one's by sequence. A leader
+    chooses which batches, never their order.
+    """
+    depth_of: dict[int, int] = {}
+    ranked = []
+    for ref in sorted(refs):
+        depth = depth_of.get(ref[0], 0)
+        depth_of[ref[0]] = depth + 1
+        ranked.append((depth, ref))
+    return tuple(ref for _, ref in sorted(ranked))
 
 
 class Sealer:
@@ -148,26 +165,39 @@ class BatchPool:
     def get(self, batch_hash: bytes) -> CheckedBatch | None:
         return self._by_hash.get(batch_hash)
 
-    def select(self, cursors: list[int]) -> tuple[tuple[int, int, bytes], ...]:
-        """References for the next block: above each author's cursor, oldest first, authors in turn, within the
-        limits.
+    def select(
+        self, cursors: list[int], is_ripe: Callable[[CheckedBatch], bool] | None = None
+    ) -> tuple[tuple[int, int, bytes], ...]:
+        """References for the next block: above each author's cursor, oldest first, authors in turn, within the limits.
+        An author's batches wait behind the first that does not fit or that `is_ripe` does not let pass.
         """
         queues = [
             [pending[sequence][0] for sequence in sorted(pending) if sequence > cursors[author]]
             for author, pending in enumerate(self._pending)
         ]
+        if is_ripe is not None:
+            queues = [list(itertools.takewhile(is_ripe, queue)) for queue in queues]
         refs: list[tuple[int, int, bytes]] = []
-        size_bytes = 0
+        size_bytes, action_count = 0, 0
         for depth in range(max(map(len, queues), default=0)):
             for queue in queues:
                 if depth >= len(queue):
                     continue
                 checked = queue[depth]
-                size_bytes += len(checked.batch.commands)
-                if len(refs) >= BATCH_REFS_MAX or size_bytes > BLOCK_BYTES_MAX:
-                    return tuple(refs)
-                refs.append((checked.batch.author, checked.batch.sequence, checked.batch_hash))
+                next_bytes, next_actions = size_bytes + len(checked.batch.commands), action_count + len(checked.ids)
+                if next_bytes > BLOCK_BYTES_MAX or next_actions > BLOCK_ACTIONS_MAX:
+                    queue.clear()
+                elif len(refs) < BATCH_REFS_MAX:
+                    size_bytes, action_count = next_bytes, next_actions
+                    refs.append((checked.batch.author, checked.batch.sequence, checked.batch_hash))
         return tuple(refs)
+
+    def waiting(self, cursors: list[int]) -> Iterator[CheckedBatch]:
+        """What no block up to a state with these cursors has carried or passed by: by author, then by sequence."""
+        for author, pending in enumerate(self._pending):
+            for sequence in sorted(pending):
+                if sequence > cursors[author]:
+                    yield pending[sequence][0]
 
     def pending_of(self, author: int) -> list[CheckedBatch]:
         """An author's batches that are not final yet, oldest first."""
@@ -179,14 +209,15 @@ class BatchPool:
         return sum(len(checked.ids) for same in self._pending[author].values() for checked in same)
 
     def holds_as_named(self, refs: tuple[tuple[int, int, bytes], ...]) -> bool:
-        """Whether held batches are what references call them, and together within a block's limit."""
-        size_bytes = 0
+        """Whether held batches are what references call them, and together within a block's limits."""
+        size_bytes, action_count = 0, 0
         for author, sequence, batch_hash in refs:
             checked = self._by_hash.get(batch_hash)
             if checked is None or (checked.batch.author, checked.batch.sequence) != (author, sequence):
                 return False
             size_bytes += len(checked.batch.commands)
-        return size_bytes <= BLOCK_BYTES_MAX
+            action_count += len(checked.ids)
+        return size_bytes <= BLOCK_BYTES_MAX and action_count <= BLOCK_ACTIONS_MAX
 
     def has_work(self, cursors: list[int]) -> bool:
         return any(sequence > cursors[author] for author, pending in enumerate(self._pending) for sequence in pending)

@@ -338,10 +338,13 @@ class Node:
         if self.executor.execute(block) is None:
             raise Stop(f"final block {block.header.height} cannot be executed")
         executed = self.executor.finalise(block_hash)
-        refs = Payload.decode(block.payload).batch_refs
+        payload = Payload.decode(block.payload)
+        refs, cursors = payload.batch_refs, self.final_sequences()
         batches = [checked for ref in refs if (checked := self.pool.get(ref[2])) is not None]
         self.ledger.apply(block, certificate, executed, batches, is_live)
-        self._forget_batches(executed.state.batch_sequences.tolist(), {ref[2] for ref in refs})
+        if is_live:
+            self.proposals.on_final(block.header.height, payload, cursors, self._clocks.wall_ms())
+        self._forget_batches(cursors, {ref[2] for ref in refs})
         self.agreement.forget_through(block.header)
         if certificate.header_hash == block_hash:
             self.service.keep_for_proofs(executed)

@@ -1,8 +1,9 @@
-"""A leader's payload and a voter's judgement of one.
+"""A leader's payload and a voter's judgement of one (R2, R3).
 
-Both look at the same four things: batches held, price reports genuine, inbox entries equal to our own view of the
-settlement chain, and the chain height not ahead of it; a voter also looks at the header's time. A voter that still
-lacks something waits; agreement's timers end the wait.
+Both look at the same things: batches held, in their one order and within the limits, none that is overdue left out;
+price reports genuine, timely and of a quorum; inbox entries equal to our own view of the settlement chain, none
+overdue; the chain height not ahead of our view. A voter also looks at the header's time. A voter that still lacks
+something waits; agreement's timers end the wait. All of it only decides about our own vote: a certificate overrides it.
 """
 
 from dataclasses import dataclass
@@ -10,15 +11,25 @@ from dataclasses import dataclass
 from consensus.messages import Block, Commitment, Header
 from engine.feeds import count_feeds
 from engine.payload import DecodeError, Payload
-from validator.batches import BatchPool
+from validator.batches import BatchPool, sort_refs
 from validator.chain import Inbox
 from validator.executor import Executed, Executor
+from validator.inclusion import Inclusion
 from validator.oracle import ReportBook
 
-# How far a proposal's time may lie from our own clock. Wide on the past side: a bound that slow messages can break for
-# good would stop the chain for good.
-CLOCK_AHEAD_MS_MAX = 500
-CLOCK_BEHIND_MS_MAX = 30_000
+# How far a proposal's time may lie from our own clock. The bound for messages that are on their way grows with every
+# view that brought no finalisation: one that slow messages can break for good would stop the chain for good.
+CLOCK_PRECISION_MS = 500
+MESSAGE_DELAY_MS = 4_000
+MESSAGE_DELAY_MS_MAX = 600_000
+STALLED_VIEWS_MAX = 32
+
+
+def compute_message_delay_ms(stalled_views: int) -> int:
+    """x 1.2 for each view since the last finalised one."""
+    exponent = min(max(stalled_views, 0), STALLED_VIEWS_MAX)
+    grown_ms: int = MESSAGE_DELAY_MS * 6**exponent // 5**exponent
+    return min(grown_ms, MESSAGE_DELAY_MS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Proposals:
         self._reports = reports
         self._inbox = inbox
         self._inbox_inclusion_ms = inbox_inclusion_ms
+        self._inclusion = Inclusion(pool, executor.params.validator_count)
 
     def has_work(self, parent_hash: bytes, now_ms: int) -> bool:
         """Whether a block on this parent would carry anything worth its signatures."""
@@ -64,7 +76,9 @@ class Proposals:
         timestamp_ms = max(now_ms, parent.timestamp_ms + 1)
         entries, l1_block = self._inbox.select(state.inbox_cursor, state.l1_block, now_ms)
         payload = Payload(
-            batch_refs=self._pool.select(state.batch_sequences.tolist()),
+            batch_refs=self._pool.select(
+                state.batch_sequences.tolist(), lambda checked: self._inclusion.is_ripe(checked, now_ms)
+            ),
             price_reports=self._reports.select(state.report_times_ms.tolist(), timestamp_ms, count_feeds(state.tables)),
             inbox_entries=entries,
             l1_block=l1_block,
@@ -72,18 +86,22 @@ class Proposals:
         executed = self._executor.run(parent_hash, parent.height + 1, timestamp_ms, payload)
         return None if executed is None else Built(payload.encode(), timestamp_ms, executed)
 
-    def is_valid(self, block: Block, parent: Header, now_ms: int) -> bool:
-        """What one look settles: decodable, timely, one genuine report a validator, batches in order."""
+    def is_valid(self, block: Block, parent: Header, now_ms: int, stalled_views: int = 0) -> bool:
+        """What one look settles: decodable, timely, fair and genuine reports, batches in order. `stalled_views`: how
+        many views before the block's own brought no finalisation.
+        """
         timestamp_ms = block.header.timestamp_ms
-        if not now_ms - CLOCK_BEHIND_MS_MAX <= timestamp_ms <= now_ms + CLOCK_AHEAD_MS_MAX:
+        earliest_ms = now_ms - compute_message_delay_ms(stalled_views) - CLOCK_PRECISION_MS
+        if not earliest_ms <= timestamp_ms <= now_ms + CLOCK_PRECISION_MS:
             return False
         try:
             payload = Payload.decode(block.payload)
             Commitment.decode(parent.commitment)
         except DecodeError:
             return False
-        reporters = [report.validator for report in payload.price_reports]
-        if len(set(reporters)) < len(reporters):
+        if sort_refs(payload.batch_refs) != payload.batch_refs:
+            return False
+        if not self._reports.is_fair(payload.price_reports, timestamp_ms):
             return False
         return all(self._reports.is_genuine(report) for report in payload.price_reports)
 
@@ -97,9 +115,22 @@ class Proposals:
         taken_count = len(payload.inbox_entries)
         if self._inbox.is_overdue(cursor + taken_count, taken_count, now_ms, self._inbox_inclusion_ms):
             return False
-        if is_inbox_right is None or self._executor.missing_batches(payload):
+        missing = self._executor.missing_batches(payload)
+        self._inclusion.on_missing(missing, now_ms)
+        if is_inbox_right is None or missing:
             return None
-        return self._pool.holds_as_named(payload.batch_refs)
+        return self._pool.holds_as_named(payload.batch_refs) and not self._leaves_out_overdue(block, payload, now_ms)
+
+    def _leaves_out_overdue(self, block: Block, payload: Payload, now_ms: int) -> bool:
+        before = self._executor.get(block.header.parent_hash)
+        if before is None:
+            return False
+        cursors = before.state.batch_sequences.tolist()
+        return self._inclusion.find_overdue(payload.batch_refs, cursors, now_ms) is not None
+
+    def on_final(self, height: int, payload: Payload, cursors: list[int], now_ms: int) -> None:
+        """A block is final, `cursors` being those of its state; to be told before the pool forgets its batches."""
+        self._inclusion.on_final(height, payload, cursors, now_ms)
 
     def missing_batches(self, block: Block) -> list[tuple[int, int, bytes]]:
         """(author, sequence, hash) of the batches that a block names and we lack."""

@@ -24,7 +24,13 @@ from validator.batches import BatchPool
 from validator.chain import PROPOSE_LAG_MS, Inbox
 from validator.executor import Executor
 from validator.oracle import ReportBook
-from validator.proposals import CLOCK_AHEAD_MS_MAX, CLOCK_BEHIND_MS_MAX, Proposals
+from validator.proposals import (
+    CLOCK_PRECISION_MS,
+    MESSAGE_DELAY_MS,
+    MESSAGE_DELAY_MS_MAX,
+    Proposals,
+    compute_message_delay_ms,
+)
 
 NOW_MS = 2_000_000
 FEEDS_E8 = (60_000 * 10**8, 3_000 * 10**8)
@@ -39,11 +45,11 @@ class Voter:
         self.executor = Executor(PARAMS, self.pool, GENESIS.hash(), GENESIS_STATE)
         self.proposals = Proposals(self.executor, self.pool, self.reports, self.inbox, 10_000)
 
-    def judge(self, payload: Payload | bytes, timestamp_ms: int = NOW_MS) -> bool | None:
+    def judge(self, payload: Payload | bytes, timestamp_ms: int = NOW_MS, stalled_views: int = 0) -> bool | None:
         data = payload if isinstance(payload, bytes) else payload.encode()
         header = Header(1, 1, 1, GENESIS.hash(), 0, 0, timestamp_ms, keccak(data), ZERO_HASH, bytes(320))
         block = Block(header, data)
-        if not self.proposals.is_valid(block, GENESIS, NOW_MS):
+        if not self.proposals.is_valid(block, GENESIS, NOW_MS, stalled_views):
             return False
         return self.proposals.is_acceptable(block, GENESIS, NOW_MS)
 
@@ -63,14 +69,64 @@ def ref(checked):
 
 def test_what_one_look_settles(voter):
     forged = NetworkSigner(SEEDS[0], DOMAIN).sign_price_report(1, NOW_MS, FEEDS_E8)
-    assert voter.judge(Payload((), (report(0), report(1)), (), 0)) is True
-    assert voter.judge(Payload((), (forged,), (), 0)) is False
-    assert voter.judge(Payload((), (report(0), report(0, NOW_MS - 1)), (), 0)) is False
+    assert voter.judge(Payload((), (), (), 0)) is True
+    assert voter.judge(Payload((), (report(0), report(1), report(2)), (), 0)) is True
+    assert voter.judge(Payload((), (report(0), forged, report(2)), (), 0)) is False
     assert voter.judge(b"\xff") is False
+
+
+SECOND_MS = NOW_MS - NOW_MS % 1_000
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "is_fair"),
+    [
+        ({}, True),
+        ({0: 0, 1: 0, 2: 0}, True),
+        ({0: 0, 1: 0, 2: 0, 3: 999}, True),
+        ({0: 0, 1: 0}, False),  # no quorum
+        ({1: 0, 0: 0, 2: 0}, False),  # out of order
+        ({0: 0, 1: 0, 2: 1_000}, False),  # two ticks
+        ({0: -3_000, 1: -3_000, 2: -3_000}, True),
+        ({0: -4_000, 1: -4_000, 2: -4_000}, False),  # too old
+        ({0: 2_000, 1: 2_000, 2: 2_000}, False),  # ahead of the block
+    ],
+)
+def test_a_block_carries_timely_reports_of_a_quorum_and_of_one_tick(voter, times_ms, is_fair):
+    reports = tuple(report(validator, SECOND_MS + at_ms) for validator, at_ms in times_ms.items())
+    assert voter.judge(Payload((), reports, (), 0), SECOND_MS) is is_fair
+
+
+def test_a_validator_reports_once_in_a_block(voter):
+    twice = (report(0), report(0), report(1), report(2))
+    assert voter.judge(Payload((), twice, (), 0)) is False
+
+
+def test_a_tick_stays_available_while_the_next_one_arrives(voter):
+    for validator in range(4):
+        assert voter.reports.add(report(validator, SECOND_MS), SECOND_MS)
+    for validator in range(2):
+        assert voter.reports.add(report(validator, SECOND_MS + 1_000), SECOND_MS + 1_000)
+    chosen = voter.reports.select([0] * MEMBERS, SECOND_MS + 1_000, 2)
+    assert [item.time_ms for item in chosen] == [SECOND_MS] * 4
+    assert voter.reports.add(report(3, SECOND_MS + 1_001), SECOND_MS + 1_001)
+    chosen = voter.reports.select([0] * MEMBERS, SECOND_MS + 1_001, 2)
+    assert [item.validator for item in chosen] == [0, 1, 3]
+    assert voter.reports.is_fair(chosen, SECOND_MS + 1_001)
+    assert voter.reports.select([SECOND_MS + 1_000] * MEMBERS, SECOND_MS + 1_001, 2) == ()
+
+
+def test_a_proposals_time_is_bounded_and_patience_grows_while_nothing_is_final(voter):
     empty = Payload((), (), (), 0)
-    assert voter.judge(empty, NOW_MS + CLOCK_AHEAD_MS_MAX) is True
-    assert voter.judge(empty, NOW_MS + CLOCK_AHEAD_MS_MAX + 1) is False
-    assert voter.judge(empty, NOW_MS - CLOCK_BEHIND_MS_MAX - 1) is False
+    earliest_ms = NOW_MS - MESSAGE_DELAY_MS - CLOCK_PRECISION_MS
+    assert voter.judge(empty, NOW_MS + CLOCK_PRECISION_MS) is True
+    assert voter.judge(empty, NOW_MS + CLOCK_PRECISION_MS + 1) is False
+    assert voter.judge(empty, earliest_ms) is True
+    assert voter.judge(empty, earliest_ms - 1) is False
+    assert voter.judge(empty, earliest_ms - 1, stalled_views=1) is True
+    delays_ms = [compute_message_delay_ms(views) for views in range(-1, 60)]
+    assert delays_ms == sorted(delays_ms) and delays_ms[:3] == [4_000, 4_000, 4_800]
+    assert delays_ms[-1] == MESSAGE_DELAY_MS_MAX
 
 
 def test_batches_must_be_held_and_be_what_they_are_called(voter, monkeypatch):

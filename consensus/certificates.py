@@ -22,7 +22,7 @@ def is_quorate(state: State, certificate: Certificate) -> bool:
     if certificate.epoch != state.config.epoch or len(certificate.bitmap) != (members + 7) // 8:
         return False
     signers = certificate.signers()
-    return len(signers) >= state.quorum and signers[-1] < members
+    return bool(signers) and signers[-1] < members and state.has_quorum(signers)
 
 
 def is_news(state: State, certificate: Certificate) -> bool:

@@ -11,7 +11,8 @@ window is left to range sync (`FallenBehind`).
 
 from consensus.effects import CheckPayload, Diverged, Execute, FallenBehind, FetchBlock, Finalized, Persist, Send
 from consensus.events import Executed, PayloadChecked, Synced
-from consensus.messages import FINALIZE, NOTARIZE, ZERO_HASH, Block, Certificate, encode_message
+from consensus.messages import FINALIZE, NOTARIZE, Block, Certificate, encode_message
+from consensus.sealing import close, continues_rightly, is_sealed
 from consensus.state import (
     BAD,
     CHECKING,
@@ -111,6 +112,9 @@ def advance_held(state: State, entry: BlockEntry) -> None:
         return
     if parent.status == BAD or not is_child(state, entry, parent):
         set_status(state, entry, BAD)
+    elif parent.status == OK and is_sealed(state, parent):
+        entry.own_commitment = entry.block.header.commitment  # EP4: it changes nothing, as `is_child` found
+        set_status(state, entry, OK)
     elif parent.status == OK:
         entry.status = CHECKING
         state.emit(CheckPayload(entry.block, parent.block.header))
@@ -126,7 +130,7 @@ def is_child(state: State, entry: BlockEntry, parent: BlockEntry) -> bool:
         and header.view > header.parent_view
         and header.timestamp_ms > before.timestamp_ms
         and header.proposer == state.leader(header.view)
-        and header.next_committee_hash == ZERO_HASH
+        and continues_rightly(state, entry.block, parent)
     )
 
 
@@ -162,7 +166,9 @@ def on_executed(state: State, event: Executed) -> None:
 
 def commit(state: State) -> None:
     """R7: deliver the highest finalisation whose whole chain is executed here."""
-    if state.top_certificate is None or state.floor_view <= state.view_of(state.final) or not state.is_started:
+    if state.top_certificate is None or not state.is_started or state.is_closed:
+        return
+    if state.floor_view <= state.view_of(state.final):
         return
     final_view = state.view_of(state.final)
     for view in sorted((view for view in state.views if view > final_view), reverse=True):
@@ -192,12 +198,20 @@ def commit_through(state: State, certificate: Certificate) -> bool:
         block_hash, view = entry.block.header.parent_hash, entry.block.header.parent_view
     if any(entry.status != OK for entry in chain):
         return False
-    for entry in reversed(chain):
+    deliver(state, chain[::-1], certificate)
+    return True
+
+
+def deliver(state: State, chain: list[BlockEntry], certificate: Certificate) -> None:
+    """R7: in height order, up to the block that seals the epoch if there is one (EP5)."""
+    for count, entry in enumerate(chain, start=1):
         direct = state.certificate(FINALIZE, entry.block.header.view)
         covering = direct if direct is not None and direct.header_hash == entry.hash else certificate
         state.emit(Finalized(entry.block, covering))
-    move_final(state, chain[0], certificate)
-    return True
+        if is_sealed(state, entry):
+            close(state, entry, tuple(above.block for above in chain[count:]), certificate)
+            return
+    move_final(state, chain[-1], certificate)
 
 
 def testify(state: State) -> None:
@@ -262,3 +276,7 @@ def on_synced(state: State, event: Synced) -> None:
     entry = BlockEntry(block, block_hash, OK, block.header.commitment)
     state.blocks[block_hash] = entry
     move_final(state, entry, certificate)
+    if is_sealed(state, entry):
+        for above in event.trailing:
+            state.blocks[above.hash()] = BlockEntry(above, above.hash(), OK, above.header.commitment)
+        close(state, entry, event.trailing, certificate)

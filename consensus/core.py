@@ -32,10 +32,12 @@ from consensus.chain import FETCH_TIMER, on_block, on_executed, on_payload_check
 from consensus.effects import Effect, Send
 from consensus.events import (
     Aggregated,
+    Approved,
     Built,
     CertificatesVerified,
     Event,
     Executed,
+    NextCommittee,
     PayloadChecked,
     PeerConnected,
     Received,
@@ -45,7 +47,17 @@ from consensus.events import (
     TimerFired,
     TimerId,
 )
-from consensus.messages import Block, Certificate, DecodeError, Evidence, Header, Proposal, Vote, decode_message
+from consensus.messages import (
+    Block,
+    Certificate,
+    DecodeError,
+    Evidence,
+    Header,
+    Message,
+    Proposal,
+    Vote,
+    decode_message,
+)
 from consensus.proposals import on_proposal, on_proposal_verified
 from consensus.recovery import encode_snapshot, restore
 from consensus.retry import (
@@ -57,7 +69,8 @@ from consensus.retry import (
     on_standstill_timer,
 )
 from consensus.round import enter, on_built, settle
-from consensus.state import PendingCertificate, PendingEvidence, PendingProposal, State
+from consensus.sealing import on_approval_verified, on_approved, on_next_committee
+from consensus.state import PendingApproval, PendingCertificate, PendingEvidence, PendingProposal, State
 from consensus.timeouts import CoreConfig
 from consensus.votes import give_up, on_aggregated, on_refused, on_signed, on_vote, reject
 
@@ -96,6 +109,17 @@ class Core:
         return self._state.is_syncing
 
     @property
+    def is_following(self) -> bool:
+        """Does this core keep up with the committee, signing or not?"""
+        state = self._state
+        return not (state.is_syncing or state.is_diverged or state.is_halted)
+
+    @property
+    def is_closed(self) -> bool:
+        """EP5: the block that seals the epoch is final; `final_header` is its header."""
+        return self._state.is_closed
+
+    @property
     def is_halted(self) -> bool:
         return self._state.is_halted
 
@@ -121,8 +145,8 @@ class Core:
         state.is_started = True
         state.final_ms = now_ms
         publish_again(state)
-        if state.is_halted:
-            return self._finish()
+        if state.is_halted or state.is_closed:
+            return self._finish()  # EP5: in an epoch that has ended only stragglers are answered
         interval_ms = state.config.standstill_deltas * state.config.delta_ms
         state.set_timer(STANDSTILL_TIMER, now_ms + interval_ms)
         for view_state in state.live_views():
@@ -161,9 +185,23 @@ class Core:
                 on_executed(state, event)
             case Synced():
                 on_synced(state, event)
+            case NextCommittee():
+                on_next_committee(state, event)
+            case Approved():
+                on_approved(state, event)
             case PeerConnected(peer):
                 if self._is_other_member(peer):
                     on_peer_connected(state, peer)
+        return self._finish()
+
+    def receive(self, now_ms: int, peer: int, message: Message) -> list[Effect]:
+        """As `Received`, for a host that has decoded the message already."""
+        state = self._state
+        if state.is_halted:
+            return []
+        state.now_ms = max(now_ms, state.now_ms)
+        if self._is_other_member(peer) and peer not in state.expelled:
+            self._on_message(peer, message)
         return self._finish()
 
     def _finish(self) -> list[Effect]:
@@ -184,6 +222,10 @@ class Core:
         except DecodeError:
             reject(state, peer, "malformed message")
             return
+        self._on_message(peer, message)
+
+    def _on_message(self, peer: int, message: Message) -> None:
+        state = self._state
         match message:
             case Vote():
                 on_vote(state, peer, message)
@@ -206,6 +248,8 @@ class Core:
                 on_proposal_verified(self._state, pending, ok)
             case PendingEvidence():
                 on_evidence_verified(self._state, pending, ok)
+            case PendingApproval():
+                on_approval_verified(self._state, pending, ok)
             case None:
                 pass  # no question of ours
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from blspy import G1Element, G2Element, PopSchemeMPL, PrivateKey
 
-from consensus.messages import Certificate, Vote, keccak, make_bitmap
+from consensus.messages import Approval, Certificate, Ready, Vote, keccak, make_bitmap
 
 KEY_BYTES = 48
 
@@ -65,7 +65,22 @@ def make_certificate(
     return None, tuple(find_bad_signers(votes, keys, digest))
 
 
-def find_bad_signers(votes: Sequence[Vote], keys: Sequence[bytes], digest: bytes) -> list[int]:
+def make_approval(
+    readies: Sequence[Ready], keys: Sequence[bytes], digest: bytes
+) -> tuple[Approval | None, tuple[int, ...]]:
+    """EP2: the approval of readies that say the same, verified once; or None and who signed wrongly.
+
+    `keys` is the whole next committee's; `digest` is `ready_digest` of the statement.
+    """
+    signature = aggregate([ready.signature for ready in readies])
+    signers = [ready.signer for ready in readies]
+    if signature is not None and verify_aggregate([keys[signer] for signer in signers], digest, signature):
+        first = readies[0]
+        return Approval(first.epoch, first.committee_hash, make_bitmap(signers, len(keys)), signature), ()
+    return None, tuple(find_bad_signers(readies, keys, digest))
+
+
+def find_bad_signers(votes: Sequence[Vote] | Sequence[Ready], keys: Sequence[bytes], digest: bytes) -> list[int]:
     """Bisection: halves that verify are cleared at once."""
     signature = aggregate([vote.signature for vote in votes])
     if signature is not None and verify_aggregate([keys[vote.signer] for vote in votes], digest, signature):

@@ -8,7 +8,7 @@ of `now_ms`.
 from dataclasses import dataclass
 
 from consensus.events import TimerId
-from consensus.messages import Block, Certificate, Evidence, Header, Vote
+from consensus.messages import Approval, Block, Certificate, Evidence, Header, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,17 @@ class VerifyCertificates:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifyApproval:
+    """EP3: check the aggregate over `ready_digest` against the keys of the next committee, and nothing else.
+
+    Answered by `CertificatesVerified`. The core has counted the signers.
+    """
+
+    token: int
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True)
 class Build:
     """Build and execute a payload on this executed parent; answer `Built` at `deadline_ms` (absolute) at the latest.
 
@@ -112,6 +123,20 @@ class Finalized:
 
     block: Block
     certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSealed:
+    """EP5: the epoch's last block is final; it was given out by `Finalized` just before. Nothing more is signed here.
+
+    `certificate` finalises it or the last of `trailing`, the empty blocks above it, which are never executed and
+    never delivered: with them the certificate proves the seal to anybody. Keep all of it.
+    """
+
+    block: Block
+    certificate: Certificate
+    next_committee_hash: bytes
+    trailing: tuple[Block, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +192,13 @@ Effect = (
     | CancelTimer
     | Aggregate
     | VerifyCertificates
+    | VerifyApproval
     | Build
     | CheckPayload
     | Execute
     | FetchBlock
     | Finalized
+    | EpochSealed
     | FallenBehind
     | PublishEvidence
     | Ban

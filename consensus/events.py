@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from consensus.messages import Block, Certificate, Vote
+from consensus.messages import Approval, Block, Certificate, Vote
 
 TimerId = tuple[str, int]
 
@@ -87,11 +87,13 @@ class Executed:
 class Synced:
     """The host verified and executed the chain up to this finalised block; `certificate` finalises exactly it.
 
-    Also how a restarted host tells its last finalised block: before or after `start`, preferably before.
+    Also how a restarted host tells its last finalised block: before or after `start`, preferably before. Of the block
+    that seals the epoch, `certificate` may finalise the last of the `trailing` blocks instead (EP5).
     """
 
     block: Block
     certificate: Certificate
+    trailing: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,21 @@ class PeerConnected:
     """A link to a member is up: what it may have missed is sent again."""
 
     peer: int
+
+
+@dataclass(frozen=True, slots=True)
+class NextCommittee:
+    """EP1: the registry of the next epoch as the host sees it, fixed at a final block of the settlement chain."""
+
+    committee_hash: bytes
+    weights: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """EP2: a quorum of the next committee is ready; the host has verified it. A leader may now seal the epoch."""
+
+    approval: Approval
 
 
 Event = (
@@ -113,4 +130,6 @@ Event = (
     | Executed
     | Synced
     | PeerConnected
+    | NextCommittee
+    | Approved
 )

@@ -22,6 +22,7 @@ NOTARIZE = 1
 NULLIFY = 2
 FINALIZE = 3
 KINDS = (NOTARIZE, NULLIFY, FINALIZE)
+READY = 4  # no vote: what a member of the next committee says before its epoch begins
 
 PAYLOAD_BYTES_MAX = 128 * 1024
 NULLIFICATIONS_MAX = 64
@@ -52,14 +53,22 @@ def vote_digest(domain: bytes, kind: int, epoch: int, view: int, header_hash: by
     return keccak(body if kind == NULLIFY else body + header_hash)
 
 
+def ready_digest(domain: bytes, epoch: int, committee_hash: bytes) -> bytes:
+    """The 32 bytes that a member of `epoch`'s committee signs once it could take part in that epoch."""
+    return keccak(bytes([READY]) + domain + epoch.to_bytes(4, "big") + committee_hash)
+
+
 def fault_bound(member_count: int) -> int:
     """f: how many of n members may be faulty."""
     return (member_count - 1) // 3
 
 
-def quorum(member_count: int) -> int:
-    """q = n - f; the settlement contract uses the same formula."""
-    return member_count - fault_bound(member_count)
+def quorum(total_weight: int) -> int:
+    """q = floor(2W/3) + 1: what a certificate must weigh when the whole committee weighs W.
+
+    With weight 1 each it is n - f with f = floor((n-1)/3), the formula of the settlement contract, for every n.
+    """
+    return 2 * total_weight // 3 + 1
 
 
 class Commitment(NamedTuple):
@@ -188,7 +197,7 @@ class Certificate:
 
     def signers(self) -> list[int]:
         """Committee indices in ascending order."""
-        return [i for i in range(len(self.bitmap) * 8) if self.bitmap[i // 8] >> (i % 8) & 1]
+        return read_bitmap(self.bitmap)
 
     def to_cbor(self) -> list[object]:
         return [self.kind, self.epoch, self.view, self.header_hash, self.bitmap, self.signature]
@@ -212,14 +221,69 @@ def make_bitmap(signers: list[int], member_count: int) -> bytes:
     return bytes(bitmap)
 
 
+def read_bitmap(bitmap: bytes) -> list[int]:
+    """The members of a bitmap, ascending."""
+    return [i for i in range(len(bitmap) * 8) if bitmap[i // 8] >> (i % 8) & 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A member of the committee of `epoch` could take part in that epoch, which has not begun."""
+
+    epoch: int
+    committee_hash: bytes
+    signer: int
+    signature: bytes
+
+    def to_cbor(self) -> list[object]:
+        return [self.epoch, self.committee_hash, self.signer, self.signature]
+
+    @classmethod
+    def from_cbor(cls, item: object) -> "Ready":
+        ready = cls(*_fields(item, int, bytes, int, bytes))
+        _check_readiness(ready.epoch, ready.committee_hash, ready.signature)
+        if not 0 <= ready.signer < COMMITTEE_MAX:
+            raise DecodeError("signer out of range")
+        return ready
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A quorum of the committee of `epoch` is ready: the epoch before may be sealed."""
+
+    epoch: int
+    committee_hash: bytes
+    bitmap: bytes
+    signature: bytes
+
+    def signers(self) -> list[int]:
+        """Indices in the committee of `epoch`, ascending."""
+        return read_bitmap(self.bitmap)
+
+    def to_cbor(self) -> list[object]:
+        return [self.epoch, self.committee_hash, self.bitmap, self.signature]
+
+    @classmethod
+    def from_cbor(cls, item: object) -> "Approval":
+        approval = cls(*_fields(item, int, bytes, bytes, bytes))
+        _check_readiness(approval.epoch, approval.committee_hash, approval.signature)
+        if not 1 <= len(approval.bitmap) <= (COMMITTEE_MAX + 7) // 8:
+            raise DecodeError("bitmap out of range")
+        return approval
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A leader's block with all that a voter needs to accept its place in the chain."""
+    """A leader's block with all that a voter needs to accept its place in the chain.
+
+    The approval is there exactly when the block seals the epoch; without one the array has four items.
+    """
 
     block: Block
     vote: Vote
     parent_certificate: Certificate | None
     nullifications: tuple[Certificate, ...]
+    approval: Approval | None = None
 
     def to_cbor(self) -> list[object]:
         parent = self.parent_certificate
@@ -228,11 +292,14 @@ class Proposal:
             self.vote.to_cbor(),
             None if parent is None else parent.to_cbor(),
             [certificate.to_cbor() for certificate in self.nullifications],
+            *([] if self.approval is None else [self.approval.to_cbor()]),
         ]
 
     @classmethod
     def from_cbor(cls, item: object) -> "Proposal":
-        block, vote, parent, nullifications = _fields(item, list, list, (list, type(None)), list)
+        approval = item[4] if type(item) is list and len(item) == 5 else None
+        rest = item[:4] if type(item) is list and approval is not None else item
+        block, vote, parent, nullifications = _fields(rest, list, list, (list, type(None)), list)
         if len(nullifications) > NULLIFICATIONS_MAX:
             raise DecodeError("too many nullifications")
         return cls(
@@ -240,6 +307,7 @@ class Proposal:
             Vote.from_cbor(vote),
             None if parent is None else Certificate.from_cbor(parent),
             tuple(Certificate.from_cbor(entry) for entry in nullifications),
+            None if approval is None else Approval.from_cbor(approval),
         )
 
 
@@ -289,9 +357,24 @@ def _order_key(statement: Certificate) -> tuple[int, int, bytes]:
     return statement.view, statement.kind, statement.header_hash
 
 
-Message = Vote | Certificate | Proposal | Block | Evidence
-_Kind = type[Vote] | type[Certificate] | type[Proposal] | type[Block] | type[Evidence]
-_TAGS: tuple[tuple[int, _Kind], ...] = ((1, Vote), (2, Certificate), (3, Proposal), (4, Block), (5, Evidence))
+Message = Vote | Certificate | Proposal | Block | Evidence | Ready
+_Kind = type[Vote] | type[Certificate] | type[Proposal] | type[Block] | type[Evidence] | type[Ready]
+_TAGS: tuple[tuple[int, _Kind], ...] = (
+    (1, Vote), (2, Certificate), (3, Proposal), (4, Block), (5, Evidence), (6, Ready),
+)  # fmt: skip
+
+
+def read_epoch(message: Message) -> int:
+    """The epoch whose instance a message is for; of a `Ready`, the one it announces."""
+    match message:
+        case Proposal():
+            return message.block.header.epoch
+        case Block():
+            return message.header.epoch
+        case Evidence():
+            return message.first.epoch
+        case _:
+            return message.epoch
 
 
 def encode_message(message: Message) -> bytes:
@@ -325,6 +408,13 @@ def _check_statement(kind: int, epoch: int, view: int, header_hash: bytes, signa
         raise DecodeError("hash or signature has a wrong length")
     if (kind == NULLIFY) != (header_hash == ZERO_HASH):
         raise DecodeError("a nullification names no block, any other vote names one")
+
+
+def _check_readiness(epoch: int, committee_hash: bytes, signature: bytes) -> None:
+    if not 0 < epoch < _U32_LIMIT:
+        raise DecodeError("epoch out of range")
+    if len(committee_hash) != HASH_BYTES or committee_hash == ZERO_HASH or len(signature) != SIGNATURE_BYTES:
+        raise DecodeError("hash or signature has a wrong length")
 
 
 def _fields(item: object, *types: type | tuple[type, ...]) -> list[Any]:

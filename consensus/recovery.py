@@ -78,6 +78,8 @@ def restore_block(state: State, block: Block) -> None:
 
 
 def restore_proposal(state: State, proposal: Proposal) -> None:
+    if proposal.block.header.epoch != state.config.epoch:
+        return
     view_state = state.open_view(proposal.block.header.view)
     view_state.proposal = proposal
     view_state.proposal_hash = proposal.vote.header_hash

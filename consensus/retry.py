@@ -58,6 +58,8 @@ def on_retry_timer(state: State, view: int) -> None:
 
 def on_standstill_timer(state: State) -> None:
     """Nothing finalised for long: the top finalisation, every certificate and every own vote above it."""
+    if state.is_closed:
+        return
     interval_ms = state.config.standstill_deltas * state.config.delta_ms
     due_ms = state.final_ms + interval_ms
     if due_ms > state.now_ms:
@@ -76,8 +78,8 @@ def on_standstill_timer(state: State) -> None:
 
 
 def help_laggard(state: State, peer: int, vote: Vote) -> None:
-    """A member that still asks to nullify a view that we have left."""
-    if vote.kind == NULLIFY and vote.view < state.view:
+    """A member that still asks to nullify a view that we have left, or votes in an epoch that has ended (EP5)."""
+    if state.is_closed or (vote.kind == NULLIFY and vote.view < state.view):
         help_peer(state, peer, [encode_message(certificate) for certificate in get_entry_certificates(state)])
 
 

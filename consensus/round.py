@@ -23,6 +23,7 @@ from consensus.messages import (
     NULLIFY,
     PAYLOAD_BYTES_MAX,
     ZERO_HASH,
+    Approval,
     Block,
     Certificate,
     Header,
@@ -30,6 +31,7 @@ from consensus.messages import (
     keccak,
 )
 from consensus.proposals import holds_nullifications
+from consensus.sealing import choose_seal, is_sealed, make_trailing_block, may_vote_for_seal
 from consensus.state import BAD, EXECUTING, OK, REFUSED, BlockEntry, Draft, State, ViewState
 from consensus.timeouts import compute_advance_ms, compute_delta_ms, compute_leader_ms, compute_retry_ms
 from consensus.votes import ask_to_sign, give_up, halt
@@ -39,7 +41,7 @@ MISSED_TURNS_MAX = 3
 
 def settle(state: State) -> None:
     """Run the rules until nothing changes."""
-    while state.is_dirty and not state.is_halted:
+    while state.is_dirty and not (state.is_halted or state.is_closed):
         state.is_dirty = False
         advance_blocks(state)
         try_finalize(state)
@@ -123,10 +125,14 @@ def try_propose(state: State) -> None:
     if get_propose_ms(state) > state.now_ms:
         return
     base = choose_base(state, state.view)
-    if base is not None:
-        view_state.build_parent = base.hash
-        deadline_ms = state.now_ms + state.config.delta_ms
-        state.emit(Build(state.view, base.hash, base.block.header, deadline_ms))
+    if base is None:
+        return
+    view_state.build_parent = base.hash
+    if is_sealed(state, base):
+        propose(state, view_state, make_trailing_block(state, state.view, base), base)  # EP4
+        return
+    deadline_ms = state.now_ms + state.config.delta_ms
+    state.emit(Build(state.view, base.hash, base.block.header, deadline_ms))
 
 
 def choose_base(state: State, view: int) -> BlockEntry | None:
@@ -148,7 +154,10 @@ def on_built(state: State, event: Built) -> None:
     if view_state is None or event.view != state.view or event.parent_hash != view_state.build_parent:
         return
     parent = state.blocks.get(event.parent_hash)
-    if view_state.asked or view_state.refused or view_state.draft is not None or parent is None or not state.can_sign:
+    me = state.config.me
+    if view_state.asked or view_state.refused or view_state.draft is not None or parent is None:
+        return
+    if me is None or not state.can_sign:
         return
     if len(event.commitment) != COMMITMENT_BYTES or len(event.payload) > PAYLOAD_BYTES_MAX:
         halt(state, "the host built what no block can carry")
@@ -156,42 +165,47 @@ def on_built(state: State, event: Built) -> None:
     if event.timestamp_ms <= parent.block.header.timestamp_ms:
         give_up(state, view_state, "the own clock is behind the chain's")
         return
-    draft = make_draft(state, event, parent)
+    next_committee_hash, approval = choose_seal(state, event.timestamp_ms)
+    header = Header(
+        state.config.epoch, event.view, parent.block.header.height + 1, parent.hash, state.view_of(parent), me,
+        event.timestamp_ms, keccak(event.payload), next_committee_hash, event.commitment,
+    )  # fmt: skip
+    propose(state, view_state, Block(header, event.payload), parent, approval)
+
+
+def propose(
+    state: State, view_state: ViewState, block: Block, parent: BlockEntry, approval: Approval | None = None
+) -> None:
+    """R2: ask for the signature on our own block, whose result we know."""
+    draft = make_draft(state, block, parent, approval)
     if draft is None:
         return
-    block_hash = draft.block.hash()
+    block_hash = block.hash()
     view_state.draft = draft
     view_state.is_admitted = True
     state.last_block_ms = state.now_ms
-    state.blocks[block_hash] = BlockEntry(draft.block, block_hash, OK, event.commitment)
-    ask_to_sign(state, NOTARIZE, event.view, block_hash)
+    state.blocks[block_hash] = BlockEntry(block, block_hash, OK, block.header.commitment)
+    ask_to_sign(state, NOTARIZE, view_state.view, block_hash)
     state.is_dirty = True
 
 
-def make_draft(state: State, event: Built, parent: BlockEntry) -> Draft | None:
-    """Header and ancestry proof; None if the base was overtaken while the host built."""
-    me = state.config.me
-    before = parent.block.header
-    parent_view = state.view_of(parent)
-    if me is None or parent_view < state.view_of(state.final):
+def make_draft(state: State, block: Block, parent: BlockEntry, approval: Approval | None) -> Draft | None:
+    """R2: the block with the proof of its ancestry; None if the base was overtaken while the host built."""
+    parent_view, view = block.header.parent_view, block.header.view
+    if parent_view < state.view_of(state.final):
         return None
-    header = Header(
-        state.config.epoch, event.view, before.height + 1, parent.hash, parent_view, me,
-        event.timestamp_ms, keccak(event.payload), ZERO_HASH, event.commitment,
-    )  # fmt: skip
     parent_certificate: Certificate | None = None
     if parent is state.final:
         parent_certificate = state.final_certificate
     else:
         parent_certificate = state.certificate(NOTARIZE, parent_view)
     nullifications = [
-        state.certificate(NULLIFY, view)
-        for view in range(max(parent_view + 1, event.view - NULLIFICATIONS_MAX), event.view)
+        state.certificate(NULLIFY, skipped) for skipped in range(max(parent_view + 1, view - NULLIFICATIONS_MAX), view)
     ]
     complete = tuple(certificate for certificate in nullifications if certificate is not None)
     if len(complete) != len(nullifications) or (parent_certificate is None and parent.hash != state.root_hash):
         return None
-    return Draft(Block(header, event.payload), parent_certificate, complete)
+    return Draft(block, parent_certificate, complete, approval)
 
 
 def try_notarize(state: State) -> None:
@@ -219,6 +233,8 @@ def try_notarize(state: State) -> None:
         return  # a vote for another block could only keep us from finalizing the notarised one
     if not holds_nullifications(state, header.parent_view + 1, state.view):
         return  # R3: beyond what the proposal carries, our own knowledge counts
+    if not may_vote_for_seal(state, view_state, entry):
+        return  # EP3
     state.emit(Persist(encode_message(entry.block)))
     ask_to_sign(state, NOTARIZE, state.view, entry.hash)
 

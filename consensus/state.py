@@ -9,16 +9,19 @@ faster than timers that grow.
 Views of an instance count from 1. Its root (genesis, or the sealing block of the epoch before) counts as view 0.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from consensus.committee import weigh
 from consensus.effects import CancelTimer, Effect, SetTimer
-from consensus.events import TimerId
+from consensus.events import NextCommittee, TimerId
 from consensus.evidence import OFFENCES
 from consensus.leaders import get_leader
 from consensus.messages import (
     FINALIZE,
     NOTARIZE,
     NULLIFY,
+    Approval,
     Block,
     Certificate,
     Evidence,
@@ -50,6 +53,7 @@ class ViewState:
     nullify_reason: str = ""  # R5: not empty once this view is to be given up
     is_leader_heard: bool = False
     is_retrying: bool = False  # R8: the retry timer is armed
+    is_approval_asked: bool = False  # EP3: the proposal's approval is being verified, or was
     asked: dict[int, bytes] = field(default_factory=dict)  # kind -> hash: asked of the signer, or signed
     refused: dict[int, bytes] = field(default_factory=dict)  # kind -> hash: never asked again
     own: dict[int, Vote] = field(default_factory=dict)  # kind -> vote
@@ -67,6 +71,7 @@ class Draft:
     block: Block
     parent_certificate: Certificate | None
     nullifications: tuple[Certificate, ...]
+    approval: Approval | None = None  # EP2: of a block that seals the epoch
 
 
 @dataclass(slots=True)
@@ -109,7 +114,14 @@ class PendingEvidence:
     evidence: Evidence
 
 
-Pending = PendingProposal | PendingCertificate | PendingEvidence
+@dataclass(frozen=True, slots=True)
+class PendingApproval:
+    peer: int
+    view: int
+    approval: Approval
+
+
+Pending = PendingApproval | PendingProposal | PendingCertificate | PendingEvidence
 
 
 class State:
@@ -120,7 +132,10 @@ class State:
             raise ValueError("leaders must be a permutation of the committee")
         self.config = config
         self.leaders = leaders
-        self.quorum = quorum(config.member_count)
+        self.weights = config.weights or (1,) * config.member_count
+        if len(self.weights) != config.member_count:
+            raise ValueError("every member has one weight")
+        self.quorum = quorum(sum(self.weights))
         self.now_ms = 0
         self.out: list[Effect] = []
         self.is_dirty = False
@@ -128,6 +143,9 @@ class State:
         self.is_halted = False
         self.is_diverged = False
         self.is_syncing = False
+        self.is_closed = False  # EP5
+        self.next_committee: NextCommittee | None = None
+        self.approval: Approval | None = None  # verified, of `next_committee`
         self.view = 1
         self.views: dict[int, ViewState] = {}
         root = Block(config.genesis, b"")
@@ -160,11 +178,11 @@ class State:
 
     @property
     def can_sign(self) -> bool:
-        """A node that is syncing, diverged or halted never signs, nor does an observer."""
+        """Not while syncing, diverged or halted, not in an epoch that has ended (EP5), and never as an observer."""
         return (
             self.config.me is not None
             and self.is_started
-            and not (self.is_syncing or self.is_diverged or self.is_halted)
+            and not (self.is_syncing or self.is_diverged or self.is_halted or self.is_closed)
         )
 
     def emit(self, effect: Effect) -> None:
@@ -182,6 +200,10 @@ class State:
 
     def leader(self, view: int) -> int:
         return get_leader(self.leaders, view)
+
+    def has_quorum(self, signers: Iterable[int]) -> bool:
+        """R6: do these distinct members weigh enough for a certificate?"""
+        return weigh(self.weights, signers) >= self.quorum
 
     def view_of(self, entry: BlockEntry) -> int:
         """The view of a block in this instance; its root counts as view 0."""

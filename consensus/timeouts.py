@@ -17,13 +17,19 @@ GROWTH_EXPONENT_MAX = 20
 
 @dataclass(frozen=True)
 class CoreConfig:
-    """What one instance of agreement (one epoch) is made of. `me` None makes an observer, which never signs."""
+    """What one instance of agreement (one epoch) is made of. `me` None makes an observer, which never signs.
+
+    `genesis` is the root of the instance: genesis, or the block that sealed the epoch before. No `weights` means weight
+    1 each. `epoch_end_ms` is a time of the chain (Unix): from then on a block may seal the epoch; None: never.
+    """
 
     domain: bytes
     epoch: int
     member_count: int
     me: int | None
     genesis: Header
+    weights: tuple[int, ...] = ()
+    epoch_end_ms: int | None = None
     delta_ms: int = 100
     growth_numerator: int = 6
     growth_denominator: int = 5

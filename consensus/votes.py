@@ -45,7 +45,9 @@ def on_signed(state: State, event: Signed) -> None:
     view_state.own[vote.kind] = vote
     draft = view_state.draft
     if vote.kind == NOTARIZE and draft is not None and draft.block.hash() == vote.header_hash:
-        proposal = Proposal(draft.block, vote, draft.parent_certificate, draft.nullifications)  # R2
+        proposal = Proposal(  # R2
+            draft.block, vote, draft.parent_certificate, draft.nullifications, draft.approval
+        )
         view_state.proposal, view_state.proposal_hash = proposal, vote.header_hash
         data = encode_message(proposal)
     else:
@@ -150,7 +152,7 @@ def tally(state: State, view_state: ViewState, kind: int, header_hash: bytes) ->
     if kind in view_state.certificates or kind in view_state.aggregating or view_state.view <= state.floor_view:
         return
     votes = tuple(vote for vote in view_state.votes[kind].values() if vote.header_hash == header_hash)
-    if len(votes) < state.quorum:
+    if not state.has_quorum(vote.signer for vote in votes):
         return
     token = state.next_token()
     view_state.aggregating[kind] = token

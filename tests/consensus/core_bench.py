@@ -9,6 +9,7 @@ from consensus.effects import (
     Effect,
     Persist,
     Sign,
+    VerifyApproval,
     VerifyCertificates,
 )
 from consensus.events import (
@@ -97,7 +98,7 @@ class Bench:
                 case Sign(kind, view, block_hash) if self.signs:
                     answer: Event = Signed(vote(kind, view, block_hash, ME))
                     self.absorb(self.core.handle(self.now_ms, answer))
-                case VerifyCertificates(token):
+                case VerifyCertificates(token) | VerifyApproval(token):
                     self.absorb(self.core.handle(self.now_ms, CertificatesVerified(token, self.verifies)))
                 case Aggregate(token, kind, view, block_hash, votes):
                     formed = cert(kind, view, block_hash, tuple(known.signer for known in votes))

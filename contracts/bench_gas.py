@@ -15,6 +15,7 @@ from eth_account import Account
 from eth_utils import to_canonical_address
 
 from contracts import digests
+from contracts.court import Court, Statement, deploy_court
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
@@ -23,6 +24,7 @@ from contracts.settlement import MAX_SILENCE_S, SYSTEM_ACCOUNTS, Settlement, TxR
 COMMITTEE_SIZES = (4, 16, 64, 100)
 DEPOSIT_QUOTE = 10**9
 RESULT_PATH = Path("build/results/bench-gas.json")
+_FINALIZE = 3
 _GIFT_WEI = 10**18
 _OWNERS = (b"\x03" * 20, b"\x04" * 20)
 
@@ -57,8 +59,29 @@ class Bench:
             header = self._header(height, _fold(leaf, proof))
             signature = self._sign(header, missing)
             self._measure(name, partial(self._contract.checkpoint, header, missing, signature))
+        self._judge()
         self._measure("claim", lambda: self._contract.claim_withdrawal(1, 0, b"\x02" * 20, 5, proof))
         self._leave()
+
+    def _judge(self) -> None:
+        """Two votes of one member; two certificates with as few signers as a quorum has, shared as little as can be."""
+        court = Court(self._provider, deploy_court(self._provider, funded_key(0), self._address), funded_key(0))
+        count = self._member_count
+        quorum = count - (count - 1) // 3
+        for view, (name, first, second) in enumerate(
+            [
+                ("evidence, two votes", [0], [0]),
+                ("evidence, certificates", list(range(quorum)), list(range(count - quorum, count))),
+            ],
+            start=1,
+        ):
+            pair = [self._state(view, digests.keccak(bytes([at])), who) for at, who in enumerate((first, second))]
+            self._measure(name, partial(court.submit, 1, *pair))
+
+    def _state(self, view: int, header_hash: bytes, signers: list[int]) -> Statement:
+        digest = digests.vote_digest(self._contract.domain(), _FINALIZE, 1, view, header_hash)
+        signature = bytes(PopSchemeMPL.aggregate([PopSchemeMPL.sign(self._secrets[i], digest) for i in signers]))
+        return Statement(_FINALIZE, view, header_hash, sum(1 << i for i in signers), signature)
 
     def _leave(self) -> None:
         """The last checkpoint holds two accounts; one deposit waits."""

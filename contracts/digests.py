@@ -8,7 +8,7 @@ ACCOUNT_DEPTH = 20
 WITHDRAWAL_DEPTH = 32
 HEADER_BYTES = 640
 KIND_DEPOSIT = 1
-_FINALIZE = b"\x03"
+_NULLIFY, _FINALIZE = 2, 3
 
 
 def keccak(data: bytes) -> bytes:
@@ -36,8 +36,14 @@ def possession_digest(chain_id: int, contract: bytes, operator: bytes, network_k
 
 def finalize_digest(domain: bytes, header: bytes) -> bytes:
     """What the committee signs to finalise a header of 640 bytes."""
-    epoch, view = header[60:64], header[88:96]
-    return keccak(_FINALIZE + domain + epoch + view + keccak(header))
+    epoch, view = int.from_bytes(header[60:64], "big"), int.from_bytes(header[88:96], "big")
+    return vote_digest(domain, _FINALIZE, epoch, view, keccak(header))
+
+
+def vote_digest(domain: bytes, kind: int, epoch: int, view: int, header_hash: bytes) -> bytes:
+    """What one member signs; a nullification (kind 2) names no header."""
+    head = bytes([kind]) + domain + epoch.to_bytes(4, "big") + view.to_bytes(8, "big")
+    return keccak(head if kind == _NULLIFY else head + header_hash)
 
 
 def next_inbox_hash(

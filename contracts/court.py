@@ -1,0 +1,109 @@
+"""Typed access to the court (contracts/src/Evidence.vy), which convicts whoever signed contradicting statements.
+
+Blocking, and raises as `contracts.settlement` does: `ChainError` when the chain does not answer (retry), `Refused` when
+the contract says no (do not).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from eth_utils import to_canonical_address, to_checksum_address
+from web3.contract import Contract
+from web3.providers.base import BaseProvider
+
+from contracts import bls
+from contracts.artifact import load_artifact
+from contracts.chain_link import ChainLink
+from contracts.records import ChainError, TxResult
+
+COURT_OFFENCES = (1, 2, 3, 4, 6)  # 5, a double proposal, counts as 1 there
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What somebody signed: one signer makes a vote, a quorum a certificate. Bit i of `signers` is member i."""
+
+    kind: int
+    view: int
+    header_hash: bytes
+    signers: int
+    signature96: bytes
+
+    def to_abi(self) -> tuple[int, int, bytes, int, list[bytes]]:
+        words = bls.signature_words(self.signature96)
+        return (
+            self.kind, self.view, self.header_hash, self.signers,
+            [words[at : at + 32] for at in range(0, len(words), 32)],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Conviction:
+    """One `Culprit` event: committee member `member` of `epoch` is guilty of `offence` (1 to 4, 6)."""
+
+    epoch: int
+    member: int
+    operator: bytes
+    offence: int
+    view: int
+    block_number: int
+    tx_hash: bytes
+
+
+class Court:
+    """The court at `address`, as seen through one RPC endpoint."""
+
+    def __init__(self, endpoint: str | BaseProvider, address: str, private_key: bytes | None = None) -> None:
+        """Raises `ChainError` if nothing answers or no contract is there."""
+        self._link = ChainLink(endpoint, private_key)
+        self.address = to_checksum_address(address)
+        web3 = self._link.web3
+        if not self._link.ask(lambda: web3.eth.get_code(self.address)):
+            raise ChainError(f"there is no contract at {self.address} on chain {self._link.chain_id}: wrong address?")
+        self._contract: Contract = web3.eth.contract(self.address, abi=load_artifact("Evidence")["abi"])
+
+    def submit(self, epoch: int, first: Statement, second: Statement) -> TxResult:
+        """Bring a case; changes nothing if the court has decided it before."""
+        return self._link.send(self._contract.functions.submit(epoch, first.to_abi(), second.to_abi()))
+
+    def settlement(self) -> bytes:
+        """Address of the settlement contract whose committee it judges."""
+        return to_canonical_address(self._read("SETTLEMENT"))
+
+    def is_decided(self, key: bytes) -> bool:
+        """Whether the case `keccak(epoch ‖ view ‖ offence ‖ culprits)` is known; culprits are a bitmap."""
+        return bool(self._read("is_decided", key))
+
+    def is_culprit(self, epoch: int, member: int) -> bool:
+        """Whether the member is guilty of anything."""
+        return bool(self._read("is_culprit", epoch, member))
+
+    def offences(self, epoch: int, member: int) -> tuple[int, ...]:
+        """Everything that the member is guilty of."""
+        bits: int = self._read("offences", epoch, member)
+        return tuple(offence for offence in COURT_OFFENCES if bits >> offence & 1)
+
+    def convictions(self) -> list[Conviction]:
+        """All of them, oldest first."""
+        first_block: int = self._read("DEPLOYED_BLOCK")
+        event = self._contract.events.Culprit
+        logs = self._link.ask(lambda: list(event.get_logs(from_block=first_block)))
+        return [
+            Conviction(
+                log["args"]["epoch"], log["args"]["member"], to_canonical_address(log["args"]["operator"]),
+                log["args"]["offence"], log["args"]["view_number"], log["blockNumber"], bytes(log["transactionHash"]),
+            )
+            for log in logs
+        ]  # fmt: skip
+
+    def _read(self, name: str, *arguments: Any) -> Any:
+        function = self._contract.functions[name](*arguments)
+        return self._link.ask(lambda: function.call())
+
+
+def deploy_court(endpoint: str | BaseProvider, private_key: bytes, settlement: str) -> str:
+    """Create the court of a settlement contract; its checksummed address."""
+    link = ChainLink(endpoint, private_key)
+    artifact = load_artifact("Evidence")
+    factory = link.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
+    return link.deploy(factory.constructor(to_checksum_address(settlement)))

@@ -8,6 +8,7 @@ the members it trusts.
 
 from consensus.accusations import compare_votes, on_rival_certificates
 from consensus.chain import want
+from consensus.collectors import share_certificate
 from consensus.effects import Persist, Send, VerifyCertificates
 from consensus.evidence import is_conflict
 from consensus.messages import FINALIZE, NOTARIZE, Certificate, encode_message
@@ -75,8 +76,8 @@ def on_certificate_verified(state: State, pending: PendingCertificate, ok: bool)
     learn(state, pending.certificate)
 
 
-def learn(state: State, certificate: Certificate) -> None:
-    """Keep a verified certificate, make it durable, pass it on (R6)."""
+def learn(state: State, certificate: Certificate, is_formed_here: bool = False) -> None:
+    """Keep a verified certificate, make it durable, pass it on (R6, CO2)."""
     if not is_news(state, certificate):
         return
     view_state = state.open_view(certificate.view)
@@ -90,7 +91,9 @@ def learn(state: State, certificate: Certificate) -> None:
     state.is_dirty = True
     compare_votes(state, view_state, certificate)
     note_certificate(state, certificate)
-    if state.is_started and certificate.view + 1 >= state.view:
+    if not state.is_started or share_certificate(state, view_state, data, is_formed_here):
+        return
+    if certificate.view + 1 >= state.view:
         forward_soon(state, certificate, data)
 
 

@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from consensus.accusations import on_evidence, on_evidence_verified, publish_again
 from consensus.certificates import learn, on_certificate, on_certificate_verified, on_forward_timer
 from consensus.chain import FETCH_TIMER, on_block, on_executed, on_payload_checked, on_synced, want_certified
+from consensus.collectors import on_collect_timer
 from consensus.effects import Effect, Send
 from consensus.events import (
     Aggregated,
@@ -174,7 +175,7 @@ class Core:
             case Aggregated():
                 certificate = on_aggregated(state, event)
                 if certificate is not None:
-                    learn(state, certificate)
+                    learn(state, certificate, is_formed_here=True)
             case CertificatesVerified(token, ok):
                 self._on_verified(token, ok)
             case Built():
@@ -260,6 +261,8 @@ class Core:
         match name:
             case "forward":
                 on_forward_timer(state, view)
+            case "collect":
+                on_collect_timer(state, view)
             case "standstill":
                 on_standstill_timer(state)
             case "fetch" if timer_id == FETCH_TIMER:

@@ -11,6 +11,7 @@ most once per delta.
 
 from consensus.accusations import list_evidence
 from consensus.chain import fall_behind
+from consensus.collectors import find_answer
 from consensus.effects import Send
 from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote, encode_message
 from consensus.state import State, ViewState
@@ -81,6 +82,10 @@ def help_laggard(state: State, peer: int, vote: Vote) -> None:
     """A member that still asks to nullify a view that we have left, or votes in an epoch that has ended (EP5)."""
     if state.is_closed or (vote.kind == NULLIFY and vote.view < state.view):
         help_peer(state, peer, [encode_message(certificate) for certificate in get_entry_certificates(state)])
+        return
+    answer = find_answer(state, vote)  # CO3
+    if answer:
+        help_peer(state, peer, [encode_message(certificate) for certificate in answer])
 
 
 def on_peer_connected(state: State, peer: int) -> None:

@@ -60,6 +60,8 @@ class ViewState:
     votes: dict[int, dict[int, Vote]] = field(default_factory=lambda: {NOTARIZE: {}, NULLIFY: {}, FINALIZE: {}})
     certificates: dict[int, Certificate] = field(default_factory=dict)
     aggregating: dict[int, int] = field(default_factory=dict)  # kind -> token
+    collectors: tuple[int, ...] = ()  # CO1: computed when first asked for
+    is_open_to_all: bool = False  # CO3: the collectors failed us
     build_parent: bytes | None = None  # R2: a payload on this parent was asked for
     draft: "Draft | None" = None  # R2: own block, not signed yet
 

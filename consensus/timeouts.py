@@ -40,6 +40,7 @@ class CoreConfig:
     future_views: int = 16
     unfinalized_depth_max: int = 8
     standstill_deltas: int = 10
+    collector_threshold: int = 32  # more members than this: votes go to collectors (CO1)
     fetch_initial_ms: int = 500
     fetch_cap_ms: int = 5_000
 
@@ -63,6 +64,11 @@ def compute_advance_ms(config: CoreConfig, delta_ms: int) -> int:
 
 def compute_retry_ms(delta_ms: int) -> int:
     """A view that was given up is talked about again after this."""
+    return 2 * delta_ms
+
+
+def compute_collect_ms(delta_ms: int) -> int:
+    """CO3: a vote without a certificate is said to all after this."""
     return 2 * delta_ms
 
 

@@ -6,7 +6,8 @@ with a vote of the same member, or with a certificate that it signed, is no vote
 both signatures are verified.
 """
 
-from consensus.effects import Aggregate, Ban, Halt, Persist, Send, Sign, VerifyCertificates
+from consensus.collectors import say_proposal, say_vote
+from consensus.effects import Aggregate, Ban, Halt, Persist, Sign, VerifyCertificates
 from consensus.events import Aggregated, Refused, Signed
 from consensus.evidence import Nothing, is_conflict, judge
 from consensus.messages import (
@@ -50,10 +51,12 @@ def on_signed(state: State, event: Signed) -> None:
         )
         view_state.proposal, view_state.proposal_hash = proposal, vote.header_hash
         data = encode_message(proposal)
+        state.emit(Persist(data))
+        say_proposal(state, vote, data)
     else:
         data = encode_message(vote)
-    state.emit(Persist(data))
-    state.emit(Send(None, data))
+        state.emit(Persist(data))
+        say_vote(state, view_state, vote, data)
     count_vote(state, view_state, vote)
 
 

@@ -78,9 +78,10 @@ class Bench:
     signs: bool = True
     effects: list[Effect] = field(default_factory=list)
     now_ms: int = 0
+    leaders: tuple[int, ...] = (0, 1, 2, 3)
 
     def __post_init__(self) -> None:
-        self.core = Core(self.config, (0, 1, 2, 3), tuple(self.durable))
+        self.core = Core(self.config, self.leaders, tuple(self.durable))
         self.absorb(self.core.start(0))
 
     def handle(self, event: Event) -> list[Effect]:

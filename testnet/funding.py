@@ -13,6 +13,7 @@ from eth_account import Account
 from nacl.signing import SigningKey
 
 from consensus import crypto
+from contracts.court import deploy_court
 from contracts.digests import possession_digest
 from contracts.settlement import Deployment, Settlement, deploy
 from engine.limits import ENGINE_VERSION
@@ -63,6 +64,11 @@ def derive_accounts(first: int, count: int) -> list[ChainAccount]:
 def deploy_contracts(rpc_url: str) -> Deployment:
     """The settlement contract and its test token. Withdrawals can be claimed almost at once."""
     return deploy(rpc_url, derive_account(DEPLOYER).key, claim_delay_s=CLAIM_DELAY_S, engine_version=ENGINE_VERSION)
+
+
+def deploy_evidence_court(rpc_url: str, contract: str) -> str:
+    """The court that convicts members of this contract's committee; its address."""
+    return deploy_court(rpc_url, derive_account(DEPLOYER).key, contract)
 
 
 def register_committee(rpc_url: str, contract: str, keys: list[Keys]) -> tuple[int, list[ValidatorEntry]]:

@@ -100,7 +100,7 @@ def make_keys(folder: Path, operators: list[bytes]) -> list[Keys]:
 
 
 def make_network(
-    chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int
+    chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int, court: str = ""
 ) -> NetworkConfig:
     """The configuration that is equal on every node."""
     return NetworkConfig(
@@ -112,6 +112,7 @@ def make_network(
         validators=tuple(validators),
         markets=DEFAULT_MARKETS,
         checkpoint_interval_blocks=20,
+        court=court,
     )
 
 

@@ -45,6 +45,7 @@ class NetworkConfig:
     min_interval_ms: int = 200
     inbox_inclusion_ms: int = 10_000
     checkpoint_interval_blocks: int = 50
+    court: str = ""  # address of the contract that takes evidence; empty: there is none
     accounts_max: int = 1 << 16
     orders_max: int = 1 << 16
     positions_max: int = 1 << 16

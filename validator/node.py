@@ -13,6 +13,7 @@ from consensus.core import Core, CoreConfig
 from consensus.events import PeerConnected, Received, Synced
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
+from contracts.court import Court
 from contracts.settlement import ChainError, Settlement
 from engine.payload import Payload
 from engine.state import EngineState, genesis
@@ -35,6 +36,7 @@ from validator.peering import Peering
 from validator.prechecks import list_expiries
 from validator.pricefeed import parse_price_source
 from validator.proposals import Proposals
+from validator.prosecutor import Prosecutor, wait_for_court
 from validator.recovery import make_genesis_header, recover
 from validator.service import Service
 from validator.signer import Signer
@@ -129,6 +131,7 @@ class Node:
         self._peering: Peering | None = None
         self._syncing: Syncing | None = None
         self._due_snapshot: EngineState | None = None
+        self._prosecutor: Prosecutor | None = None
 
     def _make_service(self) -> None:
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
@@ -160,7 +163,11 @@ class Node:
                 nursery.start_soon(self._report_prices)
                 nursery.start_soon(self._seal_batches)
                 nursery.start_soon(self._follow_chain)
-                await self._loop()
+                try:
+                    await self._loop()
+                except Stop:
+                    await wait_for_court(self.store, self._prosecutor)
+                    raise
         finally:
             self._journal.close()
             self.store.close()
@@ -180,11 +187,17 @@ class Node:
             settlements[0], self.config.index, len(self.network_keys), self.network.checkpoint_interval_blocks
         )
         async with trio.open_nursery() as nursery:
+            if self._prosecutor is not None:
+                nursery.start_soon(self._prosecutor.run)
             nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_chain_view)
             nursery.start_soon(submitter.run, self.on_chain, self._checkpoint_candidate, self._is_withdrawal_waiting)
 
     def _connect_chain(self) -> list[Settlement]:
-        return [Settlement(url, self.network.contract, self._keys.operator) for url in self.config.rpc_urls]
+        settlements = [Settlement(url, self.network.contract, self._keys.operator) for url in self.config.rpc_urls]
+        if self.network.court:
+            court = Court(self.config.rpc_urls[0], self.network.court, self._keys.operator)
+            self._prosecutor = Prosecutor(court, self.store, self.config.index, len(self.network_keys))
+        return settlements
 
     async def _loop(self) -> None:
         final = self.store.newest_direct(self.executor.final.height)

@@ -183,15 +183,14 @@ class Store:
         """All of it, in the order it was found."""
         return self._db.execute("SELECT key, data, transaction_hash FROM cases ORDER BY rowid").fetchall()
 
-    def open_case(self) -> CaseRow | None:
-        """The oldest case that the contract is not known to have."""
-        row: CaseRow | None = self._db.execute(
-            "SELECT key, data, transaction_hash FROM cases WHERE transaction_hash IS NULL ORDER BY rowid LIMIT 1"
-        ).fetchone()
-        return row
+    def open_cases(self) -> list[CaseRow]:
+        """Those that the court is not known to have, one piece of evidence for each."""
+        return self._db.execute(
+            "SELECT key, data, transaction_hash FROM cases WHERE transaction_hash IS NULL GROUP BY key ORDER BY rowid"
+        ).fetchall()
 
     def close_case(self, key: bytes, transaction_hash: bytes) -> None:
-        """The contract has it: by this transaction, or by somebody else's (empty)."""
+        """The court has it: by this transaction, or by somebody else's (empty)."""
         self._write("UPDATE cases SET transaction_hash=? WHERE key=?", [(transaction_hash, key)])
 
     # results

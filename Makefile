@@ -11,7 +11,7 @@ PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks docs clean
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks crash-test docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,6 +37,9 @@ sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
 
 sim-forks: $(STAMP)  ## more than f liars force forks; at least f+1 of them must be named: ARGS="--forks 400"
 	$(BIN)/python -m testnet.sim.forks $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+crash-test: $(STAMP)  ## kill -9 at random points of a running network, everything audited: KILLS=1000
+	$(BIN)/python -m testnet.crash_test --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS="--plant" finds planted bugs
 	$(BIN)/python -m tests.engine.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)

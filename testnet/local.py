@@ -59,16 +59,18 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self.stop_all()
 
-    def start(self, name: str, argv: Sequence[str], log_path: Path) -> Child:
-        """Start a child. Call from the main thread: the death guard is bound to the thread that starts it."""
+    def start(self, name: str, argv: Sequence[str], log_path: Path, is_piped: bool = False) -> Child:
+        """Start a child. Call from the main thread: the death guard is bound to the thread that starts it. `is_piped`:
+        its input and output are pipes of ours, and only its errors go to the log.
+        """
         log_path.parent.mkdir(parents=True, exist_ok=True)
         launcher_pid = os.getpid()
         with log_path.open("ab") as log:
             process = subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if is_piped else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if is_piped else log,
+                stderr=log,
                 start_new_session=True,
                 preexec_fn=lambda: _guard_against_orphanhood(launcher_pid),
             )

@@ -23,8 +23,10 @@ EXIT_STOPPED = 3
 RECURSION_LIMIT = 1_000
 
 
-def run_node(home: Home, config: NodeConfig) -> int:
-    """0 after a signal, 2 for the operator's mistake, 3 when the node stopped itself."""
+def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
+    """0 after a signal, 2 for the operator's mistake, 3 when the node stopped itself. `is_warm`: the kernels were run
+    in this process or the one it was forked from.
+    """
     # A library below web3 raises the limit a hundredfold, and then a client's deeply nested JSON overflows the stack.
     sys.setrecursionlimit(RECURSION_LIMIT)
     keep_large_blocks_mapped()
@@ -32,8 +34,9 @@ def run_node(home: Home, config: NodeConfig) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         network, keys = load_network(home.genesis), load_keys(home.keys)
-        log.info("warming the engine's kernels (half a minute when their cache is empty)")
-        warm()
+        if not is_warm:
+            log.info("warming the engine's kernels (half a minute when their cache is empty)")
+            warm()
         node = Node(home, network, config, keys)
     except (ConfigError, SignerError, JournalError, Stop) as error:
         print(f"hansa: {error}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Killing validators at random points, and judging what they had said and stored."""

@@ -1,8 +1,9 @@
 """Drives the consensus core: events in, effects performed, nothing said before it is durable.
 
-One tick handles every waiting event, collects what is to be sent, syncs journal and store once (group commit), then
-sends and publishes. The core itself never waits; what needs waiting (a payload whose batches are on their way) is
-looked at again each tick.
+A round handles every waiting event, collects what is to be sent, syncs journal, guard and store once (group commit),
+then sends and publishes, and only then executes blocks, whose results are the next round's events: members vote to
+notarise before they execute. The core itself never waits; what needs waiting (a payload whose batches are on their
+way) is looked at again each round.
 """
 
 import heapq
@@ -152,7 +153,19 @@ class Agreement:
         return min(deadlines, default=None)
 
     def tick(self) -> None:
-        """Handle all that waits, then make it durable, then let it out. Raises `Stop`."""
+        """A whole round, for a driver that may wait for the disk itself. Raises `Stop`."""
+        self.handle()
+        while True:
+            if self.must_speak:
+                for sync in self.write_out():
+                    sync()
+                self.speak()
+            if not self.execute_waiting():
+                return
+            self.handle()
+
+    def handle(self) -> None:
+        """Handle all that waits, but execute nothing: a vote to notarise must not wait for that. Raises `Stop`."""
         now_ms = self._clocks.monotonic_ms()
         for timer_id, at_ms in sorted(self._timers.items(), key=lambda item: item[1]):
             if at_ms <= now_ms:
@@ -161,30 +174,35 @@ class Agreement:
         self._try_builds(now_ms)
         self._drain()
         self._try_checks(now_ms)
-        self._try_executes()
         while self._events:  # an answer may bring the next question
             self._drain()
             self._try_checks(now_ms)
-            self._try_executes()
-        self._flush()
+
+    @property
+    def must_speak(self) -> bool:
+        """Whether anything is to be said or told. What says nothing costs no sync: its writes wait for the next."""
+        return bool(self._outbox) or self._must_flush or self._stop_reason is not None
+
+    def write_out(self) -> list[Callable[[], None]]:
+        """Hand all writes to the system. What comes back waits for the disk, each for another file, in any order or at
+        once; when all have returned, `speak`. Nothing may be handled in between.
+        """
+        self._must_flush = False
+        self._store.commit()
+        return [item.sync for item in (self._journal, self._signer, self._store) if not item.is_synced]
+
+    def speak(self) -> None:
+        """Durable now, so it may be said and told. Raises `Stop`."""
+        outbox, self._outbox = self._outbox, []
+        for peer, data in outbox:
+            self._outside.send(peer, data)
+        self._outside.after_flush()
         if self._stop_reason is not None:
             raise Stop(self._stop_reason)
 
     def _drain(self) -> None:
         while self._events:
             self._perform_all(self.core.handle(self._clocks.monotonic_ms(), self._events.popleft()))
-
-    def _flush(self) -> None:
-        """Durable first, then said. A tick that says nothing costs no fsync: its writes wait for the next that does."""
-        if not self._outbox and not self._must_flush:
-            return
-        self._must_flush = False
-        self._journal.sync()
-        self._store.commit()
-        outbox, self._outbox = self._outbox, []
-        for peer, data in outbox:
-            self._outside.send(peer, data)
-        self._outside.after_flush()
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -328,11 +346,13 @@ class Agreement:
             self._outside.fetch_batches(block, missing)
         return bool(missing)
 
-    def _try_executes(self) -> None:
+    def execute_waiting(self) -> bool:
+        """Execute the blocks whose batches are here; whether that brought anything to handle."""
         for block_hash, block in list(self._executes.items()):
             if not self._fetch_missing(block):
                 del self._executes[block_hash]
                 self._events.append(Executed(block_hash, self._executor.execute(block)))
+        return bool(self._events)
 
     def forget_through(self, header: Header) -> None:
         """Blocks at or below a final height need no judgement any more."""

@@ -15,6 +15,7 @@ from engine.payload import DecodeError, Payload
 from engine.root import StateCommitment
 from engine.state import EngineState
 from validator.batches import BatchPool
+from validator.payloads import decode_payload
 
 RunBlock = Callable[[EngineState, BlockInput], tuple[EngineState, BlockResult]]
 
@@ -113,7 +114,7 @@ class Executor:
             known = built if key == (header.parent_hash, header.timestamp_ms, header.payload_root) else None
         if known is None:
             try:
-                payload = Payload.decode(block.payload)
+                payload = decode_payload(block.payload)
             except DecodeError:
                 return None
             known = self.run(header.parent_hash, header.height, header.timestamp_ms, payload)

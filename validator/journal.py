@@ -70,6 +70,11 @@ class Journal:
         self._length += len(data)
         self._is_dirty = True
 
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything appended is durable."""
+        return not self._is_dirty
+
     def sync(self) -> None:
         """Everything appended so far survives a crash when this returns. Raises `JournalError`."""
         if not self._is_dirty:

@@ -5,6 +5,7 @@ then the network. A fresh node takes the same way with everything empty.
 """
 
 import logging
+from functools import partial
 
 import trio
 from nacl.signing import SigningKey
@@ -15,7 +16,6 @@ from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
 from contracts.court import Court
 from contracts.settlement import ChainError, Settlement
-from engine.payload import Payload
 from engine.state import EngineState, genesis
 from net.committee import Committee, MemberAddress, open_committee
 from net.gateway.backend import NetworkInfo, Refusal
@@ -32,6 +32,7 @@ from validator.journal import Journal
 from validator.keys import Keys
 from validator.ledger import Ledger
 from validator.oracle import REPORT_INTERVAL_MS, ReportBook
+from validator.payloads import decode_payload
 from validator.peering import Peering
 from validator.prechecks import list_expiries
 from validator.pricefeed import parse_price_source
@@ -52,6 +53,8 @@ SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
 CHAIN_RETRY_S = 2.0
+DISK_THREADS = 3
+LOG_INTERVAL_S = 2.0
 
 
 class Node:
@@ -64,6 +67,7 @@ class Node:
         contract = address_bytes(network.contract)
         self.domain = compute_domain(network.chain_id, contract)
         self.params = network.exchange_params()
+        self._params_digest = self.params.digest()
         self.network_keys = tuple(bytes.fromhex(entry.network_key) for entry in network.validators)
         self.info = NetworkInfo(
             chain_id=network.chain_id, contract=contract, network_id=self.domain, node_index=config.index,
@@ -127,11 +131,15 @@ class Node:
             proposals=self.proposals, outside=outside, clocks=self._clocks,
         )  # fmt: skip
         self._wake = trio.Event()
+        # Held while a round is on its way to the disk: final blocks that come from elsewhere wait for the next round.
+        self.at_rest = trio.Lock()
+        self._disk_slots = trio.CapacityLimiter(DISK_THREADS)
         self._committee: Committee | None = None
         self._peering: Peering | None = None
         self._syncing: Syncing | None = None
         self._due_snapshot: EngineState | None = None
         self._prosecutor: Prosecutor | None = None
+        self._snapshot_ready = trio.Event()
 
     def _make_service(self) -> None:
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
@@ -163,6 +171,8 @@ class Node:
                 nursery.start_soon(self._report_prices)
                 nursery.start_soon(self._seal_batches)
                 nursery.start_soon(self._follow_chain)
+                nursery.start_soon(self._write_snapshots)
+                nursery.start_soon(self._keep_log_short)
                 try:
                     await self._loop()
                 except Stop:
@@ -207,7 +217,7 @@ class Node:
             self.agreement.start(None)
         while True:
             self._wake = trio.Event()
-            self.agreement.tick()
+            await self._round()
             self._journal.rotate(self.agreement.core.view, self.agreement.core.floor_view, RETAIN_VIEWS)
             deadline_ms = self.agreement.next_deadline_ms()
             wait_s = 0.25 if deadline_ms is None else (deadline_ms - self._clocks.monotonic_ms()) / 1000
@@ -216,6 +226,22 @@ class Node:
                 continue
             with trio.move_on_after(min(0.25, max(0.0, wait_s))):
                 await self._wake.wait()
+
+    async def _round(self) -> None:
+        """`Agreement.tick`, but the disk is waited for in threads, one a file: links and API go on meanwhile, and what
+        a device does for one file it does for the others in the same time.
+        """
+        is_news = True
+        while is_news:
+            self.agreement.handle()
+            if self.agreement.must_speak:
+                async with self.at_rest:
+                    syncs = self.agreement.write_out()
+                    async with trio.open_nursery() as nursery:
+                        for sync in syncs:
+                            nursery.start_soon(partial(trio.to_thread.run_sync, sync, limiter=self._disk_slots))
+                    self.agreement.speak()
+            is_news = self.agreement.execute_waiting()
 
     def wake(self) -> None:
         """Something happened that the loop should look at now."""
@@ -269,7 +295,7 @@ class Node:
         return sequences
 
     def _hello(self) -> HelloState:
-        return HelloState(self.executor.final.height, self.agreement.core.view, self.params.digest())
+        return HelloState(self.executor.final.height, self.agreement.core.view, self._params_digest)
 
     def _health(self) -> tuple[int, int, bool, Refusal | None]:
         peers = len(self._committee.peers()) if self._committee else 0
@@ -351,7 +377,7 @@ class Node:
         if self.executor.execute(block) is None:
             raise Stop(f"final block {block.header.height} cannot be executed")
         executed = self.executor.finalise(block_hash)
-        payload = Payload.decode(block.payload)
+        payload = decode_payload(block.payload)
         refs, cursors = payload.batch_refs, self.final_sequences()
         batches = [checked for ref in refs if (checked := self.pool.get(ref[2])) is not None]
         self.ledger.apply(block, certificate, executed, batches, is_live)
@@ -392,8 +418,21 @@ class Node:
         self.ledger.publish()
         # Not before the store holds the block: a snapshot without its block helps no restart.
         if self._due_snapshot is not None:
-            write_snapshot(self.home.data / "snapshots", self._due_snapshot)
-            self._due_snapshot = None
+            self._snapshot_ready.set()
+
+    async def _write_snapshots(self) -> None:
+        """In a thread: states do not change, and nobody waits for a snapshot."""
+        while True:
+            await self._snapshot_ready.wait()
+            self._snapshot_ready = trio.Event()
+            state, self._due_snapshot = self._due_snapshot, None
+            if state is not None:
+                await trio.to_thread.run_sync(write_snapshot, self.home.data / "snapshots", state)
+
+    async def _keep_log_short(self) -> None:
+        while True:
+            await trio.sleep(LOG_INTERVAL_S)
+            await trio.to_thread.run_sync(self.store.checkpoint)
 
     # the settlement chain
 

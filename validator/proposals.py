@@ -16,6 +16,7 @@ from validator.chain import Inbox
 from validator.executor import Executed, Executor
 from validator.inclusion import Inclusion
 from validator.oracle import ReportBook
+from validator.payloads import decode_payload
 
 # How far a proposal's time may lie from our own clock. The bound for messages that are on their way grows with every
 # view that brought no finalisation: one that slow messages can break for good would stop the chain for good.
@@ -95,7 +96,7 @@ class Proposals:
         if not earliest_ms <= timestamp_ms <= now_ms + CLOCK_PRECISION_MS:
             return False
         try:
-            payload = Payload.decode(block.payload)
+            payload = decode_payload(block.payload)
             Commitment.decode(parent.commitment)
         except DecodeError:
             return False
@@ -107,7 +108,7 @@ class Proposals:
 
     def is_acceptable(self, block: Block, parent: Header, now_ms: int) -> bool | None:
         """Of a valid block. True: vote for it; False: never; None: something is missing that may still come."""
-        payload, base = Payload.decode(block.payload), Commitment.decode(parent.commitment)
+        payload, base = decode_payload(block.payload), Commitment.decode(parent.commitment)
         cursor = base.inbox_cursor
         is_inbox_right = self._inbox.check(cursor, payload.inbox_entries, payload.l1_block, base.l1_block)
         if is_inbox_right is False:
@@ -135,6 +136,6 @@ class Proposals:
     def missing_batches(self, block: Block) -> list[tuple[int, int, bytes]]:
         """(author, sequence, hash) of the batches that a block names and we lack."""
         try:
-            return self._executor.missing_batches(Payload.decode(block.payload))
+            return self._executor.missing_batches(decode_payload(block.payload))
         except DecodeError:
             return []

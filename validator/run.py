@@ -10,7 +10,7 @@ from engine.errors import InvariantBroken
 from engine.warm import warm
 from net.gateway.app import GatewayConfig, serve
 from validator.agreement import Stop
-from validator.allocator import keep_large_blocks_mapped
+from validator.allocator import keep_large_blocks_mapped, spare_what_stays
 from validator.config import ConfigError, Home, NodeConfig, load_network
 from validator.journal import JournalError
 from validator.keys import load_keys
@@ -21,6 +21,8 @@ log = logging.getLogger("hansa.run")
 EXIT_CONFIG = 2
 EXIT_STOPPED = 3
 RECURSION_LIMIT = 1_000
+# How long a worker thread may hold the interpreter while the loop waits: each return from a system call may cost it.
+SWITCH_INTERVAL_S = 0.0005
 
 
 def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
@@ -29,6 +31,7 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
     """
     # A library below web3 raises the limit a hundredfold, and then a client's deeply nested JSON overflows the stack.
     sys.setrecursionlimit(RECURSION_LIMIT)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_large_blocks_mapped()
     for name in ("hypercorn", "httpx", "httpcore", "web3", "urllib3", "numba", "asyncio", "multiaddr"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -38,6 +41,7 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
             log.info("warming the engine's kernels (half a minute when their cache is empty)")
             warm()
         node = Node(home, network, config, keys)
+        spare_what_stays()
     except (ConfigError, SignerError, JournalError, Stop) as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG

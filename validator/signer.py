@@ -1,7 +1,9 @@
-"""The only holder of the voting key. Nothing is signed before the guard has allowed it and the allowance is on disk.
+"""The only holder of the voting key. Nothing is signed before the guard has allowed it, and no signature may leave the
+process before `sync` has brought the allowance to the disk.
 
 Two slots of one file are written in turn, each whole with a generation and a checksum, so a write torn by a crash
-leaves the other slot. A second process on the same folder is refused by a lock.
+leaves the other slot. Until a slot is synced, further allowances go to the same one: the other keeps what was synced
+last, so a crash forgets only signatures that never left. A second process on the same folder is refused by a lock.
 """
 
 from pathlib import Path
@@ -36,9 +38,11 @@ class Signer:
             self._descriptor = self._files.open_locked(path)
         except BlockingIOError:
             raise SignerError(f"another process uses {path}: two validators with one key would be slashed") from None
+        self._is_synced = True
         if is_new:
             self._state, self._generation = GuardState.new(epoch), 0
             self._write(self._state)
+            self.sync()
             self._files.sync_folder(path.parent)
         else:
             decoded = decode_slots(self._files.read(path)[: 2 * SLOT_BYTES])
@@ -58,15 +62,32 @@ class Signer:
         digest = vote_digest(self._domain, kind, epoch, view, header_hash)
         return Vote(kind, epoch, view, header_hash, self._index, self._scheme.sign(self._secret, digest))
 
+    @property
+    def is_synced(self) -> bool:
+        """Whether every signature given out so far is covered by the disk."""
+        return self._is_synced
+
+    def sync(self) -> None:
+        """Signatures given out before may leave once this returns. Raises `SignerError`."""
+        if self._is_synced:
+            return
+        try:
+            self._files.sync(self._descriptor)
+        except OSError as error:
+            raise SignerError(f"the signer guard cannot be synced: {error}") from error
+        self._is_synced = True
+
     def close(self) -> None:
+        self.sync()
         self._files.close(self._descriptor)
 
     def _write(self, state: GuardState) -> None:
-        self._generation += 1
+        """The parity of a generation is its slot: two steps stay in the slot that is not synced yet."""
+        self._generation += 1 if self._is_synced else 2
         slot = encode_slot(state, self._generation)
+        self._is_synced = False
         try:
             written = self._files.write_at(self._descriptor, slot, (self._generation % 2) * SLOT_BYTES)
-            self._files.sync(self._descriptor)
         except OSError as error:
             raise SignerError(f"the signer guard cannot be written: {error}") from error
         if written != SLOT_BYTES:

@@ -1,12 +1,15 @@
 """Finalised blocks, their batches and results in SQLite, and the blocks and batches we voted for but that are not
 final yet.
 
-One writer, the node's loop. `commit` is a barrier: what was put before it survives a crash, and the node calls it
-before a vote that depends on the data leaves.
+One writer, the node's loop. `commit` then `sync` is a barrier: what was put before survives a crash, and the node
+passes it before a vote that depends on the data leaves. `commit` only hands the data to the system; `sync` and
+`checkpoint` wait for the disk and may run in other threads.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,20 +78,53 @@ class Store:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._path = path
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        # The log is synced by `sync`, after each commit and before anything leaves, so SQLite need not.
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA wal_autocheckpoint=0")
         self._db.executescript(_SCHEMA)
         self._is_open = False
+        self._is_synced = True
+        self._log: int | None = None
 
     def close(self) -> None:
         self.commit()
+        self.sync()
         self._db.close()
+        if self._log is not None:
+            os.close(self._log)
 
     def commit(self) -> None:
-        """Make everything written so far durable."""
+        """Write out everything put so far; durable after the next `sync`."""
         if self._is_open:
             self._db.execute("COMMIT")
-            self._is_open = False
+            self._is_open, self._is_synced = False, False
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything committed is durable."""
+        return self._is_synced
+
+    def sync(self) -> None:
+        """Everything committed survives a crash when this returns. The write-ahead log is all there is to sync: its
+        frames carry checksums, and after a crash it counts as far as they hold.
+        """
+        if self._is_synced:
+            return
+        self._is_synced = True
+        if self._log is None:
+            self._log = os.open(f"{self._path}-wal", os.O_RDWR)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        os.fdatasync(self._log)
+
+    def checkpoint(self) -> None:
+        """Move what the log holds into the database, as far as nobody is in the way, so that the log stays short."""
+        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
         if not self._is_open:

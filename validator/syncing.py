@@ -100,7 +100,8 @@ class Syncing:
                 case CheckBatches() as check:
                     nursery.start_soon(self._check, check)
                 case Accept(blocks, batches, certificate):
-                    self._node.accept_range(blocks, batches, certificate)
+                    async with self._node.at_rest:
+                        self._node.accept_range(blocks, batches, certificate)
                     await trio.lowlevel.checkpoint()
                     todo.extend(self.ranges.on_head(self._clocks.monotonic_ms()))
                 case Blamed(peer, reason):

@@ -42,19 +42,37 @@ def test_the_guard_survives_a_restart(tmp_path, first, second, is_allowed):
     restarted.close()
 
 
-def test_a_torn_write_leaves_the_state_before_it(tmp_path):
+def test_a_torn_write_leaves_what_was_synced_before_it(tmp_path):
     path = tmp_path / "guard"
     signer = open_signer(path)
-    for view in (1, 2, 3):
-        signer.sign(NOTARIZE, view, ONE)
+    for views in ((1, 2), (3, 4, 5)):
+        for view in views:
+            signer.sign(NOTARIZE, view, ONE)
+        signer.sync()
     signer.close()
     data = bytearray(path.read_bytes())
     newest = 0 if data[8:16] > data[SLOT_BYTES + 8 : SLOT_BYTES + 16] else SLOT_BYTES
     data[newest + 40] ^= 0xFF
     path.write_bytes(data)
     restarted = open_signer(path)
-    assert isinstance(restarted.sign(NOTARIZE, 2, OTHER), str)
+    assert [isinstance(restarted.sign(NOTARIZE, view, OTHER), Vote) for view in (1, 2, 3, 4)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
     restarted.close()
+
+
+def test_a_signature_is_covered_by_the_disk_only_after_a_sync(tmp_path):
+    signer = open_signer(tmp_path / "guard")
+    assert signer.is_synced
+    signer.sign(NOTARIZE, 1, ONE)
+    assert not signer.is_synced
+    signer.sync()
+    signer.sign(NOTARIZE, 1, ONE)  # the same again: nothing new to cover
+    assert signer.is_synced
+    signer.close()
 
 
 def test_a_guard_without_a_valid_slot_is_refused(tmp_path):

@@ -1,0 +1,45 @@
+"""What the store has synced is there after a crash, whatever the database file itself has seen."""
+
+import shutil
+
+from validator.store import Store
+
+
+def copy_as_a_crash_leaves_it(folder, name):
+    twin = folder.parent / name
+    shutil.copytree(folder, twin, ignore=shutil.ignore_patterns("*-shm"))
+    return Store(twin / "blocks.sqlite")
+
+
+def put_and_sync(store, number):
+    store.put_batch(bytes([number]) * 32, 0, number, b"batch")
+    store.commit()
+    assert not store.is_synced
+    store.sync()
+    assert store.is_synced
+
+
+def test_synced_rows_survive_without_a_checkpoint_and_across_one(tmp_path):
+    folder = tmp_path / "running"
+    store = Store(folder / "blocks.sqlite")
+    put_and_sync(store, 1)
+    assert copy_as_a_crash_leaves_it(folder, "before").batch(b"\1" * 32) == b"batch"
+    store.checkpoint()
+    put_and_sync(store, 2)  # the log begins anew
+    crashed = copy_as_a_crash_leaves_it(folder, "after")
+    assert [crashed.batch(bytes([number]) * 32) for number in (1, 2, 3)] == [b"batch", b"batch", None]
+    store.close()
+
+
+def test_a_checkpoint_keeps_the_log_short(tmp_path):
+    lengths = {}
+    for is_kept_short in (True, False):
+        path = tmp_path / str(is_kept_short) / "blocks.sqlite"
+        store = Store(path)
+        for number in range(1, 60):
+            put_and_sync(store, number)
+            if is_kept_short:
+                store.checkpoint()
+        lengths[is_kept_short] = path.with_name("blocks.sqlite-wal").stat().st_size
+        store.close()
+    assert 4 * lengths[True] < lengths[False]

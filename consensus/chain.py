@@ -217,8 +217,10 @@ def deliver(state: State, chain: list[BlockEntry], certificate: Certificate) -> 
 def testify(state: State) -> None:
     """R10: the chain has forked. What contradicts the other side's certificates may be held only here: all learn it.
 
-    Once in a life, and bounded by the window, so no budget limits it.
+    Once in a life, and bounded by the window, so no budget limits it. An observer has nobody to tell.
     """
+    if state.config.me is None:
+        return
     for view in sorted(state.views):
         for certificate in state.views[view].certificates.values():
             state.emit(Send(None, encode_message(certificate)))

@@ -30,7 +30,7 @@ from consensus.accusations import on_evidence, on_evidence_verified, publish_aga
 from consensus.certificates import learn, on_certificate, on_certificate_verified, on_forward_timer
 from consensus.chain import FETCH_TIMER, on_block, on_executed, on_payload_checked, on_synced, want_certified
 from consensus.collectors import on_collect_timer
-from consensus.effects import Effect, Send
+from consensus.effects import Effect
 from consensus.events import (
     Aggregated,
     Approved,
@@ -63,11 +63,11 @@ from consensus.proposals import on_proposal, on_proposal_verified
 from consensus.recovery import encode_snapshot, restore
 from consensus.retry import (
     STANDSTILL_TIMER,
-    encode_own,
     help_laggard,
     on_peer_connected,
     on_retry_timer,
     on_standstill_timer,
+    say_again,
 )
 from consensus.round import enter, on_built, settle
 from consensus.sealing import on_approval_verified, on_approved, on_next_committee
@@ -150,9 +150,7 @@ class Core:
             return self._finish()  # EP5: in an epoch that has ended only stragglers are answered
         interval_ms = state.config.standstill_deltas * state.config.delta_ms
         state.set_timer(STANDSTILL_TIMER, now_ms + interval_ms)
-        for view_state in state.live_views():
-            for data in encode_own(view_state):
-                state.emit(Send(None, data))
+        say_again(state)  # R8
         want_certified(state)
         enter(state, max(state.view, state.floor_view + 1))
         return self._finish()

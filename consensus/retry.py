@@ -37,13 +37,23 @@ def get_entry_certificates(state: State) -> list[Certificate]:
 
 
 def encode_own(view_state: ViewState) -> list[bytes]:
-    """Own votes, and the own proposal if there is one; it carries the notarize vote."""
-    messages: list[bytes] = []
+    """Own votes, then the own proposal if there is one: it may be too large for what is left of a budget."""
+    messages = [encode_message(vote) for vote in view_state.own.values()]
     proposal = view_state.proposal
     own_notarize = view_state.own.get(NOTARIZE)
     if proposal is not None and own_notarize is not None and proposal.vote == own_notarize:
         messages.append(encode_message(proposal))
-    return messages + [encode_message(vote) for vote in view_state.own.values()]
+    return messages
+
+
+def encode_own_above_the_floor(state: State) -> list[bytes]:
+    """The newest view first: it is the one that the others may be waiting in."""
+    return [data for view_state in reversed(state.live_views()) for data in encode_own(view_state)]
+
+
+def say_again(state: State) -> None:
+    """After a start: what a crash may have swallowed. What the budgets do not cover is left to standstill."""
+    send_all(state, encode_own_above_the_floor(state))
 
 
 def on_retry_timer(state: State, view: int) -> None:
@@ -91,8 +101,7 @@ def help_laggard(state: State, peer: int, vote: Vote) -> None:
 def on_peer_connected(state: State, peer: int) -> None:
     """What a member may have missed while its link was down."""
     messages = [encode_message(certificate) for certificate in get_entry_certificates(state)]
-    for view_state in state.live_views():
-        messages += encode_own(view_state)
+    messages += encode_own_above_the_floor(state)
     messages += [encode_message(evidence) for evidence in list_evidence(state)]  # R10
     help_peer(state, peer, messages)
 
@@ -127,9 +136,13 @@ def send_all(state: State, messages: list[bytes]) -> int:
 
 
 def spend(state: State, peer: int, size_bytes: int) -> bool:
-    """Take from the peer's budget; a message larger than what is left waits."""
+    """Take from the peer's budget; a message larger than what is left waits.
+
+    Half a budget pays for any message, and what a very large one costs beyond the budget is owed.
+    """
     elapsed_ms = state.now_ms - state.egress_ms.get(peer, state.now_ms)
     left = min(EGRESS_BYTES_MAX, state.egress_bytes.get(peer, EGRESS_BYTES_MAX) + elapsed_ms * EGRESS_BYTES_PER_MS)
+    may_go = left >= min(size_bytes, EGRESS_BYTES_MAX // 2)
     state.egress_ms[peer] = state.now_ms
-    state.egress_bytes[peer] = left - size_bytes if left >= size_bytes else left
-    return left >= size_bytes
+    state.egress_bytes[peer] = left - size_bytes if may_go else left
+    return may_go

@@ -4,8 +4,10 @@
 current one. The reset is on finalisation, never on mere entry of a view: a node that only sees nullifications must keep
 doubling its patience, or an underestimated delta stalls the network for ever.
 
-Deviation from the table in the design notes: pacing is added to the time of `advance` as well as to that of `leader`,
-because a paced leader consumes it in both.
+Deviations from the table in the design notes: pacing is added to the time of `advance` as well as to that of `leader`,
+because a paced leader consumes it in both. Forwarding (R6) waits half a delta, not fixed 50 ms: on links slower than
+that, everybody would forward everything. The back-off of fetching (R9) ends at 5 s, because a block that is certified
+and missing holds this node up, and two peers are asked at a time.
 """
 
 from dataclasses import dataclass

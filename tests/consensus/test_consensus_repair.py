@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from core_bench import CONFIG, GENESIS, GOOD, ME, Bench, cert, finalize, make_block, propose, vote
+from core_bench import CONFIG, GENESIS, GOOD, ME, RESULT, ROOT, Bench, cert, finalize, make_block, propose, vote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from consensus.effects import (
     SetTimer,
     Sign,
 )
-from consensus.events import PayloadChecked, PeerConnected, Received, Refused, Signed, Synced, TimerFired
+from consensus.events import Built, PayloadChecked, PeerConnected, Received, Refused, Signed, Synced, TimerFired
 from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, ZERO_HASH, Vote, decode_message, encode_message
 from consensus.timeouts import compute_delta_ms, compute_fetch_ms
 
@@ -109,6 +109,19 @@ def test_r8_repair_traffic_is_capped_per_peer() -> None:
     assert set(first).isdisjoint(second)  # the next round goes on where this one ended
 
 
+def test_r8_a_proposal_larger_than_the_budget_is_repaired_and_then_paid_for() -> None:
+    bench = Bench()
+    for view in (1, 2, 3):
+        bench.receive(1, cert(NULLIFY, view))
+    bench.handle(Built(4, ROOT, bytes(100_000), 2000, RESULT))
+    own = encode_message(vote(NOTARIZE, 4, bench.signed()[-1][2], ME))
+    (proposal,) = [effect.data for effect in bench.of(Send) if len(effect.data) > 100_000]
+    for now_ms, is_paid in ((5_000, True), (5_200, False), (9_000, True)):
+        bench.now_ms = now_ms
+        sent = [effect.data for effect in bench.handle(PeerConnected(2)) if isinstance(effect, Send)]
+        assert ((own in sent), (proposal in sent)) == (is_paid, is_paid)
+
+
 def test_r8_laggard_and_new_link_get_the_entry_certificate_once_per_delta() -> None:
     bench = Bench()
     bench.receive(1, cert(NULLIFY, 1))
@@ -151,7 +164,7 @@ def test_restart_says_the_same_again_and_nothing_else() -> None:
     again = Bench(durable=list(bench.durable))
     assert again.core.view == 2
     own = [vote(NOTARIZE, 1, GOOD.hash(), ME), vote(FINALIZE, 1, GOOD.hash(), ME)]
-    assert again.of(Send) == [Send(None, encode_message(known)) for known in own]
+    assert again.of(Send) == [Send(peer, encode_message(known)) for peer in (0, 1, 2) for known in own]
     again.handle(PayloadChecked(GOOD.hash(), True))
     again.execute(GOOD)
     again.fire("leader", 1)

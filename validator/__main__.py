@@ -9,11 +9,14 @@ from typing import Annotated, NoReturn
 import cyclopts
 from cyclopts import Parameter
 
+from validator.evidence_command import app as evidence_app
+
 app = cyclopts.App(
     name="hansa",
     help="One derivatives exchange run by a committee of validators.\n\nStart with `hansa testnet up`.",
     version="0.1.0",
 )
+app.command(evidence_app)
 EXIT_CONFIG = 2
 
 
@@ -21,7 +24,9 @@ EXIT_CONFIG = 2
 def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, config.toml and keys/")]) -> int:
     """Run a validator until interrupted.
 
-    Example: hansa start --home .hansa-testnet/node0
+    For example:
+
+        hansa start --home .hansa-testnet/node0
     """
     if not __debug__:
         print("hansa: refuses to run under python -O, which strips the checks a validator depends on", file=sys.stderr)
@@ -48,7 +53,9 @@ def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, con
 def status(url: str = "http://127.0.0.1:8645") -> int:
     """Print a node's height, view, peers, finality and last certified root as JSON.
 
-    Example: hansa status http://127.0.0.1:8645
+    For example:
+
+        hansa status http://127.0.0.1:8645
     """
     return _print_call(url, "public/status", {})
 
@@ -61,12 +68,37 @@ def call(
 ) -> int:
     """Call any read method of a node's API with name=value parameters and print its result as JSON.
 
-    Examples:
-      hansa call public/get_order_book instrument_name=BTC-PERPETUAL
-      hansa call public/x_get_proof owner=0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+    For example:
+
+        hansa call public/get_order_book instrument_name=BTC-PERPETUAL
+        hansa call public/x_get_proof owner=0x70997970C51812dc3A010C7d01b50e0d17dc79C8
     """
     pairs = [param.partition("=") for param in params]
     return _print_call(url, method, {name: value for name, _, value in pairs})
+
+
+@app.command
+def uptime(
+    url: Annotated[str, Parameter(help="The node's API")] = "http://127.0.0.1:8645",
+    *,
+    home: Annotated[Path | None, Parameter(help="Read a node's folder instead, running or not")] = None,
+    blocks: Annotated[int, Parameter(help="With --home: how many certificates to look at")] = 1_000,
+) -> int:
+    """Print how many of the last finalisation certificates each validator signed, as JSON.
+
+    A certificate is made by the first quorum, so q of n is an even share; a validator far below the others is slow or
+    absent.
+
+    For example:
+
+        hansa uptime http://127.0.0.1:8645
+        hansa uptime --home .hansa-testnet/node0 --blocks 5000
+    """
+    if home is None:
+        return _print_call(url, "public/x_get_uptime", {})
+    from validator.uptime_report import print_uptime
+
+    return print_uptime(home, blocks)
 
 
 @app.command

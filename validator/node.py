@@ -45,6 +45,7 @@ from validator.snapshots import read_snapshots, write_snapshot
 from validator.stats import Stats
 from validator.store import Store
 from validator.syncing import Syncing
+from validator.uptime import WINDOW_BLOCKS, Uptime
 
 log = logging.getLogger("hansa.node")
 
@@ -142,11 +143,13 @@ class Node:
         self._snapshot_ready = trio.Event()
 
     def _make_service(self) -> None:
+        self.uptime = Uptime(len(self.network_keys))
+        self.uptime.restore(self.store.direct_certificates(WINDOW_BLOCKS))
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
-            on_chain=self.on_chain, receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms,
-            enqueue=self._enqueue, backlog=self._backlog, health=self._health,
+            on_chain=self.on_chain, uptime=self.uptime, receipt_key=SigningKey(self._keys.network),
+            wall_ms=self._clocks.wall_ms, enqueue=self._enqueue, backlog=self._backlog, health=self._health,
         )  # fmt: skip
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
 
@@ -387,6 +390,7 @@ class Node:
         self.agreement.forget_through(block.header)
         if certificate.header_hash == block_hash:
             self.service.keep_for_proofs(executed)
+            self.uptime.add(block.header.height, certificate)
         if block.header.height % self.config.snapshot_interval_blocks == 0:
             self._due_snapshot = executed.state
 

@@ -24,6 +24,7 @@ from net.gateway.backend import (
     BlockEvent,
     BookView,
     CommandResult,
+    EvidenceView,
     FillView,
     FinalisedHeader,
     NetworkInfo,
@@ -36,15 +37,18 @@ from net.gateway.backend import (
     Submission,
     TickerView,
     TradeView,
+    UptimeView,
     WithdrawalProof,
     WithdrawalView,
 )
 from validator.chain import OnChain
+from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
 from validator.prechecks import account_key, may_sign, precheck
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
+from validator.uptime import Uptime
 
 QUEUE_COMMANDS_MAX = 20_000
 RECEIPTS_MAX = 50_000
@@ -65,6 +69,7 @@ class Service:
         store: Store,
         stats: Stats,
         on_chain: OnChain,
+        uptime: Uptime,
         receipt_key: SigningKey,
         wall_ms: Callable[[], int],
         enqueue: Callable[[bytes, bytes], None],
@@ -81,6 +86,7 @@ class Service:
         self._store = store
         self._stats = stats
         self._on_chain = on_chain
+        self._uptime = uptime
         self._receipt_key = receipt_key
         self._wall_ms = wall_ms
         self._enqueue = enqueue
@@ -291,6 +297,17 @@ class Service:
         """The header and the certificate that covers it; for a height without one of its own, a later one's."""
         final = self._store.newest_direct() if height is None else self._store.final(height)
         return None if final is None else FinalisedHeader(final.block.header, final.certificate)
+
+    # the committee
+
+    def evidence(self) -> Sequence[EvidenceView]:
+        """See `Backend.evidence`."""
+        members = self._executor.params.validator_count
+        return [show_evidence(row, members) for row in self._store.evidence()]
+
+    def uptime(self) -> UptimeView:
+        first_height, last_height = self._uptime.heights
+        return UptimeView(first_height, last_height, self._uptime.block_count, tuple(self._uptime.signed_counts))
 
     # the node
 

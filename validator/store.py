@@ -75,7 +75,14 @@ class FinalBlock:
 class Store:
     """See the module's text."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_read_only: bool = False) -> None:
+        """Read-only beside the node that writes; raises `sqlite3.OperationalError` if there is nothing to read then."""
+        self._is_open = False
+        self._is_synced = True
+        self._log: int | None = None
+        if is_read_only:
+            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._path = path
@@ -84,9 +91,6 @@ class Store:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA wal_autocheckpoint=0")
         self._db.executescript(_SCHEMA)
-        self._is_open = False
-        self._is_synced = True
-        self._log: int | None = None
 
     def close(self) -> None:
         self.commit()
@@ -164,6 +168,13 @@ class Store:
         )
         for row in rows.fetchall():
             yield _final(row)
+
+    def direct_certificates(self, count: int) -> list[tuple[int, Certificate]]:
+        """Heights and certificates of the newest blocks that have one of their own, ascending."""
+        rows = self._db.execute(
+            "SELECT height, certificate FROM blocks WHERE is_direct=1 ORDER BY height DESC LIMIT ?", (count,)
+        ).fetchall()
+        return [(height, _decode_certificate(data)) for height, data in reversed(rows)]
 
     def newest_direct(self, up_to_height: int | None = None) -> FinalBlock | None:
         """The highest block (at most `up_to_height`) that a certificate of its own finalises."""
@@ -315,8 +326,12 @@ def _decode_block(data: bytes) -> Block:
     return block
 
 
-def _final(row: tuple[bytes, bytes, int]) -> FinalBlock:
-    certificate = decode_message(row[1])
+def _decode_certificate(data: bytes) -> Certificate:
+    certificate = decode_message(data)
     if not isinstance(certificate, Certificate):
         raise TypeError("the block store holds something that is no certificate")
-    return FinalBlock(_decode_block(row[0]), certificate, bool(row[2]))
+    return certificate
+
+
+def _final(row: tuple[bytes, bytes, int]) -> FinalBlock:
+    return FinalBlock(_decode_block(row[0]), _decode_certificate(row[1]), bool(row[2]))

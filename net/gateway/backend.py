@@ -324,6 +324,30 @@ class BlockEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceView:
+    """A proven fault that this node keeps: `data` is the evidence in its wire form, `key` names its case in court."""
+
+    key: bytes
+    data: bytes
+    offence: int  # 1 to 6
+    epoch: int
+    view: int
+    culprits: tuple[int, ...]  # committee indices
+    is_in_court: bool
+    transaction_hash: bytes  # empty unless this node brought it there
+
+
+@dataclass(frozen=True, slots=True)
+class UptimeView:
+    """How many of the last `block_count` finalisation certificates each member signed."""
+
+    first_height: int
+    last_height: int
+    block_count: int
+    signed_counts: tuple[int, ...]  # by committee index
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """The node in numbers."""
 
@@ -392,6 +416,11 @@ class Backend(Protocol):
     def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]: ...
 
     def certificate(self, height: int | None) -> FinalisedHeader | None: ...
+
+    def evidence(self) -> Sequence[EvidenceView]:
+        """Oldest first."""
+
+    def uptime(self) -> UptimeView: ...
 
     def status(self) -> NodeStatus: ...
 

@@ -41,6 +41,7 @@ from net.gateway.backend import (
     BlockEvent,
     BookView,
     CommandResult,
+    EvidenceView,
     FillView,
     FinalisedHeader,
     NetworkInfo,
@@ -50,6 +51,7 @@ from net.gateway.backend import (
     Status,
     TickerView,
     TradeView,
+    UptimeView,
     WithdrawalProof,
     WithdrawalView,
 )
@@ -414,6 +416,24 @@ def withdrawal(view: WithdrawalView) -> dict[str, Any]:
         "index": view.index, "owner": hexed(view.owner), "subaccount": view.subaccount, "currency": CURRENCY,
         "amount": format_quote(view.amount_quote), "created_timestamp": view.time_ms, "x_height": view.height,
         "x_status": str(view.status), "state": "completed" if view.is_claimed else "confirmed",
+    }  # fmt: skip
+
+
+def evidence(view: EvidenceView) -> dict[str, Any]:
+    return {
+        "key": hexed(view.key), "type": f"E{view.offence}", "epoch": view.epoch, "view": view.view,
+        "culprits": list(view.culprits), "evidence": hexed(view.data), "is_in_court": view.is_in_court,
+        "transaction_hash": hexed(view.transaction_hash) if view.transaction_hash else None,
+    }  # fmt: skip
+
+
+def uptime(view: UptimeView) -> dict[str, Any]:
+    return {
+        "first_height": view.first_height, "last_height": view.last_height, "blocks": view.block_count,
+        "validators": [
+            {"index": index, "signed": count, "signed_bps": count * 10_000 // max(1, view.block_count)}
+            for index, count in enumerate(view.signed_counts)
+        ],
     }  # fmt: skip
 
 

@@ -120,6 +120,14 @@ async def get_certificate(call: Call) -> object:
     return present.certificate(_found(finalised, "height"))
 
 
+async def get_evidence(call: Call) -> object:
+    return [present.evidence(view) for view in call.backend.evidence()]
+
+
+async def get_uptime(call: Call) -> object:
+    return present.uptime(call.backend.uptime())
+
+
 async def get_command_status(call: Call) -> object:
     result = call.backend.command_status(call.params.hex_bytes("command_id", 32))
     return present.command_result(call.instruments, _found(result, "command_id"))

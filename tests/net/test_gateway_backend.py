@@ -35,6 +35,7 @@ from net.gateway.backend import (
     BlockEvent,
     BookView,
     CommandResult,
+    EvidenceView,
     FillView,
     FinalisedHeader,
     LevelChange,
@@ -48,6 +49,7 @@ from net.gateway.backend import (
     Submission,
     TickerView,
     TradeView,
+    UptimeView,
     WithdrawalProof,
     WithdrawalView,
 )
@@ -322,6 +324,12 @@ class DictBackend:
 
     def certificate(self, height: int | None) -> FinalisedHeader | None:
         return self._finalise_header(ZERO_HASH, ZERO_HASH) if height in (None, self.height) else None
+
+    def evidence(self) -> list[EvidenceView]:
+        return [EvidenceView(b"k" * 32, b"\x82\x05", 3, 1, 9, (1, 2), True, b"t" * 32)]
+
+    def uptime(self) -> UptimeView:
+        return UptimeView(11, 20, 8, (8, 6, 0, 7))
 
     def status(self) -> NodeStatus:
         return NodeStatus(

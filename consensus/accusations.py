@@ -36,7 +36,7 @@ def on_evidence_verified(state: State, pending: PendingEvidence, ok: bool) -> No
 
 
 def convict(state: State, evidence: Evidence, verdict: Verdict) -> None:
-    """The signatures are right: durable and published first, consequences after."""
+    """R10: the signatures are right: durable and published first, consequences after."""
     if not state.is_proven(verdict.culprits, verdict.offence):
         note_proven(state, evidence, verdict)
         state.emit(Persist(encode_message(evidence)))
@@ -56,6 +56,7 @@ def publish(state: State, evidence: Evidence) -> None:
 
 
 def punish(state: State, verdict: Verdict) -> None:
+    """R10: the culprits are shut out; more than f of them end agreement."""
     if verdict.offence == CERTIFICATE_PAIR:
         halt(state, "two certificates contradict each other: more than f members are faulty")
         return

@@ -48,7 +48,7 @@ class Approvals:
         return self.choose()
 
     def choose(self) -> AggregateReady | None:
-        """What to aggregate now, if it is time."""
+        """EP2: what to aggregate now, if a quorum of the next committee is ready."""
         if self.approval is not None or self.is_aggregating:
             return None
         if weigh(self.committee.weights, self.readies) < self.committee.quorum:

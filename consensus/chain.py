@@ -243,7 +243,7 @@ def move_final(state: State, entry: BlockEntry, certificate: Certificate) -> Non
 
 
 def judge_distance(state: State, certificate: Certificate, missing_hash: bytes) -> None:
-    """Repair inside the window by fetching; beyond it, or when nobody answers, by range sync."""
+    """R9: repair inside the window by fetching; beyond it, or when nobody answers, by range sync."""
     wanted = state.wanted.get(missing_hash)
     is_far = certificate.view - state.view_of(state.final) > state.config.retain_views
     if is_far or (wanted is not None and wanted.attempts >= FETCH_ATTEMPTS_BEFORE_SYNC):
@@ -251,7 +251,7 @@ def judge_distance(state: State, certificate: Certificate, missing_hash: bytes) 
 
 
 def fall_behind(state: State) -> None:
-    """Ask for range sync and stop signing until it is done; at most once per standstill interval."""
+    """R9: ask for range sync and stop signing until it is done; at most once per standstill interval."""
     top = state.top_certificate
     interval_ms = state.config.standstill_deltas * state.config.delta_ms
     if top is None or (state.behind_ms is not None and state.now_ms - state.behind_ms < interval_ms):

@@ -52,12 +52,12 @@ def encode_own_above_the_floor(state: State) -> list[bytes]:
 
 
 def say_again(state: State) -> None:
-    """After a start: what a crash may have swallowed. What the budgets do not cover is left to standstill."""
+    """R8: after a start: what a crash may have swallowed. What the budgets do not cover is left to standstill."""
     send_all(state, encode_own_above_the_floor(state))
 
 
 def on_retry_timer(state: State, view: int) -> None:
-    """The view was given up and still goes on: own votes of it and the entry certificate, to all."""
+    """R8: the view was given up and still goes on: own votes of it and the entry certificate, to all."""
     view_state = state.views.get(view)
     if view != state.view or view_state is None:
         return
@@ -68,7 +68,7 @@ def on_retry_timer(state: State, view: int) -> None:
 
 
 def on_standstill_timer(state: State) -> None:
-    """Nothing finalised for long: the top finalisation, every certificate and every own vote above it."""
+    """R8: nothing finalised for long: the top finalisation, every certificate and every own vote above it."""
     if state.is_closed:
         return
     interval_ms = state.config.standstill_deltas * state.config.delta_ms
@@ -89,7 +89,7 @@ def on_standstill_timer(state: State) -> None:
 
 
 def help_laggard(state: State, peer: int, vote: Vote) -> None:
-    """A member that still asks to nullify a view that we have left, or votes in an epoch that has ended (EP5)."""
+    """R8: a member that still asks to nullify a view that we have left, or votes in an epoch that has ended (EP5)."""
     if state.is_closed or (vote.kind == NULLIFY and vote.view < state.view):
         help_peer(state, peer, [encode_message(certificate) for certificate in get_entry_certificates(state)])
         return
@@ -99,7 +99,7 @@ def help_laggard(state: State, peer: int, vote: Vote) -> None:
 
 
 def on_peer_connected(state: State, peer: int) -> None:
-    """What a member may have missed while its link was down."""
+    """R8: what a member may have missed while its link was down."""
     messages = [encode_message(certificate) for certificate in get_entry_certificates(state)]
     messages += encode_own_above_the_floor(state)
     messages += [encode_message(evidence) for evidence in list_evidence(state)]  # R10
@@ -136,7 +136,7 @@ def send_all(state: State, messages: list[bytes]) -> int:
 
 
 def spend(state: State, peer: int, size_bytes: int) -> bool:
-    """Take from the peer's budget; a message larger than what is left waits.
+    """R8: take from the peer's budget; a message larger than what is left waits.
 
     Half a budget pays for any message, and what a very large one costs beyond the budget is owed.
     """

@@ -3,6 +3,8 @@
 Handlers record what happened and mark the state dirty; `settle` then runs all rules until none of them finds anything
 to do. So the order in which facts arrive does not matter, and each rule's condition stands in one place.
 
+The rules stand here in the order of docs/protocol.md, section 7, which is to be read beside this file.
+
 The safety of agreement is three exclusions per view, all decided here: one notarized block, one finalized block which
 is the notarized one, and never both nullify and finalize. `ViewState.asked` is what they look at: a statement counts
 from the moment its signature is asked for.
@@ -76,18 +78,6 @@ def is_over(state: State, view_state: ViewState) -> bool:
         return False
     entry = state.blocks.get(notarization.header_hash)
     return entry is not None and entry.status == OK
-
-
-def note_missed_turn(state: State) -> None:
-    """R5: a leader that a quorum gave up and that was not heard loses the others' patience after three turns."""
-    leaving = state.views.get(state.view)
-    leader = state.leader(state.view)
-    if leaving is None or leader == state.config.me:
-        return
-    if leaving.is_leader_heard:
-        state.missed_turns.pop(leader, None)
-    elif NULLIFY in leaving.certificates:
-        state.missed_turns[leader] = state.missed_turns.get(leader, 0) + 1
 
 
 def enter(state: State, view: int) -> None:
@@ -244,13 +234,6 @@ def may_notarize(view_state: ViewState) -> bool:
     return not view_state.asked and NOTARIZE not in view_state.refused
 
 
-def is_too_deep(state: State, header: Header) -> bool:
-    """R5: the limit on unfinalised depth, one more for every nullified view."""
-    depth = header.height - state.final.block.header.height
-    skipped = header.view - state.view_of(state.final) - depth
-    return depth > state.config.unfinalized_depth_max + max(skipped, 0)
-
-
 def try_finalize(state: State) -> None:
     """R4: in any view above the floor, the current one or not."""
     if not state.can_sign:
@@ -297,3 +280,22 @@ def try_nullify(state: State) -> None:
 def may_nullify(view_state: ViewState) -> bool:
     """R5: nullify after notarize is allowed; the exclusion is only nullify and finalize."""
     return NULLIFY not in view_state.asked and NULLIFY not in view_state.refused and FINALIZE not in view_state.asked
+
+
+def is_too_deep(state: State, header: Header) -> bool:
+    """R5: the limit on unfinalised depth, one more for every nullified view."""
+    depth = header.height - state.final.block.header.height
+    skipped = header.view - state.view_of(state.final) - depth
+    return depth > state.config.unfinalized_depth_max + max(skipped, 0)
+
+
+def note_missed_turn(state: State) -> None:
+    """R5: a leader that a quorum gave up and that was not heard loses the others' patience after three turns."""
+    leaving = state.views.get(state.view)
+    leader = state.leader(state.view)
+    if leaving is None or leader == state.config.me:
+        return
+    if leaving.is_leader_heard:
+        state.missed_turns.pop(leader, None)
+    elif NULLIFY in leaving.certificates:
+        state.missed_turns[leader] = state.missed_turns.get(leader, 0) + 1

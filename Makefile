@@ -11,7 +11,8 @@ PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks crash-test docs clean
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks mutants crash-test \
+	docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +41,9 @@ sim-forks: $(STAMP)  ## more than f liars force forks; at least f+1 of them must
 
 crash-test: $(STAMP)  ## kill -9 at random points of a running network, everything audited: KILLS=1000
 	$(BIN)/python -m testnet.crash_test --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: $(STAMP)  ## planted bugs, each of which the simulator has to find; ARGS="--only guard"
+	$(BIN)/python -m testnet.sim.mutants $(ARGS)
 
 fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS="--plant" finds planted bugs
 	$(BIN)/python -m tests.engine.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)

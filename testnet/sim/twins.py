@@ -17,11 +17,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consensus.core import CoreConfig
-from consensus.messages import COMMITMENT_BYTES, ZERO_HASH, Block, Certificate, Evidence, Header, Vote, compute_domain
-from testnet.sim.checkers import Checkers, Violation
+from consensus.messages import (
+    COMMITMENT_BYTES,
+    ZERO_HASH,
+    Block,
+    Certificate,
+    Evidence,
+    Header,
+    Proposal,
+    Vote,
+    compute_domain,
+)
+from testnet.sim.checkers import Checkers, Violation, require
+from testnet.sim.checkers.accountability import name_conflict
 from testnet.sim.cores import Host, Lab, Watch
 from testnet.sim.hashchain import execute_block
-from testnet.sim.keys import Keys
+from testnet.sim.keys import Keys, decode
 
 MEMBERS = 4
 TWIN = 3  # on two machines, which are cores 3 and 4
@@ -126,8 +137,9 @@ class CheckedWatch(Watch):
 class TwinsRun:
     """One case."""
 
-    def __init__(self, number: int, case: Case) -> None:
+    def __init__(self, number: int, case: Case, delay_ms: int) -> None:
         self.case = case
+        self.delay_ms = delay_ms
         self.result = CaseResult(number, len(case))
         self._rng = random.Random(number)
         self._opened_ms: dict[int, int] = {}  # view -> when its first message was sent
@@ -143,6 +155,8 @@ class TwinsRun:
             keys, tuple(range(MEMBERS)), copies, config, self.find_delays_ms, self._watch,
             first_leaders=tuple(leader for leader, _ in case),
         )  # fmt: skip
+        self._heard: dict[tuple[int, int], list[Vote]] = {}  # by honest host and view: votes of the twin
+        self._must_accuse: dict[int, None] = {}
         self._audit = hashlib.blake2b(digest_size=16)
 
     def find_delays_ms(self, source: Host, target: Host, view: int) -> list[int]:
@@ -151,7 +165,7 @@ class TwinsRun:
             opened_ms = self._opened_ms.setdefault(view, self.lab.now_ms)
             if split[source.name] != split[target.name] and self.lab.now_ms < opened_ms + ROUND_MS:
                 return []
-        return [DELAY_MS + self._rng.randrange(JITTER_MS)]
+        return [self.delay_ms + self._rng.randrange(JITTER_MS)]
 
     def run(self) -> CaseResult:
         result = self.result
@@ -180,16 +194,30 @@ class TwinsRun:
             self._audit.update(b"%d %d %s" % (at_ms, host.name, what.encode()))
             if what == "message":
                 self._audit.update(data[1])
+                if host.is_honest and data[0] == TWIN:
+                    self.hear(host, data[1])
         for host in honest:
             self.checkers.on_tick(host.name, host.core.sizes())
+            is_silent = host.name in self._must_accuse and not host.evidence
+            require(not is_silent, f"R10 node {host.name} heard a contradiction and accused nobody")
+
+    def hear(self, host: Host, data: bytes) -> None:
+        """R10: whoever gets two votes of the twin that contradict each other has to say so."""
+        message = decode(data)
+        vote = message.vote if isinstance(message, Proposal) else message
+        if isinstance(vote, Vote):
+            heard = self._heard.setdefault((host.name, vote.view), [])
+            if any(name_conflict(vote, other) for other in heard):
+                self._must_accuse[host.name] = None
+            heard.append(vote)
 
 
 def is_done(host: Host, rounds: int) -> bool:
     return len(host.chain) >= TAIL_BLOCKS and host.chain[-TAIL_BLOCKS].header.view > rounds
 
 
-def run_case(number: int, case: Case) -> CaseResult:
-    return TwinsRun(number, case).run()
+def run_case(number: int, case: Case, delay_ms: int = DELAY_MS) -> CaseResult:
+    return TwinsRun(number, case, delay_ms).run()
 
 
 def run_cases(count: int) -> Iterator[CaseResult]:

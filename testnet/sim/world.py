@@ -119,7 +119,7 @@ class World:
         self.keys = Keys(plan.seed, members, domain)
         self.network = Network(self.rng, members, plan.delay_mean_ms, plan.loss, plan.duplicates)
         self.leaders = compute_leaders(plan.seed.to_bytes(32, "big"), 1, members)
-        self.checkers = Checkers(self.keys, GENESIS, tuple(plan.byzantine), execute_block)
+        self.checkers = Checkers(self.keys, GENESIS, tuple(plan.byzantine), execute_block, self.leaders)
         self.headers: dict[bytes, Header] = {GENESIS.hash(): GENESIS}
         self.certificates: dict[tuple[int, int], Certificate] = {}
         self.audit = hashlib.blake2b(digest_size=16)

@@ -22,19 +22,21 @@ class Skipper(Behaviour):
         message = decode(data)
         if not isinstance(message, Proposal) or message.block.header.proposer != node.index:
             return [(peer, data)]
-        return [(peer, encode_message(self.skip(node, message)))]
+        return [(peer, encode_message(skip_parent(node, message)))]
 
-    def skip(self, node: Node, proposal: Proposal) -> Proposal:
-        header = proposal.block.header
-        core = node.core
-        parent = None if core is None else core.block(header.parent_hash)
-        if core is None or parent is None or parent.header.parent_view == 0:
-            return proposal
-        grandparent = core.block(parent.header.parent_hash)
-        certificate = node.world.find_certificate(NOTARIZE, parent.header.parent_view)
-        if grandparent is None or certificate is None:
-            return proposal
-        return rebuild(node, proposal, grandparent, certificate)
+
+def skip_parent(node: Node, proposal: Proposal) -> Proposal:
+    """The proposal moved onto its grandparent, or itself if there is none."""
+    header = proposal.block.header
+    core = node.core
+    parent = None if core is None else core.block(header.parent_hash)
+    if core is None or parent is None or parent.header.parent_view == 0:
+        return proposal
+    grandparent = core.block(parent.header.parent_hash)
+    certificate = node.world.find_certificate(NOTARIZE, parent.header.parent_view)
+    if grandparent is None or certificate is None:
+        return proposal
+    return rebuild(node, proposal, grandparent, certificate)
 
 
 def rebuild(node: Node, proposal: Proposal, parent: Block, certificate: Certificate) -> Proposal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from consensus.messages import (
@@ -10,12 +11,14 @@ from consensus.messages import (
     NULLIFY,
     ZERO_HASH,
     Certificate,
+    Proposal,
     Vote,
     encode_message,
     keccak,
     make_bitmap,
     quorum,
 )
+from testnet.sim.byzantine.ancestry import skip_parent
 from testnet.sim.byzantine.behaviour import Behaviour, Out
 from testnet.sim.keys import decode
 
@@ -55,3 +58,24 @@ class Forger(Behaviour):
                 return Certificate(kind, vote.epoch + 1, vote.view, block_hash, few + b"\xff", own.signature)
             case _:
                 return Vote(vote.kind, vote.epoch, vote.view, vote.header_hash, node.index, bytes(96))
+
+
+class Fabricator(Behaviour):
+    """As a leader it skips its parent's view with nullifications that nobody signed."""
+
+    name = "fabricator"
+
+    def on_send(self, node: Node, peer: int | None, data: bytes) -> Out:
+        message = decode(data)
+        if not isinstance(message, Proposal) or message.block.header.proposer != node.index:
+            return [(peer, data)]
+        skipped = skip_parent(node, message)
+        if skipped is message:
+            return [(peer, data)]
+        header = skipped.block.header
+        crowd = make_bitmap(list(range(quorum(node.config.member_count))), node.config.member_count)
+        nullifications = tuple(
+            Certificate(NULLIFY, header.epoch, view, ZERO_HASH, crowd, skipped.vote.signature)
+            for view in range(header.parent_view + 1, header.view)
+        )
+        return [(peer, encode_message(replace(skipped, nullifications=nullifications)))]

@@ -1,13 +1,16 @@
-"""Agreement: every honest node delivers the same chain, in order, without gaps (S1, S2, S5)."""
+"""Agreement: every honest node delivers the same chain, in order, without gaps (S1, S2, S5), made by leaders (R3)."""
 
+from consensus.leaders import get_leader
 from consensus.messages import NULLIFY, Block, Header
 from testnet.sim.checkers.certificates import CertificateChecker
 from testnet.sim.checkers.violation import require
 
 
 class AgreementChecker:
-    def __init__(self, genesis: Header, certificates: CertificateChecker) -> None:
+    def __init__(self, genesis: Header, certificates: CertificateChecker, leaders: tuple[int, ...]) -> None:
+        """`leaders` in their turns; none if somebody else decides who leads."""
         self._certificates = certificates
+        self._leaders = leaders
         self._delivered: dict[int, int] = {}
         self.final_headers: dict[int, tuple[bytes, Header]] = {0: (genesis.hash(), genesis)}
 
@@ -30,6 +33,8 @@ class AgreementChecker:
             return None
         parent_hash, parent = self.final_headers[expected - 1]
         require(header.parent_hash == parent_hash, f"S2 height {expected} does not extend its predecessor")
+        is_leader = not self._leaders or get_leader(self._leaders, header.view) == header.proposer
+        require(is_leader, f"R3 member {header.proposer} led view {header.view}")
         parent_view = 0 if parent.height == 0 else parent.view
         for skipped in range(parent_view + 1, header.view):
             is_nullified = self._certificates.is_certified(NULLIFY, skipped)

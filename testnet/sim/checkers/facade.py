@@ -20,10 +20,11 @@ class Checkers:
         genesis: Header,
         byzantine: tuple[int, ...],
         execute: Callable[[Header, Block], bytes],
+        leaders: tuple[int, ...] = (),
     ) -> None:
-        """`execute`: see `RootChecker`."""
+        """`execute`: see `RootChecker`; `leaders`: see `AgreementChecker`."""
         self._certificates = CertificateChecker(keys)
-        self._agreement = AgreementChecker(genesis, self._certificates)
+        self._agreement = AgreementChecker(genesis, self._certificates, leaders)
         self._evidence = EvidenceChecker(keys, byzantine)
         self._roots = RootChecker(execute)
         self._signatures = SignatureChecker()

@@ -11,8 +11,7 @@ PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks mutants crash-test \
-	docs clean
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks mutants crash-test \ exhaustive docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -44,6 +43,9 @@ crash-test: $(STAMP)  ## kill -9 at random points of a running network, everythi
 
 mutants: $(STAMP)  ## planted bugs, each of which the simulator has to find; ARGS="--only guard"
 	$(BIN)/python -m testnet.sim.mutants $(ARGS)
+
+exhaustive: $(STAMP)  ## four members, two views, one byzantine: every order of messages; ARGS="--quick", "--without R4-nullify"
+	$(BIN)/python -m testnet.exhaustive $(ARGS)
 
 fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS="--plant" finds planted bugs
 	$(BIN)/python -m tests.engine.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -18,6 +18,7 @@ class Locals:
 
     def __init__(self, universe: Universe, index: int) -> None:
         self.universe = universe
+        self._deliveries = universe.deliveries_to(index)
         self.core_calls = 0
         self._freezer = Freezer()
         self.said: list[int] = []
@@ -117,8 +118,7 @@ class Locals:
             self.core_calls += 1
             member = self._freezer.thaw(self._frozen[state])
             if isinstance(event, int):
-                delivery = self.universe.deliveries[event]
-                receive(self.universe, member, delivery.peer, delivery.data)
+                receive(self.universe, member, self._deliveries[event])
             elif event is None:
                 fire(self.universe, member, self._view[state])
             else:
@@ -140,7 +140,7 @@ class Locals:
 
     def _describe(self, state: int, event: Choice) -> str:
         if isinstance(event, int):
-            return "gets " + self.universe.deliveries[event].name
+            return "gets " + self._deliveries[event].name
         if event is None:
             return f"its timer of view {self._view[state]}"
         return f"its host's {event[0]} in view {event[1]}"

@@ -11,10 +11,10 @@ from consensus.effects import (
     CheckPayload,
     Diverged,
     Effect,
-    Evidence,
     Execute,
     FallenBehind,
     Halt,
+    PublishEvidence,
     Sign,
     VerifyCertificates,
 )
@@ -29,9 +29,20 @@ from consensus.events import (
     Signed,
     TimerFired,
 )
+from consensus.evidence import Nothing, judge
 from consensus.guard import Allowed, GuardState, check
-from consensus.messages import Certificate, Vote, decode_message, make_bitmap
-from testnet.exhaustive.universe import EPOCH, LEADERS, MEMBERS, RELAY, SIGNATURE, VIEWS, Universe, compute_result
+from consensus.messages import Certificate, Vote, make_bitmap
+from testnet.exhaustive.universe import (
+    EPOCH,
+    LEADERS,
+    MEMBERS,
+    RELAY,
+    SIGNATURE,
+    VIEWS,
+    Delivery,
+    Universe,
+    compute_result,
+)
 
 PAYLOAD = b"a"  # what an honest leader builds; the parent makes the difference
 
@@ -57,10 +68,19 @@ def start_member(universe: Universe, index: int) -> Member:
     return member
 
 
-def receive(universe: Universe, member: Member, peer: int, data: bytes) -> None:
+def receive(universe: Universe, member: Member, delivery: Delivery) -> None:
+    """S7: what lacks a quorum of signers must not be believed."""
+    peer = delivery.peer
     if peer == RELAY:
         peer = next(other for other in universe.honest if other != member.index)
-    _handle(universe, member, Received(peer, data))
+    held_before = _count_certificates(member)
+    _handle(universe, member, Received(peer, delivery.data))
+    if delivery.is_short and _count_certificates(member) != held_before:
+        note_fault(member, f"S7 member {member.index} believes a {delivery.name}")
+
+
+def _count_certificates(member: Member) -> int:
+    return sum(len(view_state.certificates) for view_state in member.core._state.views.values())
 
 
 def fire(universe: Universe, member: Member, view: int) -> None:
@@ -138,12 +158,10 @@ def _judge(universe: Universe, member: Member, effect: Effect) -> None:
     match effect:
         case Ban(peer, reason) if peer != byzantine:
             note_fault(member, f"S9 member {member.index} holds {reason} against honest member {peer}")
-        case Evidence(first, _):
-            accused = decode_message(first)
-            if not isinstance(accused, Vote):
-                note_fault(member, f"S3/S4 member {member.index} holds two certificates that contradict each other")
-            elif accused.signer != byzantine:
-                note_fault(member, f"S9 member {member.index} accuses honest member {accused.signer}")
+        case PublishEvidence(evidence):
+            verdict = judge(evidence, MEMBERS)
+            if isinstance(verdict, Nothing) or verdict.culprits != (byzantine,):
+                note_fault(member, f"S9 member {member.index} accuses somebody honest: {verdict}")
         case Halt(reason):
             note_fault(member, f"member {member.index} halts: {reason}")
         case Diverged():

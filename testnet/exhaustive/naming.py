@@ -20,6 +20,7 @@ def name_state(member: Member) -> Name:
         state.view,
         (state.is_halted, state.is_diverged, state.is_syncing),
         tuple(sorted(state.expelled)),
+        tuple(sorted(state.proven)),
         None if top is None else (top.view, top.header_hash),
         state.final.hash,
         tuple(sorted((block_hash, entry.status) for block_hash, entry in state.blocks.items())),

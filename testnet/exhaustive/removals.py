@@ -89,7 +89,7 @@ REMOVALS: dict[str, Removal] = {
             (
                 (round, "may_notarize", _notarizes_again),
                 (core, "on_proposal", _takes_every_proposal),
-                (votes, "find_conflict", lambda *_: None),
+                (votes, "find_rival", lambda *_: None),
             ),
         ),
         Removal(

@@ -99,6 +99,7 @@ class Delivery:
     data: bytes
     needs: int  # mask of statements, each with a quorum
     needs_said: int  # mask of statements, each by its honest author
+    is_short: bool = False  # a certificate without a quorum
 
 
 class Universe:
@@ -140,27 +141,38 @@ class Universe:
 
     @cached_property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """Everything that anybody may ever receive."""
-        found = [self._certificate_delivery(statement) for statement in self.statements]
+        """Everything that anybody may ever receive; the bytes are those for the first honest member."""
+        return self.deliveries_to(self.honest[0])
+
+    def deliveries_to(self, receiver: int) -> tuple[Delivery, ...]:
+        """In the same order for everyone. Certificates are signed by all but the receiver.
+
+        Who signed makes no difference to a core, unless it knows a vote of a signer that contradicts the certificate.
+        It knows only its own votes and those in proposals, and what an honest leader proposed has no rival.
+        """
+        signers = tuple(member for member in range(MEMBERS) if member != receiver)
+        found = [self._certificate_delivery(statement, signers) for statement in self.statements]
         found += [self._short_delivery(statement) for statement in self.statements]
         for known in self.blocks:
-            found += self._proposal_deliveries(known)
+            found += self._proposal_deliveries(known, signers)
             author = known.block.header.proposer
             is_public = author == self.scenario.byzantine
             said = 0 if is_public else self.bits[(NOTARIZE, known.block.header.view, known.hash)]
             found.append(Delivery(f"block {known.name}", RELAY, encode_message(known.block), 0, said))
         return tuple(found)
 
-    def _certificate_delivery(self, statement: Statement) -> Delivery:
-        data = encode_message(make_certificate(statement))
+    def _certificate_delivery(self, statement: Statement, signers: tuple[int, ...]) -> Delivery:
+        data = encode_message(make_certificate(statement, signers))
         return Delivery(f"certificate {self.describe(statement)}", RELAY, data, self.bits[statement], 0)
 
     def _short_delivery(self, statement: Statement) -> Delivery:
         """The byzantine member's own vote in the shape of a certificate."""
         data = encode_message(make_certificate(statement, (self.scenario.byzantine,)))
-        return Delivery(f"short certificate {self.describe(statement)}", self.scenario.byzantine, data, 0, 0)
+        return Delivery(
+            f"short certificate {self.describe(statement)}", self.scenario.byzantine, data, 0, 0, is_short=True
+        )
 
-    def _proposal_deliveries(self, known: Named) -> Iterator[Delivery]:
+    def _proposal_deliveries(self, known: Named, signers: tuple[int, ...]) -> Iterator[Delivery]:
         """The right proposal with either kind of parent certificate; a byzantine leader also leaves things out."""
         header = known.block.header
         author = header.proposer
@@ -175,8 +187,8 @@ class Universe:
             proposal = Proposal(
                 known.block,
                 vote,
-                None if parent is None else make_certificate(parent),
-                tuple(make_certificate(statement) for statement in skipped),
+                None if parent is None else make_certificate(parent, signers),
+                tuple(make_certificate(statement, signers) for statement in skipped),
             )
             name = f"proposal {known.name}" + (f" with {self.describe(parent)}" if parent else "")
             needs = sum(self.bits[statement] for statement in carried)
@@ -198,7 +210,6 @@ class Universe:
         return ", ".join(names) or "nothing"
 
 
-def make_certificate(statement: Statement, signers: tuple[int, ...] = (0, 1, 2)) -> Certificate:
-    """Which members signed does not matter to a core once there are enough; so one bitmap stands for all."""
+def make_certificate(statement: Statement, signers: tuple[int, ...]) -> Certificate:
     kind, view, block_hash = statement
     return Certificate(kind, EPOCH, view, block_hash, make_bitmap(list(signers), MEMBERS), SIGNATURE)

@@ -13,7 +13,7 @@ VIOLATIONS = {
     "R4-result": "S10 1b is final with a wrong result",
     "R5-finalize": "S4 view 1 nullified and finalised",
     "R6-quorum": "S3 two blocks notarised in view 1",
-    "R6-count": "S3/S4",
+    "R6-count": "S7 member 0 believes a short certificate",
 }
 
 

@@ -21,6 +21,7 @@ from consensus.messages import (
     Vote,
     decode_message,
     encode_message,
+    keccak,
 )
 from engine.payload import Batch, PriceReport
 from engine.payload import DecodeError as PayloadDecodeError
@@ -32,6 +33,8 @@ RANGE_BLOCKS_MAX = 256
 RANGE_BATCHES_MAX = 64
 # What a node should aim at when it fills a RangeResponse: votes wait behind it, so well below the limit.
 RANGE_RESPONSE_BYTES_TARGET = 512 * 1024
+SNAPSHOT_CHUNK_BYTES = 1 << 20
+SNAPSHOT_CHUNKS_MAX = 4096
 
 
 class WireError(ValueError):
@@ -56,6 +59,10 @@ class FrameType(IntEnum):
     RANGE_REQUEST = 0x32
     RANGE_RESPONSE = 0x33
     NOT_FOUND = 0x34
+    SNAPSHOT_REQUEST = 0x35
+    SNAPSHOT_OFFER = 0x36
+    CHUNK_REQUEST = 0x37
+    CHUNK = 0x38
 
 
 # A full batch has 64 KiB of messages, a full price report (62 markets) 0.7 KB, a proposal with the largest payload
@@ -76,6 +83,10 @@ BODY_BYTES_MAX: dict[FrameType, int] = {
     FrameType.RANGE_REQUEST: 16,
     FrameType.RANGE_RESPONSE: 8 * 1024 * 1024,
     FrameType.NOT_FOUND: 33,
+    FrameType.SNAPSHOT_REQUEST: 8,
+    FrameType.SNAPSHOT_OFFER: 320 * 1024,
+    FrameType.CHUNK_REQUEST: 36,
+    FrameType.CHUNK: 36 + SNAPSHOT_CHUNK_BYTES,
 }
 
 
@@ -184,6 +195,47 @@ class NotFound:
     key: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """For the newest snapshot of a height above this one; answered by a `SnapshotOffer` or `NotFound` with no key."""
+
+    above_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOffer:
+    """A snapshot of the state after a directly finalised block: its size and the Keccak-256 of every chunk, all of
+    `SNAPSHOT_CHUNK_BYTES` but the last.
+    """
+
+    block: Block
+    certificate: Certificate
+    size_bytes: int
+    chunk_hashes: tuple[bytes, ...]
+
+    def name(self) -> bytes:
+        """32 bytes that name these very bytes of this very block's state."""
+        head = self.block.hash() + self.size_bytes.to_bytes(8, "big")
+        return keccak(b"hansa/snapshot/offer/v1" + head + b"".join(self.chunk_hashes))
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRequest:
+    """Answered by a `Chunk` or `NotFound`."""
+
+    name: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Part of the snapshot of that name."""
+
+    name: bytes
+    index: int
+    data: bytes
+
+
 Frame = (
     Hello
     | Ping
@@ -196,6 +248,10 @@ Frame = (
     | RangeRequest
     | RangeResponse
     | NotFound
+    | SnapshotRequest
+    | SnapshotOffer
+    | ChunkRequest
+    | Chunk
 )
 
 _HEADER = struct.Struct(">IB")
@@ -205,6 +261,8 @@ _PONG = struct.Struct(">Q")
 _BATCH_REQUEST = struct.Struct(">BQ32s")
 _RANGE_REQUEST = struct.Struct(">QI")
 _NOT_FOUND = struct.Struct(">B32s")
+_SNAPSHOT_REQUEST = struct.Struct(">Q")
+_CHUNK_REQUEST = struct.Struct(">32sI")
 _MESSAGE_TYPES: dict[type, FrameType] = {
     Vote: FrameType.VOTE,
     Certificate: FrameType.CERTIFICATE,
@@ -217,6 +275,8 @@ _PRIORITIES: dict[FrameType, Priority] = {
     FrameType.PRICE: Priority.ORDERS,
     FrameType.BLOCK: Priority.SYNC,
     FrameType.RANGE_RESPONSE: Priority.SYNC,
+    FrameType.SNAPSHOT_OFFER: Priority.SYNC,
+    FrameType.CHUNK: Priority.SYNC,
 }
 
 
@@ -250,6 +310,14 @@ def frame_type(frame: Frame) -> FrameType:
             return FrameType.RANGE_RESPONSE
         case NotFound():
             return FrameType.NOT_FOUND
+        case SnapshotRequest():
+            return FrameType.SNAPSHOT_REQUEST
+        case SnapshotOffer():
+            return FrameType.SNAPSHOT_OFFER
+        case ChunkRequest():
+            return FrameType.CHUNK_REQUEST
+        case Chunk():
+            return FrameType.CHUNK
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -349,6 +417,23 @@ def _encode_body(frame: Frame) -> bytes:
         case NotFound(request, key):
             _check_length(key)
             return _NOT_FOUND.pack(request, key)
+        case _:
+            return _encode_snapshot_frame(frame)
+
+
+def _encode_snapshot_frame(frame: SnapshotRequest | SnapshotOffer | ChunkRequest | Chunk) -> bytes:
+    match frame:
+        case SnapshotRequest(above_height):
+            return _SNAPSHOT_REQUEST.pack(above_height)
+        case SnapshotOffer(block, certificate, size_bytes, chunk_hashes):
+            item = [block.to_cbor(), certificate.to_cbor(), size_bytes, b"".join(chunk_hashes)]
+            return cbor2.dumps(item, canonical=True)
+        case ChunkRequest(name, index):
+            _check_length(name)
+            return _CHUNK_REQUEST.pack(name, index)
+        case Chunk(name, index, data):
+            _check_length(name)
+            return _CHUNK_REQUEST.pack(name, index) + data
 
 
 def _decode_body(kind: FrameType, body: bytes) -> Frame:
@@ -383,6 +468,45 @@ def _decode_body(kind: FrameType, body: bytes) -> Frame:
         case FrameType.NOT_FOUND:
             request, key = _NOT_FOUND.unpack(body)
             return NotFound(FrameType(request), key)
+        case _:
+            return _decode_snapshot_frame(kind, body)
+
+
+def _decode_snapshot_frame(kind: FrameType, body: bytes) -> Frame:
+    match kind:
+        case FrameType.SNAPSHOT_REQUEST:
+            return SnapshotRequest(*_SNAPSHOT_REQUEST.unpack(body))
+        case FrameType.SNAPSHOT_OFFER:
+            return _decode_offer(body)
+        case FrameType.CHUNK_REQUEST:
+            return ChunkRequest(*_CHUNK_REQUEST.unpack(body))
+        case _:
+            name, index = _CHUNK_REQUEST.unpack_from(body)
+            return Chunk(name, index, body[_CHUNK_REQUEST.size :])
+
+
+def _decode_offer(body: bytes) -> SnapshotOffer:
+    item = _load(body)
+    if type(item) is not list or len(item) != 4:
+        raise WireError("an offer has four parts")
+    block, certificate, size_bytes, hashes = item
+    if type(size_bytes) is not int or not 0 < size_bytes <= SNAPSHOT_CHUNKS_MAX * SNAPSHOT_CHUNK_BYTES:
+        raise WireError("a snapshot of that size is none")
+    chunk_count = -(-size_bytes // SNAPSHOT_CHUNK_BYTES)
+    if type(hashes) is not bytes or len(hashes) != HASH_BYTES * chunk_count:
+        raise WireError("one hash a chunk")
+    chunk_hashes = tuple(hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES))
+    offer = SnapshotOffer(Block.from_cbor(block), Certificate.from_cbor(certificate), size_bytes, chunk_hashes)
+    if _encode_snapshot_frame(offer) != body:
+        raise WireError("not the canonical encoding")
+    return offer
+
+
+def _load(body: bytes) -> object:
+    try:
+        return cbor2.loads(body)
+    except Exception as error:  # cbor2 raises many kinds on hostile bytes; all mean the same here
+        raise WireError("not CBOR") from error
 
 
 def _encode_range(frame: RangeResponse) -> bytes:
@@ -392,11 +516,7 @@ def _encode_range(frame: RangeResponse) -> bytes:
 
 
 def _decode_range(body: bytes) -> RangeResponse:
-    try:
-        item = cbor2.loads(body)
-    except Exception as error:  # cbor2 raises many kinds on hostile bytes; all mean the same here
-        raise WireError("not CBOR") from error
-    entries, certificate = _pair(item)
+    entries, certificate = _pair(_load(body))
     if type(entries) is not list or len(entries) > RANGE_BLOCKS_MAX or (certificate is None) != (not entries):
         raise WireError("blocks and certificate do not fit each other")
     blocks = []

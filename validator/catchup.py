@@ -118,7 +118,10 @@ class RangeSync:
         self._is_genuine = is_genuine
         self._is_held = is_held
         self._claims: dict[int, int] = {}  # connected peers and how far they say they are
+        self._stated: dict[int, int] = {}  # what they last said, whatever their answers showed
+        self._lacking: dict[int, int] = {}  # peer -> height that it said to have passed and could not give
         self._failures: dict[int, int] = {}
+        self.is_paused = False  # set by the host while it looks for a snapshot
         self._ranges: list[_Range] = []
         self._is_needed = False
         self._is_chasing = False
@@ -135,11 +138,19 @@ class RangeSync:
         """The highest height that anybody claims to have; a claim, not a fact."""
         return max(self._claims.values(), default=0)
 
+    @property
+    def is_stranded(self) -> bool:
+        """Everybody who says to be ahead lacks the block after our head: only a snapshot helps."""
+        next_height = self._head().height + 1
+        ahead = [peer for peer, height in self._stated.items() if height > next_height]
+        return bool(ahead) and all(self._lacking.get(peer) == next_height for peer in ahead)
+
     # inputs
 
     def on_peer(self, now_ms: int, peer: int, claimed_height: int) -> list[SyncEffect]:
         """A link is up. Whoever was away asks at once, however small the gap is."""
-        self._claims[peer] = claimed_height
+        self._claims[peer] = self._stated[peer] = claimed_height
+        self._lacking.pop(peer, None)
         self._failures.pop(peer, None)
         self._is_chasing |= claimed_height > self._head().height + 1
         return self._go_on(now_ms)
@@ -149,11 +160,13 @@ class RangeSync:
         if peer not in self._claims:
             return []
         self._claims[peer] = max(self._claims[peer], claimed_height)
+        self._stated[peer] = claimed_height
         self._is_chasing |= claimed_height > self._head().height + BEHIND_BLOCKS_MIN
         return self._go_on(now_ms)
 
     def on_peer_lost(self, now_ms: int, peer: int) -> list[SyncEffect]:
         self._claims.pop(peer, None)
+        self._stated.pop(peer, None)
         for entry in self._ranges:
             if entry.peer == peer and entry.response is None:
                 entry.reset()
@@ -178,6 +191,7 @@ class RangeSync:
         if entry is None or (response.blocks and response.blocks[0].block.header.height != entry.from_height):
             return []
         if not response.blocks:
+            self._lacking[peer] = entry.from_height
             self._claims[peer] = min(self._claims.get(peer, 0), entry.from_height - 1)
             entry.reset()
             return self._go_on(now_ms)
@@ -300,7 +314,7 @@ class RangeSync:
         """Which ranges to have under way: as far as anybody claims, and the next if we know that we lack it."""
         reach = self.reach
         self._is_chasing &= reach > head.height + 1
-        if not self._is_needed and not self._is_chasing:
+        if self.is_paused or (not self._is_needed and not self._is_chasing):
             self._ranges = []
             return
         self._ranges = [entry for entry in self._ranges if entry.from_height <= max(reach, head.height + 1)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import trio
 
 from consensus.messages import Certificate, Header, keccak
+from contracts.records import CheckpointRecord
 from contracts.settlement import ChainError, Refused, Settlement
 from engine.payload import INBOX_ENTRIES_MAX, InboxEntry
 
@@ -88,6 +89,7 @@ class OnChain:
 
     height: int = 0
     block: int = 0
+    header_hash: bytes = b""  # of the checkpoint at `height`; empty before the first
 
 
 class Watcher:
@@ -102,9 +104,10 @@ class Watcher:
         is_down = False
         while True:
             try:
-                block, entries, height = await trio.to_thread.run_sync(self._poll, len(self._inbox.entries))
+                block, entries, newer = await trio.to_thread.run_sync(self._poll, len(self._inbox.entries))
                 self._inbox.extend(now_ms(), block, entries)
-                self._on_chain.height = max(self._on_chain.height, height)
+                if newer is not None and newer.height > self._on_chain.height:
+                    self._on_chain.height, self._on_chain.header_hash = newer.height, newer.header_hash
                 self._on_chain.block = block
                 on_view()
                 if is_down:
@@ -116,13 +119,17 @@ class Watcher:
                 is_down = True
             await trio.sleep(POLL_INTERVAL_S)
 
-    def _poll(self, from_index: int) -> tuple[int, list[InboxEntry], int]:
-        """Ask every endpoint; act on the lowest finalised block and only where all give the same entries."""
+    def _poll(self, from_index: int) -> tuple[int, list[InboxEntry], CheckpointRecord | None]:
+        """Ask every endpoint; act on the lowest finalised block and only where all give the same entries. The last
+        checkpoint, if it is newer than the one we know.
+        """
         block = min(settlement.finalized_block() for settlement in self._settlements)
         answers = [self._entries(settlement, from_index, block) for settlement in self._settlements]
         if any(answer != answers[0] for answer in answers[1:]):
             raise ChainError("the RPC endpoints disagree about the inbox: check them before trusting either")
-        return block, answers[0], self._settlements[0].last().height
+        settlement = self._settlements[0]
+        height = settlement.last().height
+        return block, answers[0], settlement.checkpoint_at(height) if height > self._on_chain.height else None
 
     @staticmethod
     def _entries(settlement: Settlement, from_index: int, block: int) -> list[InboxEntry]:
@@ -189,7 +196,8 @@ class Submitter:
                 self._settlement.checkpoint, header.encode(), absent, certificate.signature
             )
             self._due_since_s = None
-            on_chain.height = max(on_chain.height, header.height)
+            if header.height > on_chain.height:
+                on_chain.height, on_chain.header_hash = header.height, header.hash()
             log.info("checkpoint.accepted height=%d gas=%d", header.height, result.gas_used)
         except Refused as refusal:
             # Usually another member was faster; the next poll shows the contract's height.

@@ -90,6 +90,8 @@ class NodeConfig:
     peers: tuple[PeerAddress, ...] = ()
     price_source: str = "path:seed=1"
     snapshot_interval_blocks: int = 500
+    # Further behind than this, a snapshot is fetched instead of all blocks.
+    snapshot_gap_blocks: int = 2_000
     log_level: str = "info"
 
 

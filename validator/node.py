@@ -21,7 +21,7 @@ from net.committee import Committee, MemberAddress, open_committee
 from net.gateway.backend import NetworkInfo, Refusal
 from net.identity import NetworkSigner
 from net.link import HelloState
-from net.wire import Consensus, Frame, RangeResponse
+from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool, CheckedBatch, Sealer
 from validator.chain import Candidate, Inbox, OnChain, Submitter, Watcher
@@ -42,6 +42,7 @@ from validator.recovery import make_genesis_header, recover
 from validator.service import Service
 from validator.signer import Signer
 from validator.snapshots import read_snapshots, write_snapshot
+from validator.statesync import Anchor
 from validator.stats import Stats
 from validator.store import Store
 from validator.syncing import Syncing
@@ -56,6 +57,10 @@ RETAIN_VIEWS = 64
 CHAIN_RETRY_S = 2.0
 DISK_THREADS = 3
 LOG_INTERVAL_S = 2.0
+
+
+class Restart(Exception):
+    """The disk holds a newer state than this node: build it anew from there."""
 
 
 class Node:
@@ -103,6 +108,7 @@ class Node:
             self.pool.add_named(checked)
         self.reports = ReportBook(self.network_keys, self.domain, quorum(len(self.network_keys)))
         self.inbox, self.on_chain = Inbox(), OnChain()
+        self.shelf = SnapshotShelf(data / "snapshots")
         first_sequence = max(
             self._clocks.wall_ms() * 1000, self.executor.final.state.batch_sequences.tolist()[self.config.index] + 1
         )
@@ -267,6 +273,21 @@ class Node:
         if self._syncing is not None:
             self._syncing.on_peer_lost(peer)
 
+    def on_offer(self, peer: int, offer: SnapshotOffer | None) -> None:
+        """What a peer has for a node that is far behind; None: nothing."""
+        if self._syncing is not None:
+            self._syncing.on_offer(peer, offer)
+
+    def on_chunk(self, peer: int, chunk: Chunk) -> None:
+        """Part of a snapshot."""
+        if self._syncing is not None:
+            self._syncing.on_chunk(peer, chunk)
+
+    def on_missing_chunk(self, peer: int, name: bytes) -> None:
+        """The peer has no snapshot of that name."""
+        if self._syncing is not None:
+            self._syncing.on_missing_chunk(peer, name)
+
     def on_range(self, peer: int, response: RangeResponse) -> None:
         """An answer to somebody's question, perhaps to ours."""
         if self._syncing is not None:
@@ -418,6 +439,18 @@ class Node:
         log.info("catchup.progress height=%d", self.executor.final.height)
         self.wake()
 
+    @property
+    def anchor(self) -> Anchor:
+        """The settlement contract's last checkpoint."""
+        return Anchor(self.on_chain.height, self.on_chain.header_hash)
+
+    def adopt_snapshot(self, offer: SnapshotOffer, data: bytes) -> None:
+        """A state that was recomputed and found to be the committee's: durable first, then start from it."""
+        write_bytes(self.home.data / "snapshots", offer.block.header.height, data)
+        self.store.put_final(offer.block, offer.certificate)
+        self.store.commit()
+        raise Restart(f"the state of height {offer.block.header.height} was fetched")
+
     def _after_flush(self) -> None:
         self.ledger.publish()
         # Not before the store holds the block: a snapshot without its block helps no restart.
@@ -431,7 +464,8 @@ class Node:
             self._snapshot_ready = trio.Event()
             state, self._due_snapshot = self._due_snapshot, None
             if state is not None:
-                await trio.to_thread.run_sync(write_snapshot, self.home.data / "snapshots", state)
+                pinned = self.shelf.pinned(self._clocks.monotonic_ms())
+                await trio.to_thread.run_sync(write_snapshot, self.home.data / "snapshots", state, pinned)
 
     async def _keep_log_short(self) -> None:
         while True:
@@ -441,6 +475,10 @@ class Node:
     # the settlement chain
 
     def _on_chain_view(self) -> None:
+        """Raises `Stop`: whatever the committee we listen to certified, the contract has another block."""
+        final = self.store.final(self.on_chain.height)
+        if final is not None and self.on_chain.header_hash not in (b"", final.block.hash()):
+            raise Stop(f"the settlement chain's checkpoint of height {self.on_chain.height} is not our block")
         self.service.keep_checkpoint(self.on_chain.height)
         self.wake()
 

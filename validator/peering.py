@@ -18,6 +18,8 @@ from net.wire import (
     BatchFrame,
     BatchRequest,
     BlockRequest,
+    Chunk,
+    ChunkRequest,
     Consensus,
     Frame,
     FrameType,
@@ -25,6 +27,8 @@ from net.wire import (
     PriceFrame,
     RangeRequest,
     RangeResponse,
+    SnapshotOffer,
+    SnapshotRequest,
     WireError,
 )
 from validator.batches import check_batch
@@ -92,8 +96,31 @@ class Peering:
                 self._answer_range(peer, frame)
             case RangeResponse():
                 node.on_range(peer, frame)
+            case NotFound(FrameType.SNAPSHOT_REQUEST):
+                node.on_offer(peer, None)
+            case NotFound(FrameType.CHUNK_REQUEST, name):
+                node.on_missing_chunk(peer, name)
+            case NotFound():
+                pass  # the next request goes to another peer
             case _:
-                pass  # NotFound: the next request goes to another peer
+                self._dispatch_snapshot(peer, frame)
+
+    def _dispatch_snapshot(self, peer: int, frame: Frame) -> None:
+        node, now_ms = self._node, self._clocks.monotonic_ms()
+        match frame:
+            case SnapshotRequest(above_height):
+                if self._answers.take(peer, now_ms):
+                    offer = node.shelf.offer(node.store, above_height, now_ms)
+                    self.send(peer, offer or NotFound(FrameType.SNAPSHOT_REQUEST, bytes(32)))
+            case ChunkRequest(name, index):
+                chunk = node.shelf.chunk(name, index, now_ms)
+                self.send(peer, chunk or NotFound(FrameType.CHUNK_REQUEST, name))
+            case SnapshotOffer():
+                node.on_offer(peer, frame)
+            case Chunk():
+                node.on_chunk(peer, frame)
+            case _:
+                pass
 
     def _queue_batch(self, nursery: trio.Nursery, peer: int, batch: Batch) -> None:
         """Only what can still enter a block is worth its checks; what does not fit is fetched if a block names it."""

@@ -1,4 +1,5 @@
-"""The host of catching up in a running node: feeds `RangeSync` from the links and performs what it asks for.
+"""The host of catching up in a running node: feeds `RangeSync` and `StateSync` from the links and performs what they
+ask for. Ranges wait while a snapshot is looked for.
 
 All inputs are queued and handled by one task between two ticks of the node's loop, because accepting blocks moves the
 state under agreement's feet.
@@ -6,16 +7,18 @@ state under agreement's feet.
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import trio
 
 from net.committee import Committee
-from net.wire import RangeResponse
+from net.wire import Chunk, RangeResponse, SnapshotOffer
 from validator.batches import CheckedBatch, check_batch
 from validator.catchup import Accept, Ask, Blamed, CheckBatches, Head, RangeSync, SyncEffect, Wake
 from validator.clocks import Clocks
+from validator.snapshots import IncomingChunks, is_state_of
+from validator.statesync import AskSnapshot, Drop, KeepChunk, Load, StateSync, StateSyncEffect
 
 if TYPE_CHECKING:
     from validator.node import Node
@@ -32,7 +35,7 @@ class Syncing:
         self._node = node
         self._committee = committee
         self._clocks = clocks
-        self._inputs: deque[Callable[[int], list[SyncEffect]]] = deque()
+        self._inputs: deque[Callable[[int], Sequence[SyncEffect | StateSyncEffect]]] = deque()
         self._wake = trio.Event()
         self._wake_at_ms: int | None = None
         self.ranges = RangeSync(
@@ -42,13 +45,32 @@ class Syncing:
             is_held=lambda batch_hash: node.pool.get(batch_hash) is not None,
         )
 
+        self._incoming = IncomingChunks(node.home.data / "snapshots" / "incoming")
+        self.states = StateSync(
+            member_count=len(node.network_keys),
+            is_genuine=node.agreement.is_genuine,
+            anchor=lambda: node.anchor,
+            held=self._incoming.held,
+        )
+
     # inputs, from any task
 
     def on_peer(self, peer: int, height: int) -> None:
+        self._post(lambda now_ms: self.states.on_peer(now_ms, peer))
         self._post(lambda now_ms: self.ranges.on_peer(now_ms, peer, height))
 
     def on_peer_lost(self, peer: int) -> None:
+        self._post(lambda now_ms: self.states.on_peer_lost(now_ms, peer))
         self._post(lambda now_ms: self.ranges.on_peer_lost(now_ms, peer))
+
+    def on_offer(self, peer: int, offer: SnapshotOffer | None) -> None:
+        self._post(lambda now_ms: self.states.on_offer(now_ms, peer, offer))
+
+    def on_chunk(self, peer: int, chunk: Chunk) -> None:
+        self._post(lambda now_ms: self.states.on_chunk(now_ms, peer, chunk))
+
+    def on_missing_chunk(self, peer: int, name: bytes) -> None:
+        self._post(lambda now_ms: self.states.on_missing(now_ms, peer, name))
 
     def on_response(self, peer: int, response: RangeResponse) -> None:
         self._post(lambda now_ms: self.ranges.on_response(now_ms, peer, response))
@@ -56,7 +78,7 @@ class Syncing:
     def on_behind(self) -> None:
         self._post(self.ranges.on_behind)
 
-    def _post(self, call: Callable[[int], list[SyncEffect]]) -> None:
+    def _post(self, call: Callable[[int], Sequence[SyncEffect | StateSyncEffect]]) -> None:
         self._inputs.append(call)
         self._wake.set()
 
@@ -83,12 +105,21 @@ class Syncing:
         now_ms = self._clocks.monotonic_ms()
         if self._wake_at_ms is not None and now_ms >= self._wake_at_ms:
             self._wake_at_ms = None
-            await self._perform(nursery, self.ranges.on_timer(now_ms))
+            await self._perform(nursery, [*self.states.on_timer(now_ms), *self.ranges.on_timer(now_ms)])
+        await self._perform(nursery, self._judge_distance(now_ms))
         for peer, seen in self._committee.statistics().items():
             if seen.connected:
                 await self._perform(nursery, self.ranges.on_claim(now_ms, peer, seen.height))
 
-    async def _perform(self, nursery: trio.Nursery, effects: list[SyncEffect]) -> None:
+    def _judge_distance(self, now_ms: int) -> list[StateSyncEffect]:
+        """A snapshot, when ranges would take too long or nobody has them any more."""
+        height = self._node.executor.final.height
+        is_far = self.ranges.reach - height >= self._node.config.snapshot_gap_blocks
+        effects = self.states.start(now_ms, height) if is_far or self.ranges.is_stranded else []
+        self.ranges.is_paused = self.states.is_active
+        return effects
+
+    async def _perform(self, nursery: trio.Nursery, effects: Sequence[SyncEffect | StateSyncEffect]) -> None:
         todo = deque(effects)
         while todo:
             match todo.popleft():
@@ -107,7 +138,29 @@ class Syncing:
                 case Blamed(peer, reason):
                     self._node.ban(peer, reason)
                 case Wake(at_ms):
-                    self._wake_at_ms = at_ms
+                    self._wake_at_ms = at_ms if self._wake_at_ms is None else min(at_ms, self._wake_at_ms)
+                case effect:
+                    self._perform_state(nursery, effect)
+
+    def _perform_state(self, nursery: trio.Nursery, effect: StateSyncEffect) -> None:
+        match effect:
+            case AskSnapshot(peer, request):
+                self._node.send(peer, request)  # what cannot be sent now is asked again after its timeout
+            case KeepChunk(offer, index, data):
+                self._incoming.keep(offer, index, data)
+            case Load(offer):
+                log.info("snapshot.complete height=%d", offer.block.header.height)
+                nursery.start_soon(self._load, offer)
+            case Drop():
+                self._incoming.clear()
+
+    async def _load(self, offer: SnapshotOffer) -> None:
+        data = self._incoming.assemble(offer)
+        is_right = await trio.to_thread.run_sync(is_state_of, data, self._node.params, offer.block.header)
+        self._post(lambda now_ms: self.states.on_loaded(now_ms, is_right))
+        if is_right:
+            self._incoming.clear()
+            self._node.adopt_snapshot(offer, data)
 
     async def _check(self, check: CheckBatches) -> None:
         node = self._node

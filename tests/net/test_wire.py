@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,13 @@ from engine.payload import BATCH_BYTES_MAX, Batch, PriceReport
 from net.wire import (
     BODY_BYTES_MAX,
     HEADER_BYTES,
+    SNAPSHOT_CHUNK_BYTES,
+    SNAPSHOT_CHUNKS_MAX,
     BatchFrame,
     BatchRequest,
     BlockRequest,
+    Chunk,
+    ChunkRequest,
     Consensus,
     Frame,
     FrameSplitter,
@@ -43,6 +48,8 @@ from net.wire import (
     RangeBlock,
     RangeRequest,
     RangeResponse,
+    SnapshotOffer,
+    SnapshotRequest,
     WireError,
     decode_frame,
     encode_frame,
@@ -90,6 +97,10 @@ def sample_frames() -> dict[str, Frame]:
         "range_response": RangeResponse((RangeBlock(block, (make_batch(),)),), make_certificate()),
         "range_response_empty": RangeResponse((), None),
         "not_found": NotFound(FrameType.BLOCK_REQUEST, HASH),
+        "snapshot_request": SnapshotRequest(4_000),
+        "snapshot_offer": SnapshotOffer(block, make_certificate(), SNAPSHOT_CHUNK_BYTES + 5, (HASH, HASH[::-1])),
+        "chunk_request": ChunkRequest(HASH, 1),
+        "chunk": Chunk(HASH, 1, b"bytes"),
     }
 
 
@@ -134,6 +145,39 @@ def test_frames_over_their_limits_are_not_encoded() -> None:
         encode_frame(RangeRequest(-1, 1))
     with pytest.raises(WireError, match="32 bytes"):
         encode_frame(BlockRequest(b"short"))
+
+
+def test_the_largest_offer_and_chunk_fit() -> None:
+    hashes = (HASH,) * SNAPSHOT_CHUNKS_MAX
+    offer = SnapshotOffer(
+        make_block(bytes(128 * 1024)), make_certificate(), SNAPSHOT_CHUNKS_MAX * SNAPSHOT_CHUNK_BYTES, hashes
+    )
+    [(kind, body)] = split(encode_frame(offer))
+    assert decode_frame(kind, body) == offer
+    encode_frame(Chunk(HASH, SNAPSHOT_CHUNKS_MAX - 1, bytes(SNAPSHOT_CHUNK_BYTES)))
+    with pytest.raises(WireError, match="over its limit"):
+        encode_frame(Chunk(HASH, 0, bytes(SNAPSHOT_CHUNK_BYTES + 1)))
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "count"),
+    [(0, 0), (1, 0), (1, 2), (SNAPSHOT_CHUNK_BYTES + 1, 1), ((SNAPSHOT_CHUNKS_MAX + 1) * SNAPSHOT_CHUNK_BYTES, 4_097)],
+)
+def test_an_offer_names_every_chunk_once(size_bytes: int, count: int) -> None:
+    offer = SnapshotOffer(make_block(), make_certificate(), size_bytes, (HASH,) * count)
+    body = encode_frame(offer)[HEADER_BYTES:]
+    with pytest.raises(WireError):
+        decode_frame(FrameType.SNAPSHOT_OFFER, body)
+
+
+def test_an_offers_name_depends_on_all_that_is_fetched_under_it() -> None:
+    offer = SnapshotOffer(make_block(), make_certificate(), 5, (HASH,))
+    others = [
+        replace(offer, block=make_block(b"other")), replace(offer, size_bytes=6),
+        replace(offer, chunk_hashes=(HASH[::-1],)),
+    ]  # fmt: skip
+    assert len({known.name() for known in [offer, *others]}) == 4
+    assert replace(offer, certificate=make_certificate(NOTARIZE)).name() == offer.name()
 
 
 def test_the_largest_evidence_fits() -> None:

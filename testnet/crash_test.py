@@ -7,6 +7,7 @@ Exit code 0 only if nothing was found.
 """
 
 import json
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
@@ -69,6 +70,7 @@ def list_rows(findings: Findings, audit: Audit, elapsed_s: float) -> list[Row]:
             f"{findings.network_blocks_per_s:.1f}/s: {findings.catch_up_ratio:.0f} x",
             f">= {CATCH_UP_RATIO_MIN:.0f} x", findings.catch_up_ratio >= CATCH_UP_RATIO_MIN,
         ),
+        Row("blocks and states lost: from a peer's snapshot to voting", f"{findings.disk_lost_to_vote_s:.2f} s"),
     ]  # fmt: skip
 
 
@@ -92,6 +94,15 @@ def print_rows(rows: list[Row], findings: Findings, console: Console) -> None:
     console.print(table)
     for violation in findings.violations[:SHOWN_VIOLATIONS_MAX]:
         console.print(f"violation: {violation}", markup=False, highlight=False, soft_wrap=True)
+
+
+def lose_disk(folder: Path, index: int) -> None:
+    """Delete blocks and states, keep guard and journal; from now on the validator prefers snapshots."""
+    home = node_home(folder, index)
+    for path in home.data.glob("blocks.sqlite*"):
+        path.unlink()
+    shutil.rmtree(home.data / "snapshots", ignore_errors=True)
+    save_toml(home.config, replace(load_node(home.config), snapshot_gap_blocks=SNAPSHOT_INTERVAL_BLOCKS))
 
 
 async def _bring_up(launcher: Launcher) -> Network:
@@ -129,6 +140,7 @@ def run_campaign(options: Options, kill_count: int, console: Console) -> int:
             campaign.run(kill_count)
         if not campaign.findings.violations:
             campaign.measure_catch_up()
+            campaign.measure_lost_disk(lambda index: lose_disk(options.folder, index))
         campaign.finish()
     elapsed_s = time.monotonic() - started_s
     rows = list_rows(campaign.findings, audit, elapsed_s)

@@ -41,7 +41,7 @@ from validator.prosecutor import Prosecutor, wait_for_court
 from validator.recovery import make_genesis_header, recover
 from validator.service import Service
 from validator.signer import Signer
-from validator.snapshots import read_snapshots, write_snapshot
+from validator.snapshots import SnapshotShelf, read_snapshots, write_bytes, write_snapshot
 from validator.statesync import Anchor
 from validator.stats import Stats
 from validator.store import Store
@@ -449,6 +449,7 @@ class Node:
         write_bytes(self.home.data / "snapshots", offer.block.header.height, data)
         self.store.put_final(offer.block, offer.certificate)
         self.store.commit()
+        self.store.sync()
         raise Restart(f"the state of height {offer.block.header.height} was fetched")
 
     def _after_flush(self) -> None:

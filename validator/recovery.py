@@ -54,6 +54,10 @@ def recover(
     executor = Executor(params, pool, final_hash, state, run_block)
     while True:
         finals = list(store.finals(executor.final.height + 1, REPLAY_BLOCKS))
+        # A gap: a fetched snapshot bridged it, and is damaged now. What lies in it is fetched again.
+        finals = [
+            final for at, final in enumerate(finals, executor.final.height + 1) if final.block.header.height == at
+        ]
         for final in finals:
             _replay(executor, pool, store, final, separator)
         if len(finals) < REPLAY_BLOCKS:

@@ -14,7 +14,7 @@ from validator.allocator import keep_large_blocks_mapped, spare_what_stays
 from validator.config import ConfigError, Home, NodeConfig, load_network
 from validator.journal import JournalError
 from validator.keys import load_keys
-from validator.node import Node
+from validator.node import Node, Restart
 from validator.signer import SignerError
 
 log = logging.getLogger("hansa.run")
@@ -37,17 +37,32 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         network, keys = load_network(home.genesis), load_keys(home.keys)
-        if not is_warm:
-            log.info("warming the engine's kernels (half a minute when their cache is empty)")
-            warm()
-        node = Node(home, network, config, keys)
-        spare_what_stays()
-    except (ConfigError, SignerError, JournalError, Stop) as error:
+    except ConfigError as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    exit_code = 0
+    if not is_warm:
+        log.info("warming the engine's kernels (half a minute when their cache is empty)")
+        warm()
+    while True:
+        try:
+            node = Node(home, network, config, keys)
+            spare_what_stays()
+        except (ConfigError, SignerError, JournalError, Stop) as error:
+            print(f"hansa: {error}", file=sys.stderr)
+            return EXIT_CONFIG
+        exit_code = _run_once(node, config)
+        if exit_code is not None:
+            return exit_code
+
+
+def _run_once(node: Node, config: NodeConfig) -> int | None:
+    """None when the node is to be built anew from what it has put on its disk."""
+    exit_code: int | None = 0
     try:
         trio.run(_main, node, config)
+    except* Restart as group:
+        log.info("starting anew: %s", group.exceptions[0])
+        exit_code = None
     except* (Stop, InvariantBroken, SignerError, JournalError) as group:
         log.critical("stopped: an invariant broke; nothing more is signed", exc_info=group)
         exit_code = EXIT_STOPPED

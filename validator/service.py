@@ -265,6 +265,8 @@ class Service:
         if final is None or row[1] > final.block.header.height:
             return None
         state, rows = self._executor.final.state, self._store.withdrawals(final.block.header.height)
+        if rows[0][0] != 0:
+            return None  # this node started from a snapshot and lacks the first leaves: another node has them
         tokens = [read_token(state, asset) for asset in range(int(state.tables.counters[ASSET_COUNT]))]
 
         def compute() -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Engine states on disk, one file a height, written whole or not at all: what starts a node, and what a late one fetches.
+"""Engine states on disk, one file a height, written whole or not at all: what starts a node, and what late ones fetch.
 
 A snapshot is offered to peers in chunks. One that somebody fetches right now is not pruned, however old it is. Chunks
 that we fetch lie in a folder of their own until all are there, so that a restart goes on where it was.
@@ -100,9 +100,7 @@ class SnapshotShelf:
         if final is None or not final.is_direct:
             return None
         data = path.read_bytes()
-        hashes = tuple(
-            keccak(data[at : at + SNAPSHOT_CHUNK_BYTES]) for at in range(0, len(data), SNAPSHOT_CHUNK_BYTES)
-        )
+        hashes = tuple(keccak(data[at : at + SNAPSHOT_CHUNK_BYTES]) for at in range(0, len(data), SNAPSHOT_CHUNK_BYTES))
         if not 0 < len(hashes) <= SNAPSHOT_CHUNKS_MAX:
             return None
         offer = SnapshotOffer(final.block, final.certificate, len(data), hashes)

@@ -1,4 +1,4 @@
-"""Starting from somebody's snapshot (T3) as a state machine: inputs in, effects out, no clock, network, disk or threads.
+"""Starting from somebody's snapshot (T3) as a state machine: inputs in, effects out; no clock, network, disk, threads.
 
 For a node that is new, lost its disk, or is further behind than ranges are good for. Every peer is asked for an offer;
 an offer counts only with a genuine finalisation certificate of its block. Its chunks are then fetched from all who

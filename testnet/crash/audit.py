@@ -115,7 +115,8 @@ class StoreReader:
         return rows
 
     def read_all(self) -> dict[int, bytes]:
-        return dict(self._query("SELECT height, hash FROM blocks WHERE height>?", 0))
+        """All of them, lowest first."""
+        return dict(self._query("SELECT height, hash FROM blocks WHERE height>? ORDER BY height", 0))
 
     def _query(self, sql: str, above_height: int) -> list[tuple[int, bytes]]:
         database = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)
@@ -139,6 +140,7 @@ class Audit:
         self.final: dict[int, bytes] = {}
         self.violations: list[str] = []
         self._own: set[tuple[int, int, int]] = set()
+        self._has_lost_disk: dict[int, None] = {}
         self._relied_on: dict[tuple[int, int, int], None] = {}
 
     def look(self, index: int) -> int:
@@ -165,6 +167,15 @@ class Audit:
         """The highest final block seen in a validator's store."""
         return self._stores[index].height
 
+    def lowest_height_of(self, index: int) -> int:
+        """Where a validator's blocks begin; 0 when it has none."""
+        return next(iter(self._stores[index].read_all()), 0)
+
+    def forget_store(self, index: int) -> None:
+        """We deleted a validator's blocks: what it lacks below those it gets anew is no loss of its own."""
+        self._stores[index].height = 0
+        self._has_lost_disk[index] = None
+
     def _take_certificate(self, certificate: Certificate) -> None:
         self.certificate_count += 1
         for signer in certificate.signers():
@@ -186,11 +197,14 @@ class Audit:
             self.look(index)
         chains = [store.read_all() for store in self._stores]
         compared = 0
+        first = [min(chain, default=0) if index in self._has_lost_disk else 0 for index, chain in enumerate(chains)]
+        last = [max(chain, default=0) for chain in chains]
         for height, block_hash in sorted(self.final.items()):
-            for index, chain in enumerate(chains):
-                if height <= max(chain, default=0) and chain.get(height) != block_hash:
+            expected = [index for index in range(len(chains)) if first[index] <= height <= last[index]]
+            for index in expected:
+                if chains[index].get(height) != block_hash:
                     self.violations.append(f"node{index} lost or changed the final block at height {height}")
-            compared += all(height in chain for chain in chains)
+            compared += len(expected) > 1
         everywhere = set(self.final.values())
         for block_hash, view in self.certified.items():
             if block_hash not in everywhere:

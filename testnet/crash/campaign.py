@@ -35,6 +35,7 @@ class Findings:
     catch_up_blocks: int = 0
     catch_up_blocks_per_s: float = 0.0
     network_blocks_per_s: float = 0.0
+    disk_lost_to_vote_s: float = 0.0
 
     @property
     def catch_up_ratio(self) -> float:
@@ -82,6 +83,8 @@ class Campaign:
         victims = self._rng.sample(seats, min(count, kills_left))
         victims = [seat for seat in victims if seat.pid is not None]
         self.findings.killed_before_first_vote += sum(not seat.has_voted for seat in victims)
+        # Whoever is starting now may have to wait for these: its time to the first vote would not be its own.
+        self._is_alone.clear()
         self._validators.end(victims)
         self.findings.kills += len(victims)
         name = {1: "one", 2: "two", len(seats): "all"}.get(len(victims), "some")
@@ -99,7 +102,7 @@ class Campaign:
         voted = self._audit.look(seat.index)
         if voted and not seat.has_voted and seat.pid is not None:
             seat.has_voted = True
-            if self._is_alone[seat.index]:
+            if self._is_alone.get(seat.index, False):
                 self.findings.restart_to_vote_s.append(time.monotonic() - seat.started_s)
         self.findings.violations += self._audit.violations + self._validators.deaths
         self._audit.violations.clear()
@@ -158,6 +161,21 @@ class Campaign:
                 findings.catch_up_blocks_per_s = (height - slept_at) / max(now_s - begun_s, 0.001)
                 return
         findings.violations.append(f"node{sleeper.index} did not catch up within {PROGRESS_S_MAX:.0f} s")
+
+    def measure_lost_disk(self, lose_disk: Callable[[int], None]) -> None:
+        """One validator loses its blocks and states, not what it signed: it starts from a peer's snapshot."""
+        seat = self._validators.seats[0]
+        self._validators.end([seat])
+        self._look(seat)
+        lose_disk(seat.index)
+        self._audit.forget_store(seat.index)
+        self._start(seat)
+        give_up_at_s = time.monotonic() + PROGRESS_S_MAX
+        while not seat.has_voted and time.monotonic() < give_up_at_s:
+            self._watch(LOOK_INTERVAL_S)
+        self.findings.disk_lost_to_vote_s = time.monotonic() - seat.started_s
+        if self._audit.lowest_height_of(seat.index) <= 1:
+            self.findings.violations.append(f"node{seat.index} did not start from a snapshot")
 
     def finish(self) -> None:
         """Let all come to rest on one chain, and judge it."""

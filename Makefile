@@ -11,7 +11,8 @@ PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks mutants crash-test \ exhaustive docs clean
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks mutants crash-test \
+	exhaustive docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

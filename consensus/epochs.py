@@ -87,7 +87,10 @@ class EpochOverdue:
 
 @dataclass(frozen=True, slots=True)
 class EpochBehind:
-    """A peer speaks of a later epoch than ours. Unproven: a reason to ask the registry or for a range, no more."""
+    """A peer speaks of a later epoch than ours. Unproven: a reason to ask the registry or for a range, no more.
+
+    Repeated while it lasts, at most once per standstill interval, so it must be idempotent.
+    """
 
     later_epoch: int
 
@@ -150,7 +153,7 @@ class Instances:
         self._next: Approvals | None = None
         self._own_ready: Ready | None = None
         self._alarms = EXTENSIONS_MAX - 1
-        self._behind_epoch = committee.epoch
+        self._behind_ms: int | None = None
         self.current = self._make(committee, root, durable)
         self.previous: Instance | None = None
 
@@ -256,8 +259,9 @@ class Instances:
         is_known = is_known or (self._next is not None and self._next.committee.find(network_key) is not None)
         if not is_known:
             return
-        if epoch > self._behind_epoch:
-            self._behind_epoch = epoch
+        interval_ms = self._template.standstill_deltas * self._template.delta_ms
+        if self._behind_ms is None or self._now_ms - self._behind_ms >= interval_ms:
+            self._behind_ms = self._now_ms
             self._emit(self.current.epoch, EpochBehind(epoch))
         held = self._early.setdefault(network_key, [])
         if epoch == self.current.epoch + 1 and len(held) < EARLY_MESSAGES_MAX:
@@ -345,6 +349,7 @@ class Instances:
         self.previous, committee = self.current, self._next.committee
         self.current = self._make(committee, sealing, ())
         self._next, self._own_ready, self._alarms = None, None, EXTENSIONS_MAX - 1
+        self._behind_ms = None
         self._emit(self.previous.epoch, SetTimer(GRACE_TIMER, self._now_ms + self._schedule.grace_ms))
         self._emit(committee.epoch, EpochOpened(committee, sealing))
         self._take(self.current, self.current.core.start(self._now_ms))

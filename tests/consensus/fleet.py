@@ -5,6 +5,7 @@ bitmap and the statement, so whatever the cores count wrongly is found out by th
 """
 
 import heapq
+import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from consensus.effects import (
     CheckPayload,
     EpochSealed,
     Execute,
+    FallenBehind,
     FetchBlock,
     Finalized,
     Persist,
@@ -28,17 +30,32 @@ from consensus.effects import (
     VerifyApproval,
     VerifyCertificates,
 )
-from consensus.epochs import Announce, EpochOpened, EpochOverdue, Instances, ReadySigned, Schedule, SignReady, Tagged
+from consensus.epochs import (
+    Announce,
+    EpochBehind,
+    EpochOpened,
+    EpochOverdue,
+    Instances,
+    ReadySigned,
+    Schedule,
+    SignReady,
+    Tagged,
+)
 from consensus.events import (
     Aggregated,
     Built,
     CertificatesVerified,
     Executed,
     PayloadChecked,
+    PeerConnected,
     Signed,
+    Synced,
     TimerFired,
 )
 from consensus.messages import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
     ZERO_HASH,
     Approval,
     Block,
@@ -54,6 +71,7 @@ from consensus.messages import (
     ready_digest,
     vote_digest,
 )
+from consensus.sealing import split_at_seal
 
 DOMAIN = b"d" * 32
 GENESIS = Header(1, 0, 0, ZERO_HASH, 0, 0, 0, ZERO_HASH, ZERO_HASH, bytes(320))
@@ -100,6 +118,9 @@ class Host:
     chain: list[Block] = field(default_factory=list)
     seals: list[EpochSealed] = field(default_factory=list)
     signed: list[tuple[int, int, int]] = field(default_factory=list)  # epoch, kind, view
+    said: dict[tuple[int, int, int], bytes] = field(default_factory=dict)  # the same, to the hash: across restarts
+    durable: list[bytes] = field(default_factory=list)
+    head: Certificate | None = None  # finalises the last block of `chain`
     alarms: list[int] = field(default_factory=list)
     timers: dict[tuple[int, tuple[str, int]], int] = field(default_factory=dict)
     blocks: dict[bytes, Block] = field(default_factory=dict)
@@ -116,6 +137,7 @@ class Fleet:
     down: list[int] = field(default_factory=list)  # they do nothing at all
     cut: list[int] = field(default_factory=list)  # nothing reaches or leaves them
     is_lost: Callable[[int, Message], bool] = lambda _number, _message: False  # by sender and message
+    jitter: random.Random | None = None
     is_observed: bool = True  # nodes outside the committee hear what members send to all
     now_ms: int = 0
     sends: Counter[str] = field(default_factory=Counter)
@@ -150,6 +172,8 @@ class Fleet:
                     if host.timers.get((epoch, timer_id)) == self.now_ms:
                         del host.timers[epoch, timer_id]
                         self.perform(host, host.holder.handle(self.now_ms, epoch, TimerFired(timer_id)))
+                case ("sync", epoch):
+                    self.sync(host, epoch)
                 case ("fetch", asker, epoch, block_hash):
                     core = host.holder.core(epoch)
                     block = host.blocks.get(block_hash) or (None if core is None else core.block(block_hash))
@@ -194,6 +218,7 @@ class Fleet:
                 self.post(at_ms - self.now_ms, host.number, ("timer", epoch, timer_id))
             case Sign(kind, view, header_hash):
                 host.signed.append((epoch, kind, view))
+                self.check_exclusions(host, epoch, kind, view, header_hash)
                 index = self.members(host, epoch).find(network_key(host.number))
                 assert index is not None, "an observer was asked to sign"
                 signature = fake_sign(host.number, vote_digest(DOMAIN, kind, epoch, view, header_hash))
@@ -226,13 +251,13 @@ class Fleet:
                 for peer in peers:
                     target = int.from_bytes(self.members(host, epoch).members[peer].network_key, "big")
                     self.post(self.delay_ms, target, ("fetch", host.number, epoch, block_hash))
-            case Finalized(block):
-                if host.chain:
-                    assert block.header.parent_hash == host.chain[-1].hash()
-                host.chain.append(block)
-                host.blocks[block.hash()] = block
-            case Persist():
-                pass
+            case Finalized(block, certificate):
+                self.deliver(host, block)
+                host.head = certificate
+            case Persist(record):
+                host.durable.append(record)
+            case FallenBehind():
+                self.post(5 * self.delay_ms, host.number, ("sync", epoch))
             case _:
                 self.perform_epoch(host, epoch, effect)
 
@@ -257,6 +282,8 @@ class Fleet:
                     self.transmit(host, number, data)
             case EpochSealed():
                 host.seals.append(effect)
+            case EpochBehind():
+                self.post(50 * self.delay_ms, host.number, ("sync", epoch))
             case EpochOverdue(extensions):
                 host.alarms.append(extensions)
             case EpochOpened(committee, root):
@@ -264,6 +291,69 @@ class Fleet:
                 assert host.chain[-1].header == root
             case _:
                 pass
+
+    def deliver(self, host: Host, block: Block) -> None:
+        if host.chain:
+            assert block.header.parent_hash == host.chain[-1].hash()
+        host.chain.append(block)
+        host.blocks[block.hash()] = block
+
+    def check_exclusions(self, host: Host, epoch: int, kind: int, view: int, header_hash: bytes) -> None:
+        """S8: whatever crashes, the host never signs what no honest member signs."""
+        said = [host.said.get((epoch, known, view), header_hash) for known in (NOTARIZE, FINALIZE)]
+        if kind == NULLIFY:
+            assert (epoch, FINALIZE, view) not in host.said
+        else:
+            assert (kind == NOTARIZE or (epoch, NULLIFY, view) not in host.said) and said == [header_hash] * 2
+        host.said[epoch, kind, view] = header_hash
+
+    def restart(self, number: int) -> None:
+        """The host's part of starting again: what is durable decides the epoch (see consensus/epochs.py)."""
+        host = self.hosts[number]
+        committees = [self.committee, *self.next_committees]
+        root = host.seals[-1].block.header if host.seals else GENESIS
+        committee = next(known for known in committees if not host.seals or known.hash() == root.next_committee_hash)
+        host.timers = {}
+        host.holder = Instances(self.config, self.schedule, network_key(number), committee, root, tuple(host.durable))
+        if host.chain and host.chain[-1].header != root and host.head is not None:
+            synced = Synced(host.chain[-1], host.head)
+            self.perform(host, host.holder.handle(self.now_ms, committee.epoch, synced))
+        self.perform(host, host.holder.start(self.now_ms))
+        if host.seals:
+            seal = host.seals[-1]
+            before = host.seals[-2].block.header if len(host.seals) > 1 else GENESIS
+            old = committees[committees.index(committee) - 1]
+            self.perform(
+                host,
+                host.holder.resume_previous(
+                    self.now_ms, old, before, Synced(seal.block, seal.certificate, seal.trailing)
+                ),
+            )
+        for known in self.next_committees:
+            self.perform(host, host.holder.learn_committee(self.now_ms, known))
+        for other in self.up():
+            for epoch in (other.holder.current.epoch, other.holder.current.epoch - 1):
+                members = other.holder.committee(epoch)
+                index = None if members is None else members.find(network_key(number))
+                if other is not host and index is not None:
+                    self.perform(other, other.holder.handle(self.now_ms, epoch, PeerConnected(index)))
+
+    def sync(self, host: Host, epoch: int) -> None:
+        """Range sync from the longest chain, to the end of the own epoch at most."""
+        peer = max(self.up(), key=lambda known: len(known.chain))
+        if peer.number in self.cut or host.number in self.cut or epoch != host.holder.current.epoch:
+            return
+        run = [block for block in peer.chain[len(host.chain) :] if block.header.epoch == epoch]
+        seal = next((known for known in peer.seals if known.block in run), None)
+        certificate = peer.head if seal is None else seal.certificate
+        if not run or certificate is None or (seal is None and run[-1] != peer.chain[-1]):
+            return
+        trailing = () if seal is None else seal.trailing
+        assert split_at_seal((*run, *trailing), epoch) == ((*run,), trailing)
+        for block in run:
+            self.deliver(host, block)
+        host.head = certificate
+        self.perform(host, host.holder.handle(self.now_ms, epoch, Synced(run[-1], certificate, trailing)))
 
     def members(self, host: Host, epoch: int) -> Committee:
         committee = host.holder.committee(epoch)
@@ -298,4 +388,5 @@ class Fleet:
         self.sends[type(message).__name__] += 1
         if host.number in self.cut or number in self.cut or self.is_lost(host.number, message):
             return
-        self.post(self.delay_ms, number, ("data", host.number, data))
+        wait_ms = self.delay_ms if self.jitter is None else self.jitter.randint(1, 4 * self.delay_ms)
+        self.post(wait_ms, number, ("data", host.number, data))

@@ -11,19 +11,25 @@ from decimal import Decimal
 
 import httpx
 import pytest
+import trio
 from coincurve import PrivateKey
 from sha3 import keccak_256
 
 from consensus import crypto
-from consensus.messages import FINALIZE, Commitment, Header, compute_domain, vote_digest
+from consensus.messages import FINALIZE, NULLIFY, ZERO_HASH, Commitment, Header, Vote, compute_domain, vote_digest
+from contracts.court import Court
 from contracts.settlement import Refused
 from engine.commands import PLACE, TRIGGER, Command, command_id, compute_domain_separator
 from engine.tree import encode_sums
 from engine.units import parse_quote
 from net.client import HansaError
-from testnet import funding
+from net.committee import MemberAddress, open_committee
+from net.link import HelloState
+from net.wire import Consensus
+from testnet import funding, homes
 from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
-from validator.config import address_bytes
+from validator.config import address_bytes, load_node
+from validator.keys import load_keys
 
 MARKET = "BTC-PERPETUAL"
 LOT = Decimal("0.010")
@@ -285,10 +291,66 @@ def test_all_nodes_killed_at_once_continue_where_they_were(network):
     assert common_headers(network, list(range(NODE_COUNT)), max(1, height - 5)) > 5
 
 
+def test_a_validator_that_contradicts_itself_is_convicted_on_chain_and_starts_no_more(network):
+    """A stranger with the keys of node 3 tells node 0 alone that a view is given up and final at once."""
+    liar = 3
+    network.kill_node(liar)
+    court = Court(network.chain.rpc_url, network.config.court)
+    assert court.convictions() == []
+    keys = load_keys(homes.node_home(network.folder, liar).keys)
+    members = [
+        MemberAddress(index, bytes.fromhex(entry.network_key), peer.host, peer.port)
+        for index, (entry, peer) in enumerate(
+            zip(network.config.validators, load_node(homes.node_home(network.folder, liar).config).peers)
+        )
+    ]
+    state = HelloState(network.height(0), network.status(0)["view"], network.config.exchange_params().digest())
+    domain = compute_domain(network.config.chain_id, address_bytes(network.config.contract))
+    votes = [
+        Vote(kind, 1, state.view, named, liar, crypto.sign(keys.bls, vote_digest(domain, kind, 1, state.view, named)))
+        for kind, named in ((NULLIFY, ZERO_HASH), (FINALIZE, b"x" * 32))
+    ]
+
+    async def lie() -> None:
+        async with open_committee(
+            seed=keys.network, me=liar, members=members, network_id=network.config.digest(), listen_host="127.0.0.1",
+            hello=lambda: state,
+        ) as committee:  # fmt: skip
+            with trio.fail_after(20):
+                while not all(committee.send(0, Consensus(vote)) for vote in votes):
+                    await trio.sleep(0.1)
+            await trio.sleep(1)
+
+    trio.run(lie)
+    wait_until(lambda: court.is_culprit(1, liar), 60, "a conviction")
+    (conviction,) = court.convictions()
+    operator = address_bytes(network.config.validators[liar].operator)
+    assert (conviction.member, conviction.operator, conviction.offence) == (liar, operator, 3)
+
+    for index in (0, 1, 2):  # gossip: also who heard no lie knows
+        url = f"{network.urls[index]}/api/v2/public/x_get_evidence"
+        wait_until(lambda url=url: httpx.get(url).json()["result"][0]["is_in_court"], 30, f"node{index} knows")
+    show = [sys.executable, "-m", "validator", "evidence", "show", "--json"]
+    show += ["--home", str(homes.node_home(network.folder, 1).path)]
+    (case,) = json.loads(subprocess.run(show, capture_output=True, text=True, timeout=60, check=True).stdout)
+    assert [culprit["index"] for culprit in case["culprits"]] == case["court"]["guilty"] == [liar]
+    assert [known["is_genuine"] for known in case["statements"]] == [True, True]
+
+    height = network.height(0)
+    network.start_node(liar)
+    process = network.nodes.pop(liar).process
+    assert process.wait(timeout=120) == 3  # the others tell it what its key has signed
+    wait_until(lambda: network.height(0) > height + 5, 60, "the others go on")
+    with httpx.Client() as client:
+        uptime = client.get(f"{network.urls[0]}/api/v2/public/x_get_uptime").json()["result"]
+    assert [entry["index"] for entry in uptime["validators"]] == [0, 1, 2, 3]
+    assert all(entry["signed"] > 0 for entry in uptime["validators"][:3])
+
+
 def test_when_the_committee_is_gone_a_saved_proof_takes_the_money_out(network, tmp_path):
     """The last test: nobody comes back after it."""
     trader = network.traders[1]
-    for index in range(1, NODE_COUNT):
+    for index in sorted(network.nodes)[1:]:
         network.kill_node(index)
     # One of four is no quorum: what it has is the last that was certified, whether or not it is on chain yet.
     proof = network.client(0, trader).proof()

@@ -37,7 +37,7 @@ sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
 	$(BIN)/python -m testnet.simulate $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 sim-forks: $(STAMP)  ## more than f liars force forks; at least f+1 of them must be named: ARGS="--forks 400"
-	$(BIN)/python -m testnet.sim.forks $(if $(SEED),--seed $(SEED)) $(ARGS)
+	$(BIN)/python -m testnet.sim.fork_campaign $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 crash-test: $(STAMP)  ## kill -9 at random points of a running network, everything audited: KILLS=1000
 	$(BIN)/python -m testnet.crash_test --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -1,24 +1,16 @@
 """More than f liars: they can fork the chain, and are named for it (A1).
 
-`python -m testnet.sim.forks --forks 400`: n is 4 or 7; f+1 to 2f members run two machines each, one on either side of a
+n is 4 or 7; f+1 to 2f members run two machines each, one on either side of a
 split that the honest members cannot see across. Both sides reach quorums, and sooner or later two blocks are final at
 one height. Then the split heals. Two judges must each name at least f+1 members, and never an honest one: the pairs of
 certificates that honest nodes hold, and the evidence that honest nodes publish by themselves.
 """
 
-import argparse
 import itertools
-import json
 import random
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
+from dataclasses import dataclass, field
 
 from consensus.core import CoreConfig
 from consensus.leaders import compute_leaders
@@ -41,7 +33,6 @@ from testnet.sim.cores import Host, Lab, Watch
 from testnet.sim.keys import KeyRing, Keys, decode
 from testnet.sim.realkeys import RealKeys
 
-RESULTS = Path("build/results/sim-forks.json")
 FORK_LIMIT_MS = 10_000
 HEAL_LIMIT_MS = 20_000
 EVENTS_MAX = 300_000
@@ -225,68 +216,3 @@ def iterate_forks(fork_count: int, first_seed: int = 0) -> Iterator[ForkResult]:
         result = run_fork(seed).result
         forked += result.is_fork
         yield result
-
-
-def make_table(results: list[ForkResult]) -> Table:
-    table = Table("members", "liars", "seeds", "forks", "needed", "least named by certificates", "by nodes", "failures")
-    groups: dict[tuple[int, int], list[ForkResult]] = {}
-    for result in results:
-        groups.setdefault((result.member_count, len(result.twins)), []).append(result)
-    for (members, liars), group in sorted(groups.items()):
-        forks = [result for result in group if result.is_fork]
-        named = [
-            str(min((getattr(result, name) for result in forks), default=0)) for name in ("by_certificates", "by_nodes")
-        ]
-        failures = sum(bool(result.failure) for result in group)
-        cells = (members, liars, len(group), len(forks), fault_bound(members) + 1, *named, failures)
-        table.add_row(*(str(cell) for cell in cells))
-    return table
-
-
-def summarise(results: list[ForkResult], elapsed_s: float) -> dict[str, object]:
-    forks = [result for result in results if result.is_fork]
-    rules: Counter[str] = Counter()
-    node_rules: Counter[str] = Counter()
-    for result in forks:
-        rules.update(result.rules)
-        node_rules.update(result.node_rules)
-    return {
-        "seeds": len(results),
-        "forks": len(forks),
-        "failures": [f"seed {result.seed}: {result.failure}" for result in results if result.failure],
-        "fewest_named_beyond_f": min((min(r.by_certificates, r.by_nodes) - r.needed + 1 for r in forks), default=0),
-        "conflicts_between_certificates": dict(sorted(rules.items())),
-        "evidence_by_nodes": dict(sorted(node_rules.items())),
-        "elapsed_s": round(elapsed_s, 1),
-    }
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="testnet.sim.forks", description=__doc__)
-    parser.add_argument("--forks", type=int, default=400, help="how many forks to force")
-    parser.add_argument("--seed", type=int, default=None, help="only this one")
-    options = parser.parse_args()
-    console = Console()
-    if options.seed is not None:
-        result = run_fork(options.seed).result
-        console.print(draw_fork_plan(options.seed), asdict(result))
-        return int(bool(result.failure))
-    start_s = time.monotonic()
-    results = []
-    for result in iterate_forks(options.forks):
-        results.append(result)
-        if result.failure:
-            console.print(f"seed {result.seed}: {result.failure}\n  replay: {make_replay_command(result)}", style="red")
-    summary = summarise(results, time.monotonic() - start_s)
-    console.print(make_table(results), summary)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({**summary, "results": [asdict(result) for result in results]}, indent=1) + "\n")
-    return int(bool(summary["failures"]) or sum(result.is_fork for result in results) < options.forks)
-
-
-def make_replay_command(result: ForkResult) -> str:
-    return f"python -m testnet.sim.forks --seed {result.seed}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,6 +20,9 @@ class RealKeys:
         digest = vote_digest(self._domain, kind, epoch, view, header_hash)
         return Vote(kind, epoch, view, header_hash, member, crypto.sign(self._secrets[member], digest))
 
+    def prove_possession(self, member: int, digest: bytes) -> bytes:
+        return crypto.prove_possession(self._secrets[member], digest)
+
     def is_genuine_vote(self, vote: Vote) -> bool:
         return crypto.verify(self.public_keys[vote.signer], self._digest(vote), vote.signature)
 

@@ -16,6 +16,7 @@ from consensus.messages import (
 )
 from testnet.sim.checkers import Violation
 from testnet.sim.checkers.accountability import check_accusation, expose, find_culprits, name_conflict
+from testnet.sim.courtroom import try_forks
 from testnet.sim.forks import DOMAIN, draw_fork_plan, iterate_forks, run_fork
 from testnet.sim.keys import Keys
 
@@ -100,3 +101,13 @@ def test_a_fork_with_real_signatures_is_judged_alike() -> None:
     assert run.result.failure == ""
     assert run.result.is_fork
     assert run.watch.evidence
+
+
+def test_the_contract_convicts_the_liars_of_forks_and_nobody_else() -> None:
+    by_size = {draw_fork_plan(seed).member_count: seed for seed in reversed(range(10))}
+    trials = try_forks(sorted(by_size.values()))
+    assert {trial.member_count for trial in trials} == {4, 7}
+    for trial in trials:
+        assert trial.failure == ""
+        assert len(trial.convicted) >= trial.needed
+        assert set(trial.convicted) <= set(trial.liars)

@@ -426,7 +426,12 @@ class Node:
     def accept_range(
         self, blocks: tuple[Block, ...], batches: tuple[CheckedBatch, ...], certificate: Certificate
     ) -> None:
-        """Verified blocks that follow our head: execute them and tell agreement where we are now. Raises `Stop`."""
+        """Verified blocks: execute those above our head and tell agreement where we are now. Raises `Stop`. A round that
+        was on its way to the disk when the blocks were judged may have moved the head meanwhile.
+        """
+        blocks = tuple(block for block in blocks if block.header.height > self.executor.final.height)
+        if not blocks:
+            return
         cursors = self.final_sequences()
         for checked in batches:
             if checked.batch.sequence > cursors[checked.batch.author]:

@@ -11,7 +11,7 @@ PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net sim sim-forks mutants crash-test \
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net bench-consensus sim sim-forks mutants crash-test \
 	exhaustive docs clean
 
 help:  ## this list
@@ -54,7 +54,7 @@ fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS=
 determinism: $(STAMP)  ## the same roots however the engine is compiled: processors, bounds checks, optimisation, Python 3.12
 	HANSA_DETERMINISM=all $(BIN)/python -m pytest tests/engine/test_determinism.py
 
-bench: bench-engine bench-gas bench-net  ## every benchmark; tables on stdout, numbers in build/results/
+bench: bench-engine bench-gas bench-net bench-consensus  ## every benchmark; tables on stdout, numbers in build/results/
 
 bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; ARGS="--only whole"
 	@test -d build/peers || $(UV) pip install -q --no-deps --python $(BIN)/python --target build/peers $(PEERS)
@@ -65,6 +65,9 @@ bench-gas: $(STAMP)  ## what the settlement contract costs
 
 bench-net: $(STAMP)  ## what a link between validators carries
 	$(BIN)/python -m net.bench_net
+
+bench-consensus: $(STAMP)  ## four validators under load: blocks, finality, restart, catching up
+	$(BIN)/python -m testnet.bench_consensus $(ARGS)
 
 docs: $(STAMP)  ## write the generated pages and contract artefacts anew
 	$(BIN)/python -m net.gateway.reference > docs/api.md

@@ -94,6 +94,12 @@ class Launcher:
                 await self._fund(network)
         return network
 
+    def start_node(self, index: int) -> Child:
+        """One validator's process, in the home that was made for it."""
+        home = homes.node_home(self._folder, index).path
+        argv = [sys.executable, "-m", "validator", "start", "--home", str(home)]
+        return self._processes.start(f"node{index}", argv, home / "log.txt")
+
     def start_traders(self, withdraw_after_s: float) -> Child:
         """The traders' process."""
         options = self._options
@@ -159,10 +165,7 @@ class Launcher:
             raise LaunchError(f"the engine does not compile; the end of {child.log_path}:\n{child.tail()}")
 
     async def _start_nodes(self, network: Network) -> None:
-        for index in range(self._options.validator_count):
-            home = homes.node_home(self._folder, index).path
-            argv = [sys.executable, "-m", "validator", "start", "--home", str(home)]
-            network.nodes.append(self._processes.start(f"node{index}", argv, home / "log.txt"))
+        network.nodes.extend(self.start_node(index) for index in range(self._options.validator_count))
         for index, url in enumerate(network.api_urls):
 
             async def is_up(client: httpx.AsyncClient, url: str = url) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 REPORT = "report.json"
+ORDER_SAMPLES_MAX = 2_000
 
 
 @dataclass(slots=True)
@@ -20,6 +21,14 @@ class Report:
     withdrawals_claimed: int = 0
     withdrawal_stage: str = "not asked for yet"
     refusals: dict[str, int] = field(default_factory=dict)
+    # How long traders waited for a final answer to an order, the newest last.
+    orders_timed: int = 0
+    order_ms: list[int] = field(default_factory=list)
+
+    def note_order(self, waited_ms: int) -> None:
+        self.orders_timed += 1
+        self.order_ms.append(waited_ms)
+        del self.order_ms[:-ORDER_SAMPLES_MAX]
 
     def count_refusal(self, reason: str) -> None:
         self.refusals[reason] = self.refusals.get(reason, 0) + 1

@@ -75,6 +75,7 @@ class Trader:
         """One order; what becomes of it is counted."""
         send = self.client.buy if is_buy else self.client.sell
         price_ticks = min(max(1, price_ticks), market.price_ticks_max)
+        started_s = trio.current_time()
         try:
             self.report.commands_sent += 1
             placed = await send(
@@ -88,6 +89,8 @@ class Trader:
             self.note(error)
             return
         self.report.commands_final += placed.progress.is_final
+        if placed.progress.is_final:
+            self.report.note_order(int((trio.current_time() - started_s) * 1000))
         for fill in placed.trades:
             self.matcher.see(fill.trade_id, self.node_index)
 

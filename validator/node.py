@@ -426,8 +426,9 @@ class Node:
     def accept_range(
         self, blocks: tuple[Block, ...], batches: tuple[CheckedBatch, ...], certificate: Certificate
     ) -> None:
-        """Verified blocks: execute those above our head and tell agreement where we are now. Raises `Stop`. A round that
-        was on its way to the disk when the blocks were judged may have moved the head meanwhile.
+        """Verified blocks: execute those above our head and tell agreement where we are now. Raises `Stop`.
+
+        A round that was on its way to the disk while the blocks were judged may have moved the head.
         """
         blocks = tuple(block for block in blocks if block.header.height > self.executor.final.height)
         if not blocks:

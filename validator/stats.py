@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 
-SAMPLES_MAX = 2_000
 RATE_WINDOW_MS = 10_000
+FINALITY_WINDOW_MS = 30_000
 
 
 class Stats:
@@ -14,7 +14,7 @@ class Stats:
 
     def __init__(self, wall_ms: Callable[[], int]) -> None:
         self._wall_ms = wall_ms
-        self._finality_ms: deque[int] = deque(maxlen=SAMPLES_MAX)
+        self._finality_ms: deque[tuple[int, int]] = deque()
         self._commands: deque[tuple[int, int]] = deque()
         self.commands_total = 0
         self.last_final_ms = 0
@@ -27,11 +27,12 @@ class Stats:
         self._commands.append((now_ms, command_count))
         self._trim(now_ms)
         if is_live:
-            self._finality_ms.append(max(0, now_ms - time_ms))
+            self._finality_ms.append((now_ms, max(0, now_ms - time_ms)))
 
     def finality_ms(self, percent: int) -> int:
-        """Percentile of the last samples, 0 when there are none."""
-        ordered = sorted(self._finality_ms)
+        """Percentile over the last thirty seconds, 0 when nothing became final in them."""
+        self._trim(self._wall_ms())
+        ordered = sorted(sample_ms for _, sample_ms in self._finality_ms)
         return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0
 
     def commands_per_s(self) -> int:
@@ -42,3 +43,5 @@ class Stats:
     def _trim(self, now_ms: int) -> None:
         while self._commands and self._commands[0][0] < now_ms - RATE_WINDOW_MS:
             self._commands.popleft()
+        while self._finality_ms and self._finality_ms[0][0] < now_ms - FINALITY_WINDOW_MS:
+            self._finality_ms.popleft()

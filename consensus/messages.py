@@ -32,6 +32,10 @@ _U64_LIMIT = 1 << 64
 _U32_LIMIT = 1 << 32
 
 
+# How the encoding of a nullification certificate begins: tag 2, an array of six, kind 2.
+NULLIFICATION_HEAD = b"\x82\x02\x86\x02"
+
+
 class DecodeError(ValueError):
     """A peer sent bytes that are no message; the peer's mistake, never ours."""
 

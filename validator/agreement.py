@@ -49,7 +49,17 @@ from consensus.events import (
     TimerId,
 )
 from consensus.evidence import Nothing, compute_key, judge
-from consensus.messages import Block, Certificate, Commitment, Evidence, Header, Vote, encode_message, vote_digest
+from consensus.messages import (
+    NULLIFICATION_HEAD,
+    Block,
+    Certificate,
+    Commitment,
+    Evidence,
+    Header,
+    Vote,
+    encode_message,
+    vote_digest,
+)
 from consensus.scheme import Scheme
 from validator.clocks import Clocks
 from validator.executor import Executor, to_commitment
@@ -214,6 +224,8 @@ class Agreement:
         match effect:
             case Persist(record):
                 self._journal.append(record)
+                if record.startswith(NULLIFICATION_HEAD):
+                    self._store.put_nullification(record)
             case Send(peer, data):
                 self._outbox.append((peer, data))
             case Sign(kind, view, header_hash):

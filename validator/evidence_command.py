@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 from cyclopts import Parameter
 
+from consensus.messages import DecodeError, encode_message
+
 if TYPE_CHECKING:
     from validator.config import NetworkConfig
     from validator.evidence_report import CaseReport, CourtReport
@@ -70,6 +72,42 @@ def show(
 
 
 @app.command
+def find(
+    *homes: Annotated[Path, Parameter(help="Folders of nodes, running or not; their records are compared")],
+    genesis: GenesisOption = None,
+    rpc: RpcOption = None,
+    last: Annotated[int, Parameter(help="How many certificates of each node to look at")] = 100_000,
+    save: Annotated[Path | None, Parameter(help="Write what proves something there, one file a case")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Search the records of several nodes for contradictions, such as after a fork, when no node holds both halves.
+
+    For example:
+
+        hansa evidence find .hansa-testnet/node0 .hansa-testnet/node1 --save cases
+    """
+    from validator.evidence_search import search
+
+    try:
+        if not homes:
+            raise CommandError("name the folder of at least one node")
+        network = _read_network(homes[0], genesis)
+        pieces = [encode_message(found) for found in search(list(homes), len(network.validators), last)]
+        reports = _make_reports(pieces, network, rpc or _find_rpc(homes[0]))
+    except sqlite3.OperationalError as error:
+        return _fail(CommandError(f"{error}: is each folder that of a node that has run?"))
+    except CommandError as error:
+        return _fail(error)
+    proven = [report for report in reports if not report.fault]
+    if save is not None:
+        save.mkdir(parents=True, exist_ok=True)
+        for report in proven:
+            (save / f"{report.type}-view{report.view}-{report.key[:12]}.hex").write_text(report.evidence + "\n")
+    _print_reports(reports, as_json, is_list=True)
+    return 0
+
+
+@app.command
 def submit(
     file: Annotated[Path, Parameter(help="A file with one piece of evidence, bytes or hexadecimal text")],
     *,
@@ -93,33 +131,42 @@ def _run(
     file: Path | None, home: Path | None, url: str | None, genesis: Path | None, rpc: str | None, as_json: bool,
     is_list: bool,
 ) -> int:  # fmt: skip
-    from rich.console import Console
-
-    from consensus.messages import DecodeError
-    from validator.evidence_report import make_report, render_case, render_list, report_to_json
-
     try:
-        pieces = _read_pieces(file, home, url)
-        network = _read_network(home, genesis)
-        rpc = rpc or _find_rpc(home)
-        reports = [make_report(data, network) for data in pieces]
-        if rpc is not None and network.court:
-            reports = [dataclasses.replace(report, court=_ask_court(report, rpc, network.court)) for report in reports]
-    except DecodeError as error:
-        return _fail(CommandError(f"this is no evidence ({error}): expected what `show --json` prints as `evidence`"))
+        reports = _make_reports(_read_pieces(file, home, url), _read_network(home, genesis), rpc or _find_rpc(home))
     except CommandError as error:
         return _fail(error)
+    _print_reports(reports, as_json, is_list)
+    return EXIT_FAILED if any(report.fault for report in reports) and not is_list else 0
+
+
+def _make_reports(pieces: list[bytes], network: "NetworkConfig", rpc: str | None) -> "list[CaseReport]":
+    from validator.evidence_report import make_report
+
+    try:
+        reports = [make_report(data, network) for data in pieces]
+    except DecodeError as error:
+        advice = "expected what `show --json` prints as `evidence`"
+        raise CommandError(f"this is no evidence ({error}): {advice}") from None
+    if rpc is None or not network.court:
+        return reports
+    return [dataclasses.replace(report, court=_ask_court(report, rpc, network.court)) for report in reports]
+
+
+def _print_reports(reports: "list[CaseReport]", as_json: bool, is_list: bool) -> None:
+    from rich.console import Console
+
+    from validator.evidence_report import render_case, render_list, report_to_json
+
     console = Console(soft_wrap=not is_list)
     if as_json:
         print(json.dumps([report_to_json(report) for report in reports], indent=2))
+    elif not reports:
+        console.print("no evidence")
     elif is_list:
-        console.print(render_list(reports) if reports else "no evidence")
+        console.print(render_list(reports))
     else:
         for report in reports:
             console.print(render_case(report))
-        if not reports:
-            console.print("no evidence")
-    return EXIT_FAILED if any(report.fault for report in reports) and not is_list else 0
 
 
 def _fail(error: CommandError) -> int:

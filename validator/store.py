@@ -43,10 +43,14 @@ CREATE INDEX IF NOT EXISTS withdrawals_by_owner ON withdrawals (owner, id);
 CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT NULL, volume_lots INTEGER NOT NULL,
     high_ticks INTEGER NOT NULL, low_ticks INTEGER NOT NULL, turnover INTEGER NOT NULL, last_fill INTEGER NOT NULL,
     PRIMARY KEY (market, minute)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS nullifications (id INTEGER PRIMARY KEY, data BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS cases (data BLOB PRIMARY KEY, key BLOB NOT NULL, transaction_hash BLOB);
 CREATE INDEX IF NOT EXISTS batches_by_author ON batches (author, sequence);
 """
 MINUTE_MS = 60_000
+# Evidence of a fork may be wanted long after the journal has dropped its half: two weeks of a committee in which every
+# other view is given up, about 150 bytes each.
+NULLIFICATIONS_MAX = 2_000_000
 OWN_WITHDRAWALS_MAX = 1_000
 _RESULT_COLUMNS = (
     "height", "time_ms", "code", "order_state", "order_id", "filled_lots", "remaining_lots", "filled_value",
@@ -221,6 +225,17 @@ class Store:
         )
 
     # evidence
+
+    def put_nullification(self, data: bytes) -> None:
+        """A certificate that journals drop soon, kept beside the finalisations of blocks; the oldest go."""
+        self._write("INSERT OR IGNORE INTO nullifications (data) VALUES (?)", [(data,)])
+        sql = "DELETE FROM nullifications WHERE id <= (SELECT MAX(id) FROM nullifications) - ?"
+        self._write(sql, [(NULLIFICATIONS_MAX,)])
+
+    def nullifications(self, count: int) -> list[Certificate]:
+        """The newest, in the order they came."""
+        rows = self._db.execute("SELECT data FROM nullifications ORDER BY id DESC LIMIT ?", (count,)).fetchall()
+        return [_decode_certificate(data) for (data,) in reversed(rows)]
 
     def put_evidence(self, key: bytes, data: bytes) -> None:
         """Evidence in its wire form under the key of its case; one case may have several pieces."""

@@ -2,7 +2,8 @@
 
 A certificate is formed at the first quorum, so of n members that are all prompt each is in about q of n certificates
 (three of four when n is 4). What shows is the difference: a member that is in far fewer than the others is slow, one
-that is in none is absent. Nothing is decided by it.
+that is in none is absent. A node is in all certificates that it formed itself, so others tell better about it. Nothing
+is decided by it.
 """
 
 from collections import deque

@@ -117,6 +117,7 @@ def test_a_fork_stops_the_node_after_it_has_told_and_stops_it_again(tmp_path: Pa
     with pytest.raises(Stop, match="contradict each other"):
         machine.receive(1, *pair)
     assert machine.evidence_sent() == machine.evidence_stored() == [Evidence(*pair)]
+    assert machine.store.nullifications(10) == [pair[0]]  # kept for weeks, as others may hold the other half
     machine.close()
     again = Machine(tmp_path)
     with pytest.raises(Stop, match="contradict each other"):

@@ -12,12 +12,14 @@ from consensus.evidence import Verdict, compute_key, judge
 from consensus.messages import (
     FINALIZE,
     NOTARIZE,
+    NULLIFICATION_HEAD,
     NULLIFY,
     ZERO_HASH,
     Block,
     Certificate,
     Evidence,
     Header,
+    Vote,
     compute_domain,
     encode_message,
     keccak,
@@ -30,9 +32,11 @@ from contracts.court import Court
 from testnet import funding, homes
 from testnet.ports import PortLease
 from validator import evidence_command
+from validator import store as store_module
 from validator.__main__ import uptime
 from validator.config import Home, NetworkConfig, NodeConfig, address_bytes, save_toml
 from validator.evidence_report import make_report, render_case
+from validator.journal import Journal
 from validator.store import Store
 
 MEMBERS = 4
@@ -191,6 +195,57 @@ def test_a_chain_that_is_down_leaves_the_rest_of_the_report(place: Place, capsys
     captured = capsys.readouterr()
     assert json.loads(captured.out)[0]["court"] is None
     assert "the court was not asked" in captured.err
+
+
+def test_two_folders_together_prove_what_neither_does_alone(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One side finalised view 30, the other nullified it; a third record is a vote in a journal."""
+    sides = [Home(tmp_path / name) for name in ("left", "right")]
+    halves = place.sign(FINALIZE, A, 0, 1, 2, view=30), place.sign(NULLIFY, ZERO_HASH, 1, 2, 3, view=30)
+    for side in sides:
+        save_toml(side.genesis, place.network)
+        store = Store(side.data / "blocks.sqlite")
+        header = Header(1, 30, 1, A, 0, 0, 1, keccak(b""), ZERO_HASH, bytes(320))
+        if side is sides[0]:
+            final = place.sign(FINALIZE, header.hash(), 0, 1, 2, view=30)
+            store.put_final(Block(header, b""), final)
+        else:
+            store.put_nullification(encode_message(halves[1]))
+        store.close()
+    journal = Journal(sides[1].data / "journal")
+    spoken = place.sign(FINALIZE, B, 3, view=31), place.sign(NULLIFY, ZERO_HASH, 3, view=31)
+    for statement in spoken:
+        journal.append(encode_message(Vote(statement.kind, 1, 31, statement.header_hash, 3, statement.signature)))
+    journal.append(encode_message(halves[1]))
+    journal.close()
+    assert evidence_command.find(sides[0].path, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert evidence_command.find(*(side.path for side in sides), save=tmp_path / "cases", as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(case["type"], case["view"], case["fault"]) for case in found] == [("E6", 30, ""), ("E3", 31, "")]
+    assert [[culprit["index"] for culprit in case["culprits"]] for case in found] == [[1, 2], [3]]
+    saved = sorted((tmp_path / "cases").iterdir())
+    assert [path.name[:9] for path in saved] == ["E3-view31", "E6-view30"]
+    assert evidence_command.show(saved[1], genesis=place.home.genesis) == 0
+    assert evidence_command.find(tmp_path / "nowhere", genesis=place.home.genesis) == 2
+    assert evidence_command.find() == 2
+
+
+def test_the_oldest_nullifications_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "NULLIFICATIONS_MAX", 3)
+    store = Store(tmp_path / "blocks.sqlite")
+    certificates = [
+        Certificate(NULLIFY, 1, view, ZERO_HASH, make_bitmap([0, 1, 2], MEMBERS), bytes(96)) for view in range(1, 8)
+    ]
+    for certificate in certificates:
+        data = encode_message(certificate)
+        assert data.startswith(NULLIFICATION_HEAD)
+        store.put_nullification(data)
+        store.put_nullification(data)
+    assert store.nullifications(10) == certificates[-3:]
+    assert store.nullifications(1) == certificates[-1:]
+    store.close()
 
 
 def test_uptime_counts_the_bitmaps_of_the_folder(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

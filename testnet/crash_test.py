@@ -29,6 +29,7 @@ from testnet.homes import FolderError, node_home
 from testnet.launch import Launcher, LaunchError, Network, Options
 from testnet.local import ChildDied, Processes
 from validator.config import load_node, save_toml
+from validator.observing import has_mark
 
 VALIDATOR_COUNT = 4
 # A restart replays what came after the newest snapshot.
@@ -105,6 +106,12 @@ def lose_disk(folder: Path, index: int) -> None:
     save_toml(home.config, replace(load_node(home.config), snapshot_gap_blocks=SNAPSHOT_INTERVAL_BLOCKS))
 
 
+def lose_all(folder: Path, index: int) -> None:
+    """A new disk: nothing but the configuration and the keys."""
+    lose_disk(folder, index)
+    shutil.rmtree(node_home(folder, index).data)
+
+
 async def _bring_up(launcher: Launcher) -> Network:
     return await launcher.bring_up()
 
@@ -141,6 +148,10 @@ def run_campaign(options: Options, kill_count: int, console: Console) -> int:
         if not campaign.findings.violations:
             campaign.measure_catch_up()
             campaign.measure_lost_disk(lambda index: lose_disk(options.folder, index))
+            campaign.measure_lost_guard(
+                lambda index: lose_all(options.folder, index),
+                lambda index: has_mark(node_home(options.folder, index).data),
+            )
         campaign.finish()
     elapsed_s = time.monotonic() - started_s
     rows = list_rows(campaign.findings, audit, elapsed_s)

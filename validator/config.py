@@ -92,6 +92,10 @@ class NodeConfig:
     snapshot_interval_blocks: int = 500
     # Further behind than this, a snapshot is fetched instead of all blocks.
     snapshot_gap_blocks: int = 2_000
+    # How long to listen for another process with our key before voting.
+    doppelganger_wait_ms: int = 500
+    # For a validator that lost its guard: vote again, but only above this view. 0: stay an observer.
+    vote_above_view: int = 0
     log_level: str = "info"
 
 

@@ -27,10 +27,12 @@ from validator.batches import BatchPool, CheckedBatch, Sealer
 from validator.chain import Candidate, Inbox, OnChain, Submitter, Watcher
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
+from validator.doppelganger import Memory, Verdict, VoteWatch
 from validator.executor import Executor
 from validator.journal import Journal
 from validator.keys import Keys
 from validator.ledger import Ledger
+from validator.observing import find_highest_view, is_observer, list_public, mark_observer
 from validator.oracle import REPORT_INTERVAL_MS, ReportBook
 from validator.payloads import decode_payload
 from validator.peering import Peering
@@ -55,6 +57,7 @@ SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
 CHAIN_RETRY_S = 2.0
+WATCH_INTERVAL_S = 0.02
 DISK_THREADS = 3
 LOG_INTERVAL_S = 2.0
 
@@ -70,6 +73,7 @@ class Node:
         self.home, self.network, self.config = home, network, config
         self._keys = keys
         self._clocks = Clocks()
+        self._watch: VoteWatch | None = None
         contract = address_bytes(network.contract)
         self.domain = compute_domain(network.chain_id, contract)
         self.params = network.exchange_params()
@@ -117,13 +121,25 @@ class Node:
 
     def _make_agreement(self) -> None:
         network = self.network
+        records = self._journal.records
+        self.is_observer = is_observer(self.home.data, self._signer, self.config.vote_above_view)
+        if self.is_observer:
+            log.warning("observer: this key's guard was lost; see vote_above_view in docs/operate.md")
+            records = list_public(records)
+        else:
+            self._watch = VoteWatch(
+                self.config.index, len(network.validators),
+                Memory(self._signer.highest_view, find_highest_view(records, self.config.index)),
+                self.config.doppelganger_wait_ms, self._clocks.monotonic_ms(),
+            )  # fmt: skip
         core = Core(
             CoreConfig(
-                domain=self.domain, epoch=EPOCH, member_count=len(network.validators), me=self.config.index,
+                domain=self.domain, epoch=EPOCH, member_count=len(network.validators),
+                me=None if self.is_observer else self.config.index,
                 genesis=self.genesis_header, delta_ms=network.delta_ms, min_interval_ms=network.min_interval_ms,
             ),
             compute_leaders(self.genesis_header.hash(), EPOCH, len(network.validators)),
-            tuple(self._journal.records),
+            tuple(records),
         )  # fmt: skip
         self._journal.records.clear()
         self.executor.find_block = core.block
@@ -137,6 +153,7 @@ class Node:
             signer=self._signer, journal=self._journal, store=self.store, executor=self.executor,
             proposals=self.proposals, outside=outside, clocks=self._clocks,
         )  # fmt: skip
+        self._newest_counting: dict[int, Certificate] = {}  # of each member, the newest that counts its vote
         self._wake = trio.Event()
         # Held while a round is on its way to the disk: final blocks that come from elsewhere wait for the next round.
         self.at_rest = trio.Lock()
@@ -150,7 +167,10 @@ class Node:
 
     def _make_service(self) -> None:
         self.uptime = Uptime(len(self.network_keys))
-        self.uptime.restore(self.store.direct_certificates(WINDOW_BLOCKS))
+        certificates = self.store.direct_certificates(WINDOW_BLOCKS)
+        self.uptime.restore(certificates)
+        for _, certificate in certificates:
+            self._note_signers(certificate)
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
@@ -218,7 +238,32 @@ class Node:
             self._prosecutor = Prosecutor(court, self.store, self.config.index, len(self.network_keys))
         return settlements
 
+    async def _wait_to_vote(self) -> None:
+        """Raises `Stop` when somebody else votes with our key, `Restart` when we must only observe."""
+        watch = self._watch
+        while watch is not None:
+            verdict = watch.judge(self._clocks.monotonic_ms())
+            if verdict is Verdict.REFUSE:
+                raise Stop(
+                    f"this key voted in view {watch.seen_view}, which its guard does not know: another process uses "
+                    "it, or this disk is an old copy. End the other one, or restore the newest data folder"
+                )
+            if verdict is Verdict.OBSERVE:
+                mark_observer(self.home.data, watch.seen_view)
+                raise Restart(f"this key's guard is lost, and it voted up to view {watch.seen_view} at least")
+            if verdict is Verdict.VOTE:
+                self._watch = None
+                return
+            await trio.sleep(WATCH_INTERVAL_S)
+
+    def _note_signers(self, certificate: Certificate) -> None:
+        for signer in certificate.signers():
+            known = self._newest_counting.get(signer)
+            if known is None or known.view < certificate.view:
+                self._newest_counting[signer] = certificate
+
     async def _loop(self) -> None:
+        await self._wait_to_vote()
         final = self.store.newest_direct(self.executor.final.height)
         if final is not None and final.block.header.height == self.executor.final.height:
             self.agreement.start(Synced(final.block, final.certificate))
@@ -258,18 +303,28 @@ class Node:
 
     def on_consensus(self, peer: int, data: bytes) -> None:
         """A message of agreement from a member's own link."""
+        if self._watch is not None:
+            message = decode_message(data)
+            if isinstance(message, Certificate) and self.agreement.is_genuine(message):
+                self._watch.on_certificate(message)
         self.agreement.post(Received(peer, data))
         self.wake()
 
     def on_peer_up(self, peer: int, height: int) -> None:
         """A link is up: what the other side may have missed goes out again; if it is ahead of us, we ask."""
         self.agreement.post(PeerConnected(peer))
+        if self._watch is not None:
+            self._watch.on_peer(self._clocks.monotonic_ms(), peer, height)
+        if peer in self._newest_counting:
+            self.send(peer, Consensus(self._newest_counting[peer]))
         if self._syncing is not None:
             self._syncing.on_peer(peer, height)
         self.wake()
 
     def on_peer_down(self, peer: int) -> None:
         """The link is gone, and with it the answers that were on their way."""
+        if self._watch is not None:
+            self._watch.on_peer_lost(self._clocks.monotonic_ms(), peer)
         if self._syncing is not None:
             self._syncing.on_peer_lost(peer)
 
@@ -323,7 +378,7 @@ class Node:
 
     def _health(self) -> tuple[int, int, bool, Refusal | None]:
         peers = len(self._committee.peers()) if self._committee else 0
-        is_syncing = self.agreement.core.is_syncing
+        is_syncing = self.agreement.core.is_syncing or self._watch is not None
         refusal = None
         silent_ms = self._clocks.wall_ms() - self.stats.last_final_ms
         if is_syncing:
@@ -410,6 +465,7 @@ class Node:
         self._forget_batches(cursors, {ref[2] for ref in refs})
         self.agreement.forget_through(block.header)
         if certificate.header_hash == block_hash:
+            self._note_signers(certificate)
             self.service.keep_for_proofs(executed)
             self.uptime.add(block.header.height, certificate)
         if block.header.height % self.config.snapshot_interval_blocks == 0:

@@ -63,6 +63,19 @@ class Signer:
         return Vote(kind, epoch, view, header_hash, self._index, self._scheme.sign(self._secret, digest))
 
     @property
+    def highest_view(self) -> int:
+        """The highest view this key is known to have signed in, or to have given up; 0: none."""
+        return max((entry.view for entry in self._state.views), default=self._state.floor_view)
+
+    def raise_floor(self, view: int) -> None:
+        """Never sign in this view or below; durable when it returns. Raises `SignerError`."""
+        views = tuple(entry for entry in self._state.views if entry.view > view)
+        if view > self._state.floor_view:
+            self._state = GuardState(self._state.epoch, view, views)
+            self._write(self._state)
+            self.sync()
+
+    @property
     def is_synced(self) -> bool:
         """Whether every signature given out so far is covered by the disk."""
         return self._is_synced

@@ -176,6 +176,10 @@ class Audit:
         self._stores[index].height = 0
         self._has_lost_disk[index] = None
 
+    def forget_journal(self, index: int) -> None:
+        """We deleted a validator's journal: it begins again. What was read of it still counts."""
+        self._journals[index] = JournalReader(self._journals[index].folder)
+
     def _take_certificate(self, certificate: Certificate) -> None:
         self.certificate_count += 1
         for signer in certificate.signers():

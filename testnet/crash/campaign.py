@@ -20,6 +20,7 @@ PROGRESS_S_MAX = 60.0
 AT_ONCE = ((0.76, 1), (0.14, 2), (0.10, 0))
 OUTAGE_S = 75.0
 CATCH_UP_DISTANCE_BLOCKS = 3
+OBSERVE_S = 3.0
 
 
 @dataclass(slots=True)
@@ -176,6 +177,23 @@ class Campaign:
         self.findings.disk_lost_to_vote_s = time.monotonic() - seat.started_s
         if self._audit.lowest_height_of(seat.index) <= 1:
             self.findings.violations.append(f"node{seat.index} did not start from a snapshot")
+
+    def measure_lost_guard(self, lose_all: Callable[[int], None], is_observer: Callable[[int], bool]) -> None:
+        """One validator loses everything, what it signed too: it follows, and never votes."""
+        seat, other = self._validators.seats[1], self._validators.seats[2]
+        self._validators.end([seat])
+        self._look(seat)
+        lose_all(seat.index)
+        self._audit.forget_store(seat.index)
+        self._audit.forget_journal(seat.index)
+        self._start(seat)
+        give_up_at_s = time.monotonic() + PROGRESS_S_MAX
+        target = self._audit.height_of(other.index)
+        while self._audit.height_of(seat.index) < target and time.monotonic() < give_up_at_s:
+            self._watch(LOOK_INTERVAL_S)
+        self._watch(OBSERVE_S)
+        if seat.has_voted or not is_observer(seat.index) or self._audit.height_of(seat.index) < target:
+            self.findings.violations.append(f"node{seat.index} lost its guard and does not just follow")
 
     def finish(self) -> None:
         """Let all come to rest on one chain, and judge it."""

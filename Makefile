@@ -11,8 +11,8 @@ PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net bench-consensus sim sim-forks mutants crash-test \
-	exhaustive docs clean
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net bench-consensus sim sim-forks \
+	sim-epochs mutants crash-test exhaustive docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,6 +38,9 @@ sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
 
 sim-forks: $(STAMP)  ## more than f liars force forks; at least f+1 of them must be named: ARGS="--forks 400"
 	$(BIN)/python -m testnet.sim.fork_campaign $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+sim-epochs: $(STAMP)  ## committees follow each other under faults and one liar: ARGS="--seeds 500"
+	$(BIN)/python -m testnet.sim.rotation $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 crash-test: $(STAMP)  ## kill -9 at random points of a running network, everything audited: KILLS=1000
 	$(BIN)/python -m testnet.crash_test --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED)) $(ARGS)

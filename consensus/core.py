@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-Views follow each other, each with one leader. The leader proposes a block whose header already
-carries the result of executing it. Members vote *notarize* (ordered, available, well-formed), execute meanwhile, and
+Views follow each other, each with one leader. The leader proposes a block whose header already carries the result of
+executing it. Members vote *notarize* (ordered, available, well-formed), execute meanwhile, and
 on a quorum of notarize votes plus the right own result vote *finalize* and go on to the next view. A view that
 disappoints is given up with *nullify*; a quorum of those opens the next view too. A block may skip a view only with
 that view's nullification. So finalisation takes three message delays, a block every two, and there is no view change
@@ -15,11 +15,13 @@ Invariants (each rule is named where it is decided)
 - R6, S7 (`certificates.py`): nothing counts as a certificate below q distinct members of this epoch.
 - R7 (`chain.py`): delivered blocks form one chain, in height order, each once, each executed here with the header's
   result.
+- EP5 (`sealing.py`): above the block that seals the epoch nothing is delivered, and once it is final nothing is signed.
 - Durability: what excludes later statements is persisted before it is sent; own votes count only once they are signed.
 - Peers cannot raise: every message is decoded totally, and a mistake is ignored or reported, never an exception. A
   broken invariant of our own is `Halt`, after which the core only returns empty lists.
 
-Deviations from the design notes are named in the headers of `timeouts.py`, `round.py`, `proposals.py` and `retry.py`.
+One core is one epoch; `epochs.py` holds them. The rules stand on one page in docs/protocol.md, section 7. Deviations
+from the design notes are named in the headers of `timeouts.py`, `round.py`, `proposals.py`, `retry.py`, `sealing.py`.
 
 Sources: Chan and Pass, "Simplex Consensus" (TCC 2023); the TON and commonware specifications of it.
 """

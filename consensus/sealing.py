@@ -8,7 +8,8 @@ is dropped, and the next epoch's instance starts from the sealing block itself.
 
 A trailing block is a function of its parent and its view, so it needs no host: nobody builds, checks or executes it.
 Because it repeats the next committee and the commitment, a certificate over it proves to the settlement contract the
-same as one over the sealing block; so no block has to be proposed again to get a direct one.
+same as one over the sealing block. Deviation from the design notes: there the sealing payload is proposed again until a
+finalisation is for it directly (docs/adr/0016-trailing-blocks.md).
 """
 
 from consensus.committee import weigh

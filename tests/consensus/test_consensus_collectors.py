@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 from core_bench import CONFIG, GOOD, ME, Bench, cert, make_block, vote
-from fleet import Fleet, Host, make_committee, make_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from consensus.messages import (
     Vote,
     encode_message,
 )
+from testnet.sim.fleet import Fleet, Host, make_committee, make_config
 
 SMALL = replace(CONFIG, collector_threshold=3)  # four members, collectors all the same
 

@@ -1,9 +1,6 @@
 """Epochs: whole fleets of nodes go from one committee to the next (EP1-EP7, P1-P6)."""
 
-import random
-
 import pytest
-from fleet import DOMAIN, GENESIS, Fleet, Host, fake_sign, make_committee, make_config, network_key
 
 from consensus.committee import Committee, Member, weigh
 from consensus.core import Core
@@ -24,6 +21,7 @@ from consensus.messages import (
     vote_digest,
 )
 from consensus.sealing import are_trailing, split_at_seal
+from testnet.sim.fleet import DOMAIN, GENESIS, Fleet, Host, fake_sign, make_committee, make_config, network_key
 
 SCHEDULE = Schedule(length_ms=300, extension_ms=200, grace_ms=2_000)
 OLD, NEW = make_committee(1, [0, 1, 2, 3]), make_committee(2, [2, 3, 4, 5])
@@ -252,34 +250,3 @@ def test_weights_decide_not_heads() -> None:
 def test_weights_must_fit_the_committee() -> None:
     with pytest.raises(ValueError, match="one weight"):
         Core(make_config(member_count=2, weights=(1,)), compute_leaders(b"s", 1, 2))
-
-
-@pytest.mark.parametrize("seed", range(24))
-def test_epochs_go_by_under_loss_cuts_and_restarts(seed: int) -> None:
-    """Three committees in a row. Messages are lost and reordered, nodes are cut off and start again at any time."""
-    rng = random.Random(seed)
-    fleet = Fleet(EVERYBODY, OLD, Schedule(length_ms=600, extension_ms=500, grace_ms=1_500), jitter=rng)
-    loss_percent = rng.choice([0, 5, 15, 30])
-    fleet.is_lost = lambda *_: rng.randrange(100) < loss_percent
-    fleet.run(200)
-    for committee in (NEW, make_committee(3, [0, 3, 5, 6])):
-        fleet.announce_committee(committee)
-        for _ in range(10):
-            victim = rng.choice(EVERYBODY)
-            match rng.choice(["cut", "restart", "calm"]):
-                case "cut":
-                    fleet.cut = [victim]
-                case "restart":
-                    fleet.cut = []
-                    fleet.restart(victim)
-                case _:
-                    fleet.cut = []
-            fleet.run(rng.randrange(20, 300))
-        fleet.cut = []
-        loss_percent = 0
-        deadline_ms = fleet.now_ms + 15_000
-        while {host.holder.current.epoch for host in fleet.up()} != {committee.epoch} and fleet.now_ms < deadline_ms:
-            fleet.run(200)
-        assert {host.holder.current.epoch for host in fleet.up()} == {committee.epoch}
-        check_chains(fleet)
-        loss_percent = rng.choice([0, 5, 15, 30])

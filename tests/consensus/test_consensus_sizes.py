@@ -1,13 +1,13 @@
 """Every committee size from 1 to 100, with fake signatures: it agrees, with f members down too; observers follow."""
 
 import pytest
-from fleet import Fleet, Host, make_committee, make_config
 
 from consensus.core import Core
 from consensus.effects import Send, Sign
 from consensus.events import PeerConnected, TimerFired
 from consensus.leaders import compute_leaders
 from consensus.messages import fault_bound, quorum
+from testnet.sim.fleet import Fleet, Host, make_committee, make_config
 
 LARGE = (31, 64, 100)
 

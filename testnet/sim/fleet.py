@@ -1,7 +1,8 @@
-"""Many cores that talk to each other over a network with one delay: fake signatures, instant work, virtual time.
+"""Many holders of epochs that talk to each other: fake signatures, instant work, virtual time, one delay or jitter.
 
-A member's network key is its number. A signature is a hash of who signed what, and an aggregate is the hash of the
-bitmap and the statement, so whatever the cores count wrongly is found out by the checks here.
+The small brother of the simulator's world, for what spans whole committees: every size, collectors, rotation. A
+member's network key is its number. A signature is a hash of who signed what, and an aggregate is the hash of the bitmap
+and the statement, so whatever the cores count wrongly is found out by the checks here.
 """
 
 import heapq
@@ -137,9 +138,12 @@ class Fleet:
     down: list[int] = field(default_factory=list)  # they do nothing at all
     cut: list[int] = field(default_factory=list)  # nothing reaches or leaves them
     is_lost: Callable[[int, Message], bool] = lambda _number, _message: False  # by sender and message
+    alter: Callable[[Host, Message], list[Message]] | None = None  # what a liar says instead
     jitter: random.Random | None = None
     is_observed: bool = True  # nodes outside the committee hear what members send to all
     now_ms: int = 0
+    liar: int | None = None  # keeps no rule, so none is checked on it
+    audit: bytes = b""  # over all that was delivered (Z1)
     sends: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -167,6 +171,7 @@ class Fleet:
                 continue
             match what:
                 case ("data", sender, data):
+                    self.audit = keccak(self.audit + self.now_ms.to_bytes(8, "big") + bytes([sender, number]) + data)
                     self.perform(host, host.holder.receive(self.now_ms, network_key(sender), data))
                 case ("timer", epoch, timer_id):
                     if host.timers.get((epoch, timer_id)) == self.now_ms:
@@ -300,6 +305,8 @@ class Fleet:
 
     def check_exclusions(self, host: Host, epoch: int, kind: int, view: int, header_hash: bytes) -> None:
         """S8: whatever crashes, the host never signs what no honest member signs."""
+        if host.number == self.liar:
+            return
         said = [host.said.get((epoch, known, view), header_hash) for known in (NOTARIZE, FINALIZE)]
         if kind == NULLIFY:
             assert (epoch, FINALIZE, view) not in host.said
@@ -386,7 +393,8 @@ class Fleet:
             return
         message = decode_message(data)
         self.sends[type(message).__name__] += 1
-        if host.number in self.cut or number in self.cut or self.is_lost(host.number, message):
-            return
-        wait_ms = self.delay_ms if self.jitter is None else self.jitter.randint(1, 4 * self.delay_ms)
-        self.post(wait_ms, number, ("data", host.number, data))
+        for said in [message] if self.alter is None else self.alter(host, message):
+            if host.number in self.cut or number in self.cut or self.is_lost(host.number, said):
+                continue
+            wait_ms = self.delay_ms if self.jitter is None else self.jitter.randint(1, 4 * self.delay_ms)
+            self.post(wait_ms, number, ("data", host.number, encode_message(said)))

@@ -111,7 +111,7 @@ def make_network(
         genesis_time_ms=genesis_time_ms,
         validators=tuple(validators),
         markets=DEFAULT_MARKETS,
-        checkpoint_interval_blocks=20,
+        checkpoint_interval_blocks=60,
         court=court,
     )
 

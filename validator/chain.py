@@ -23,6 +23,8 @@ POLL_INTERVAL_S = 1.0
 PROPOSE_LAG_MS = 2_500
 SUBMIT_TURN_S = 4.0
 WITHDRAWAL_WAIT_MS = 2_000
+# Members post headers of these heights, so that all of them still hold the state of a checkpoint when they see it.
+CHECKPOINT_HEIGHTS_STEP = 4
 
 
 @dataclass(frozen=True, slots=True)

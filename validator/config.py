@@ -42,9 +42,9 @@ class NetworkConfig:
     validators: tuple[ValidatorEntry, ...]
     markets: tuple[MarketParams, ...]
     delta_ms: int = 400
-    min_interval_ms: int = 200
+    min_interval_ms: int = 70
     inbox_inclusion_ms: int = 10_000
-    checkpoint_interval_blocks: int = 50
+    checkpoint_interval_blocks: int = 150
     court: str = ""  # address of the contract that takes evidence; empty: there is none
     accounts_max: int = 1 << 16
     orders_max: int = 1 << 16

@@ -48,6 +48,10 @@ def to_commitment(result: BlockResult | StateCommitment) -> Commitment:
     )
 
 
+def _execute_in_place(parent: EngineState, block: BlockInput) -> tuple[EngineState, BlockResult]:
+    return execute(parent, block, consume=True)
+
+
 class Executor:
     """Speculative execution over a tree of blocks rooted in the last final one."""
 
@@ -82,7 +86,9 @@ class Executor:
         """References whose batch we do not hold."""
         return [ref for ref in payload.batch_refs if self._pool.get(ref[2]) is None]
 
-    def run(self, parent_hash: bytes, height: int, time_ms: int, payload: Payload) -> Executed | None:
+    def run(
+        self, parent_hash: bytes, height: int, time_ms: int, payload: Payload, run_block: RunBlock | None = None
+    ) -> Executed | None:
         """Execute a payload on a parent; None when the payload is invalid or the parent unknown.
 
         Raises `engine.errors.InvariantBroken`: our own fault, the node stops before it signs.
@@ -100,7 +106,7 @@ class Executor:
             height, time_ms, parent_hash, payload.price_reports, payload.inbox_entries, payload.l1_block, tuple(batches)
         )
         try:
-            state, result = self._run_block(parent.state, block)
+            state, result = (run_block or self._run_block)(parent.state, block)
         except PayloadInvalid:
             return None
         return Executed(height, time_ms, parent_hash, state, result, payload)
@@ -122,6 +128,21 @@ class Executor:
             return None
         self._states[block_hash] = known
         return to_commitment(known.result).encode()
+
+    def advance(self, block: Block) -> bytes | None:
+        """Like `execute` for a block known to be final on a parent that nobody needs any more: the parent's state is
+        given up, and so is not copied. Blocks that follow each other this way cost a fraction of the time.
+        """
+        block_hash, header = block.hash(), block.header
+        if block_hash not in self._states and len(self._states) == 1 and self._run_block is execute:
+            try:
+                payload = decode_payload(block.payload)
+            except DecodeError:
+                return None
+            made = self.run(header.parent_hash, header.height, header.timestamp_ms, payload, _execute_in_place)
+            if made is not None:
+                self._states[block_hash] = made
+        return self.execute(block)
 
     def remember(self, parent_hash: bytes, timestamp_ms: int, payload: bytes, executed: Executed) -> None:
         """Keep what we executed while building, so that our own block is not executed twice."""

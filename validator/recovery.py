@@ -1,10 +1,10 @@
 """From the disk to a running state: newest snapshot, then every finalised block after it, each root compared."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from consensus.messages import ZERO_HASH, Commitment, Header
+from consensus.messages import ZERO_HASH, Block, Commitment, Header
 from engine.apply import execute
 from engine.params import ExchangeParams
 from engine.payload import Batch, Payload
@@ -59,7 +59,9 @@ def recover(
             final for at, final in enumerate(finals, executor.final.height + 1) if final.block.header.height == at
         ]
         for final in finals:
-            _replay(executor, pool, store, final, separator)
+            # The state to begin with is the caller's; those in between are nobody's.
+            run = executor.execute if executor.final.state is state else executor.advance
+            _replay(executor, pool, store, final, separator, run)
         if len(finals) < REPLAY_BLOCKS:
             break
     if executor.final.height:
@@ -70,10 +72,13 @@ def recover(
     return Recovered(executor.final_hash, executor.final.state, unplaced)
 
 
-def _replay(executor: Executor, pool: BatchPool, store: Store, final: FinalBlock, separator: bytes) -> None:
+def _replay(
+    executor: Executor, pool: BatchPool, store: Store, final: FinalBlock, separator: bytes,
+    run: Callable[[Block], bytes | None],
+) -> None:  # fmt: skip
     for _, _, batch_hash in Payload.decode(final.block.payload).batch_refs:
         pool.add_named(make_checked(store.batch_of(batch_hash), separator))
-    commitment = executor.execute(final.block)
+    commitment = run(final.block)
     if commitment != final.block.header.commitment:
         raise Stop(
             f"replaying block {final.block.header.height} gives another root than the committee certified: "

@@ -41,7 +41,7 @@ from net.gateway.backend import (
     WithdrawalProof,
     WithdrawalView,
 )
-from validator.chain import OnChain
+from validator.chain import CHECKPOINT_HEIGHTS_STEP, OnChain
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
@@ -52,7 +52,9 @@ from validator.uptime import Uptime
 
 QUEUE_COMMANDS_MAX = 20_000
 RECEIPTS_MAX = 50_000
+# Some seconds of blocks: a checkpoint's height is known only once it is on the settlement chain.
 PROOF_STATES_MAX = 24
+PROOF_NEWEST = 4
 CHECKPOINT_STATES_MAX = 4
 DAY_MS = 24 * 3600 * 1000
 
@@ -97,8 +99,13 @@ class Service:
         self._checkpoint_states: OrderedDict[int, Executed] = OrderedDict()
 
     def keep_for_proofs(self, executed: Executed) -> None:
-        """Remember the states of the last heights with a certificate of their own, so that accounts can be proven."""
+        """Remember states of heights with a certificate of their own, so that accounts can be proven: of the last few,
+        and before them of those that may be a checkpoint.
+        """
         self._proof_states[executed.height] = executed
+        heights = list(self._proof_states)
+        if len(heights) > PROOF_NEWEST and heights[-1 - PROOF_NEWEST] % CHECKPOINT_HEIGHTS_STEP:
+            del self._proof_states[heights[-1 - PROOF_NEWEST]]
         while len(self._proof_states) > PROOF_STATES_MAX:
             self._proof_states.popitem(last=False)
 

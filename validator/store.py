@@ -180,13 +180,13 @@ class Store:
         ).fetchall()
         return [(height, _decode_certificate(data)) for height, data in reversed(rows)]
 
-    def newest_direct(self, up_to_height: int | None = None) -> FinalBlock | None:
-        """The highest block (at most `up_to_height`) that a certificate of its own finalises."""
+    def newest_direct(self, up_to_height: int | None = None, step: int = 1) -> FinalBlock | None:
+        """The highest block (at most `up_to_height`, a multiple of `step`) that a certificate of its own finalises."""
         bound = (1 << 62) if up_to_height is None else up_to_height
         row = self._db.execute(
-            "SELECT block, certificate, is_direct FROM blocks WHERE is_direct=1 AND height<=? "
+            "SELECT block, certificate, is_direct FROM blocks WHERE is_direct=1 AND height<=? AND height%?=0 "
             "ORDER BY height DESC LIMIT 1",
-            (bound,),
+            (bound, step),
         ).fetchone()
         return None if row is None else _final(row)
 

@@ -73,3 +73,29 @@ def test_an_invalid_payload_and_an_unknown_parent_have_no_result(executor):
     missing = Payload(((0, 1, b"\5" * 32),), (), (), 1)
     assert executor.missing_batches(missing) == [(0, 1, b"\5" * 32)]
     assert executor.run(GENESIS.hash(), 1, 2_000, missing) is None
+
+
+def test_final_blocks_in_a_row_give_the_same_results_on_states_that_are_given_up(executor):
+    chain, parent = [], GENESIS
+    for view in (1, 2, 3):
+        chain.append(build(executor, parent, view, is_remembered=False))
+        executor.execute(chain[-1])
+        parent = chain[-1].header
+    follower = Executor(PARAMS, BatchPool(4), GENESIS.hash(), GENESIS_STATE)
+    assert follower.execute(chain[0]) == chain[0].header.commitment
+    follower.finalise(chain[0].hash())
+    given_up = follower.final.state
+    for block in chain[1:]:
+        assert follower.advance(block) == block.header.commitment
+        follower.finalise(block.hash())
+    assert follower.final.state.tables is given_up.tables
+    assert executor.final.state.tables is not given_up.tables
+    assert executor.execute(build(executor, GENESIS, 4, is_remembered=False)) is not None
+
+
+def test_a_state_with_a_child_is_not_given_up(executor):
+    left, right = (build(executor, GENESIS, view, is_remembered=False) for view in (1, 2))
+    assert executor.execute(left) == left.header.commitment
+    before = executor.final.state.tables
+    assert executor.advance(right) == right.header.commitment
+    assert executor.get(right.hash()).state.tables is not before

@@ -33,8 +33,12 @@ check: $(STAMP)  ## lint, format, types, architecture, freshness of generated fi
 	$(BIN)/python -m net.gateway.reference errors | diff docs/errors.md -
 	$(BIN)/python -m testnet.worked_session --check
 
-sim: $(STAMP)  ## agreement under faults, many seeds; SEED=7 replays one
+sim: $(STAMP)  ## the node under faults: 200 seeds and 300 Twins cases, each twice; SEED=7 replays one
 	$(BIN)/python -m testnet.simulate $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: sim-long
+sim-long: $(STAMP)  ## seeds of full length on all processors for HOURS=1
+	$(BIN)/python -m testnet.simulate --long $(or $(HOURS),1) $(ARGS)
 
 sim-forks: $(STAMP)  ## more than f liars force forks; at least f+1 of them must be named: ARGS="--forks 400"
 	$(BIN)/python -m testnet.sim.fork_campaign $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -1,103 +1,142 @@
-"""`python -m testnet.simulate --seeds 500`: agreement under faults; each failure prints its replay command."""
+"""`make sim`, `make sim-long HOURS=1`, `python -m testnet.simulate --seed 7 --trace`: the node under faults.
+
+Without options: 200 seeds with short safety phases, each twice, and 300 Twins cases. Every failure prints the command
+that replays it.
+"""
 
 import argparse
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from testnet.sim.twins import CaseResult, run_cases
-from testnet.sim.world import Result, World, draw_plan
+if TYPE_CHECKING:
+    from testnet.sim.campaign import Campaign
 
-RESULTS = Path("build/results/sim.json")
-
-
-def run_seed(seed: int, trace: bool = False, **changes: object) -> Result:
-    """One seed from plan to verdict; `changes` overrides fields of the plan."""
-    plan = draw_plan(seed)
-    for name, value in changes.items():
-        setattr(plan, name, value)
-    return World(plan, trace).run()
+RESULTS = Path("build/results")
+LONG_SEEDS_MAX = 1 << 40
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
-def run_seeds(seeds: range, console: Console) -> list[Result]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    results = []
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("seeds", total=len(seeds))
-        for seed in seeds:
-            result = run_seed(seed)
-            results.append(result)
+def replay_command(seed: int, is_short: bool) -> str:
+    return f"python -m testnet.simulate --seed {seed}{' --short' if is_short else ''} --trace"
+
+
+def run_campaign(options: argparse.Namespace, console: Console) -> "Campaign":
+    """Seeds one after the other, or on several processes, under a progress bar."""
+    from testnet.sim.campaign import Campaign, run_many, run_seed, run_twice
+
+    campaign, is_short = Campaign(), options.long is None
+    count = options.seeds if is_short else LONG_SEEDS_MAX
+    seeds = range(options.start, options.start + count)
+    start_s = time.monotonic()
+    with Progress(*COLUMNS, console=console, disable=options.quiet) as progress:
+        label = "seeds" if is_short else f"seeds in {options.long:g} h"
+        task = progress.add_task(label, total=count if is_short else None)
+        for result, cpu_s in run_many(run_twice if is_short else run_seed, seeds, options.workers, options.long):
+            campaign.add(result)
+            campaign.cpu_s += cpu_s
             if result.failure:
-                progress.console.print(f"seed {seed}: {result.failure}\n  replay: {replay_command(seed)}", style="red")
+                command = replay_command(result.seed, is_short)
+                progress.console.print(f"seed {result.seed}: {result.failure}\n  replay: {command}", style="red")
             progress.advance(task)
-    return results
+    campaign.elapsed_s = time.monotonic() - start_s
+    return campaign
 
 
-def run_twins(count: int, console: Console) -> list[CaseResult]:
-    """The first `count` Twins cases, each twice."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    results = []
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("twins", total=count)
-        for result in run_cases(count):
-            results.append(result)
+def run_twins(options: argparse.Namespace, console: Console) -> list[str]:
+    """The first Twins cases, each twice; the failures."""
+    from testnet.sim.twins import run_cases
+
+    failures = []
+    with Progress(*COLUMNS, console=console, disable=options.quiet) as progress:
+        task = progress.add_task("twins", total=options.twins)
+        for result in run_cases(options.twins):
             if result.failure:
-                progress.console.print(f"Twins case {result.number}: {result.failure}", style="red")
+                failures.append(f"Twins case {result.number}: {result.failure}")
+                progress.console.print(failures[-1], style="red")
             progress.advance(task)
-    return results
+    return failures
 
 
-def replay_command(seed: int) -> str:
-    return f"python -m testnet.simulate --seed {seed} --trace"
-
-
-def make_table(results: list[Result], elapsed_s: float) -> Table:
+def show(campaign: "Campaign", console: Console) -> None:
     table = Table("measure", "value")
-    rows = (
-        ("seeds", len(results)),
-        ("failures", sum(bool(result.failure) for result in results)),
-        ("blocks final", sum(result.height for result in results)),
-        ("crashes", sum(result.crashes for result in results)),
-        ("range syncs", sum(result.syncs for result in results)),
-        ("evidence", sum(result.evidence for result in results)),
-        ("events", sum(result.events for result in results)),
-        ("virtual hours", f"{sum(result.virtual_ms for result in results) / 3_600_000:.2f}"),
-        ("seeds per hour", f"{len(results) / elapsed_s * 3600:.0f}"),
+    for row in campaign.summarise():
+        table.add_row(*row)
+    console.print(table)
+    fired = Table("fault, behaviour, repair", "times")
+    for name, count in sorted(campaign.fired.items()):
+        fired.add_row(name, str(count))
+    console.print(fired)
+    for name in campaign.never_fired:
+        console.print(f"never fired: {name}", style="red")
+
+
+def run_one(options: argparse.Namespace, console: Console) -> int:
+    """Replay one seed or plan, twice (Z1), or reduce it."""
+    from testnet.sim.campaign import SHORT_SAFETY_MS, run_plan
+    from testnet.sim.plan import decode_plan, encode_plan
+    from testnet.sim.reduce import reduce_plan
+    from testnet.sim.swarm import draw_plan
+
+    def make_plan() -> Any:
+        if options.plan is not None:
+            return decode_plan(options.plan)
+        plan = draw_plan(options.seed)
+        return draw_plan(options.seed, min(plan.safety_ms, SHORT_SAFETY_MS)) if options.short else plan
+
+    first, second = run_plan(make_plan(), options.trace), run_plan(make_plan())
+    console.print({name: value for name, value in asdict(first).items() if name != "fired"})
+    if options.reduce and first.failure:
+        for note in reduce_plan(make_plan(), first.failure):
+            console.print(note, markup=False)
+        return 1
+    console.print(f"plan: {encode_plan(make_plan())}", markup=False)
+    if first != second:
+        console.print("Z1 two runs of one seed differ", style="red")
+    return int(bool(first.failure) or first != second)
+
+
+def iterate_options() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "--seeds", {"type": int, "default": 200, "help": "how many short seeds, each twice"}
+    yield "--twins", {"type": int, "default": 300, "help": "how many Twins cases, each twice"}
+    yield "--start", {"type": int, "default": 0, "help": "the first seed"}
+    yield "--workers", {"type": int, "default": os.cpu_count() or 1, "help": "processes"}
+    yield "--long", {"type": float, "default": None, "metavar": "HOURS", "help": "seeds of full length for so long"}
+    yield "--seed", {"type": int, "default": None, "help": "only this one, twice, and compare (Z1)"}
+    yield "--short", {"action": "store_true", "help": "with --seed: a short safety phase, as without --long"}
+    yield "--plan", {"default": None, "help": "only this plan (JSON, as --reduce prints it)"}
+    yield "--trace", {"action": "store_true", "help": "print every event of --seed or --plan"}
+    yield (
+        "--reduce",
+        {"action": "store_true", "help": "of a failing --seed or --plan, the least plan that fails so"},
     )
-    for name, value in rows:
-        table.add_row(name, str(value))
-    return table
+    yield "--quiet", {"action": "store_true", "help": "no progress bar"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="testnet.simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=500, help="how many seeds")
-    parser.add_argument("--start", type=int, default=0, help="the first of them")
-    parser.add_argument("--seed", type=int, default=None, help="only this one, twice, and compare (Z1)")
-    parser.add_argument("--trace", action="store_true", help="print every event of --seed")
-    parser.add_argument("--twins", type=int, default=0, help="how many Twins cases, each twice")
+    for name, settings in iterate_options():
+        parser.add_argument(name, **settings)
     options = parser.parse_args()
     console = Console()
-    if options.seed is not None:
-        first, second = run_seed(options.seed, options.trace), run_seed(options.seed)
-        console.print(asdict(first))
-        is_same = first.audit == second.audit
-        if not is_same:
-            console.print("Z1 two runs of one seed differ", style="red")
-        return int(bool(first.failure) or not is_same)
-    start_s = time.monotonic()
-    results = run_seeds(range(options.start, options.start + options.seeds), console)
-    console.print(make_table(results, time.monotonic() - start_s))
-    cases = run_twins(options.twins, console)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
-    return int(any(result.failure for result in results) or any(case.failure for case in cases))
+    if options.seed is not None or options.plan is not None:
+        return run_one(options, console)
+    campaign = run_campaign(options, console)
+    show(campaign, console)
+    twins_failures = run_twins(options, console) if options.long is None else []
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / ("sim.json" if options.long is None else "sim-long.json")
+    path.write_text(json.dumps(campaign.to_json() | {"twins failures": twins_failures}, indent=1) + "\n")
+    return int(bool(campaign.failures or campaign.never_fired or twins_failures))
 
 
 if __name__ == "__main__":

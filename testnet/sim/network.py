@@ -1,45 +1,113 @@
-"""Links between members: delay, loss, duplicates, reordering, partitions of any shape."""
+"""Links between members: delay, loss, duplicates, reordering, bandwidth, and cuts of any shape."""
 
 import random
-from dataclasses import dataclass, field
+from collections import Counter
+
+from consensus.messages import Block, Certificate, DecodeError, Evidence, Proposal, Vote
+from testnet.sim.keys import decode
+
+FILTERS = ("proposal", "notarize", "nullify", "finalize", "certificate", "block", "batch", "report", "request")
+VOTE_NAMES = ("", "notarize", "nullify", "finalize")
 
 
-@dataclass(slots=True)
 class Network:
     """Decides when, and how often, a message arrives. Order is whatever the random delays make of it."""
 
-    rng: random.Random
-    member_count: int
-    delay_mean_ms: float
-    loss: float
-    duplicates: float
-    blocked: dict[tuple[int, int], None] = field(default_factory=dict)  # one-way cuts
+    def __init__(
+        self, rng: random.Random, fired: Counter[str], *, delay_least_ms: int, delay_mean_ms: float, loss: float,
+        duplicates: float, bandwidth_bytes_per_ms: int,
+    ) -> None:  # fmt: skip
+        self._rng = rng
+        self._fired = fired
+        self.delay_least_ms = delay_least_ms
+        self.delay_mean_ms = delay_mean_ms
+        self.loss = loss
+        self.duplicates = duplicates
+        self.bandwidth_bytes_per_ms = bandwidth_bytes_per_ms
+        self._cuts: Counter[tuple[int, int]] = Counter()  # one-way; several faults may cut one link
+        self._filters: dict[int, tuple[str, int]] = {}  # by fault: kind of message, member it does not reach (-1: any)
+        self._free_ms: dict[tuple[int, int], int] = {}
 
-    def deliveries_ms(self, source: int, target: int) -> list[int]:
+    def cut(self, links: list[tuple[int, int]]) -> None:
+        self._cuts.update(links)
+
+    def mend(self, links: list[tuple[int, int]]) -> None:
+        self._cuts.subtract(links)
+        self._cuts = +self._cuts
+
+    def is_cut(self, source: int, target: int) -> bool:
+        return bool(self._cuts) and (source, target) in self._cuts
+
+    def add_filter(self, number: int, kind: str, member: int) -> None:
+        self._filters[number] = (kind, member)
+
+    def remove_filter(self, number: int) -> None:
+        self._filters.pop(number, None)
+
+    def deliveries_ms(self, now_ms: int, source: int, target: int, what: str, data: object) -> list[int]:
         """The delay of each copy that arrives."""
-        rng = self.rng
-        if (source, target) in self.blocked or rng.random() < self.loss:
+        rng = self._rng
+        if self._cuts and (source, target) in self._cuts:
+            self._fired["network: cut"] += 1
             return []
-        copies = 2 if rng.random() < self.duplicates else 1
-        return [1 + int(rng.expovariate(1.0 / self.delay_mean_ms)) for _ in range(copies)]
+        if self._filters and self._is_filtered(target, what, data):
+            return []
+        if self.loss and rng.random() < self.loss:
+            self._fired["network: loss"] += 1
+            return []
+        copies = 1
+        if self.duplicates and rng.random() < self.duplicates:
+            self._fired["network: duplicate"] += 1
+            copies = 2
+        queued_ms = self._queue(now_ms, source, target, data) if self.bandwidth_bytes_per_ms else 0
+        rate = 1.0 / self.delay_mean_ms
+        return [queued_ms + self.delay_least_ms + int(rng.expovariate(rate)) for _ in range(copies)]
 
-    def partition(self) -> None:
-        """Halves, one member alone, or one-way: drawn anew."""
-        rng, members = self.rng, list(range(self.member_count))
-        rng.shuffle(members)
-        side = members[: rng.choice((1, self.member_count // 2))]
-        is_one_way = rng.random() < 0.3
-        self.blocked = {
-            (source, target): None
-            for source in members
-            for target in members
-            if (source in side) != (target in side) and not (is_one_way and source in side)
-        }
+    def _queue(self, now_ms: int, source: int, target: int, data: object) -> int:
+        """What a link of limited bandwidth makes a message wait."""
+        size_bytes = len(data) if isinstance(data, bytes) else 300
+        free_ms = max(self._free_ms.get((source, target), 0), now_ms)
+        done_ms = free_ms + size_bytes // self.bandwidth_bytes_per_ms
+        self._free_ms[source, target] = done_ms
+        if done_ms > now_ms:
+            self._fired["network: bandwidth"] += 1
+        return done_ms - now_ms
 
-    def heal_partition(self) -> None:
-        self.blocked = {}
+    def _is_filtered(self, target: int, what: str, data: object) -> bool:
+        kind = classify(what, data)
+        for filtered, member in self._filters.values():
+            if filtered == kind and member in (-1, target):
+                self._fired[f"filter: {kind}"] += 1
+                return True
+        return False
 
     def calm_down(self) -> None:
-        """Second phase: no loss, no partition, short delays."""
-        self.blocked, self.loss, self.duplicates = {}, 0.0, 0.0
-        self.delay_mean_ms = min(self.delay_mean_ms, 20.0)
+        """Second phase: no loss, no cut, short delays."""
+        self._cuts, self._filters = Counter(), {}
+        self.loss = self.duplicates = 0.0
+        self.bandwidth_bytes_per_ms = 0
+        self.delay_least_ms = min(self.delay_least_ms, 10)
+        self.delay_mean_ms = min(self.delay_mean_ms, 15.0)
+
+
+def classify(what: str, data: object) -> str:
+    """Which filter a frame belongs to."""
+    if what != "consensus":
+        return what if what in FILTERS else "request"
+    assert isinstance(data, bytes)
+    try:
+        message = decode(data)
+    except DecodeError:
+        return "junk"
+    match message:
+        case Vote(kind):
+            return VOTE_NAMES[kind]
+        case Proposal():
+            return "proposal"
+        case Certificate():
+            return "certificate"
+        case Block():
+            return "block"
+        case Evidence():
+            return "evidence"
+    return "ready"

@@ -1,95 +1,42 @@
-"""One run: the plan drawn from a seed, the heap of events, the two phases."""
+"""One run: the heap of events, all nodes, the two phases.
+
+First the safety phase, in which the plan's faults are at work; then everything is mended and the committee has to
+make progress within a bound (L1).
+"""
 
 import hashlib
 import heapq
+import logging
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from consensus.core import CoreConfig
 from consensus.leaders import compute_leaders
-from consensus.messages import (
-    COMMITMENT_BYTES,
-    ZERO_HASH,
-    Block,
-    Certificate,
-    Header,
-    Proposal,
-    compute_domain,
-    fault_bound,
-)
+from consensus.messages import Block, Certificate, DecodeError, Header, Proposal
+from engine.apply import BlockResult
 from testnet.sim.byzantine import BEHAVIOURS, Behaviour, Twin
 from testnet.sim.checkers import Checkers, Violation
-from testnet.sim.hashchain import execute_block
-from testnet.sim.keys import Keys, decode
+from testnet.sim.exchange import DOMAIN, EPOCH, Auditor, Shared, make_exchange, signed_messages
+from testnet.sim.faults import FaultDriver
+from testnet.sim.keys import decode
 from testnet.sim.network import Network
-from testnet.sim.node import Node
+from testnet.sim.node import OPERATOR_MS, Node
+from testnet.sim.oracle import Oracle
+from testnet.sim.plan import Plan
+from testnet.sim.scheme import SchemeKeys
+from testnet.sim.settlement import SettlementChain
+from testnet.sim.trace import describe
+from validator.executor import to_commitment
 
-DELTA_MS = 100
 LIVENESS_LIMIT_MS = 60_000
 LIVENESS_BLOCKS = 10
 TIP_DISTANCE_MAX = 2
-EVENTS_MAX = 400_000
-GENESIS = Header(1, 0, 0, ZERO_HASH, 0, 0, 0, ZERO_HASH, ZERO_HASH, bytes(COMMITMENT_BYTES))
+EVENTS_MAX = 1_000_000
+SIZES_EVERY_EVENTS = 64
+KINDS = {kind.name: kind for kind in BEHAVIOURS}
 
-
-@dataclass(slots=True)
-class Plan:
-    """Everything drawn before the first event."""
-
-    seed: int
-    member_count: int
-    byzantine: dict[int, type[Behaviour]]
-    delay_mean_ms: float
-    loss: float
-    duplicates: float
-    execution_mean_ms: float
-    payload_late: float
-    payload_never: float
-    crash_times_ms: list[int]
-    partition_times_ms: list[int]
-    retain_views: int
-    has_long_outage: bool  # whoever crashes first stays down until the second phase
-    safety_ms: int
-    has_guard: bool = True
-    syncs_before_send: bool = True
-    is_calm: bool = False
-
-    def draw_execution_ms(self, rng: random.Random) -> int:
-        return 1 + int(rng.expovariate(1.0 / self.execution_mean_ms))
-
-    def draw_payload_ms(self, rng: random.Random) -> int | None:
-        """0: held; None: never in this phase."""
-        if self.is_calm:
-            return 0
-        draw = rng.random()
-        if draw < self.payload_never:
-            return None
-        return rng.randint(20, 1200) if draw < self.payload_never + self.payload_late else 0
-
-
-def draw_plan(seed: int, safety_ms: int = 8_000) -> Plan:
-    """Swarm: ranges first, so that most runs lack most faults and some have plenty of one."""
-    rng = random.Random(seed)
-    member_count = rng.choice((4,) * 9 + (7,))
-    faulty = rng.randint(0, fault_bound(member_count))
-    byzantine = {index: rng.choice(BEHAVIOURS) for index in rng.sample(range(member_count), faulty)}
-    return Plan(
-        seed=seed,
-        member_count=member_count,
-        byzantine=byzantine,
-        delay_mean_ms=rng.choice((2.0, 10.0, 30.0, 80.0)),
-        loss=rng.choice((0.01, 0.05, 0.15, 0.3)),
-        duplicates=rng.choice((0.0, 0.0, 0.1, 0.3)),
-        execution_mean_ms=rng.choice((2.0, 2.0, 20.0, 200.0)),
-        payload_late=rng.choice((0.0, 0.0, 0.1, 0.4)),
-        payload_never=rng.choice((0.0, 0.0, 0.02, 0.1)),
-        crash_times_ms=sorted(rng.randint(200, safety_ms - 1500) for _ in range(rng.choice((1, 1, 2, 4, 8)))),
-        partition_times_ms=sorted(rng.randint(100, safety_ms) for _ in range(rng.choice((0, 0, 1, 3)))),
-        retain_views=rng.choice((6, 16, 64)),
-        has_long_outage=rng.random() < 0.25,
-        safety_ms=safety_ms,
-    )
+logging.getLogger("hansa").addHandler(logging.NullHandler())  # a faulty node complains a lot, rightly
 
 
 @dataclass(slots=True)
@@ -103,9 +50,12 @@ class Result:
     evidence: int = 0
     virtual_ms: int = 0
     syncs: int = 0
+    messages: int = 0  # of traders, executed in final blocks
+    deposits: int = 0
     audit: str = ""
     failure: str = ""
     behaviours: list[str] = field(default_factory=list)
+    fired: dict[str, int] = field(default_factory=dict)
 
 
 class World:
@@ -114,39 +64,48 @@ class World:
         self.trace = trace
         self.rng = random.Random(plan.seed ^ 0x5EED)
         self.now_ms = 0
+        self.is_calm = False
+        self.fired: Counter[str] = Counter()
         members = plan.member_count
-        domain = compute_domain(31337, bytes(20))
-        self.keys = Keys(plan.seed, members, domain)
-        self.network = Network(self.rng, members, plan.delay_mean_ms, plan.loss, plan.duplicates)
-        self.leaders = compute_leaders(plan.seed.to_bytes(32, "big"), 1, members)
-        self.checkers = Checkers(self.keys, GENESIS, tuple(plan.byzantine), execute_block, self.leaders)
-        self.headers: dict[bytes, Header] = {GENESIS.hash(): GENESIS}
+        self.exchange = make_exchange(members)
+        self.keys = SchemeKeys(plan.seed, members, DOMAIN, plan.has_real_signatures)
+        self.leaders = compute_leaders(plan.seed.to_bytes(32, "big"), EPOCH, members)
+        self.network = Network(
+            self.rng, self.fired, delay_least_ms=plan.delay_least_ms, delay_mean_ms=plan.delay_mean_ms, loss=plan.loss,
+            duplicates=plan.duplicates, bandwidth_bytes_per_ms=plan.bandwidth_bytes_per_ms,
+        )  # fmt: skip
+        self.shared = Shared(self.exchange, plan.has_memo)
+        self.auditor = Auditor(self.exchange, self.shared.run_block)
+        byzantine = tuple(plan.byzantine)
+        self.checkers = Checkers(self.keys, self.exchange.header, byzantine, self.auditor.execute, self.leaders)
+        self.settlement = SettlementChain(self.rng)
+        self.oracle = Oracle(self.rng, self.exchange, self.fired)
+        self.faults = FaultDriver(self, self.rng)
+        self.headers: dict[bytes, Header] = {self.exchange.header.hash(): self.exchange.header}
         self.certificates: dict[tuple[int, int], Certificate] = {}
         self.audit = hashlib.blake2b(digest_size=16)
-        self.heap: list[tuple[int, int, Node, int, str, Any]] = []
+        self.heap: list[tuple[int, int, Node | None, int, str, Any]] = []
         self.event_count = 0
-        self.sync_count = 0
+        self.message_count = 0
         self._post_count = 0
-        self._payload_count = 0
+        self._load_count = 0
         self.members: list[list[Node]] = []
         for index in range(members):
-            kind = plan.byzantine.get(index)
+            kind = KINDS[plan.byzantine[index]] if index in plan.byzantine else None
             names = [index, members + index] if kind is Twin else [index]
-            self.members.append([self._make_node(index, name, kind, domain) for name in names])
+            self.members.append([self._make_node(index, name, kind) for name in names])
         self.nodes = [node for group in self.members for node in group]
 
-    def _make_node(self, index: int, name: int, kind: type[Behaviour] | None, domain: bytes) -> Node:
-        behaviour = None if kind is None else kind(self.rng)
-        config = CoreConfig(
-            domain=domain, epoch=1, member_count=self.plan.member_count, me=index, genesis=GENESIS,
-            delta_ms=DELTA_MS, min_interval_ms=250, execution_budget_ms=100,
-            retain_views=self.plan.retain_views,
-        )  # fmt: skip
-        return Node(self, index, config, behaviour, name)
+    def _make_node(self, index: int, name: int, kind: type[Behaviour] | None) -> Node:
+        if kind is Twin:
+            self.fired[f"behaviour: {kind.name}"] += 1
+        return Node(self, index, name, None if kind is None else kind(self.rng))
 
     @property
     def honest(self) -> list[Node]:
         return [node for node in self.nodes if node.is_honest]
+
+    # the heap
 
     def post_at(self, at_ms: int, node: Node, what: str, data: Any) -> None:
         self._post_count += 1
@@ -155,23 +114,57 @@ class World:
     def post_node(self, delay_ms: int, node: Node, what: str, data: Any) -> None:
         self.post_at(self.now_ms + delay_ms, node, what, data)
 
-    def post(self, delay_ms: int, index: int, what: str, data: Any) -> None:
-        for node in self.members[index]:
-            self.post_node(delay_ms, node, what, data)
+    def post_fault(self, at_ms: int, what: str, data: Any) -> None:
+        self._post_count += 1
+        heapq.heappush(self.heap, (at_ms, self._post_count, None, 0, what, data))
 
-    def transmit(self, source: Node, peer: int | None, data: Any, what: str = "message") -> None:
+    def transmit(self, source: Node, peer: int | None, what: str, data: Any) -> None:
         """Onto the links; a link survives the crash of its ends, messages do not."""
         targets = range(self.plan.member_count) if peer is None else (peer,)
+        sent_ms = self.now_ms + source.elapsed_ms * source.slowness
         for target in targets:
             if target == source.index:
                 continue
             for node in self.members[target]:
-                for delay_ms in self.network.deliveries_ms(source.index, target):
-                    self.post_node(delay_ms, node, what, (source.index, data) if what == "message" else data)
+                for delay_ms in self.network.deliveries_ms(self.now_ms, source.index, target, what, data):
+                    self.post_at(sent_ms + delay_ms, node, what, (source.index, data))
 
-    def draw_payload(self) -> bytes:
-        self._payload_count += 1
-        return b"payload %d" % self._payload_count
+    def say_hello(self, node: Node) -> None:
+        """Both ends of every link that can be up learn that it is."""
+        height = node.executor.final.height
+        for other in self.nodes:
+            if other.index == node.index or not other.is_up or self.network.is_cut(node.index, other.index):
+                continue
+            self.post_node(1, other, "hello", (node.index, height))
+            self.post_node(1, node, "hello", (other.index, other.executor.final.height))
+
+    def reconnect(self, links: list[tuple[int, int]]) -> None:
+        """Links that were cut come up again."""
+        for source, target in links:
+            if not self.network.is_cut(source, target):
+                for node in self.members[target]:
+                    for other in self.members[source]:
+                        if node.is_up and other.is_up:
+                            self.post_node(1, node, "hello", (source, other.executor.final.height))
+
+    def is_linked(self, node: Node, peer: int) -> bool:
+        """Whether a connection to the peer stands, as far as the node can know."""
+        return any(other.is_up for other in self.members[peer]) and not self.network.is_cut(node.index, peer)
+
+    # what nodes ask and tell
+
+    def draw_execution_ms(self) -> int:
+        return int(self.rng.expovariate(1.0 / self.plan.execution_mean_ms)) + self.faults.execution_extra_ms
+
+    def is_stalled(self, member: int) -> bool:
+        if member in self.faults.stalled:
+            self.fired["fault: rpc stall"] += 1
+            return True
+        return False
+
+    @staticmethod
+    def to_commitment(result: BlockResult) -> bytes:
+        return to_commitment(result).encode()
 
     def note_certificate(self, data: bytes) -> None:
         certificate = decode(data)
@@ -182,21 +175,61 @@ class World:
     def find_certificate(self, kind: int, view: int) -> Certificate | None:
         return self.certificates.get((kind, view))
 
-    def note_crash(self, node: Node) -> None:
-        wait_ms = 50 if self.plan.is_calm else self.rng.randint(50, 2500)
-        if self.plan.has_long_outage and not self.plan.is_calm:
-            self.plan.has_long_outage = False
-            wait_ms = self.plan.safety_ms - self.now_ms + wait_ms
+    def on_final(self, node: Node, block: Block) -> None:
+        """An honest node delivers a block."""
+        is_first = block.header.height > self.checkers.height
+        self.checkers.on_final(node.name, block)
+        if is_first:
+            self.audit.update(block.hash())
+            executed = node.executor.final.result
+            self.message_count += 0 if executed is None else len(executed.receipts)
+        if self.trace:
+            self.print_line(node, f"final height {block.header.height} view {block.header.view}")
+
+    def on_crash(self, node: Node) -> None:
+        wait_ms = 50 if self.is_calm else max(50, node.down_ms)
+        node.down_ms = 0
         node.incarnation += 1
         self.post_node(wait_ms, node, "boot", None)
+        for other in self.nodes:
+            if other.index != node.index:
+                self.post_node(1, other, "peer lost", node.index)
+        if self.trace:
+            self.print_line(node, f"crash, boots in {wait_ms} ms")
+
+    def on_refusal(self, node: Node, reason: str) -> None:
+        """A node that will not start: a damaged journal makes it an observer with empty disks, anything else is tried
+        again.
+        """
+        self.fired["disk: start refused"] += 1
+        if self.trace:
+            self.print_line(node, f"does not start: {reason}")
+        node.disk.crash()
+        node.store.crash()
+        if "damaged" in reason:
+            self.damage_disk(node, is_lost=True)
+        node.incarnation += 1
+        self.post_node(OPERATOR_MS, node, "boot", None)
+
+    def damage_disk(self, node: Node, is_lost: bool) -> None:
+        if is_lost:
+            node.is_observer = True  # its key has signed what nobody knows any more: no vote until the next epoch
+            node.disk.wipe()
+            node.store.wipe()
+        else:
+            node.disk.rot()
+
+    # running
 
     def run(self) -> Result:
         """Both phases; a broken property ends the run with its name in `failure`."""
-        result = Result(self.plan.seed, behaviours=[kind.name for kind in self.plan.byzantine.values()])
+        result = Result(self.plan.seed, behaviours=list(self.plan.byzantine.values()))
         try:
             for node in self.nodes:
                 self.post_at(self.rng.randint(0, 50), node, "boot", None)
-            self.schedule_faults()
+            self.faults.schedule(self.plan.faults)
+            self.post_fault(1000, "load", None)
+            self.post_fault(3000, "deposit", None)
             self.run_until(self.plan.safety_ms)
             self.calm_down()
             self.run_liveness()
@@ -210,19 +243,11 @@ class World:
         result.height = self.checkers.height
         result.crashes = sum(node.crash_count for node in self.nodes)
         result.events, result.virtual_ms = self.event_count, self.now_ms
-        result.evidence, result.audit, result.syncs = (
-            self.checkers.evidence_count,
-            self.audit.hexdigest(),
-            self.sync_count,
-        )
+        result.evidence, result.audit = self.checkers.evidence_count, self.audit.hexdigest()
+        result.syncs = self.fired["repair: range taken"]
+        result.messages, result.deposits = self.message_count, self.auditor.state.inbox_cursor
+        result.fired = dict(self.fired)
         return result
-
-    def schedule_faults(self) -> None:
-        for at_ms in self.plan.crash_times_ms:
-            self.post_at(at_ms, self.rng.choice(self.honest), "arm_crash", self.rng.randint(0, 12))
-        for at_ms in self.plan.partition_times_ms:
-            self.post_at(at_ms, self.nodes[0], "partition", None)
-            self.post_at(at_ms + self.rng.randint(300, 4000), self.nodes[0], "heal", None)
 
     def run_until(self, end_ms: int) -> None:
         while self.heap and self.heap[0][0] <= end_ms:
@@ -230,12 +255,13 @@ class World:
         self.now_ms = end_ms
 
     def calm_down(self) -> None:
-        self.plan.is_calm = True
+        self.is_calm = True
+        self.faults.calm_down()
         self.plan.execution_mean_ms = min(self.plan.execution_mean_ms, 20.0)
-        self.network.calm_down()
+        self.plan.sync_mean_ms = min(self.plan.sync_mean_ms, 5.0)
         for node in self.nodes:
-            node.crash_after_effects = None
-            node.calm_down()
+            if node.is_up:
+                self.say_hello(node)
 
     def run_liveness(self) -> None:
         """L1: ten more blocks, and every honest node within two of the tip."""
@@ -255,78 +281,89 @@ class World:
     def step(self) -> None:
         at_ms, _, node, incarnation, what, data = heapq.heappop(self.heap)
         self.now_ms = at_ms
-        if what in ("partition", "heal", "arm_crash"):
-            self.apply_fault(node, what, data)
-            return
-        if incarnation != node.incarnation:
-            return
         self.event_count += 1
         if self.event_count > EVENTS_MAX:
             raise Violation("L7 too many events")
+        if node is None:
+            self.apply(what, data)
+            return
+        if incarnation != node.incarnation:
+            return
+        if node.paused_until_ms > at_ms and what != "boot":
+            self.post_at(node.paused_until_ms, node, what, data)
+            return
         self.audit.update(b"%d %d %s" % (at_ms, node.name, what.encode()))
-        if what == "message":
+        if what == "consensus":
             self.audit.update(data[1])
-        if self.trace:
-            print(f"{at_ms:6d} {node.name} {what} {describe(data)}")
+        if self.trace and what != "tick":
+            self.print_line(node, describe(what, data))
         self.dispatch(node, what, data)
-        if self.event_count % 64 == 0 and node.core is not None:
+        if self.event_count % SIZES_EVERY_EVENTS == 0 and node.core is not None:
             self.checkers.on_tick(node.name, node.core.sizes())
 
-    def apply_fault(self, node: Node, what: str, data: Any) -> None:
-        if self.plan.is_calm:
-            return
-        if what == "arm_crash":
-            node.crash_after_effects = data
-        elif what == "partition":
-            self.network.partition()
-        else:
-            self.network.heal_partition()
+    def apply(self, what: str, data: Any) -> None:
+        """What happens to no node in particular."""
+        match what:
+            case "begin" | "end" if self.is_calm:
+                pass
+            case "begin":
+                if self.trace:
+                    print(f"{self.now_ms / 1000:8.3f} fault begins: {self.plan.faults[data]}")
+                self.faults.begin(data, self.plan.faults[data])
+            case "end":
+                self.faults.end(data, self.plan.faults[data])
+            case "cut" if not self.is_calm:
+                self.network.cut(data)
+            case "mend" if not self.is_calm:
+                self.network.mend(data)
+                self.reconnect(data)
+            case "load":
+                self.send_load()
+            case "deposit":
+                self.fired["settlement: deposit"] += 1
+                self.settlement.deposit(self.now_ms)
+                self.post_next("deposit", self.plan.deposits_per_minute / 60)
+
+    def post_next(self, what: str, per_s: float) -> None:
+        if per_s > 0:
+            self.post_fault(self.now_ms + 1 + int(self.rng.expovariate(per_s / 1000)), what, None)
+
+    def send_load(self) -> None:
+        """The next message of a trader goes to a node that is up; the script repeats itself after its end."""
+        per_s = self.plan.load_per_s + self.faults.load_extra_per_s
+        up = [node for node in self.nodes if node.is_up and not node.is_observer]
+        if up and per_s > 0:
+            if self.faults.load_extra_per_s:
+                self.fired["fault: burst"] += 1
+            messages = signed_messages()
+            record, signer = messages[self._load_count % len(messages)]
+            self._load_count += 1
+            self.fired["load: message"] += 1
+            self.post_node(0, self.rng.choice(up), "order", (record, signer))
+        self.post_next("load", per_s or 1.0)
 
     def dispatch(self, node: Node, what: str, data: Any) -> None:
         if what == "boot":
             node.boot()
             return
-        if node.core is None:
-            return
-        match what:
-            case "message":
+        if node.is_up:
+            if what == "consensus":
                 self.learn_header(data[1])
-                node.on_message(*data)
-            case "timer":
-                node.on_timer(data)
-            case "event":
-                node.turn(data)
-            case "build":
-                node.build(data)
-            case "execute":
-                node.execute(data)
-            case "fetch":
-                node.answer_fetch(*data)
-            case "range":
-                node.answer_range(*data)
-            case "range_answer":
-                self.sync_count += 1
-                node.take_range(*data)
-            case "ask_range":
-                node.ask_range()
+            node.on_event(what, data)
 
     def learn_header(self, data: bytes) -> None:
-        """The omniscient table of headers that fake execution looks parents up in."""
+        """The omniscient table of headers, for those who forge."""
         if data[:2] in (b"\x82\x03", b"\x82\x04"):
-            message = decode(data)
+            try:
+                message = decode(data)
+            except DecodeError:
+                return
             block = message.block if isinstance(message, Proposal) else message
             assert isinstance(block, Block)
             self.headers[block.hash()] = block.header
 
-
-def describe(data: Any) -> str:
-    """A line of a trace."""
-    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], bytes) and data[1][:1] == b"\x82":
-        message = decode(data[1])
-        fields = [type(message).__name__] + [
-            str(getattr(message, name)) for name in ("kind", "view", "signer") if hasattr(message, name)
-        ]
-        if isinstance(message, Proposal):
-            fields.append(str(message.block.header.view))
-        return f"from {data[0]}: {' '.join(fields)}"
-    return str(data)[:120]
+    def print_line(self, node: Node, text: str) -> None:
+        """One line of the trace: time, node, view and height, what happened."""
+        core = node.core
+        place = "down" if core is None else f"view {core.view} height {core.final_header.height}"
+        print(f"{self.now_ms / 1000:8.3f} node {node.name} ({place}): {text}")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from consensus.messages import NOTARIZE, Block, Certificate, Proposal, encode_message
 from testnet.sim.byzantine.behaviour import Behaviour, Out
-from testnet.sim.hashchain import execute
 from testnet.sim.keys import decode
 
 if TYPE_CHECKING:
@@ -42,11 +41,12 @@ def skip_parent(node: Node, proposal: Proposal) -> Proposal:
 def rebuild(node: Node, proposal: Proposal, parent: Block, certificate: Certificate) -> Proposal:
     """The proposal on another parent, everything right but the ancestry."""
     header, payload = proposal.block.header, proposal.block.payload
+    height, parent_hash = parent.header.height + 1, parent.hash()
+    commitment = node.execute(parent_hash, height, header.timestamp_ms, payload)
+    if commitment is None:
+        return proposal
     moved = header._replace(
-        height=parent.header.height + 1,
-        parent_hash=parent.hash(),
-        parent_view=parent.header.view,
-        commitment=execute(parent.header.commitment, header.timestamp_ms, payload),
+        height=height, parent_hash=parent_hash, parent_view=parent.header.view, commitment=commitment
     )
     vote = node.world.keys.sign(node.index, NOTARIZE, header.epoch, header.view, moved.hash())
     node.world.headers[moved.hash()] = moved

@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from consensus.messages import Block, Certificate
+from engine.payload import Batch, Payload, PriceReport
 
 if TYPE_CHECKING:
     from testnet.sim.node import Node
@@ -32,6 +33,18 @@ class Behaviour:
     def on_commitment(self, node: Node, commitment: bytes) -> bytes:
         """The result that an own block claims."""
         return commitment
+
+    def on_payload(self, node: Node, payload: Payload) -> Payload:
+        """What an own block carries; executed again if it is another."""
+        return payload
+
+    def on_report(self, node: Node, report: PriceReport) -> PriceReport | None:
+        """The own price report, once a second; None says nothing."""
+        return report
+
+    def on_batch(self, node: Node, batch: Batch) -> list[tuple[int | None, Batch]]:
+        """Instead of sending an own batch to all."""
+        return [(None, batch)]
 
     def on_range(self, run: list[tuple[Block, Certificate]]) -> list[tuple[Block, Certificate]]:
         """The answer to a range request."""

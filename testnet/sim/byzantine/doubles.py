@@ -12,10 +12,8 @@ from consensus.messages import (
     Block,
     Proposal,
     encode_message,
-    keccak,
 )
 from testnet.sim.byzantine.behaviour import Behaviour, Out
-from testnet.sim.hashchain import execute
 from testnet.sim.keys import decode
 
 if TYPE_CHECKING:
@@ -68,12 +66,12 @@ class VoteAll(Behaviour):
 
 def make_rival(node: Node, proposal: Proposal) -> Proposal:
     """Another valid block in the same place, signed too."""
-    header = proposal.block.header
-    parent = node.world.headers[header.parent_hash]
-    payload = proposal.block.payload + b"!"
-    other = header._replace(
-        payload_root=keccak(payload), commitment=execute(parent.commitment, header.timestamp_ms, payload)
-    )
+    header, payload = proposal.block.header, proposal.block.payload
+    timestamp_ms = header.timestamp_ms + 1
+    commitment = node.execute(header.parent_hash, header.height, timestamp_ms, payload)
+    if commitment is None:
+        return proposal
+    other = header._replace(timestamp_ms=timestamp_ms, commitment=commitment)
     vote = node.world.keys.sign(node.index, NOTARIZE, header.epoch, header.view, other.hash())
     node.world.headers[other.hash()] = other
     return Proposal(Block(other, payload), vote, proposal.parent_certificate, proposal.nullifications)

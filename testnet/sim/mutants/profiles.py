@@ -11,16 +11,18 @@ from functools import lru_cache
 from typing import Any
 
 from testnet.sim.byzantine import Equivocator, Fabricator, Forger, Retagger, Skipper, Slanderer, Usurper, WrongResult
+from testnet.sim.campaign import run_seed
 from testnet.sim.forks import run_fork
+from testnet.sim.plan import Fault
 from testnet.sim.twins import iterate_cases, run_case
-from testnet.simulate import run_seed
 
 SLOW_MS = 200
+SAFETY_MS = 8_000
 Play = Callable[[int], str]  # a seed's failure; empty if all is well
 
 
 def swarm(**changes: Any) -> Play:
-    return lambda seed: run_seed(seed, **changes).failure
+    return lambda seed: run_seed(seed, safety_ms=SAFETY_MS, **changes).failure
 
 
 @lru_cache(maxsize=1)
@@ -46,15 +48,17 @@ def forks(seed: int) -> str:
 PROFILES: dict[str, Play] = {
     "swarm": swarm(),
     "unguarded": swarm(has_guard=False),
-    "unguarded equivocator": swarm(has_guard=False, byzantine={1: Equivocator}),
-    "forger": swarm(byzantine={1: Forger}),
-    "skipper": swarm(byzantine={1: Skipper}),
-    "usurper": swarm(byzantine={1: Usurper}),
-    "fabricator": swarm(byzantine={1: Fabricator}),
-    "slanderer": swarm(byzantine={1: Slanderer}),
-    "retagger": swarm(byzantine={1: Retagger}),
-    "wrong result": swarm(byzantine={1: WrongResult}),
-    "long outage": swarm(retain_views=2, has_long_outage=True, delay_mean_ms=30.0, byzantine={}),
+    "unguarded equivocator": swarm(has_guard=False, byzantine={1: Equivocator.name}),
+    "forger": swarm(byzantine={1: Forger.name}),
+    "skipper": swarm(byzantine={1: Skipper.name}),
+    "usurper": swarm(byzantine={1: Usurper.name}),
+    "fabricator": swarm(byzantine={1: Fabricator.name}),
+    "slanderer": swarm(byzantine={1: Slanderer.name}),
+    "retagger": swarm(byzantine={1: Retagger.name}),
+    "wrong result": swarm(byzantine={1: WrongResult.name}),
+    "long outage": swarm(
+        retain_views=2, delay_mean_ms=30.0, byzantine={}, faults=[Fault("crash", 1_000, 7_000, member=2, degree=3)]
+    ),
     "slow links": slow_links,
     "twins": twins,
     "forks": forks,

@@ -1,0 +1,169 @@
+"""The exchange that a simulated committee runs: the real engine on small tables, traders, and what they sign."""
+
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+
+from coincurve import PrivateKey
+
+from consensus.messages import Block, Header, compute_domain
+from engine.apply import BlockInput, BlockResult, execute
+from engine.commands import (
+    BUY,
+    CANCEL_ALL,
+    IMMEDIATE_OR_CANCEL,
+    PLACE,
+    SELL,
+    WITHDRAW,
+    Command,
+    address_of,
+    compute_domain_separator,
+)
+from engine.params import DEFAULT_MARKETS, ExchangeParams
+from engine.payload import KIND_DEPOSIT, Batch, InboxEntry, PriceReport
+from engine.state import EngineState, genesis
+from net.identity import NetworkSigner, verify_price_report
+from testnet.sim.clocks import START_MS
+from validator.batches import BatchPool, CheckedBatch, check_batch
+from validator.executor import Executor, RunBlock
+from validator.recovery import make_genesis_header
+
+CHAIN_ID, CONTRACT, TOKEN = 31337, bytes(20), b"\1" * 20
+DOMAIN = compute_domain(CHAIN_ID, CONTRACT)
+SEPARATOR = compute_domain_separator(CHAIN_ID, CONTRACT)
+EPOCH = 1
+TRADERS = 4
+MESSAGES_OF_A_TRADER = 60
+EXPIRY_MS = START_MS * 2
+PRICE_E8 = (50_000 * 10**8, 3_000 * 10**8)
+PRICE_TICKS = (500_000, 300_000)
+DEPOSIT_QUOTE = 100_000 * 10**6
+MEMORY_BLOCKS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What all nodes of a committee share before the first block. The state is never written to."""
+
+    params: ExchangeParams
+    state: EngineState
+    header: Header
+    signers: tuple[NetworkSigner, ...]
+    network_keys: tuple[bytes, ...]
+
+
+@lru_cache(maxsize=8)
+def make_exchange(member_count: int) -> Exchange:
+    params = ExchangeParams(
+        DEFAULT_MARKETS, TOKEN, member_count, CHAIN_ID, CONTRACT, accounts_max=256, account_orders_max=32,
+        book_orders_max=512, markets_max=2, orders_max=1024, positions_max=1024, triggers_max=64, offers_max=64,
+        sessions_max=64, blocks_max=64,
+    )  # fmt: skip
+    state = genesis(params, START_MS - 1000)
+    signers = tuple(NetworkSigner(bytes([1 + member]) * 32, DOMAIN) for member in range(member_count))
+    return Exchange(
+        params, state, make_genesis_header(state, EPOCH), signers, tuple(one.network_key for one in signers)
+    )
+
+
+@lru_cache(maxsize=1)
+def traders() -> tuple[tuple[PrivateKey, bytes], ...]:
+    """Private key and address of each."""
+    keys = [PrivateKey(bytes([101 + number]) * 32) for number in range(TRADERS)]
+    return tuple((key, address_of(key.public_key)) for key in keys)
+
+
+@lru_cache(maxsize=1)
+def signed_messages() -> tuple[tuple[bytes, bytes], ...]:
+    """What traders send, in this order in every run: record and signer. Signing costs more than all the rest of a
+    simulated trader, so it is done once a process.
+    """
+    rng = random.Random(20_240)
+    messages = []
+    for nonce in range(1, MESSAGES_OF_A_TRADER + 1):
+        for key, owner in traders():
+            command = draw_command(rng, owner, nonce).signed(key, SEPARATOR)
+            messages.append((command.encode(), owner))
+    return tuple(messages)
+
+
+def draw_command(rng: random.Random, owner: bytes, nonce: int) -> Command:
+    draw = rng.random()
+    market = rng.randrange(2)
+    if draw < 0.06:
+        return Command.of(CANCEL_ALL, owner, nonce, EXPIRY_MS, market=market)
+    if draw < 0.12:
+        return Command.of(WITHDRAW, owner, nonce, EXPIRY_MS, size_lots=rng.randint(1, 10**7))
+    return Command.of(
+        PLACE, owner, nonce, EXPIRY_MS, market=market, side=rng.choice((BUY, SELL)), size_lots=rng.randint(1, 50),
+        price_ticks=PRICE_TICKS[market] + rng.randint(-40, 40) * 10, client_id=nonce,
+        time_in_force=IMMEDIATE_OR_CANCEL if rng.random() < 0.2 else 0,
+    )  # fmt: skip
+
+
+def make_deposit(index: int, owner: bytes, amount_quote: int, time_s: int) -> InboxEntry:
+    return InboxEntry(index, KIND_DEPOSIT, TOKEN, owner, 0, owner, amount_quote, bytes(32), time_s)
+
+
+class Shared:
+    """Answers that are functions of their questions alone, found once for all nodes of a run. Without memory every
+    node finds all of them by itself.
+    """
+
+    def __init__(self, exchange: Exchange, has_memory: bool) -> None:
+        self._exchange = exchange
+        self._has_memory = has_memory
+        self._results: dict[tuple[object, ...], tuple[EngineState, BlockResult]] = {}
+        self._batches: dict[Batch, CheckedBatch | None] = {}
+        self._reports: dict[tuple[PriceReport, bytes], bool] = {}
+        self.execution_count = 0
+
+    def run_block(self, parent: EngineState, block: BlockInput) -> tuple[EngineState, BlockResult]:
+        if not self._has_memory:
+            self.execution_count += 1
+            return execute(parent, block)
+        batches = tuple(
+            (item.author, item.sequence, item.messages.tobytes(), item.actions.tobytes(), item.signers.tobytes())
+            for item in block.batches
+        )
+        key = (parent.state_root, *block[:-1], batches)
+        known = self._results.get(key)
+        if known is None:
+            self.execution_count += 1
+            known = self._results[key] = execute(parent, block)
+            if len(self._results) > MEMORY_BLOCKS:
+                del self._results[next(iter(self._results))]
+        return known
+
+    def check_batch(self, batch: Batch) -> CheckedBatch | None:
+        if not self._has_memory:
+            return check_batch(batch, self._exchange.network_keys, DOMAIN, SEPARATOR)
+        if batch not in self._batches:
+            self._batches[batch] = check_batch(batch, self._exchange.network_keys, DOMAIN, SEPARATOR)
+        return self._batches[batch]
+
+    def verify_report(self, report: PriceReport, key: bytes, domain: bytes) -> bool:
+        if (report, key) not in self._reports:
+            self._reports[report, key] = verify_price_report(report, key, domain)
+        return self._reports[report, key]
+
+
+class Auditor:
+    """Executes every final block once more, apart from all nodes; `state` is that of the highest."""
+
+    def __init__(self, exchange: Exchange, run_block: RunBlock) -> None:
+        self.pool = BatchPool(exchange.params.validator_count)
+        self._executor = Executor(exchange.params, self.pool, exchange.header.hash(), exchange.state, run_block)
+
+    @property
+    def state(self) -> EngineState:
+        return self._executor.final.state
+
+    def execute(self, _: Header, block: Block) -> bytes:
+        """The commitment, or nothing when the block cannot be executed."""
+        commitment = self._executor.execute(block)
+        if commitment is None:
+            return b""
+        self._executor.finalise(block.hash())
+        self.pool.drop_through(self.state.batch_sequences.tolist())
+        return commitment

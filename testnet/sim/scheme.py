@@ -1,0 +1,91 @@
+"""Signature schemes of a run: the real one, or one that is as strict but costs a microsecond.
+
+A cheap signature is keccak(secret ‖ digest), three times over; an aggregate is the bitwise sum of its parts. Nobody in
+the simulator computes another member's signature.
+"""
+
+from collections.abc import Sequence
+
+from consensus import crypto
+from consensus.messages import Certificate, Vote, keccak, make_bitmap, vote_digest
+from consensus.scheme import Scheme
+from testnet.sim.keys import Keys
+
+
+class CheapScheme:
+    """Knows which secret belongs to which public key, so it can check what it did not sign."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._secrets = {cheap_public_key(secret): secret for secret in secrets}
+        self._memory: dict[tuple[bytes, bytes], int] = {}
+
+    def sign(self, secret: bytes, digest: bytes) -> bytes:
+        return self._sign(secret, digest).to_bytes(96, "big")
+
+    def verify_aggregate(self, keys: Sequence[bytes], digest: bytes, signature: bytes) -> bool:
+        if not keys or any(key not in self._secrets for key in keys):
+            return False
+        total = 0
+        for key in keys:
+            total ^= self._sign(self._secrets[key], digest)
+        return total == int.from_bytes(signature, "big")
+
+    def make_certificate(
+        self, votes: Sequence[Vote], keys: Sequence[bytes], digest: bytes, epoch: int, member_count: int
+    ) -> tuple[Certificate | None, tuple[int, ...]]:
+        total, bad = 0, []
+        for vote in votes:
+            own = int.from_bytes(vote.signature, "big")
+            total ^= own
+            if own != self._sign(self._secrets[keys[vote.signer]], digest):
+                bad.append(vote.signer)
+        if bad:
+            return None, tuple(bad)
+        first = votes[0]
+        bitmap = make_bitmap([vote.signer for vote in votes], member_count)
+        return Certificate(first.kind, epoch, first.view, first.header_hash, bitmap, total.to_bytes(96, "big")), ()
+
+    def _sign(self, secret: bytes, digest: bytes) -> int:
+        signature = self._memory.get((secret, digest))
+        if signature is None:
+            signature = self._memory[secret, digest] = int.from_bytes(keccak(secret + digest) * 3, "big")
+        return signature
+
+
+def cheap_public_key(secret: bytes) -> bytes:
+    return keccak(b"public" + secret) + bytes(16)
+
+
+class SchemeKeys(Keys):
+    """All members' voting keys of one run, and the scheme they belong to."""
+
+    def __init__(self, seed: int, member_count: int, domain: bytes, has_real_signatures: bool) -> None:
+        super().__init__(seed, member_count, domain)
+        self.scheme: Scheme
+        if has_real_signatures:
+            self.secrets = [crypto.derive_secret(secret) for secret in self._secrets]
+            self.public_keys = tuple(crypto.derive_public_key(secret) for secret in self.secrets)
+            self.scheme = crypto
+        else:
+            self.secrets = self._secrets
+            self.public_keys = tuple(cheap_public_key(secret) for secret in self.secrets)
+            self.scheme = CheapScheme(self.secrets)
+
+    def is_genuine(self, certificate: Certificate) -> bool:
+        """Only the aggregate; how many signers there are is not asked here."""
+        signers = certificate.signers()
+        if not signers or signers[-1] >= self.member_count:
+            return False
+        keys = [self.public_keys[signer] for signer in signers]
+        digest = self._digest(certificate.kind, certificate.epoch, certificate.view, certificate.header_hash)
+        return self.scheme.verify_aggregate(keys, digest, certificate.signature)
+
+    def is_genuine_vote(self, vote: Vote) -> bool:
+        digest = self._digest(vote.kind, vote.epoch, vote.view, vote.header_hash)
+        return self.scheme.verify_aggregate([self.public_keys[vote.signer]], digest, vote.signature)
+
+    def _signature(self, member: int, kind: int, epoch: int, view: int, header_hash: bytes) -> bytes:
+        return self.scheme.sign(self.secrets[member], self._digest(kind, epoch, view, header_hash))
+
+    def _digest(self, kind: int, epoch: int, view: int, header_hash: bytes) -> bytes:
+        return vote_digest(self.domain, kind, epoch, view, header_hash)

@@ -1,0 +1,52 @@
+"""The settlement chain: blocks every second, the newest of them not final yet, and every node's own late view of it."""
+
+import random
+
+from engine.payload import InboxEntry
+from testnet.sim.exchange import DEPOSIT_QUOTE, make_deposit, traders
+
+BLOCK_MS = 1_000
+FINAL_AFTER_BLOCKS = 2
+
+
+class SettlementChain:
+    """Deposits become inbox entries when their block is final; a reorganisation moves those that are not."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._waiting: list[tuple[int, bytes, int]] = []  # block, beneficiary, amount
+        self.entries: list[InboxEntry] = []
+        self._entry_blocks: list[int] = []
+        for _, owner in traders():
+            self._waiting.append((0, owner, DEPOSIT_QUOTE))
+
+    def deposit(self, now_ms: int) -> None:
+        """Somebody pays in: in the block that is next."""
+        _, owner = self._rng.choice(traders())
+        self._waiting.append((now_ms // BLOCK_MS + 1, owner, self._rng.randint(1, 10**9)))
+
+    def reorganise(self, now_ms: int) -> bool:
+        """The blocks that are not final come again, their transactions in another order, a block later. True when
+        anything moved.
+        """
+        self._settle(now_ms)
+        if not self._waiting:
+            return False
+        self._rng.shuffle(self._waiting)
+        self._waiting = [(now_ms // BLOCK_MS + 1, owner, amount_quote) for _, owner, amount_quote in self._waiting]
+        return True
+
+    def poll(self, now_ms: int, from_index: int) -> tuple[int, list[InboxEntry]]:
+        """The final block, and the entries from an index on that it and its predecessors hold."""
+        self._settle(now_ms)
+        final = max(0, now_ms // BLOCK_MS - FINAL_AFTER_BLOCKS)
+        known = [entry for entry, block in zip(self.entries, self._entry_blocks) if block <= final]
+        return final, known[from_index:]
+
+    def _settle(self, now_ms: int) -> None:
+        final = max(0, now_ms // BLOCK_MS - FINAL_AFTER_BLOCKS)
+        self._waiting.sort(key=lambda item: item[0])
+        while self._waiting and self._waiting[0][0] <= final:
+            block, owner, amount_quote = self._waiting.pop(0)
+            self.entries.append(make_deposit(len(self.entries), owner, amount_quote, block))
+            self._entry_blocks.append(block)

@@ -1,0 +1,172 @@
+"""The node's store in memory: the same answers as SQLite's, and what was not synced is gone after a crash."""
+
+import errno
+import sqlite3
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from consensus.messages import Block, Certificate, Evidence, decode_message
+from engine.state import EngineState
+from validator.store import CaseRow, FinalBlock, Store
+
+SNAPSHOTS_KEPT = 3
+
+
+class MemoryStore(Store):
+    """Survives its node. `on_effect` is called before every write and sync; a crash may come from there."""
+
+    def __init__(self) -> None:
+        self.on_effect: Callable[[], None] = lambda: None
+        self.on_wait: Callable[[], None] = lambda: None
+        self.on_evidence: Callable[[Evidence], None] = lambda evidence: None
+        self.fails = False
+        self.wipe()
+
+    def wipe(self) -> None:
+        """A new, empty disk."""
+        self.snapshots: list[EngineState] = []
+        self._finals: list[FinalBlock] = []  # by height, from 1
+        self._final_heights: dict[bytes, int] = {}
+        self._candidates: dict[bytes, Block] = {}
+        self._batches: dict[bytes, tuple[int, int, bytes]] = {}  # by hash: author, sequence, encoded
+        self._unplaced: dict[tuple[int, int, bytes], None] = {}
+        self._cases: dict[bytes, bytes] = {}  # evidence -> its key
+        self._undo: list[Callable[[], object]] = []
+        self._is_pruning_due = False
+
+    def close(self) -> None:
+        self.commit()
+        self.sync()
+
+    def commit(self) -> None:
+        if self._undo:
+            self.on_effect()
+            if self.fails:
+                raise sqlite3.OperationalError("disk I/O error")
+
+    @property
+    def is_synced(self) -> bool:
+        return not self._undo
+
+    def sync(self) -> None:
+        if not self._undo:
+            return
+        self.on_effect()
+        self.on_wait()
+        if self.fails:
+            raise OSError(errno.EIO, "the disk failed")
+        self._undo = []
+        if self._is_pruning_due:
+            self._is_pruning_due = False
+            height = self.height()
+            self._candidates = {name: block for name, block in self._candidates.items() if block.header.height > height}
+
+    def crash(self) -> bool:
+        """True when something was lost."""
+        undo, self._undo = self._undo, []
+        for step in reversed(undo):
+            step()
+        return bool(undo)
+
+    def keep_snapshot(self, state: EngineState) -> None:
+        """Durable at once."""
+        self.snapshots = [state, *self.snapshots][:SNAPSHOTS_KEPT]
+
+    # blocks
+
+    def put_candidate(self, block: Block) -> None:
+        self.on_effect()
+        block_hash = block.hash()
+        if block_hash not in self._candidates:
+            self._candidates[block_hash] = block
+            self._undo.append(lambda: self._candidates.pop(block_hash, None))
+
+    def candidate(self, block_hash: bytes) -> Block | None:
+        block = self._candidates.get(block_hash)
+        if block is None and block_hash in self._final_heights:
+            block = self._finals[self._final_heights[block_hash] - 1].block
+        return block
+
+    def put_final(self, block: Block, certificate: Certificate) -> None:
+        self.on_effect()
+        block_hash, height = block.hash(), block.header.height
+        if height <= len(self._finals):
+            return  # replayed
+        assert height == len(self._finals) + 1
+        self._finals.append(FinalBlock(block, certificate, certificate.header_hash == block_hash))
+        self._final_heights[block_hash] = height
+        self._is_pruning_due = True
+
+        def undo() -> None:
+            self._finals.pop()
+            del self._final_heights[block_hash]
+
+        self._undo.append(undo)
+
+    def final(self, height: int) -> FinalBlock | None:
+        return self._finals[height - 1] if 0 < height <= len(self._finals) else None
+
+    def finals(self, from_height: int, limit: int) -> Iterator[FinalBlock]:
+        first = max(from_height, 1) - 1
+        return iter(self._finals[first : first + max(limit, 0)])
+
+    def newest_direct(self, up_to_height: int | None = None) -> FinalBlock | None:
+        known = self._finals if up_to_height is None else self._finals[:up_to_height]
+        return next((final for final in reversed(known) if final.is_direct), None)
+
+    def height(self) -> int:
+        return len(self._finals)
+
+    # batches
+
+    def put_batch(self, batch_hash: bytes, author: int, sequence: int, data: bytes) -> None:
+        self.on_effect()
+        if batch_hash in self._batches:
+            return
+        self._batches[batch_hash] = (author, sequence, data)
+        self._unplaced[author, sequence, batch_hash] = None
+
+        def undo() -> None:
+            self._batches.pop(batch_hash, None)
+            self._unplaced.pop((author, sequence, batch_hash), None)
+
+        self._undo.append(undo)
+
+    def batch(self, batch_hash: bytes) -> bytes | None:
+        known = self._batches.get(batch_hash)
+        return None if known is None else known[2]
+
+    def unplaced_batches(self) -> list[bytes]:
+        return [self._batches[batch_hash][2] for _, _, batch_hash in sorted(self._unplaced)]
+
+    def place_batches(self, batch_hashes: list[bytes], height: int) -> None:
+        self.on_effect()
+        for batch_hash in batch_hashes:
+            known = self._batches.get(batch_hash)
+            if known is not None:
+                self._displace((known[0], known[1], batch_hash))
+
+    def drop_unplaced(self, author: int, through_sequence: int) -> None:
+        self.on_effect()
+        for key in [key for key in self._unplaced if key[0] == author and key[1] <= through_sequence]:
+            self._displace(key)
+            self._undo.append(partial(self._batches.__setitem__, key[2], self._batches.pop(key[2])))
+
+    def _displace(self, key: tuple[int, int, bytes]) -> None:
+        if key in self._unplaced:
+            del self._unplaced[key]
+            self._undo.append(partial(self._unplaced.__setitem__, key, None))
+
+    # evidence
+
+    def put_evidence(self, key: bytes, data: bytes) -> None:
+        self.on_effect()
+        evidence = decode_message(data)
+        assert isinstance(evidence, Evidence)
+        self.on_evidence(evidence)
+        if data not in self._cases:
+            self._cases[data] = key
+            self._undo.append(partial(self._cases.pop, data, None))
+
+    def evidence(self) -> list[CaseRow]:
+        return [(key, data, None) for data, key in self._cases.items()]

@@ -110,9 +110,11 @@ class MemoryStore(Store):
         first = max(from_height, 1) - 1
         return iter(self._finals[first : first + max(limit, 0)])
 
-    def newest_direct(self, up_to_height: int | None = None) -> FinalBlock | None:
+    def newest_direct(self, up_to_height: int | None = None, step: int = 1) -> FinalBlock | None:
         known = self._finals if up_to_height is None else self._finals[:up_to_height]
-        return next((final for final in reversed(known) if final.is_direct), None)
+        return next(
+            (final for final in reversed(known) if final.is_direct and final.block.header.height % step == 0), None
+        )
 
     def height(self) -> int:
         return len(self._finals)

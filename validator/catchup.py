@@ -7,8 +7,8 @@ author, and the host executes every block and compares the commitment. Who sends
 range is asked of another. Heights that peers claim only choose whom to ask: an answer that falls short of a claim
 lowers it, and nothing further ahead than `RANGES_AHEAD_MAX` ranges is ever asked for or kept.
 
-Host's contract: perform the effects in order; `Accept` means execute, store, and tell agreement, after which
-`on_head` goes on; answer `CheckBatches` by `on_checked`; call `on_timer` at `Wake` (an early or repeated call harms
+Host's contract: perform the effects in order; `Accept` means execute what is still new, store, and tell agreement,
+after which `on_head` goes on; answer `CheckBatches` by `on_checked`; call `on_timer` at `Wake` (early or again harms
 nothing). Times are milliseconds of any monotonic clock.
 """
 
@@ -125,6 +125,7 @@ class RangeSync:
         self._ranges: list[_Range] = []
         self._is_needed = False
         self._is_chasing = False
+        self._is_accepting = False  # from `Accept` until `on_head`
         self._token = 0
         self._out: list[SyncEffect] = []
 
@@ -215,7 +216,8 @@ class RangeSync:
         return self._go_on(now_ms)
 
     def on_head(self, now_ms: int) -> list[SyncEffect]:
-        """Our head moved."""
+        """Our head moved, or an `Accept` was performed."""
+        self._is_accepting = False
         return self._go_on(now_ms)
 
     def on_timer(self, now_ms: int) -> list[SyncEffect]:
@@ -296,7 +298,9 @@ class RangeSync:
         return out
 
     def _try_accept(self, head: Head) -> bool:
-        """Hand over the first range once it follows our head."""
+        """Hand over the first range once it follows our head. Nothing else happens until that is done."""
+        if self._is_accepting:
+            return True
         entry = self._ranges[0] if self._ranges else None
         if entry is None or entry.response is None or entry.batches is None or entry.from_height > head.height + 1:
             return False
@@ -307,6 +311,7 @@ class RangeSync:
         if isinstance(verdict, Blame):
             self._blame(entry, verdict.reason)
             return False
+        self._is_accepting = True
         self._out.append(Accept(verdict, entry.batches, certificate))
         return True
 

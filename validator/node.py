@@ -494,7 +494,8 @@ class Node:
             if checked.batch.sequence > cursors[checked.batch.author]:
                 self._keep_batch(checked)
         execute = self.executor.execute
-        for block in blocks:
+        # Agreement may have finalised some of them while we waited for the disk.
+        for block in (block for block in blocks if block.header.height > self.executor.final.height):
             if execute(block) != block.header.commitment:
                 raise Stop(f"our execution of final block {block.header.height} differs from the committee's")
             self._finalise(block, certificate, is_live=False)

@@ -173,6 +173,23 @@ def test_answers_out_of_order_wait_for_their_parents(honest):
     assert laggard.height == 8 and laggard.blamed == []
 
 
+def test_a_range_is_handed_over_once_however_late_the_host_is(honest):
+    laggard = Laggard({1: honest, 2: honest})
+    laggard.perform(laggard.sync.on_peer(0, 1, 8))
+    peer, request = laggard.open.pop()
+    effects = laggard.sync.on_response(0, peer, honest(request))
+    token = next(effect.token for effect in effects if isinstance(effect, CheckBatches))
+    batches = next(effect.batches for effect in effects if isinstance(effect, CheckBatches))
+    checked = tuple(check_batch(batch, NETWORK_KEYS, DOMAIN, SEPARATOR) for batch in batches)
+    first = laggard.sync.on_checked(0, token, checked)
+    meanwhile = [*laggard.sync.on_peer(0, 2, 8), *laggard.sync.on_claim(0, 1, 8), *laggard.sync.on_timer(5)]
+    assert sum(isinstance(effect, Accept) for effect in first) == 1
+    assert not any(isinstance(effect, Accept) for effect in meanwhile)
+    laggard.perform(first)
+    laggard.run()
+    assert laggard.height == 8
+
+
 FAULTS = [
     "batch missing", "batch forged", "batch unnamed", "batch twice", "gap", "too long",
     "certificate of another block", "certificate missing", "certificate of another kind", "too few signers",

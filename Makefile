@@ -12,7 +12,7 @@ STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
 .PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net bench-consensus sim sim-forks \
-	sim-epochs mutants crash-test exhaustive docs clean
+	sim-court sim-epochs mutants crash-test exhaustive docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +42,9 @@ sim-long: $(STAMP)  ## seeds of full length on all processors for HOURS=1
 
 sim-forks: $(STAMP)  ## more than f liars force forks; at least f+1 of them must be named: ARGS="--forks 400"
 	$(BIN)/python -m testnet.sim.fork_campaign $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+sim-court: $(STAMP)  ## the same forks with real signatures, tried by the court on a development chain: ARGS="--forks 400"
+	$(BIN)/python -m testnet.sim.fork_court $(ARGS)
 
 sim-epochs: $(STAMP)  ## committees follow each other under faults and one liar: ARGS="--seeds 500"
 	$(BIN)/python -m testnet.sim.rotation $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -13,15 +13,15 @@ class RealKeys:
         self.member_count = member_count
         self._domain = domain
         seeds = [keccak(b"real member" + seed.to_bytes(8, "big") + bytes([i])) for i in range(member_count)]
-        self._secrets = [crypto.derive_secret(entropy) for entropy in seeds]
-        self.public_keys = [crypto.derive_public_key(secret) for secret in self._secrets]
+        self.secrets = [crypto.derive_secret(entropy) for entropy in seeds]
+        self.public_keys = [crypto.derive_public_key(secret) for secret in self.secrets]
 
     def sign(self, member: int, kind: int, epoch: int, view: int, header_hash: bytes) -> Vote:
         digest = vote_digest(self._domain, kind, epoch, view, header_hash)
-        return Vote(kind, epoch, view, header_hash, member, crypto.sign(self._secrets[member], digest))
+        return Vote(kind, epoch, view, header_hash, member, crypto.sign(self.secrets[member], digest))
 
     def prove_possession(self, member: int, digest: bytes) -> bytes:
-        return crypto.prove_possession(self._secrets[member], digest)
+        return crypto.prove_possession(self.secrets[member], digest)
 
     def is_genuine_vote(self, vote: Vote) -> bool:
         return crypto.verify(self.public_keys[vote.signer], self._digest(vote), vote.signature)

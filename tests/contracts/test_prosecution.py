@@ -43,7 +43,7 @@ class Case:
 
     def __init__(self) -> None:
         self.world = World()
-        self.world.secrets = [PrivateKey.from_bytes(secret) for secret in RealKeys(SEED, MEMBERS, b"")._secrets]
+        self.world.secrets = [PrivateKey.from_bytes(secret) for secret in RealKeys(SEED, MEMBERS, b"").secrets]
         self.world.register_all()
         self.world.contract.activate()
         self.keys = RealKeys(SEED, MEMBERS, self.world.contract.domain())

@@ -5,6 +5,7 @@ bytes.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import cbor2
@@ -25,6 +26,7 @@ KINDS = (NOTARIZE, NULLIFY, FINALIZE)
 READY = 4  # no vote: what a member of the next committee says before its epoch begins
 
 PAYLOAD_BYTES_MAX = 128 * 1024
+DECODED_REMEMBERED = 64
 NULLIFICATIONS_MAX = 64
 COMMITTEE_MAX = 255
 _WORD_LIMIT = 1 << 256
@@ -389,8 +391,12 @@ def encode_message(message: Message) -> bytes:
     raise TypeError(f"{type(message).__name__} is no consensus message")
 
 
+@lru_cache(DECODED_REMEMBERED)
 def decode_message(data: bytes) -> Message:
-    """Inverse of `encode_message`; refuses every non-canonical spelling. Raises `DecodeError`."""
+    """Inverse of `encode_message`; refuses every non-canonical spelling. Raises `DecodeError`.
+
+    Remembered, because the same bytes are decoded by whoever looks at them: link, node and core.
+    """
     try:
         item = cbor2.loads(data)
     except Exception as error:  # cbor2 raises many kinds on hostile bytes; all mean the same here

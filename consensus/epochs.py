@@ -14,8 +14,9 @@ The host's contract, beyond that of `effects.py`
   tokens, the signer's guard and `Send` (indices of that epoch's committee, `None`: all of it) are per epoch.
 - Everything persisted may go into one journal: records of other epochs are skipped when it is read.
 - `Execute`, `Finalized` and `CheckPayload` of a new epoch's first blocks have the sealing block as parent.
-- `EpochSealed` is durable before anything of the next epoch is sent. At a restart its block is the root, and the
-  registry's committee of that hash the `committee`, of the new holder; `resume_previous` gives the stragglers an ear.
+- `EpochSealed` is durable before anything of the next epoch is sent. At a restart its block is the root of the
+  new holder, and the registry's committee of the next epoch its `committee` (found by epoch, checked by hash, because
+  the same members may follow themselves); `resume_previous` gives the stragglers an ear.
 - A node that will join (its key is in the next committee only) runs the same holder as an observer until then; it must
   be given certificates and blocks, because nobody addresses an observer.
 """

@@ -19,11 +19,13 @@ from consensus.effects import (
     Aggregate,
     Build,
     CheckPayload,
+    Diverged,
     EpochSealed,
     Execute,
     FallenBehind,
     FetchBlock,
     Finalized,
+    Halt,
     Persist,
     Send,
     SetTimer,
@@ -285,6 +287,10 @@ class Fleet:
             case Announce(data):
                 for number in self.numbers:
                     self.transmit(host, number, data)
+            case Halt(reason):
+                assert host.number == self.liar, f"node {host.number} halted: {reason}"
+            case Diverged():
+                assert host.number == self.liar, f"X2: node {host.number} diverged"
             case EpochSealed():
                 host.seals.append(effect)
             case EpochBehind():
@@ -319,7 +325,9 @@ class Fleet:
         host = self.hosts[number]
         committees = [self.committee, *self.next_committees]
         root = host.seals[-1].block.header if host.seals else GENESIS
-        committee = next(known for known in committees if not host.seals or known.hash() == root.next_committee_hash)
+        # By epoch, not by hash: the same members may follow themselves.
+        committee = next(known for known in committees if known.epoch == len(host.seals) + 1)
+        assert not host.seals or committee.hash() == root.next_committee_hash
         host.timers = {}
         host.holder = Instances(self.config, self.schedule, network_key(number), committee, root, tuple(host.durable))
         if host.chain and host.chain[-1].header != root and host.head is not None:

@@ -1,6 +1,8 @@
 """Epochs: whole fleets of nodes go from one committee to the next (EP1-EP7, P1-P6)."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from consensus.committee import Committee, Member, weigh
 from consensus.core import Core
@@ -13,6 +15,7 @@ from consensus.messages import (
     NOTARIZE,
     NULLIFY,
     ZERO_HASH,
+    Certificate,
     Message,
     Ready,
     Vote,
@@ -23,6 +26,16 @@ from consensus.messages import (
 from consensus.sealing import are_trailing, split_at_seal
 from testnet.sim.fleet import DOMAIN, GENESIS, Fleet, Host, fake_sign, make_committee, make_config, network_key
 
+MESSAGES = [
+    encode_message(message)
+    for signer in range(4)
+    for message in (
+        Ready(2, make_committee(2, [2, 3, 4, 5]).hash(), signer, bytes(96)),
+        Ready(3, b"c" * 32, signer, bytes(96)),
+        *(Vote(NULLIFY, epoch, 1, ZERO_HASH, signer, bytes(96)) for epoch in (0, 1, 2, 3)),
+        Certificate(NULLIFY, 2, 7, ZERO_HASH, b"\x0f", bytes(96)),
+    )
+]
 SCHEDULE = Schedule(length_ms=300, extension_ms=200, grace_ms=2_000)
 OLD, NEW = make_committee(1, [0, 1, 2, 3]), make_committee(2, [2, 3, 4, 5])
 EVERYBODY = [0, 1, 2, 3, 4, 5, 6]  # 6 is never a member
@@ -250,3 +263,14 @@ def test_weights_decide_not_heads() -> None:
 def test_weights_must_fit_the_committee() -> None:
     with pytest.raises(ValueError, match="one weight"):
         Core(make_config(member_count=2, weights=(1,)), compute_leaders(b"s", 1, 2))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 7), st.binary(max_size=60) | st.sampled_from(MESSAGES)), max_size=12))
+def test_no_peer_can_make_the_holder_raise_or_grow(received: list[tuple[int, bytes]]) -> None:
+    holder = Instances(make_config(), SCHEDULE, network_key(3), OLD, GENESIS)
+    holder.start(0)
+    holder.learn_committee(1, NEW)
+    for number, data in received * 3:
+        holder.receive(2, network_key(number), data)
+    assert all(size <= bound for size, bound in (holder.sizes() | holder.current.core.sizes()).values())

@@ -109,7 +109,7 @@ class FaultDriver:
 
     def _begin_elsewhere(self, number: int, fault: Fault) -> None:
         world = self._world
-        name = fault.kind
+        name = f"fault: {fault.kind}"
         match fault.kind:
             case "partition":
                 world.network.cut(cut_links(fault, world.plan.member_count))
@@ -133,7 +133,7 @@ class FaultDriver:
             case "burst":
                 self.load_extra_per_s += fault.degree
                 return
-        world.fired[f"fault: {name}"] += 1
+        world.fired[name] += 1
 
     def end(self, number: int, fault: Fault) -> None:
         world = self._world
@@ -192,6 +192,7 @@ class FaultDriver:
         for node in world.nodes:
             node.crash_after_effects = None
             node.slowness, node.paused_until_ms = 1, 0
+            node.busy_until_ms = min(node.busy_until_ms, world.now_ms)
             mend_disk(node)
             node.clocks.set_right()
 

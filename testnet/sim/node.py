@@ -364,6 +364,9 @@ class Node:
         self, blocks: tuple[Block, ...], batches: tuple[CheckedBatch, ...], certificate: Certificate
     ) -> None:
         """Verified blocks that follow our head: execute them and tell agreement where we are now. Raises `Stop`."""
+        blocks = tuple(block for block in blocks if block.header.height > self.executor.final.height)
+        if not blocks:
+            return
         self.world.fired["repair: range taken"] += 1
         cursors = self.final_sequences()
         for checked in batches:

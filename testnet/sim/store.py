@@ -2,7 +2,7 @@
 
 import errno
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from consensus.messages import Block, Certificate, Evidence, decode_message
@@ -60,6 +60,10 @@ class MemoryStore(Store):
             self._is_pruning_due = False
             height = self.height()
             self._candidates = {name: block for name, block in self._candidates.items() if block.header.height > height}
+
+    def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Everything that no part of a simulated node reads back."""
+        self.on_effect()
 
     def crash(self) -> bool:
         """True when something was lost."""

@@ -11,7 +11,7 @@ KIND_NAMES = {1: "notarize", 2: "nullify", 3: "finalize"}
 
 def describe(what: str, data: Any) -> str:
     """One event of a node."""
-    if not isinstance(data, tuple) or len(data) != 2:
+    if what == "order" or not isinstance(data, tuple) or len(data) != 2:
         return what
     peer, body = data
     return f"from {peer}: {describe_frame(what, body)}"

@@ -262,6 +262,7 @@ class World:
         for node in self.nodes:
             if node.is_up:
                 self.say_hello(node)
+                node.wake()
 
     def run_liveness(self) -> None:
         """L1: ten more blocks, and every honest node within two of the tip."""

@@ -24,6 +24,7 @@ class Outcome:
     member_states: int = 0
     core_calls: int = 0
     statement_sets: int = 0
+    walks: int = 0  # random walks afterwards that stayed inside
     elapsed_s: float = 0.0
     is_complete: bool = True
     violation: str = ""
@@ -46,6 +47,7 @@ class Search:
         self.leading_count = len(leading)
         # How each state was first reached: the state before, and whose step it was.
         self.origins: dict[Global, tuple[Global, int] | None] = {}
+        self.statement_sets: dict[tuple[int, ...], None] = {}  # what members had said, in every state
         self._views: dict[tuple[int, ...], tuple[int, str]] = {}
 
     def run(self, states_max: int | None = None) -> Outcome:
@@ -70,7 +72,7 @@ class Search:
         tables = self.tables[: self.leading_count + 1]
         outcome.member_states = sum(len(table) for table in tables)
         outcome.core_calls = sum(table.core_calls for table in tables)
-        outcome.statement_sets = len(self._views)
+        outcome.statement_sets = len(self.statement_sets)
         outcome.elapsed_s = round(time.monotonic() - start_s, 2)
         return outcome
 
@@ -98,13 +100,19 @@ class Search:
         return tuple(table.said[at] for table, at in zip(self.tables, state))
 
     def _arrange(self, state: Global) -> Global:
+        """Interchangeable members in order."""
         count = self.leading_count
         return (*state[:count], *sorted(state[count:]))
+
+    def arrange_said(self, said: tuple[int, ...]) -> tuple[int, ...]:
+        """The same for what they said."""
+        return self._arrange(said)
 
     def _look(self, said: tuple[int, ...]) -> tuple[int, str]:
         """What can be delivered, and what is wrong, once these statements were made."""
         known = self._views.get(said)
         if known is None:
+            self.statement_sets[self.arrange_said(said)] = None
             universe = self.universe
             certified = compute_certified(universe, said, self.quorum)
             anybody = 0

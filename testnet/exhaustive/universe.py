@@ -4,7 +4,7 @@ Members lead in the order of their index, so view v is led by member v - 1. Stat
 of statements is such a mask.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -151,10 +151,14 @@ class Universe:
         It knows only its own votes and those in proposals, and what an honest leader proposed has no rival.
         """
         signers = tuple(member for member in range(MEMBERS) if member != receiver)
-        found = [self._certificate_delivery(statement, signers) for statement in self.statements]
+        return self.make_deliveries(lambda _: signers)
+
+    def make_deliveries(self, find_signers: Callable[[Statement], tuple[int, ...]]) -> tuple[Delivery, ...]:
+        """With certificates signed by whom the caller says."""
+        found = [self._certificate_delivery(statement, find_signers(statement)) for statement in self.statements]
         found += [self._short_delivery(statement) for statement in self.statements]
         for known in self.blocks:
-            found += self._proposal_deliveries(known, signers)
+            found += self._proposal_deliveries(known, find_signers)
             author = known.block.header.proposer
             is_public = author == self.scenario.byzantine
             said = 0 if is_public else self.bits[(NOTARIZE, known.block.header.view, known.hash)]
@@ -172,7 +176,9 @@ class Universe:
             f"short certificate {self.describe(statement)}", self.scenario.byzantine, data, 0, 0, is_short=True
         )
 
-    def _proposal_deliveries(self, known: Named, signers: tuple[int, ...]) -> Iterator[Delivery]:
+    def _proposal_deliveries(
+        self, known: Named, find_signers: Callable[[Statement], tuple[int, ...]]
+    ) -> Iterator[Delivery]:
         """The right proposal with either kind of parent certificate; a byzantine leader also leaves things out."""
         header = known.block.header
         author = header.proposer
@@ -187,8 +193,8 @@ class Universe:
             proposal = Proposal(
                 known.block,
                 vote,
-                None if parent is None else make_certificate(parent, signers),
-                tuple(make_certificate(statement, signers) for statement in skipped),
+                None if parent is None else make_certificate(parent, find_signers(parent)),
+                tuple(make_certificate(statement, find_signers(statement)) for statement in skipped),
             )
             name = f"proposal {known.name}" + (f" with {self.describe(parent)}" if parent else "")
             needs = sum(self.bits[statement] for statement in carried)

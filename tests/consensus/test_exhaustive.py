@@ -4,6 +4,8 @@ import pytest
 
 from testnet.exhaustive.campaign import check_removal, check_scenario, get_scenario
 from testnet.exhaustive.removals import REMOVALS
+from testnet.exhaustive.search import Search
+from testnet.exhaustive.walk import Walk
 
 VIOLATIONS = {
     "R3-once": "S3 two blocks notarised in view 1",
@@ -26,6 +28,14 @@ def test_properties_hold_in_the_first_states(name: str) -> None:
     outcome = check_scenario(get_scenario(name), states_max=LIMITS[name])
     assert (outcome.violation, outcome.is_complete) == ("", False)
     assert outcome.states > LIMITS[name]
+
+
+def test_a_walk_that_leaves_what_the_search_saw_is_noticed() -> None:
+    search = Search(get_scenario("byzantine leads neither"))
+    search.run(states_max=60)
+    faults = [Walk(search, seed).run() for seed in range(8)]
+    assert any("the search never saw" in fault for fault in faults)
+    assert not any("S8" in fault or "S9" in fault for fault in faults)
 
 
 @pytest.mark.parametrize("rule", list(REMOVALS))

@@ -76,6 +76,10 @@ bench-gas: $(STAMP)  ## what the settlement contract costs
 bench-net: $(STAMP)  ## what a link between validators carries
 	$(BIN)/python -m net.bench_net
 
+.PHONY: bench-sim
+bench-sim: $(STAMP)  ## agreement in virtual time: message delays, finality, crashes, partitions, catching up; ARGS="--far"
+	$(BIN)/python -m testnet.sim.measure $(ARGS)
+
 bench-consensus: $(STAMP)  ## four validators under load: blocks, finality, restart, catching up
 	$(BIN)/python -m testnet.bench_consensus $(ARGS)
 

@@ -18,6 +18,7 @@ from consensus.messages import Block, Certificate, Evidence, Vote, quorum
 from engine.apply import BlockInput, BlockResult
 from engine.payload import Payload
 from engine.state import EngineState
+from net.wire import SnapshotOffer
 from testnet.sim.byzantine import Behaviour
 from testnet.sim.checkers import Violation
 from testnet.sim.clocks import SkewedClocks
@@ -60,6 +61,10 @@ FATAL = (JournalError, SignerError, sqlite3.Error, OSError)
 
 class Crash(Exception):
     """The machine is gone in the middle of what it did."""
+
+
+class Restart(Exception):
+    """The disk holds a newer state than the process: it ends in order, and begins anew from there."""
 
 
 class Node:
@@ -266,6 +271,10 @@ class Node:
             work()
         except Crash:
             self.crash()
+        except Restart:
+            self.is_up = False
+            self.incarnation += 1
+            self.world.post_node(1, self, "boot", None)
         except FATAL:
             self.world.fired["disk: fatal error"] += 1
             self.down_ms = max(self.down_ms, OPERATOR_MS)
@@ -379,6 +388,15 @@ class Node:
             self._finalise(block, certificate, is_live=False)
         self.agreement.caught_up(Synced(blocks[-1], certificate))
         self.wake()
+
+    def adopt(self, offer: SnapshotOffer, state: EngineState) -> None:
+        """A fetched state that was recomputed and found to be the committee's."""
+        self.journal.sync()
+        self.store.commit()
+        self.store.sync()
+        self.store.adopt(offer.block, offer.certificate, state)
+        self.world.fired["repair: snapshot adopted"] += 1
+        raise Restart
 
     def _after_flush(self) -> None:
         if self._due_snapshot is not None:

@@ -52,6 +52,7 @@ class Plan:
     interval_ms: int = 200
     retain_views: int = 64
     snapshot_blocks: int = 32
+    snapshot_gap_blocks: int = 1_000_000
     # switches: planted bugs take the guard away, a few seeds take the short cuts away
     has_guard: bool = True
     syncs_before_send: bool = True

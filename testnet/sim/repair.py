@@ -1,11 +1,14 @@
-"""The host of catching up on a simulated node: feeds the real `RangeSync` and performs what it asks for."""
+"""The host of catching up on a simulated node: feeds the real `RangeSync` and performs what it asks for. Ranges wait
+while a snapshot is looked for.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from net.wire import RangeBlock, RangeRequest, RangeResponse
+from testnet.sim.fetching import Fetching
 from validator.catchup import Accept, Ask, Blamed, CheckBatches, Head, RangeSync, SyncEffect, Wake
 from validator.ranges import answer_range
 
@@ -20,6 +23,7 @@ class Repair:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._fetching = Fetching(node)
         self._ranges = RangeSync(
             member_count=node.world.plan.member_count,
             head=lambda: Head(node.executor.final.height, node.executor.final_hash),
@@ -27,13 +31,28 @@ class Repair:
             is_held=lambda batch_hash: node.pool.get(batch_hash) is not None,
         )
 
+    def on_snapshot(self, peer: int, frame: Any) -> None:
+        self._fetching.on_frame(peer, frame)
+
     def on_peer(self, peer: int, height: int) -> None:
+        self._fetching.perform(self._fetching.states.on_peer(self._now_ms(), peer))
         self._perform(self._ranges.on_peer(self._now_ms(), peer, height))
+        self._judge_distance()
 
     def on_claim(self, peer: int, height: int) -> None:
+        self._judge_distance()
         self._perform(self._ranges.on_claim(self._now_ms(), peer, height))
 
+    def _judge_distance(self) -> None:
+        """A snapshot, when ranges would take too long or nobody has them any more."""
+        height, states = self._node.executor.final.height, self._fetching.states
+        is_far = self._ranges.reach - height >= self._node.world.plan.snapshot_gap_blocks
+        if is_far or self._ranges.is_stranded:
+            self._fetching.perform(states.start(self._now_ms(), height))
+        self._ranges.is_paused = states.is_active
+
     def on_peer_lost(self, peer: int) -> None:
+        self._fetching.perform(self._fetching.states.on_peer_lost(self._now_ms(), peer))
         self._perform(self._ranges.on_peer_lost(self._now_ms(), peer))
 
     def on_behind(self) -> None:
@@ -46,6 +65,8 @@ class Repair:
         self._perform(self._ranges.on_unsent(self._now_ms(), peer))
 
     def on_timer(self) -> None:
+        self._fetching.perform(self._fetching.states.on_timer(self._now_ms()))
+        self._ranges.is_paused = self._fetching.states.is_active
         self._perform(self._ranges.on_timer(self._now_ms()))
 
     def _now_ms(self) -> int:

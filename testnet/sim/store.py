@@ -25,7 +25,10 @@ class MemoryStore(Store):
     def wipe(self) -> None:
         """A new, empty disk."""
         self.snapshots: list[EngineState] = []
-        self._finals: list[FinalBlock] = []  # by height, from 1
+        self.chunks: dict[tuple[bytes, int], bytes] = {}  # of a snapshot that is being fetched
+        self.offered: dict[tuple[bytes, int], bytes] = {}  # of one that others fetch
+        self._first_height = 1
+        self._finals: list[FinalBlock] = []  # by height, from the first
         self._final_heights: dict[bytes, int] = {}
         self._candidates: dict[bytes, Block] = {}
         self._batches: dict[bytes, tuple[int, int, bytes]] = {}  # by hash: author, sequence, encoded
@@ -76,6 +79,13 @@ class MemoryStore(Store):
         """Durable at once."""
         self.snapshots = [state, *self.snapshots][:SNAPSHOTS_KEPT]
 
+    def adopt(self, block: Block, certificate: Certificate, state: EngineState) -> None:
+        """A fetched state and its block; nothing is known of what lies below. Durable at once."""
+        self.snapshots, self.chunks = [state], {}
+        self._first_height = block.header.height
+        self._finals = [FinalBlock(block, certificate, True)]
+        self._final_heights = {block.hash(): block.header.height}
+
     # blocks
 
     def put_candidate(self, block: Block) -> None:
@@ -88,15 +98,15 @@ class MemoryStore(Store):
     def candidate(self, block_hash: bytes) -> Block | None:
         block = self._candidates.get(block_hash)
         if block is None and block_hash in self._final_heights:
-            block = self._finals[self._final_heights[block_hash] - 1].block
+            block = self._finals[self._final_heights[block_hash] - self._first_height].block
         return block
 
     def put_final(self, block: Block, certificate: Certificate) -> None:
         self.on_effect()
         block_hash, height = block.hash(), block.header.height
-        if height <= len(self._finals):
+        if height <= self.height():
             return  # replayed
-        assert height == len(self._finals) + 1
+        assert height == self.height() + 1
         self._finals.append(FinalBlock(block, certificate, certificate.header_hash == block_hash))
         self._final_heights[block_hash] = height
         self._is_pruning_due = True
@@ -108,20 +118,22 @@ class MemoryStore(Store):
         self._undo.append(undo)
 
     def final(self, height: int) -> FinalBlock | None:
-        return self._finals[height - 1] if 0 < height <= len(self._finals) else None
+        at = height - self._first_height
+        return self._finals[at] if 0 <= at < len(self._finals) else None
 
     def finals(self, from_height: int, limit: int) -> Iterator[FinalBlock]:
-        first = max(from_height, 1) - 1
+        first = max(from_height - self._first_height, 0)
         return iter(self._finals[first : first + max(limit, 0)])
 
     def newest_direct(self, up_to_height: int | None = None, step: int = 1) -> FinalBlock | None:
-        known = self._finals if up_to_height is None else self._finals[:up_to_height]
+        count = len(self._finals) if up_to_height is None else max(up_to_height + 1 - self._first_height, 0)
+        known = self._finals[:count]
         return next(
             (final for final in reversed(known) if final.is_direct and final.block.header.height % step == 0), None
         )
 
     def height(self) -> int:
-        return len(self._finals)
+        return self._first_height - 1 + len(self._finals)
 
     # batches
 
@@ -164,6 +176,9 @@ class MemoryStore(Store):
             self._undo.append(partial(self._unplaced.__setitem__, key, None))
 
     # evidence
+
+    def put_nullification(self, data: bytes) -> None:
+        """Kept for searches after the fact, which no simulated node makes."""
 
     def put_evidence(self, key: bytes, data: bytes) -> None:
         self.on_effect()

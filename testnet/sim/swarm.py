@@ -50,6 +50,7 @@ def draw_plan(seed: int, safety_ms: int | None = None) -> Plan:
         if rng.random() < 0.3:
             plan.faults += draw(rng, plan)
     plan.faults.sort(key=lambda fault: fault.at_ms)
+    plan.snapshot_gap_blocks = rng.choice((plan.snapshot_gap_blocks, 60, 20))
     return plan
 
 
@@ -226,5 +227,5 @@ EXPECTED = (
     *(f"oracle: {kind}" for kind in ORACLE_FAULTS),
     "network: loss", "network: duplicate", "network: bandwidth", "network: cut", "disk: unsynced writes lost",
     "disk: fatal error", "disk: start refused", "repair: block fetch", "repair: batch fetch", "repair: range sync",
-    "repair: range taken", "load: message", "settlement: deposit", "evidence",
+    "repair: range taken", "repair: snapshot adopted", "load: message", "settlement: deposit", "evidence",
 )  # fmt: skip

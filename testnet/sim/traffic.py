@@ -48,6 +48,8 @@ class Traffic:
                     node.send_frame(peer, "range", make_answer(node, data))
             case "range":
                 node.repair.on_response(peer, data)
+            case "snapshot":
+                node.repair.on_snapshot(peer, data)
             case "hello":
                 self._on_hello(peer, data)
 

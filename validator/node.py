@@ -500,7 +500,8 @@ class Node:
                 raise Stop(f"our execution of final block {block.header.height} differs from the committee's")
             self._finalise(block, certificate, is_live=False)
             # Without a certificate of its own a block is not proven from, so only a snapshot wants its state.
-            execute = self.executor.execute if self._due_snapshot is not None else self.executor.advance
+            is_wanted = self.executor.final.state is self._due_snapshot
+            execute = self.executor.execute if is_wanted else self.executor.advance
         self.agreement.caught_up(Synced(blocks[-1], certificate))
         log.info("catchup.progress height=%d", self.executor.final.height)
         self.wake()

@@ -10,13 +10,13 @@ from testnet.sim.plan import Fault, Plan
 
 # Members, how often, and how long the safety phase is: the work grows with the square of the members.
 SIZES = (
-    (4, 640, 44_000),
-    (5, 120, 40_000),
-    (7, 130, 30_000),
-    (10, 80, 16_000),
-    (16, 24, 8_000),
-    (31, 5, 4_000),
-    (100, 1, 1_000),
+    (4, 640, 34_000),
+    (5, 120, 30_000),
+    (7, 130, 22_000),
+    (10, 80, 10_000),
+    (16, 24, 5_000),
+    (31, 5, 3_000),
+    (100, 1, 500),
 )
 ORACLE_FAULTS = ("missing", "stale", "extreme")
 FAULTS_OF_A_KIND_MAX = 4

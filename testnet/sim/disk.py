@@ -54,6 +54,7 @@ class Disk(Files):
         self.on_wait: Callable[[], None] = lambda: None
         self.is_full = False
         self.fails_sync = False
+        self.is_damaged = False
         self.error_count = 0
 
     # what a node asks for
@@ -143,6 +144,7 @@ class Disk(Files):
     def wipe(self) -> None:
         """A new, empty disk."""
         self._files, self._open = {}, {}
+        self.is_damaged = False
 
     def rot(self) -> None:
         """One bit in the older half of the journal's first file flips."""
@@ -152,4 +154,5 @@ class Disk(Files):
                 at = self._rng.randrange(len(durable) // 2)
                 durable[at] ^= 1 << self._rng.randrange(8)
                 self._files[path].seen = bytearray(durable)
+                self.is_damaged = True
                 return

@@ -159,6 +159,11 @@ class Auditor:
     def state(self) -> EngineState:
         return self._executor.final.state
 
+    def find_batch(self, batch_hash: bytes) -> Batch | None:
+        """Of all batches that any node took and no final block has passed."""
+        checked = self.pool.get(batch_hash)
+        return None if checked is None else checked.batch
+
     def execute(self, _: Header, block: Block) -> bytes:
         """The commitment, or nothing when the block cannot be executed."""
         commitment = self._executor.execute(block)

@@ -8,7 +8,7 @@ Time passes inside a tick, by what execution and disk take, and what is sent lea
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,11 @@ from testnet.sim.disk import Disk
 from testnet.sim.exchange import DOMAIN, EPOCH, SEPARATOR
 from testnet.sim.parts import (
     HastyAgreement,
-    MemoryCore,
     ShamelessAgreement,
     TwistedCore,
     TwistedProposals,
     Unguarded,
+    WatchedCore,
     WatchedExecutor,
     WatchedJournal,
     find_votes,
@@ -155,10 +155,12 @@ class Node:
 
     def make_core(self) -> Core:
         """The one place where a node's core is made."""
-        kind = MemoryCore if self.behaviour is None else TwistedCore
-        core = kind(self.config, self.world.leaders, tuple(self.journal.records))
-        if isinstance(core, TwistedCore):
-            core.node = self
+        kind = WatchedCore if self.behaviour is None else TwistedCore
+        records: Sequence[bytes] = self.journal.records
+        if self.behaviour is not None:
+            records = self.behaviour.on_restart(self, records)
+        core = kind(self.config, self.world.leaders, tuple(records))
+        core.node = self
         return core
 
     def _make_agreement(self) -> None:
@@ -422,6 +424,7 @@ class Node:
         while (checked := self.sealer.seal()) is not None:
             self.on_batch(checked, is_named=True)
             if self.behaviour is None:
+                self.world.exchange_checker.on_sealed(self.index, checked.batch.sequence)
                 self.send_frame(None, "batch", checked.batch)
                 continue
             for peer, batch in self.behaviour.on_batch(self, checked.batch):

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from consensus.core import Core
-from consensus.effects import Effect
+from consensus.effects import Effect, Sign
 from consensus.events import Built, Event
-from consensus.messages import Block, DecodeError, Evidence, Header, Proposal, Vote, vote_digest
+from consensus.messages import NOTARIZE, Block, DecodeError, Evidence, Header, Proposal, Vote, vote_digest
 from engine.payload import Payload
 from engine.state import EngineState
+from testnet.sim.checkers.signing import check_signing
 from testnet.sim.disk import Disk
 from testnet.sim.exchange import DOMAIN, EPOCH
 from testnet.sim.keys import decode
@@ -81,6 +82,8 @@ class ShamelessAgreement(Agreement):
 class MemoryCore(Core):
     """Messages are decoded once for all nodes: what bytes mean depends on nothing else."""
 
+    node: Node
+
     def _on_received(self, peer: int, data: bytes) -> None:
         try:
             message = decode(data)
@@ -91,10 +94,29 @@ class MemoryCore(Core):
             self._on_message(peer, message)
 
 
+class WatchedCore(MemoryCore):
+    """An honest core: whatever it asks to sign is looked at."""
+
+    def handle(self, now_ms: int, event: Event) -> list[Effect]:
+        was_syncing = self.is_syncing
+        effects = super().handle(now_ms, event)
+        for effect in effects:
+            if isinstance(effect, Sign):
+                check_signing(self.node.name, was_syncing and self.is_syncing, self._count_missing(effect))
+        return effects
+
+    def _count_missing(self, request: Sign) -> int:
+        """Batches of the block to be notarized that are nowhere on this machine."""
+        block = self.block(request.header_hash) if request.kind == NOTARIZE else None
+        if block is None:
+            return 0
+        named = [ref[2] for ref in Payload.decode(block.payload).batch_refs]
+        node = self.node
+        return sum(node.pool.get(known) is None and node.store.batch(known) is None for known in named)
+
+
 class TwistedCore(MemoryCore):
     """A byzantine leader's block may claim another result."""
-
-    node: Node
 
     def handle(self, now_ms: int, event: Event) -> list[Effect]:
         behaviour = self.node.behaviour

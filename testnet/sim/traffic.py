@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from consensus.events import PeerConnected, Received
-from consensus.messages import Block, encode_message
+from consensus.messages import Block, DecodeError, encode_message
 from engine.payload import Batch, PriceReport
+from testnet.sim.keys import decode
 from testnet.sim.repair import make_answer
 from validator.ranges import AnswerBudget
 
@@ -55,7 +56,7 @@ class Traffic:
 
     def _on_consensus(self, peer: int, data: bytes) -> None:
         node = self._node
-        if node.behaviour is not None:
+        if node.behaviour is not None and is_message(data):
             for target, extra in node.behaviour.on_receive(node, peer, data):
                 node.world.fired[f"behaviour: {node.behaviour.name}"] += 1
                 node.world.transmit(node, target, "consensus", extra)
@@ -109,3 +110,12 @@ class Traffic:
 
     def broadcast_report(self, report: PriceReport) -> None:
         self._node.send_frame(None, "report", report)
+
+
+def is_message(data: bytes) -> bool:
+    """Behaviours build on what others say, not on their rubbish."""
+    try:
+        decode(data)
+    except DecodeError:
+        return False
+    return True

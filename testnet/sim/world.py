@@ -15,8 +15,11 @@ from typing import Any
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, DecodeError, Header, Proposal
 from engine.apply import BlockResult
-from testnet.sim.byzantine import BEHAVIOURS, Behaviour, Twin
+from testnet.sim.byzantine import BEHAVIOURS, Behaviour
 from testnet.sim.checkers import Checkers, Violation
+from testnet.sim.checkers.disks import check_refusal
+from testnet.sim.checkers.exchange import ExchangeChecker
+from testnet.sim.clocks import START_MS
 from testnet.sim.exchange import DOMAIN, EPOCH, Auditor, Shared, make_exchange, signed_messages
 from testnet.sim.faults import FaultDriver
 from testnet.sim.keys import decode
@@ -77,8 +80,14 @@ class World:
         self.shared = Shared(self.exchange, plan.has_memo)
         self.auditor = Auditor(self.exchange, self.shared.run_block)
         byzantine = tuple(plan.byzantine)
-        self.checkers = Checkers(self.keys, self.exchange.header, byzantine, self.auditor.execute, self.leaders)
         self.settlement = SettlementChain(self.rng)
+        self.exchange_checker = ExchangeChecker(
+            self.exchange, self.auditor, self.shared, self.settlement.entries, lambda: self.now_ms, START_MS,
+            is_quiet=not plan.faults and not plan.loss,
+        )  # fmt: skip
+        self.checkers = Checkers(
+            self.keys, self.exchange.header, byzantine, self.exchange_checker.execute, self.leaders
+        )
         self.oracle = Oracle(self.rng, self.exchange, self.fired)
         self.faults = FaultDriver(self, self.rng)
         self.headers: dict[bytes, Header] = {self.exchange.header.hash(): self.exchange.header}
@@ -92,12 +101,13 @@ class World:
         self.members: list[list[Node]] = []
         for index in range(members):
             kind = KINDS[plan.byzantine[index]] if index in plan.byzantine else None
-            names = [index, members + index] if kind is Twin else [index]
+            machines = 1 if kind is None else kind.machines
+            names = [index + members * machine for machine in range(machines)]
             self.members.append([self._make_node(index, name, kind) for name in names])
         self.nodes = [node for group in self.members for node in group]
 
     def _make_node(self, index: int, name: int, kind: type[Behaviour] | None) -> Node:
-        if kind is Twin:
+        if kind is not None and kind.machines > 1:
             self.fired[f"behaviour: {kind.name}"] += 1
         return Node(self, index, name, None if kind is None else kind(self.rng))
 
@@ -202,6 +212,7 @@ class World:
         again.
         """
         self.fired["disk: start refused"] += 1
+        check_refusal(node.name, reason, node.disk.is_damaged or not node.is_honest)
         if self.trace:
             self.print_line(node, f"does not start: {reason}")
         node.disk.crash()

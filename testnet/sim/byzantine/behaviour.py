@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from consensus.messages import Block, Certificate
@@ -18,6 +19,7 @@ class Behaviour:
     """The base does everything right."""
 
     name = "honest"
+    machines = 1  # that run with its key
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -45,6 +47,10 @@ class Behaviour:
     def on_batch(self, node: Node, batch: Batch) -> list[tuple[int | None, Batch]]:
         """Instead of sending an own batch to all."""
         return [(None, batch)]
+
+    def on_restart(self, node: Node, records: Sequence[bytes]) -> Sequence[bytes]:
+        """What it remembers of the journal."""
+        return records
 
     def on_range(self, run: list[tuple[Block, Certificate]]) -> list[tuple[Block, Certificate]]:
         """The answer to a range request."""

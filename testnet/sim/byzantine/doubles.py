@@ -24,6 +24,14 @@ class Twin(Behaviour):
     """The same key on two machines; the world runs the second one."""
 
     name = "twin"
+    machines = 2
+
+
+class Triplet(Behaviour):
+    """The same key on three machines."""
+
+    name = "triplet"
+    machines = 3
 
 
 class Equivocator(Behaviour):

@@ -49,15 +49,18 @@ class Forger(Behaviour):
         own = node.world.keys.sign(node.index, kind, vote.epoch, vote.view, block_hash)
         few = make_bitmap([node.index], members)
         crowd = make_bitmap(list(range(quorum(members))), members)
-        match self.rng.randrange(5):
+        match self.rng.randrange(6):
             case 0 | 1:
                 return Certificate(kind, vote.epoch, vote.view, block_hash, few, own.signature)  # short, signed rightly
             case 2:
                 return Certificate(kind, vote.epoch, vote.view, block_hash, crowd, own.signature)  # wrong aggregate
             case 3:
                 return Certificate(kind, vote.epoch + 1, vote.view, block_hash, few + b"\xff", own.signature)
-            case _:
+            case 4:
                 return Vote(vote.kind, vote.epoch, vote.view, vote.header_hash, node.index, bytes(96))
+            case _:
+                other = self.rng.randrange(members)
+                return Vote(vote.kind, vote.epoch, vote.view, vote.header_hash, other, bytes(96))
 
 
 class Fabricator(Behaviour):

@@ -19,3 +19,18 @@ class Liar(Behaviour):
                 return run[:-1]
             case _:
                 return run[::-1]
+
+
+class Inventor(Behaviour):
+    """Answers range requests with blocks that nobody agreed on, under a certificate that nobody signed."""
+
+    name = "sync inventor"
+
+    def on_range(self, run: list[tuple[Block, Certificate]]) -> list[tuple[Block, Certificate]]:
+        block, certificate = run[-1]
+        header = block.header._replace(timestamp_ms=block.header.timestamp_ms + 1)
+        moved = type(block)(header, block.payload)
+        forged = Certificate(
+            certificate.kind, certificate.epoch, header.view, moved.hash(), certificate.bitmap, certificate.signature
+        )
+        return [*((entry, forged) for entry, _ in run[:-1]), (moved, forged)]

@@ -1,4 +1,4 @@
-"""Certificates that honest nodes believe: genuine, large enough, and not against each other (S3, S4, S6, S7)."""
+"""Certificates that honest nodes believe: genuine, large enough, and not against each other (P2, S3, S4, S6, S7)."""
 
 from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, Certificate, quorum
 from testnet.sim.checkers.violation import require
@@ -6,7 +6,8 @@ from testnet.sim.keys import Keys
 
 
 class CertificateChecker:
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, epoch: int) -> None:
+        self._epoch = epoch
         self._keys = keys
         self._quorum = quorum(keys.member_count)
         self._certified: dict[tuple[int, int], bytes] = {}
@@ -20,6 +21,7 @@ class CertificateChecker:
             return
         self._seen[data] = None
         signers = certificate.signers()
+        require(certificate.epoch == self._epoch, f"P2 a certificate of epoch {certificate.epoch}")
         require(len(signers) >= self._quorum, f"S7 a certificate with {len(signers)} signers")
         require(self._keys.is_genuine(certificate), "S7 a certificate with a wrong signature")
         kind, view, header_hash = certificate.kind, certificate.view, certificate.header_hash

@@ -23,7 +23,7 @@ class Checkers:
         leaders: tuple[int, ...] = (),
     ) -> None:
         """`execute`: see `RootChecker`; `leaders`: see `AgreementChecker`."""
-        self._certificates = CertificateChecker(keys)
+        self._certificates = CertificateChecker(keys, genesis.epoch)
         self._agreement = AgreementChecker(genesis, self._certificates, leaders)
         self._evidence = EvidenceChecker(keys, byzantine)
         self._roots = RootChecker(execute)

@@ -24,7 +24,8 @@ def run_all(mutants: list[Mutant], workers: int, console: Console) -> tuple[list
         for verdict in pool.imap(hunt, mutants):
             verdicts.append(verdict)
             found = f"seed {verdict.seed}: {verdict.failure}" if verdict.failure else "SURVIVED"
-            console.print(f"{verdict.name} [{verdict.profile}] {found}", highlight=False, markup=False)
+            line = f"{verdict.name} [{verdict.profile}] {verdict.elapsed_s:.0f} s, {found}"
+            console.print(line, highlight=False, markup=False)
         controls = pool.starmap(control, choose_controls(verdicts).items())
     return verdicts, controls
 

@@ -2,9 +2,11 @@
 
 from consensus import certificates, chain, core, proposals, round, state, timeouts, votes
 from consensus.events import Executed
-from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, Certificate, Proposal, quorum
+from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, Certificate, Proposal, Vote, quorum, vote_digest
 from consensus.state import BAD, EXECUTING, OK, BlockEntry, State, ViewState
 from testnet.sim.mutants.patches import Mutant, Patches
+from validator import agreement, signer
+from validator.agreement import Agreement
 
 
 def quorum_minus_one(patches: Patches) -> None:
@@ -104,6 +106,44 @@ def carried_certificates_unverified(patches: Patches) -> None:
     patches.put(core, "on_proposal_verified", lambda core_state, pending, _: honest(core_state, pending, True))
 
 
+def epoch_unchecked(patches: Patches) -> None:
+    def is_quorate(core_state: State, certificate: Certificate) -> bool:
+        return len(certificate.signers()) >= core_state.quorum
+
+    honest = Agreement.is_genuine
+
+    def is_genuine(driver: Agreement, certificate: Certificate) -> bool:
+        config = driver.core.config
+        digest = vote_digest(
+            config.domain, certificate.kind, certificate.epoch, certificate.view, certificate.header_hash
+        )
+        keys = [driver._bls_keys[signer] for signer in certificate.signers()]
+        return honest(driver, certificate) or driver._scheme.verify_aggregate(keys, digest, certificate.signature)
+
+    patches.put(certificates, "is_quorate", is_quorate)
+    patches.put(proposals, "is_quorate", is_quorate)
+    patches.put(Agreement, "is_genuine", is_genuine)
+
+
+def one_domain_for_all_votes(patches: Patches) -> None:
+    """The signed digest says which block, and not whether it is to be notarized or finalized."""
+
+    def digest(domain: bytes, kind: int, epoch: int, view: int, header_hash: bytes) -> bytes:
+        return vote_digest(domain, NULLIFY if kind == NULLIFY else NOTARIZE, epoch, view, header_hash)
+
+    for owner in (agreement, signer):
+        patches.put(owner, "vote_digest", digest)
+
+
+def votes_in_others_names_accepted(patches: Patches) -> None:
+    honest = votes.on_vote
+
+    def on_vote(core_state: State, peer: int, vote: Vote) -> None:
+        honest(core_state, vote.signer, vote)
+
+    patches.put(core, "on_vote", on_vote)
+
+
 def leader_unchecked(patches: Patches) -> None:
     """Anybody's proposal is the leader's."""
 
@@ -143,5 +183,8 @@ MUTANTS = (
     Mutant(certificate_signature_unchecked, "R6", "forger"),
     Mutant(carried_certificates_unverified, "R2", "fabricator"),
     Mutant(leader_unchecked, "R3", "usurper"),
+    Mutant(epoch_unchecked, "P2", "replayer"),
+    Mutant(one_domain_for_all_votes, "R6", "retagger"),
+    Mutant(votes_in_others_names_accepted, "R3", "forger"),
     Mutant(patience_never_grows, "R1", "slow links"),
 )

@@ -3,15 +3,16 @@
 import time
 from dataclasses import dataclass
 
-from testnet.sim.mutants import accountability, agreement, durability, repair
+from testnet.sim.mutants import accountability, agreement, durability, payloads, repair
 from testnet.sim.mutants.patches import Mutant, Patches
-from testnet.sim.mutants.profiles import PROFILES
+from testnet.sim.mutants.profiles import PLANTED, PROFILES, leave_as_is
 
 MUTANTS: tuple[Mutant, ...] = (
     *agreement.MUTANTS,
     *accountability.MUTANTS,
     *durability.MUTANTS,
     *repair.MUTANTS,
+    *payloads.MUTANTS,
 )
 CONTROL_SEEDS_MIN = 8
 CONTROL_SEEDS_MAX = 40
@@ -41,6 +42,7 @@ def hunt(mutant: Mutant) -> Verdict:
     verdict = Verdict(mutant.name, mutant.rule, mutant.profile)
     start_s = time.perf_counter()
     with Patches() as patches:
+        PLANTED.get(mutant.profile, leave_as_is)(patches)
         mutant.plant(patches)
         for seed in range(mutant.seeds_max):
             verdict.seeds_tried = seed + 1
@@ -63,7 +65,9 @@ class Control:
 
 def control(profile: str, seeds: int) -> Control:
     play = PROFILES[profile]
-    failures = [f"seed {seed}: {failure}" for seed in range(seeds) if (failure := play(seed))]
+    with Patches() as patches:
+        PLANTED.get(profile, leave_as_is)(patches)
+        failures = [f"seed {seed}: {failure}" for seed in range(seeds) if (failure := play(seed))]
     return Control(profile, seeds, failures)
 
 

@@ -1,8 +1,15 @@
 """Bugs of getting what was missed: fetching, range sync, saying things again."""
 
-from consensus import chain, core, retry, round
+from collections.abc import Sequence
+from typing import Any
+
+from consensus import core, round
+from consensus.messages import Block
 from consensus.state import State
 from testnet.sim.mutants.patches import Mutant, Patches
+from validator import catchup
+from validator.agreement import Agreement
+from validator.catchup import RangeSync
 
 
 def no_block_fetch(patches: Patches) -> None:
@@ -11,8 +18,33 @@ def no_block_fetch(patches: Patches) -> None:
 
 
 def no_range_sync(patches: Patches) -> None:
-    patches.put(chain, "fall_behind", lambda _: None)
-    patches.put(retry, "fall_behind", lambda _: None)
+    patches.put(RangeSync, "_go_on", lambda *_: [])
+
+
+def no_batch_fetch(patches: Patches) -> None:
+    patches.put(Agreement, "_fetch_missing", lambda driver, block: bool(driver._proposals.missing_batches(block)))
+
+
+def range_answer_unchecked(patches: Patches) -> None:
+    patches.put(RangeSync, "_find_fault", lambda *_: "")
+
+
+def range_certificate_unverified(patches: Patches) -> None:
+    honest = RangeSync.__init__
+
+    def make(sync: RangeSync, **arguments: Any) -> None:
+        honest(sync, **{**arguments, "is_genuine": lambda _: True})
+
+    patches.put(RangeSync, "__init__", make)
+
+
+def range_ancestry_unchecked(patches: Patches) -> None:
+    """Any blocks before the certified one are its ancestors."""
+
+    def verify_range(_hash: bytes, _height: int, blocks: Sequence[Block], _certificate: object) -> tuple[Block, ...]:
+        return tuple(blocks)
+
+    patches.put(catchup, "verify_range", verify_range)
 
 
 def nothing_said_again(patches: Patches) -> None:
@@ -29,7 +61,12 @@ def signs_while_it_syncs(patches: Patches) -> None:
 
 
 MUTANTS = (
-    Mutant(no_block_fetch, "R9", "unguarded"),
+    Mutant(no_block_fetch, "R9", "long outage"),
     Mutant(no_range_sync, "R7", "long outage"),
-    Mutant(nothing_said_again, "R8", "unguarded"),
+    Mutant(no_batch_fetch, "R9", "batch hider"),
+    Mutant(range_answer_unchecked, "R7", "sync inventor"),
+    Mutant(range_certificate_unverified, "R7", "sync inventor"),
+    Mutant(range_ancestry_unchecked, "R7", "sync liar"),
+    Mutant(nothing_said_again, "R8", "lossy"),
+    Mutant(signs_while_it_syncs, "R7", "long outage"),
 )

@@ -1,0 +1,49 @@
+"""What must hold of the exchange on top of agreement: payloads, results, money, and that nobody is left out.
+
+Stands between the checkers of agreement and the auditor, who executes every final block once more.
+"""
+
+from collections.abc import Callable, Sequence
+
+from consensus.messages import Block, Header
+from engine.payload import InboxEntry
+from testnet.sim.checkers.censorship import CensorshipChecker
+from testnet.sim.checkers.money import check_money
+from testnet.sim.checkers.payloads import PayloadChecker
+from testnet.sim.exchange import DOMAIN, Auditor, Exchange, Shared
+
+
+class ExchangeChecker:
+    def __init__(
+        self,
+        exchange: Exchange,
+        auditor: Auditor,
+        shared: Shared,
+        deposits: Sequence[InboxEntry],
+        get_now_ms: Callable[[], int],
+        start_ms: int,
+        is_quiet: bool,
+    ) -> None:
+        """`deposits` grows with the settlement chain; `is_quiet`: nothing goes wrong in this run but liars."""
+        self._auditor = auditor
+        self._deposits = deposits
+        self._get_now_ms = get_now_ms
+        self._is_quiet = is_quiet
+        self._payloads = PayloadChecker(
+            DOMAIN, exchange.network_keys, auditor.find_batch, shared.verify_report, lambda: start_ms + get_now_ms()
+        )
+        self._censorship = CensorshipChecker()
+
+    def on_sealed(self, author: int, sequence: int) -> None:
+        """See `CensorshipChecker`."""
+        if self._is_quiet:
+            self._censorship.on_sealed(author, sequence, self._get_now_ms())
+
+    def execute(self, parent: Header, block: Block) -> bytes:
+        """The auditor's commitment of a block that is final for the first time."""
+        self._payloads.on_first_final(block)
+        commitment = self._auditor.execute(parent, block)
+        if commitment:
+            check_money(commitment, self._deposits, block.header.height)
+            self._censorship.on_first_final(self._auditor.state.batch_sequences.tolist(), self._get_now_ms())
+        return commitment

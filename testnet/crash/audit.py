@@ -6,7 +6,9 @@ a final block once seen must stay, and be everybody's.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from consensus.messages import (
     decode_message,
 )
 
+READ_ATTEMPTS, READ_RETRY_S = 20, 0.1
 KIND_NAMES = {NOTARIZE: "notarize", NULLIFY: "nullify", FINALIZE: "finalize"}
 
 
@@ -108,22 +111,30 @@ class StoreReader:
     height: int = 0
 
     def read(self) -> list[tuple[int, bytes]]:
-        """(height, hash) of what became final since the last call."""
-        rows = self._query("SELECT height, hash FROM blocks WHERE height>? ORDER BY height", self.height)
+        """(height, hash) of what became final since the last call; nothing while the file cannot be read."""
+        try:
+            rows = self._query("SELECT height, hash FROM blocks WHERE height>? ORDER BY height", self.height)
+        except sqlite3.OperationalError:
+            return []  # not made yet, or its owner is opening it: the next look sees more
         if rows:
             self.height = rows[-1][0]
         return rows
 
     def read_all(self) -> dict[int, bytes]:
-        """All of them, lowest first."""
+        """All of them, lowest first. Raises `sqlite3.OperationalError` when the file stays unreadable."""
+        for _ in range(READ_ATTEMPTS - 1):
+            with suppress(sqlite3.OperationalError):
+                return self._read_all()
+            time.sleep(READ_RETRY_S)
+        return self._read_all()
+
+    def _read_all(self) -> dict[int, bytes]:
         return dict(self._query("SELECT height, hash FROM blocks WHERE height>? ORDER BY height", 0))
 
     def _query(self, sql: str, above_height: int) -> list[tuple[int, bytes]]:
         database = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)
         try:
             return database.execute(sql, (above_height,)).fetchall()
-        except sqlite3.OperationalError:
-            return []  # killed before it had made its tables
         finally:
             database.close()
 

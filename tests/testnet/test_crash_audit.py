@@ -17,6 +17,7 @@ from consensus.messages import (
     encode_message,
     make_bitmap,
 )
+from testnet.crash import audit as audit_module
 from testnet.crash.audit import Audit, Statements
 from testnet.crash.campaign import percentile
 
@@ -173,3 +174,13 @@ def test_damage_in_the_middle_is_told_from_a_torn_tail(homes, audit):
 def test_percentiles_are_values_that_occurred():
     assert [percentile([3.0, 1.0, 2.0, 4.0], share) for share in (0.25, 0.5, 0.99)] == [1.0, 2.0, 4.0]
     assert percentile([], 0.5) == 0.0
+
+
+def test_a_store_that_cannot_be_read_at_the_end_is_no_empty_store(homes, audit, monkeypatch):
+    monkeypatch.setattr(audit_module, "READ_ATTEMPTS", 2)
+    run_well(homes)
+    homes[1].database.execute("DROP TABLE blocks")
+    homes[1].database.commit()
+    assert audit.look(1) == 2 and audit.height_of(1) == 0
+    with pytest.raises(sqlite3.OperationalError):
+        audit.judge_end()

@@ -1,5 +1,6 @@
 """The `hansa` command. Sub-commands import what they need when they run, so that `--help` answers at once."""
 
+import gc
 import logging
 import os
 import sys
@@ -31,8 +32,10 @@ def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, con
     if not __debug__:
         print("hansa: refuses to run under python -O, which strips the checks a validator depends on", file=sys.stderr)
         return EXIT_CONFIG
+    gc.disable()  # until the node stands (`spare_what_stays`): imports leave next to no garbage to look for
     from validator.compilecache import prepare_compile_cache
     from validator.config import ConfigError, Home, load_node
+    from validator.left_out import leave_out
 
     place = Home(home)
     try:
@@ -44,6 +47,7 @@ def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, con
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
+    leave_out()
     from validator.run import run_node
 
     return run_node(place, config)

@@ -29,7 +29,10 @@ def keep_large_blocks_mapped() -> bool:
 
 def spare_what_stays() -> None:
     """Half a million objects of compiler and libraries never become garbage: looking through them again and again stops
-    everything for a tenth of a second each time.
+    everything for a tenth of a second each time. A start, with the collector off, leaves no garbage worth a look
+    before; a node that ended in this process does.
     """
-    gc.collect()
+    if gc.isenabled():
+        gc.collect()
     gc.freeze()
+    gc.enable()

@@ -8,13 +8,16 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 
 from consensus.messages import Certificate, Header, keccak
-from contracts.records import CheckpointRecord
-from contracts.settlement import ChainError, Refused, Settlement
+from contracts.records import ChainError, CheckpointRecord, Refused
 from engine.payload import INBOX_ENTRIES_MAX, InboxEntry
+
+if TYPE_CHECKING:  # web3 is imported late: validator/chain_access.py
+    from contracts.settlement import Settlement
 
 log = logging.getLogger("hansa.chain")
 
@@ -97,7 +100,7 @@ class OnChain:
 class Watcher:
     """Polls the chain and calls `on_view` (in the node's loop) with what is new."""
 
-    def __init__(self, settlements: list[Settlement], inbox: Inbox, on_chain: OnChain) -> None:
+    def __init__(self, settlements: "list[Settlement]", inbox: Inbox, on_chain: OnChain) -> None:
         self._settlements = settlements
         self._inbox = inbox
         self._on_chain = on_chain
@@ -134,7 +137,7 @@ class Watcher:
         return block, answers[0], settlement.checkpoint_at(height) if height > self._on_chain.height else None
 
     @staticmethod
-    def _entries(settlement: Settlement, from_index: int, block: int) -> list[InboxEntry]:
+    def _entries(settlement: "Settlement", from_index: int, block: int) -> list[InboxEntry]:
         records = settlement.inbox_entries(from_index, 500, to_block=block)
         return [
             InboxEntry(
@@ -156,7 +159,7 @@ class Candidate:
 class Submitter:
     """Posts certified headers. Members take turns; the next one steps in when the one before it stays silent."""
 
-    def __init__(self, settlement: Settlement, me: int, member_count: int, interval_blocks: int) -> None:
+    def __init__(self, settlement: "Settlement", me: int, member_count: int, interval_blocks: int) -> None:
         self._settlement = settlement
         self._me = me
         self._member_count = member_count

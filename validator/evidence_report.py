@@ -2,11 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from consensus import crypto
 from consensus.evidence import (
@@ -34,6 +30,10 @@ from net.gateway.backend import EvidenceView
 from validator.config import NetworkConfig, address_bytes
 from validator.prosecutor import read_evidence
 from validator.store import CaseRow
+
+if TYPE_CHECKING:  # a node reports, too, and prints nothing
+    from rich.console import RenderableType
+    from rich.table import Table
 
 KIND_NAMES = {NOTARIZE: "notarize", NULLIFY: "nullify", FINALIZE: "finalize"}
 OFFENCE_TEXTS = {
@@ -149,8 +149,10 @@ def report_to_json(report: CaseReport) -> dict[str, Any]:
     return asdict(report)
 
 
-def render_list(reports: Iterable[CaseReport]) -> Table:
+def render_list(reports: Iterable[CaseReport]) -> "Table":
     """One row a case."""
+    from rich.table import Table
+
     table = Table("case", "type", "epoch", "view", "culprits", "what they did", "signatures", "court")
     for report in reports:
         culprits = ", ".join(str(culprit.index) for culprit in report.culprits)
@@ -161,8 +163,12 @@ def render_list(reports: Iterable[CaseReport]) -> Table:
     return table
 
 
-def render_case(report: CaseReport) -> RenderableType:
+def render_case(report: CaseReport) -> "RenderableType":
     """Everything about one case."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
     head = Text(f"{report.type}: {report.text or report.fault}", style="bold")
     lines = [f"case {report.key or '-'}", f"epoch {report.epoch}, view {report.view}"]
     lines += [f"signatures: {verdict_text(report)}", f"court: {court_text(report)}"]

@@ -14,9 +14,9 @@ from consensus.core import Core, CoreConfig
 from consensus.events import PeerConnected, Received, Synced
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
-from contracts.court import Court
-from contracts.settlement import ChainError, Settlement
+from contracts.records import ChainError
 from engine.state import EngineState, genesis
+from engine.warm import warm
 from net.committee import Committee, MemberAddress, open_committee
 from net.gateway.backend import NetworkInfo, Refusal
 from net.identity import NetworkSigner
@@ -25,6 +25,7 @@ from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool, CheckedBatch, Sealer
 from validator.chain import CHECKPOINT_HEIGHTS_STEP, Candidate, Inbox, OnChain, Submitter, Watcher
+from validator.chain_access import connect
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
 from validator.doppelganger import Memory, Verdict, VoteWatch
@@ -69,11 +70,13 @@ class Restart(Exception):
 class Node:
     """Everything of one validator but its API server. Build it, then `run` it."""
 
-    def __init__(self, home: Home, network: NetworkConfig, config: NodeConfig, keys: Keys) -> None:
+    def __init__(self, home: Home, network: NetworkConfig, config: NodeConfig, keys: Keys, is_warm: bool) -> None:
+        """`is_warm`: the kernels were run in this process or the one it was forked from."""
         self.home, self.network, self.config = home, network, config
         self._keys = keys
         self._clocks = Clocks()
         self._watch: VoteWatch | None = None
+        self._is_warm, self._warmed = is_warm, trio.Event()
         contract = address_bytes(network.contract)
         self.domain = compute_domain(network.chain_id, contract)
         self.params = network.exchange_params()
@@ -195,6 +198,7 @@ class Node:
                 self._committee = committee
                 self._peering = Peering(self, committee, self._clocks)
                 self._syncing = Syncing(self, committee, self._clocks)
+                nursery.start_soon(self._warm_up)
                 nursery.start_soon(self._peering.run)
                 nursery.start_soon(self._syncing.run)
                 nursery.start_soon(self._report_prices)
@@ -216,11 +220,15 @@ class Node:
         """Watch and submit, as soon as the endpoints answer: an outage of theirs must not keep the committee down."""
         while True:
             try:
-                settlements = await trio.to_thread.run_sync(self._connect_chain)
+                settlements, court = await trio.to_thread.run_sync(
+                    connect, self.network, self.config.rpc_urls, self._keys.operator
+                )
                 break
             except ChainError as error:
                 log.warning("chain.unreachable error=%s (retrying)", error)
                 await trio.sleep(CHAIN_RETRY_S)
+        if court is not None:
+            self._prosecutor = Prosecutor(court, self.store, self.config.index, len(self.network_keys))
         watcher = Watcher(settlements, self.inbox, self.on_chain)
         submitter = Submitter(
             settlements[0], self.config.index, len(self.network_keys), self.network.checkpoint_interval_blocks
@@ -231,15 +239,16 @@ class Node:
             nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_chain_view)
             nursery.start_soon(submitter.run, self.on_chain, self._checkpoint_candidate, self._is_withdrawal_waiting)
 
-    def _connect_chain(self) -> list[Settlement]:
-        settlements = [Settlement(url, self.network.contract, self._keys.operator) for url in self.config.rpc_urls]
-        if self.network.court:
-            court = Court(self.config.rpc_urls[0], self.network.court, self._keys.operator)
-            self._prosecutor = Prosecutor(court, self.store, self.config.index, len(self.network_keys))
-        return settlements
+    async def _warm_up(self) -> None:
+        """Kernels that no block has needed yet, in a thread while the links come up."""
+        if not self._is_warm:
+            log.info("warming the engine's kernels (half a minute when their cache is empty)")
+            await trio.to_thread.run_sync(warm, abandon_on_cancel=True)  # type: ignore[call-arg]
+        self._warmed.set()
 
     async def _wait_to_vote(self) -> None:
         """Raises `Stop` when somebody else votes with our key, `Restart` when we must only observe."""
+        await self._warmed.wait()  # a vote must not wait for a compiler
         watch = self._watch
         while watch is not None:
             verdict = watch.judge(self._clocks.monotonic_ms())

@@ -6,13 +6,16 @@ for good once the court has it; until then it is tried again after every outage 
 """
 
 import logging
+from typing import TYPE_CHECKING
 
 import trio
 
 from consensus.messages import Certificate, DecodeError, Evidence, decode_message
-from contracts.court import Court, Statement
 from contracts.records import ChainError, Refused
 from validator.store import Store
+
+if TYPE_CHECKING:  # web3 is imported late: validator/chain_access.py
+    from contracts.court import Court, Statement
 
 log = logging.getLogger("hansa.prosecutor")
 
@@ -30,8 +33,10 @@ def read_evidence(data: bytes) -> Evidence:
     return evidence
 
 
-def make_statement(certificate: Certificate) -> Statement:
+def make_statement(certificate: Certificate) -> "Statement":
     """As the court reads it; headers stay here."""
+    from contracts.court import Statement
+
     return Statement(
         certificate.kind, certificate.view, certificate.header_hash, int.from_bytes(certificate.bitmap, "little"),
         certificate.signature,
@@ -46,7 +51,7 @@ def find_turn(key: bytes, me: int, member_count: int) -> int:
 class Prosecutor:
     """One node's share of the work. Runs in the node's loop, which owns the store; calls of the chain in threads."""
 
-    def __init__(self, court: Court, store: Store, me: int, member_count: int) -> None:
+    def __init__(self, court: "Court", store: Store, me: int, member_count: int) -> None:
         self._court = court
         self._store = store
         self._me = me

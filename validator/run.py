@@ -7,10 +7,10 @@ import sys
 import trio
 
 from engine.errors import InvariantBroken
-from engine.warm import warm
 from net.gateway.app import GatewayConfig, serve
 from validator.agreement import Stop
 from validator.allocator import keep_large_blocks_mapped, spare_what_stays
+from validator.chain_access import limit_recursion
 from validator.config import ConfigError, Home, NodeConfig, load_network
 from validator.journal import JournalError
 from validator.keys import load_keys
@@ -20,7 +20,6 @@ from validator.signer import SignerError
 log = logging.getLogger("hansa.run")
 EXIT_CONFIG = 2
 EXIT_STOPPED = 3
-RECURSION_LIMIT = 1_000
 # How long a worker thread may hold the interpreter while the loop waits: each return from a system call may cost it.
 SWITCH_INTERVAL_S = 0.0005
 
@@ -29,8 +28,7 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
     """0 after a signal, 2 for the operator's mistake, 3 when the node stopped itself. `is_warm`: the kernels were run
     in this process or the one it was forked from.
     """
-    # A library below web3 raises the limit a hundredfold, and then a client's deeply nested JSON overflows the stack.
-    sys.setrecursionlimit(RECURSION_LIMIT)
+    limit_recursion()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_large_blocks_mapped()
     for name in ("hypercorn", "httpx", "httpcore", "web3", "urllib3", "numba", "asyncio", "multiaddr"):
@@ -40,12 +38,9 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
     except ConfigError as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    if not is_warm:
-        log.info("warming the engine's kernels (half a minute when their cache is empty)")
-        warm()
     while True:
         try:
-            node = Node(home, network, config, keys)
+            node = Node(home, network, config, keys, is_warm)
             spare_what_stays()
         except (ConfigError, SignerError, JournalError, Stop) as error:
             print(f"hansa: {error}", file=sys.stderr)

@@ -94,6 +94,8 @@ def _become_validator(folder: Path, index: int) -> None:
 def main() -> int:
     prepare_compile_cache()
     # Numba reads where its cache is when it is imported.
+    import contracts.court
+    import contracts.settlement  # noqa: F401
     import validator.run  # noqa: F401
     from engine.warm import warm
 

@@ -12,13 +12,21 @@ class Liar(Behaviour):
     name = "sync liar"
 
     def on_range(self, run: list[tuple[Block, Certificate]]) -> list[tuple[Block, Certificate]]:
-        match self.rng.randrange(3):
+        match self.rng.randrange(4):
             case 0:
                 return run[1:]
             case 1:
                 return run[:-1]
-            case _:
+            case 2:
                 return run[::-1]
+            case _:
+                return [change_time(run[0]), *run[1:]]
+
+
+def change_time(entry: tuple[Block, Certificate]) -> tuple[Block, Certificate]:
+    """A block that the ones after it do not extend."""
+    block, certificate = entry
+    return Block(block.header._replace(timestamp_ms=block.header.timestamp_ms + 1), block.payload), certificate
 
 
 class Inventor(Behaviour):

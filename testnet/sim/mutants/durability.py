@@ -1,6 +1,9 @@
 """Bugs of what is remembered: journal, guard, the order of disk and network."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from consensus import guard as guard_rules
 from consensus import journal as framing
@@ -33,16 +36,20 @@ def sends_before_it_syncs(patches: Patches) -> None:
     patches.put(Agreement, "write_out", write_out)
 
 
-def failed_sync_ignored(patches: Patches) -> None:
-    honest = Journal.sync
+def failed_writes_ignored(patches: Patches) -> None:
+    def write_out(driver: Agreement) -> list[Callable[[], None]]:
+        driver._must_flush = False
+        with suppress(sqlite3.Error):
+            driver._store.commit()
+        parts = (driver._journal, driver._signer, driver._store)
+        return [partial(ignore_failure, part.sync) for part in parts if not part.is_synced]
 
-    def sync(log: Journal) -> None:
-        try:
-            honest(log)
-        except journal.JournalError:
-            log._is_dirty = False
+    patches.put(Agreement, "write_out", write_out)
 
-    patches.put(Journal, "sync", sync)
+
+def ignore_failure(sync: Callable[[], None]) -> None:
+    with suppress(journal.JournalError, signer.SignerError, OSError):
+        sync()
 
 
 def short_write_ignored(patches: Patches) -> None:
@@ -54,6 +61,7 @@ def short_write_ignored(patches: Patches) -> None:
         log._files.append(log._descriptor, data)
         log._is_dirty = True
 
+    failed_writes_ignored(patches)
     patches.put(Journal, "append", append)
 
 
@@ -109,7 +117,7 @@ MUTANTS = (
     Mutant(own_votes_not_persisted, "D1"),
     Mutant(votes_forgotten_at_restart, "D2", "crashes unguarded"),
     Mutant(sends_before_it_syncs, "D1"),
-    Mutant(failed_sync_ignored, "D3", "disk errors"),
+    Mutant(failed_writes_ignored, "D3", "disk errors"),
     Mutant(short_write_ignored, "D3", "full disks"),
     Mutant(torn_tail_kept, "D3", "crashes"),
     Mutant(damaged_middle_accepted, "D3", "rotten disks"),

@@ -36,14 +36,16 @@ def swarm(**changes: Any) -> Play:
     return lambda seed: run_seed(seed, safety_ms=SAFETY_MS, **changes).failure
 
 
-def calm(behaviour: str = "", make_faults: MakeFaults | None = None, **changes: Any) -> Play:
+def calm(
+    behaviour: str = "", make_faults: MakeFaults | None = None, safety_ms: int = SAFETY_MS, **changes: Any
+) -> Play:
     """A sound network of four and nothing but this liar, or these faults."""
 
     def play(seed: int) -> str:
         liars = {seed % 4: behaviour} if behaviour else {}
         faults = make_faults(random.Random(seed)) if make_faults is not None else []
         plan = {**CALM, "byzantine": liars, "faults": faults, **changes}
-        return run_seed(seed, safety_ms=SAFETY_MS, **plan).failure
+        return run_seed(seed, safety_ms=safety_ms, **plan).failure
 
     return play
 
@@ -117,7 +119,7 @@ PROFILES: dict[str, Play] = {
     "skipper": swarm(byzantine={1: "skipper"}),
     "fabricator": swarm(byzantine={1: "fabricator"}),
     "lossy": swarm(loss=0.3),
-    "quiet": calm(),
+    "quiet": calm(safety_ms=3 * SAFETY_MS),
     **{name: calm(name) for name in LIARS},
     "crashes": calm(make_faults=crash_often),
     "crashes unguarded": calm(make_faults=crash_often, has_guard=False),

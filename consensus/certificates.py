@@ -36,7 +36,8 @@ def is_news(state: State, certificate: Certificate) -> bool:
         if find_contradiction(view_state, certificate) is not None:
             return True
     if certificate.view <= state.floor_view:
-        return certificate.kind == FINALIZE and certificate.view > state.view_of(state.final)
+        lowest_view = max(state.view_of(state.final) + 1, state.floor_view - state.config.retain_views)
+        return certificate.kind == FINALIZE and certificate.view >= lowest_view
     # A notarisation far ahead leads nowhere: what finalises it, or nullifies its view, will come.
     return certificate.kind != NOTARIZE or certificate.view <= state.view + state.config.future_views
 

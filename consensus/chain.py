@@ -114,6 +114,7 @@ def advance_held(state: State, entry: BlockEntry) -> None:
         set_status(state, entry, BAD)
     elif parent.status == OK and is_sealed(state, parent):
         entry.own_commitment = entry.block.header.commitment  # EP4: it changes nothing, as `is_child` found
+        entry.is_acceptable = True
         set_status(state, entry, OK)
     elif parent.status == OK:
         entry.status = CHECKING
@@ -150,6 +151,7 @@ def on_payload_checked(state: State, event: PayloadChecked) -> None:
     if entry is None or entry.status != CHECKING:
         return
     if event.ok:
+        entry.is_acceptable = True
         execute(state, entry)  # R3: notarizing does not wait for the result
     else:
         set_status(state, entry, REFUSED)

@@ -34,7 +34,7 @@ from consensus.messages import (
 )
 from consensus.proposals import holds_nullifications
 from consensus.sealing import choose_seal, is_sealed, make_trailing_block, may_vote_for_seal
-from consensus.state import BAD, EXECUTING, OK, REFUSED, BlockEntry, Draft, State, ViewState
+from consensus.state import BAD, OK, REFUSED, BlockEntry, Draft, State, ViewState
 from consensus.timeouts import compute_advance_ms, compute_delta_ms, compute_leader_ms, compute_retry_ms
 from consensus.votes import ask_to_sign, give_up, halt
 
@@ -216,8 +216,8 @@ def try_notarize(state: State) -> None:
     if is_too_deep(state, header):
         give_up(state, view_state, "too many unfinalised blocks")  # R5
         return
-    if not state.can_sign or not may_notarize(view_state) or entry.status not in (EXECUTING, OK):
-        return
+    if not state.can_sign or not may_notarize(view_state) or not entry.is_acceptable:
+        return  # a certificate may have overruled the host's refusal: that makes us execute the block, not vouch for it
     rival = view_state.certificates.get(NOTARIZE)
     if rival is not None and rival.header_hash != entry.hash:
         return  # a vote for another block could only keep us from finalizing the notarised one

@@ -82,6 +82,7 @@ class BlockEntry:
     hash: bytes
     status: str
     own_commitment: bytes | None = None
+    is_acceptable: bool = False  # R3: the host would vote for it; executing a certified block does not need that
 
 
 @dataclass(slots=True)

@@ -247,3 +247,14 @@ def test_l4_delta_grows_with_views_since_the_last_final_one_and_resets_exactly()
     assert leader_ms == [200, 240, 288, 344, 414, 496]
     bench.receive(1, cert(FINALIZE, 6, GOOD.hash()))
     assert [effect.at_ms for effect in bench.of(SetTimer) if effect.timer_id == ("leader", 7)] == [200]
+
+
+def test_old_finalizations_take_no_room_while_the_chain_is_far_ahead() -> None:
+    bench = Bench()
+    bench.receive(1, cert(FINALIZE, 300, b"t" * 32))
+    for view in range(1, 290):
+        bench.receive(2, cert(FINALIZE, view, b"%032d" % view))
+    assert all(held <= bound for held, bound in bench.core.sizes().values())
+    kept = bench.core.sizes()["views"][0]
+    bench.receive(2, cert(FINALIZE, 299, b"n" * 32))  # what the window still reaches is kept
+    assert bench.core.sizes()["views"][0] == kept + 1

@@ -112,6 +112,17 @@ def test_r3_notarizes_once_and_before_execution() -> None:
     assert len(bench.signed()) == 1
 
 
+def test_r3_a_certificate_makes_a_refused_block_run_but_nobody_vouch_for_it() -> None:
+    bench = Bench()
+    bench.receive(0, propose(GOOD))
+    bench.receive(1, cert(NOTARIZE, 1, GOOD.hash()))
+    bench.handle(PayloadChecked(GOOD.hash(), False))
+    assert [effect.block for effect in bench.of(Execute)] == [GOOD]
+    assert bench.signed() == []
+    bench.execute(GOOD)
+    assert bench.signed() == [(FINALIZE, 1, GOOD.hash())]
+
+
 FAULTS = [
     ("another proposer", 0, propose(make_block(1, proposer=1))),
     ("height", 0, propose(make_block(1, height=2))),

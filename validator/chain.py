@@ -6,13 +6,14 @@ answer is the world's failure: it is logged once per outage, retried for ever an
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
 from consensus.messages import Certificate, Header, keccak
+from contracts.inbox_reader import InboxReader
 from contracts.records import ChainError, CheckpointRecord, Refused
 from engine.payload import INBOX_ENTRIES_MAX, InboxEntry
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # web3 is imported late: validator/chain_access.py
 log = logging.getLogger("hansa.chain")
 
 POLL_INTERVAL_S = 1.0
+PAGE_ENTRIES = 256
 # A leader proposes what it saw this long ago, so that voters whose polls ran a little later have seen it too.
 PROPOSE_LAG_MS = 2_500
 SUBMIT_TURN_S = 4.0
@@ -125,27 +127,36 @@ class Watcher:
             await trio.sleep(POLL_INTERVAL_S)
 
     def _poll(self, from_index: int) -> tuple[int, list[InboxEntry], CheckpointRecord | None]:
-        """Ask every endpoint; act on the lowest finalised block and only where all give the same entries. The last
-        checkpoint, if it is newer than the one we know.
-        """
-        block = min(settlement.finalized_block() for settlement in self._settlements)
-        answers = [self._entries(settlement, from_index, block) for settlement in self._settlements]
-        if any(answer != answers[0] for answer in answers[1:]):
-            raise ChainError("the RPC endpoints disagree about the inbox: check them before trusting either")
+        """The inbox, and the last checkpoint if it is newer than the one we know."""
+        block, entries = read_inbox(self._settlements, from_index)
         settlement = self._settlements[0]
         height = settlement.last().height
-        return block, answers[0], settlement.checkpoint_at(height) if height > self._on_chain.height else None
+        return block, entries, settlement.checkpoint_at(height) if height > self._on_chain.height else None
 
-    @staticmethod
-    def _entries(settlement: "Settlement", from_index: int, block: int) -> list[InboxEntry]:
-        records = settlement.inbox_entries(from_index, 500, to_block=block)
-        return [
-            InboxEntry(
-                record.index, record.kind, record.token, record.beneficiary, record.subaccount, record.sender,
-                record.amount, record.data, record.time_s,
-            )
-            for record in records
-        ]  # fmt: skip
+
+def read_inbox(sources: "Sequence[Settlement | InboxReader]", from_index: int) -> tuple[int, list[InboxEntry]]:
+    """Ask every endpoint; act on the lowest finalised block and only where all give the same entries. All entries from
+    `from_index` on up to that block.
+    """
+    block = min(source.finalized_block() for source in sources)
+    entries: list[InboxEntry] = []
+    while True:
+        pages = [_read_page(source, from_index + len(entries), block) for source in sources]
+        if any(page != pages[0] for page in pages[1:]):
+            raise ChainError("the RPC endpoints disagree about the inbox: check them before trusting either")
+        entries += pages[0]
+        if len(pages[0]) < PAGE_ENTRIES:
+            return block, entries
+
+
+def _read_page(source: "Settlement | InboxReader", from_index: int, block: int) -> list[InboxEntry]:
+    return [
+        InboxEntry(
+            record.index, record.kind, record.token, record.beneficiary, record.subaccount, record.sender,
+            record.amount, record.data, record.time_s,
+        )
+        for record in source.inbox_entries(from_index, PAGE_ENTRIES, to_block=block)
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from consensus.core import Core, CoreConfig
 from consensus.events import PeerConnected, Received, Synced
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
+from contracts.inbox_reader import InboxReader, ask_over_http
 from contracts.records import ChainError
 from engine.state import EngineState, genesis
 from engine.warm import warm
@@ -24,7 +25,7 @@ from net.link import HelloState
 from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool, CheckedBatch, Sealer
-from validator.chain import CHECKPOINT_HEIGHTS_STEP, Candidate, Inbox, OnChain, Submitter, Watcher
+from validator.chain import CHECKPOINT_HEIGHTS_STEP, Candidate, Inbox, OnChain, Submitter, Watcher, read_inbox
 from validator.chain_access import connect
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
@@ -58,6 +59,8 @@ SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
 CHAIN_RETRY_S = 2.0
+VOTING_PATIENCE_S = 5.0
+INBOX_INTERVAL_S = 0.25
 WATCH_INTERVAL_S = 0.02
 DISK_THREADS = 3
 LOG_INTERVAL_S = 2.0
@@ -218,6 +221,7 @@ class Node:
 
     async def _follow_chain(self) -> None:
         """Watch and submit, as soon as the endpoints answer: an outage of theirs must not keep the committee down."""
+        await self._read_inbox_until_voting()
         while True:
             try:
                 settlements, court = await trio.to_thread.run_sync(
@@ -238,6 +242,22 @@ class Node:
                 nursery.start_soon(self._prosecutor.run)
             nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_chain_view)
             nursery.start_soon(submitter.run, self.on_chain, self._checkpoint_candidate, self._is_withdrawal_waiting)
+
+    async def _read_inbox_until_voting(self) -> None:
+        """Votes need the inbox. web3, which follows the chain from then on, takes the interpreter for a second: not
+        before a vote of ours counts, or seems not to.
+        """
+        readers = [InboxReader(ask_over_http(url), self.network.contract) for url in self.config.rpc_urls]
+        counting = self._newest_counting.get(self.config.index)
+        with trio.move_on_after(VOTING_PATIENCE_S):
+            while self._newest_counting.get(self.config.index) is counting:
+                try:
+                    block, entries = await trio.to_thread.run_sync(read_inbox, readers, len(self.inbox.entries))
+                    self.inbox.extend(self._clocks.wall_ms(), block, entries)
+                    self.wake()
+                except ChainError as error:
+                    log.info("chain.unread error=%s (trying again)", error)
+                await trio.sleep(INBOX_INTERVAL_S)
 
     async def _warm_up(self) -> None:
         """Kernels that no block has needed yet, in a thread while the links come up."""

@@ -32,23 +32,24 @@ class Signer:
         self._index = index
         self._domain = domain
         self._files.make_folder(path.parent)
-        # Empty: a crash came between creating the file and its first write, so nothing was ever signed.
-        is_new = self._files.size(path) == 0
+        data = self._files.read(path)[: 2 * SLOT_BYTES] if self._files.size(path) else b""
+        decoded = decode_slots(data)
         try:
             self._descriptor = self._files.open_locked(path)
         except BlockingIOError:
             raise SignerError(f"another process uses {path}: two validators with one key would be slashed") from None
         self._is_synced = True
-        if is_new:
+        if decoded is not None:
+            self._state, self._generation = decoded
+        elif any(data[:SLOT_BYTES]):
+            raise SignerError(f"{path} is damaged: stay an observer until the next epoch, or restore it")
+        else:
+            # The first write, which remembers nothing, goes to the second slot, and the first signature's to the first:
+            # while that one is empty no signature has left, whatever a crash made of the rest.
             self._state, self._generation = GuardState.new(epoch), 0
             self._write(self._state)
             self.sync()
             self._files.sync_folder(path.parent)
-        else:
-            decoded = decode_slots(self._files.read(path)[: 2 * SLOT_BYTES])
-            if decoded is None:
-                raise SignerError(f"{path} is damaged: stay an observer until the next epoch, or restore it")
-            self._state, self._generation = decoded
 
     def sign(self, kind: int, view: int, header_hash: bytes) -> Vote | str:
         """The vote, or the reason why the guard refuses it. Signing the same statement again gives the same vote."""

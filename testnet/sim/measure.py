@@ -186,6 +186,7 @@ def measure_catch_up(blocks: int) -> list[Row]:
     world = MeteredWorld(make_plan(4, [], 10))
     straggler = world.nodes[3]
     links = [(3, other) for other in range(3)] + [(other, 3) for other in range(3)]
+    world.exchange_checker.expect_faults()
     world.run_until(WARM_UP_MS)
     world.network.cut(links)
     start_ms, start = world.now_ms, world.nodes[0].executor.final.height

@@ -78,9 +78,34 @@ def test_a_signature_is_covered_by_the_disk_only_after_a_sync(tmp_path):
 def test_a_guard_without_a_valid_slot_is_refused(tmp_path):
     path = tmp_path / "guard"
     open_signer(path).close()
-    path.write_bytes(bytes(2 * SLOT_BYTES))
+    path.write_bytes(b"\1" + bytes(2 * SLOT_BYTES - 1))
     with pytest.raises(SignerError, match="damaged"):
         open_signer(path)
+
+
+@pytest.mark.parametrize("length", [0, 1, SLOT_BYTES, SLOT_BYTES + 20, 2 * SLOT_BYTES])
+def test_a_first_write_torn_by_a_crash_is_no_damage(tmp_path, length):
+    """Nothing was signed before it was whole."""
+    path = tmp_path / "guard"
+    open_signer(path).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:length][: SLOT_BYTES + 60].ljust(length, b"\0"))
+    signer = open_signer(path)
+    assert isinstance(signer.sign(NOTARIZE, 5, ONE), Vote)
+    signer.sync()
+    signer.close()
+    assert isinstance(open_signer(path).sign(NOTARIZE, 5, OTHER), str)
+
+
+def test_one_empty_slot_does_not_make_a_guard_new(tmp_path):
+    path = tmp_path / "guard"
+    signer = open_signer(path)
+    for view in (5, 6):
+        signer.sign(NOTARIZE, view, ONE)
+        signer.sync()
+    signer.close()
+    path.write_bytes(bytes(SLOT_BYTES) + path.read_bytes()[SLOT_BYTES:])
+    assert isinstance(open_signer(path).sign(NOTARIZE, 5, OTHER), str)
 
 
 def test_a_second_process_on_the_same_key_is_refused(tmp_path):

@@ -34,6 +34,10 @@ class ExchangeChecker:
         )
         self._censorship = CensorshipChecker()
 
+    def expect_faults(self) -> None:
+        """Something outside the plan is about to go wrong: inclusion is not asked of this run."""
+        self._is_quiet = False
+
     def on_sealed(self, author: int, sequence: int) -> None:
         """See `CensorshipChecker`."""
         if self._is_quiet:

@@ -42,7 +42,7 @@ class NetworkConfig:
     validators: tuple[ValidatorEntry, ...]
     markets: tuple[MarketParams, ...]
     delta_ms: int = 400
-    min_interval_ms: int = 70
+    min_interval_ms: int = 50
     inbox_inclusion_ms: int = 10_000
     checkpoint_interval_blocks: int = 150
     court: str = ""  # address of the contract that takes evidence; empty: there is none
@@ -89,7 +89,7 @@ class NodeConfig:
     api_port: int = 8645
     peers: tuple[PeerAddress, ...] = ()
     price_source: str = "path:seed=1"
-    snapshot_interval_blocks: int = 500
+    snapshot_interval_blocks: int = 200
     # Further behind than this, a snapshot is fetched instead of all blocks.
     snapshot_gap_blocks: int = 2_000
     # How long to listen for another process with our key before voting.

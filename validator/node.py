@@ -45,7 +45,7 @@ from validator.prosecutor import Prosecutor, wait_for_court
 from validator.recovery import make_genesis_header, recover
 from validator.service import Service
 from validator.signer import Signer
-from validator.snapshots import SnapshotShelf, read_snapshots, write_bytes, write_snapshot
+from validator.snapshots import HeadPace, SnapshotShelf, read_snapshots, write_bytes, write_head, write_snapshot
 from validator.statesync import Anchor
 from validator.stats import Stats
 from validator.store import Store
@@ -168,6 +168,7 @@ class Node:
         self._peering: Peering | None = None
         self._syncing: Syncing | None = None
         self._due_snapshot: EngineState | None = None
+        self._head_pace = HeadPace()
         self._prosecutor: Prosecutor | None = None
         self._snapshot_ready = trio.Event()
 
@@ -497,7 +498,10 @@ class Node:
             self._note_signers(certificate)
             self.service.keep_for_proofs(executed)
             self.uptime.add(block.header.height, certificate)
-        if block.header.height % self.config.snapshot_interval_blocks == 0:
+        is_free = is_live and self._due_snapshot is None
+        if block.header.height % self.config.snapshot_interval_blocks == 0 or (
+            is_free and self._head_pace.is_due(block.header.height, self._clocks.monotonic_ms())
+        ):
             self._due_snapshot = executed.state
 
     def _forget_batches(self, cursors: list[int], placed: set[bytes]) -> None:
@@ -560,9 +564,14 @@ class Node:
             await self._snapshot_ready.wait()
             self._snapshot_ready = trio.Event()
             state, self._due_snapshot = self._due_snapshot, None
-            if state is not None:
-                pinned = self.shelf.pinned(self._clocks.monotonic_ms())
-                await trio.to_thread.run_sync(write_snapshot, self.home.data / "snapshots", state, pinned)
+            if state is None:
+                continue
+            folder, began_ms = self.home.data / "snapshots", self._clocks.monotonic_ms()
+            if state.height % self.config.snapshot_interval_blocks == 0:
+                await trio.to_thread.run_sync(write_snapshot, folder, state, self.shelf.pinned(began_ms))
+            else:
+                await trio.to_thread.run_sync(write_head, folder, state)
+            self._head_pace.on_written(state.height, began_ms, self._clocks.monotonic_ms())
 
     async def _keep_log_short(self) -> None:
         while True:

@@ -2,6 +2,9 @@
 
 A snapshot is offered to peers in chunks. One that somebody fetches right now is not pruned, however old it is. Chunks
 that we fetch lie in a folder of their own until all are there, so that a restart goes on where it was.
+
+Snapshots are of heights that all nodes agree on, so that a late one can fetch the same bytes from several. Between them
+the newest state is kept too, as the one *head*, which nobody is offered: a start replays what came after it.
 """
 
 import os
@@ -22,6 +25,9 @@ from validator.store import Store
 
 KEEP_COUNT = 3
 PINNED_MS = 120_000
+HEAD_BLOCKS_MIN = 25
+# Of the time between two heads, writing them may take a hundredth.
+HEAD_REST_RATIO = 100
 
 
 def write_snapshot(folder: Path, state: EngineState, pinned: frozenset[int] = frozenset()) -> Path:
@@ -33,10 +39,34 @@ def write_snapshot(folder: Path, state: EngineState, pinned: frozenset[int] = fr
     return path
 
 
-def write_bytes(folder: Path, height: int, data: bytes) -> Path:
+def write_head(folder: Path, state: EngineState) -> Path:
+    """Durable before it has its name; replaces the head before it."""
+    path = write_bytes(folder, state.height, encode_snapshot(state), "head")
+    for old in folder.glob("*.head"):
+        if old != path:
+            old.unlink()
+    return path
+
+
+@dataclass(slots=True)
+class HeadPace:
+    """When the next head is due. Times are of the caller's monotonic clock."""
+
+    _height: int = 0
+    _rested_ms: int = 0
+
+    def is_due(self, height: int, now_ms: int) -> bool:
+        return height >= self._height + HEAD_BLOCKS_MIN and now_ms >= self._rested_ms
+
+    def on_written(self, height: int, began_ms: int, ended_ms: int) -> None:
+        self._height = height
+        self._rested_ms = ended_ms + HEAD_REST_RATIO * (ended_ms - began_ms)
+
+
+def write_bytes(folder: Path, height: int, data: bytes, kind: str = "snapshot") -> Path:
     """Write aside, fsync, rename, fsync the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{height:012d}.snapshot"
+    path = folder / f"{height:012d}.{kind}"
     aside = path.with_suffix(".partial")
     with aside.open("wb") as handle:
         handle.write(data)
@@ -50,8 +80,9 @@ def write_bytes(folder: Path, height: int, data: bytes) -> Path:
 
 
 def read_snapshots(folder: Path, params: ExchangeParams) -> Iterator[EngineState]:
-    """The snapshots that decode, newest first; a damaged one is passed over, because blocks can replace it."""
-    for path in sorted(folder.glob("*.snapshot"), reverse=True):
+    """Head and snapshots that decode, newest first; a damaged one is passed over, because blocks can replace it."""
+    paths = [*folder.glob("*.head"), *folder.glob("*.snapshot")]
+    for path in sorted(paths, key=lambda path: path.name, reverse=True):
         try:
             yield decode_snapshot(path.read_bytes(), params)
         except SnapshotError:

@@ -13,12 +13,15 @@ from tests.validator.chainlet import GENESIS_STATE, MEMBERS, PARAMS, Chainlet, c
 from validator import snapshots
 from validator.catchup import Blamed, Wake
 from validator.snapshots import (
+    HEAD_BLOCKS_MIN,
     KEEP_COUNT,
     PINNED_MS,
+    HeadPace,
     IncomingChunks,
     SnapshotShelf,
     is_state_of,
     read_snapshots,
+    write_head,
     write_snapshot,
 )
 from validator.statesync import (
@@ -363,6 +366,27 @@ def test_a_snapshot_that_is_being_fetched_is_not_pruned(tmp_path, history, store
     write_snapshot(folder, history[1][4], shelf.pinned(PINNED_MS))
     assert shelf.chunk(offer.name(), 0, 0) is None
     assert [state.height for state in read_snapshots(folder, PARAMS)] == [5, 4, 3]
+
+
+def test_the_head_is_read_first_kept_once_and_offered_to_nobody(tmp_path, history, store):
+    folder = tmp_path / "snapshots"
+    write_snapshot(folder, history[1][1])
+    for state in history[1][2:5]:
+        write_head(folder, state)
+    assert [state.height for state in read_snapshots(folder, PARAMS)] == [5, 2]
+    assert SnapshotShelf(folder).offer(store, 0, 0).block.header.height == 2
+    write_snapshot(folder, history[1][4])
+    next(folder.glob("*.head")).write_bytes(b"torn")
+    assert [state.height for state in read_snapshots(folder, PARAMS)] == [5, 2]
+
+
+def test_heads_come_after_enough_blocks_and_a_hundred_times_as_seldom_as_they_take():
+    pace = HeadPace()
+    assert [pace.is_due(height, 0) for height in (HEAD_BLOCKS_MIN - 1, HEAD_BLOCKS_MIN)] == [False, True]
+    pace.on_written(30, began_ms=1_000, ended_ms=1_040)
+    assert not pace.is_due(30 + HEAD_BLOCKS_MIN, 1_040 + 3_999)
+    assert not pace.is_due(30 + HEAD_BLOCKS_MIN - 1, 1_040 + 4_000)
+    assert pace.is_due(30 + HEAD_BLOCKS_MIN, 1_040 + 4_000)
 
 
 def test_incoming_chunks_survive_damage_and_other_offers(tmp_path, newest, older):

@@ -135,7 +135,8 @@ def run_campaign(options: Options, kill_count: int, console: Console) -> int:
         launcher = _prepare(options, processes, console)
         started_s = time.monotonic()
         validators = Validators(processes, options.folder, VALIDATOR_COUNT)
-        audit = Audit([node_home(options.folder, index).data for index in range(VALIDATOR_COUNT)])
+        folders = [node_home(options.folder, index).data for index in range(VALIDATOR_COUNT)]
+        audit = Audit(folders, SNAPSHOT_INTERVAL_BLOCKS)
         bar = Progress(
             TextColumn("killing validators"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TimeRemainingColumn(), console=console,

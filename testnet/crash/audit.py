@@ -142,7 +142,7 @@ class StoreReader:
 class Audit:
     """All validators of one network."""
 
-    def __init__(self, data_folders: list[Path]) -> None:
+    def __init__(self, data_folders: list[Path], snapshot_interval_blocks: int) -> None:
         self._journals = [JournalReader(folder / "journal") for folder in data_folders]
         self._stores = [StoreReader(folder / "blocks.sqlite") for folder in data_folders]
         self.statements = Statements()
@@ -152,6 +152,7 @@ class Audit:
         self.violations: list[str] = []
         self._own: set[tuple[int, int, int]] = set()
         self._has_lost_disk: dict[int, None] = {}
+        self._snapshot_interval_blocks = snapshot_interval_blocks
         self._relied_on: dict[tuple[int, int, int], None] = {}
 
     def look(self, index: int) -> int:
@@ -212,10 +213,10 @@ class Audit:
             self.look(index)
         chains = [store.read_all() for store in self._stores]
         compared = 0
-        first = [min(chain, default=0) if index in self._has_lost_disk else 0 for index, chain in enumerate(chains)]
+        skipped = [self._list_skipped(index, chain) for index, chain in enumerate(chains)]
         last = [max(chain, default=0) for chain in chains]
         for height, block_hash in sorted(self.final.items()):
-            expected = [index for index in range(len(chains)) if first[index] <= height <= last[index]]
+            expected = [index for index in range(len(chains)) if height <= last[index] and height not in skipped[index]]
             for index in expected:
                 if chains[index].get(height) != block_hash:
                     self.violations.append(f"node{index} lost or changed the final block at height {height}")
@@ -230,3 +231,18 @@ class Audit:
                     f"key {signer} sent a {KIND_NAMES[kind]} of view {view} that is not in its journal"
                 )
         return compared
+
+    def _list_skipped(self, index: int, chain: dict[int, bytes]) -> frozenset[int]:
+        """Heights that a validator without its disk never had: those below a snapshot that it started from, and from
+        which it may have started again when it was far behind once more.
+        """
+        if index not in self._has_lost_disk:
+            return frozenset()
+        heights = sorted(chain)
+        holes = zip([0, *heights], heights, strict=False)
+        return frozenset(
+            height
+            for below, above in holes
+            if above % self._snapshot_interval_blocks == 0
+            for height in range(below + 1, above)
+        )

@@ -86,7 +86,7 @@ def homes(tmp_path):
 
 @pytest.fixture
 def audit(homes):
-    return Audit([home.folder for home in homes])
+    return Audit([home.folder for home in homes], snapshot_interval_blocks=3)
 
 
 def run_well(homes):
@@ -130,6 +130,21 @@ def test_blocks_lost_changed_or_forked(homes, audit):
     audit.judge_end()
     assert "node0 lost or changed the final block at height 1" in audit.violations
     assert "two final blocks at height 2, one of them at node1" in audit.violations
+
+
+@pytest.mark.parametrize(
+    ("heights", "lost"),
+    [((3, 6, 7), []), ((3, 4, 6, 7), []), ((6, 7), []), ((3, 5, 6, 7), [4]), ((4, 5, 6, 7), [1, 2, 3])],
+)
+def test_without_its_disk_a_validator_lacks_only_what_lies_below_its_snapshots(homes, audit, heights, lost):
+    for height in range(1, 8):
+        homes[0].finalise(height, bytes([height]) * 32)
+    for height in heights:
+        homes[1].finalise(height, bytes([height]) * 32)
+    audit.look(0)
+    audit.forget_store(1)
+    audit.judge_end()
+    assert audit.violations == [f"node1 lost or changed the final block at height {height}" for height in lost]
 
 
 def test_a_certified_block_that_is_in_no_chain(homes, audit):

@@ -34,7 +34,7 @@ class _Absent:
     """What a class of a module that was left out is replaced by."""
 
     def __init__(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError(f"{type(self).__qualname__}: validator/left_out.py leaves its module out")
+        raise RuntimeError(f"{type(self).__qualname__}: validator/left_out.py leaves its module out")
 
 
 class _AbsentError(Exception):

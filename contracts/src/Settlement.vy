@@ -13,12 +13,14 @@
 
 import bls
 import escape_hatch
+import inbox
 import ledger
 import proofs
 
+initializes: inbox
 initializes: ledger
-initializes: escape_hatch[ledger := ledger]
-exports: (ledger.__interface__, escape_hatch.__interface__)
+initializes: escape_hatch[inbox := inbox, ledger := ledger]
+exports: (inbox.__interface__, ledger.__interface__, escape_hatch.__interface__)
 
 interface Token:
     def balanceOf(owner: address) -> uint256: view
@@ -123,7 +125,8 @@ def __init__(
     @param engine_version The one version of the engine whose answers are accepted
     @param max_silence_s Time without a newer header that allows `freeze`
     """
-    ledger.__init__(token, force_deadline_s)
+    ledger.__init__(token)
+    inbox.__init__(force_deadline_s)
     escape_hatch.__init__(max_silence_s)
     DEPLOYER = msg.sender
     DEPLOYED_BLOCK = block.number
@@ -215,7 +218,7 @@ def deposit(beneficiary: address, subaccount: uint256, amount: uint256):
     assert extcall Token(ledger.TOKEN).transferFrom(msg.sender, self, amount, default_return_value=True), "deposit: refused"
     arrived: uint256 = staticcall Token(ledger.TOKEN).balanceOf(self) - before
     assert arrived == amount, "deposit: inexact transfer"
-    ledger.append_deposit(beneficiary, subaccount, amount)
+    inbox.append_deposit(ledger.TOKEN, beneficiary, subaccount, amount)
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -283,10 +286,10 @@ def _check_inbox(cursor: uint256, hash: bytes32) -> uint256:
     @return Deposits of those entries
     """
     # Beyond the inbox every slot is zero, and so would be the hash: an entry's own time tells that it exists.
-    assert cursor == 0 or ledger.inbox_totals[cursor] != 0, "checkpoint: cursor beyond the inbox"
-    assert hash == ledger.inbox_hash[cursor], "checkpoint: inbox hash"
-    assert block.timestamp <= ledger.overdue_after_s(cursor), "checkpoint: skips an overdue entry"
-    return ledger.deposited(cursor)
+    assert cursor == 0 or inbox.inbox_totals[cursor] != 0, "checkpoint: cursor beyond the inbox"
+    assert hash == inbox.inbox_hash[cursor], "checkpoint: inbox hash"
+    assert block.timestamp <= inbox.overdue_after_s(cursor), "checkpoint: skips an overdue entry"
+    return inbox.deposited(cursor)
 
 
 @internal

@@ -11,9 +11,11 @@
      Each payment is a transfer of its own: an owner whom the token refuses stops nobody else and may be paid later.
 """
 
+import inbox
 import ledger
 import proofs
 
+uses: inbox
 uses: ledger
 
 interface Token:
@@ -72,7 +74,7 @@ def freeze():
 @internal
 @view
 def _deadlines(last: ledger.Last) -> (uint256, uint256):
-    return ledger.overdue_after_s(last.inbox_cursor), last.certified_s + MAX_SILENCE_S
+    return inbox.overdue_after_s(last.inbox_cursor), last.certified_s + MAX_SILENCE_S
 
 
 # ---------------------------------------------------------------- payments
@@ -127,12 +129,12 @@ def refund(
     """
     last: ledger.Last = ledger.unpack_last()
     assert last.is_frozen, "refund: not frozen"
-    assert index < ledger.inbox_length, "refund: no such entry"
+    assert index < inbox.inbox_length, "refund: no such entry"
     assert index >= last.inbox_cursor, "refund: consumed by a checkpoint"
     hash: bytes32 = proofs.inbox_hash(
-        ledger.inbox_hash[index],
+        inbox.inbox_hash[index],
         index,
-        ledger.KIND_DEPOSIT,
+        inbox.KIND_DEPOSIT,
         ledger.TOKEN,
         beneficiary,
         subaccount,
@@ -141,7 +143,7 @@ def refund(
         empty(bytes32),
         time_s,
     )
-    assert hash == ledger.inbox_hash[index + 1], "refund: not this entry"
+    assert hash == inbox.inbox_hash[index + 1], "refund: not this entry"
     bit: uint256 = 1 << (index & 255)
     word: uint256 = self.refunded[index >> 8]
     assert word & bit == 0, "refund: already paid"
@@ -155,7 +157,7 @@ def refund(
 @view
 def _pool(last: ledger.Last) -> uint256:
     # Never below zero: a checkpoint's withdrawals do not exceed its deposits.
-    return ledger.deposited(last.inbox_cursor) - last.withdrawals_total
+    return inbox.deposited(last.inbox_cursor) - last.withdrawals_total
 
 
 @internal

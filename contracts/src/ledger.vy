@@ -1,26 +1,12 @@
 # pragma version 0.4.3
 # pragma evm-version prague
 """
-@title ledger: what came in, and what the committee last said about it
-@notice The hash-chained inbox of deposits, the checkpoints, and whether the contract is frozen. Whoever pays reads here
-        what there is to pay from.
+@title ledger: what the committee last said
+@notice The token, the checkpoints, and whether the contract is frozen. Whoever pays reads here, and in the inbox, what
+        there is to pay from.
 """
 
-import proofs
-
 # ---------------------------------------------------------------- events
-
-event InboxEntry:
-    index: indexed(uint256)
-    kind: uint256
-    token: address
-    beneficiary: indexed(address)
-    subaccount: uint256
-    sender: indexed(address)
-    amount: uint256
-    data: bytes32
-    time_s: uint256
-    hash: bytes32
 
 event Checkpoint:
     height: indexed(uint256)
@@ -54,7 +40,6 @@ struct Last:
     withdrawals_total: uint256
     is_frozen: bool
 
-KIND_DEPOSIT: constant(uint256) = 1
 MASK_63: constant(uint256) = 2**63 - 1
 MASK_64: constant(uint256) = 2**64 - 1
 FROZEN: constant(uint256) = 2**191
@@ -63,13 +48,6 @@ FROZEN: constant(uint256) = 2**191
 # ---------------------------------------------------------------- immutables and storage
 
 TOKEN: public(immutable(address))
-FORCE_DEADLINE_S: public(immutable(uint256))
-
-inbox_length: public(uint256)
-# The hash chain after so many entries; zero entries have hash zero.
-inbox_hash: public(HashMap[uint256, bytes32])
-# By number of entries n > 0: deposits of the first n entries (bits 64-255) and the time of entry n - 1 (bits 0-63).
-inbox_totals: HashMap[uint256, uint256]
 
 last: uint256
 # By height: hash of the `Record`; zero where no checkpoint is.
@@ -77,62 +55,9 @@ record_hash: public(HashMap[uint256, bytes32])
 
 
 @deploy
-def __init__(token: address, force_deadline_s: uint256):
+def __init__(token: address):
     assert token.is_contract, "deploy: token is no contract"
-    assert force_deadline_s > 0, "deploy: deadline is zero"
     TOKEN = token
-    FORCE_DEADLINE_S = force_deadline_s
-
-
-# ---------------------------------------------------------------- inbox
-
-@internal
-def append_deposit(beneficiary: address, subaccount: uint256, amount: uint256):
-    """@notice The caller's deposit as the inbox's next entry."""
-    index: uint256 = self.inbox_length
-    data: bytes32 = empty(bytes32)
-    hash: bytes32 = proofs.inbox_hash(
-        self.inbox_hash[index],
-        index,
-        KIND_DEPOSIT,
-        TOKEN,
-        beneficiary,
-        subaccount,
-        msg.sender,
-        amount,
-        data,
-        block.timestamp,
-    )
-    self.inbox_hash[index + 1] = hash
-    self.inbox_totals[index + 1] = ((self.deposited(index) + amount) << 64) | block.timestamp
-    self.inbox_length = index + 1
-    log InboxEntry(
-        index=index,
-        kind=KIND_DEPOSIT,
-        token=TOKEN,
-        beneficiary=beneficiary,
-        subaccount=subaccount,
-        sender=msg.sender,
-        amount=amount,
-        data=data,
-        time_s=block.timestamp,
-        hash=hash,
-    )
-
-
-@internal
-@view
-def deposited(cursor: uint256) -> uint256:
-    """@notice Deposits of the first `cursor` entries."""
-    return self.inbox_totals[cursor] >> 64
-
-
-@internal
-@view
-def overdue_after_s(cursor: uint256) -> uint256:
-    """@notice Until when entry `cursor` may wait; the end of time if there is none."""
-    waiting_since_s: uint256 = self.inbox_totals[cursor + 1] & MASK_64
-    return max_value(uint256) if waiting_since_s == 0 else waiting_since_s + FORCE_DEADLINE_S
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -194,17 +119,3 @@ def check_record(height: uint256, record: Record):
 def last_checkpoint() -> Last:
     """@notice The last checkpoint; height 0 if there is none yet."""
     return self.unpack_last()
-
-
-@external
-@view
-def inbox_time_s(index: uint256) -> uint256:
-    """@notice When entry `index` came; 0 if it has not."""
-    return self.inbox_totals[index + 1] & MASK_64
-
-
-@external
-@view
-def deposited_total(cursor: uint256) -> uint256:
-    """@notice Deposits (quote units) of the first `cursor` entries."""
-    return self.deposited(cursor)

@@ -17,6 +17,7 @@ from contracts.court import deploy_court
 from contracts.digests import possession_digest
 from contracts.settlement import Deployment, Settlement, deploy
 from engine.limits import ENGINE_VERSION
+from testnet.terms import DEFAULT_TERMS, Terms
 from validator.config import ValidatorEntry, address_bytes
 from validator.keys import Keys
 
@@ -30,8 +31,6 @@ VALIDATORS_MAX = DEPLOYER - OPERATOR_FIRST
 USDC_QUOTE = 1_000_000
 # The insurance fund is the exchange's account 1, and this is its owner.
 INSURANCE_OWNER = (2).to_bytes(20, "big")
-INSURANCE_QUOTE = 100_000 * USDC_QUOTE
-CLAIM_DELAY_S = 2
 _PARALLEL_SENDERS = 4
 
 T = TypeVar("T")
@@ -61,9 +60,12 @@ def derive_accounts(first: int, count: int) -> list[ChainAccount]:
     return [derive_account(number) for number in range(first, first + count)]
 
 
-def deploy_contracts(rpc_url: str) -> Deployment:
-    """The settlement contract and its test token. Withdrawals can be claimed almost at once."""
-    return deploy(rpc_url, derive_account(DEPLOYER).key, claim_delay_s=CLAIM_DELAY_S, engine_version=ENGINE_VERSION)
+def deploy_contracts(rpc_url: str, terms: Terms = DEFAULT_TERMS) -> Deployment:
+    """The settlement contract and its test token."""
+    return deploy(
+        rpc_url, derive_account(DEPLOYER).key, claim_delay_s=terms.claim_delay_s, engine_version=ENGINE_VERSION,
+        force_deadline_s=terms.force_deadline_s, max_silence_s=terms.max_silence_s,
+    )  # fmt: skip
 
 
 def deploy_evidence_court(rpc_url: str, contract: str) -> str:
@@ -93,10 +95,10 @@ def _register(settlement: Settlement, keys: Keys) -> None:
     settlement.register(bls_key, crypto.prove_possession(keys.bls, digest), network_key)
 
 
-def fund_insurance(rpc_url: str, contract: str) -> None:
+def fund_insurance(rpc_url: str, contract: str, amount_quote: int = DEFAULT_TERMS.insurance_quote) -> None:
     settlement = Settlement(rpc_url, contract, derive_account(DEPLOYER).key)
-    settlement.mint_test_usdc(derive_account(DEPLOYER).address, INSURANCE_QUOTE)
-    settlement.deposit(INSURANCE_OWNER, 0, INSURANCE_QUOTE)
+    settlement.mint_test_usdc(derive_account(DEPLOYER).address, amount_quote)
+    settlement.deposit(INSURANCE_OWNER, 0, amount_quote)
 
 
 def deposit_test_usdc(rpc_url: str, contract: str, account: ChainAccount, amount_quote: int) -> None:

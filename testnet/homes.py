@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from consensus.crypto import derive_secret
-from engine.params import DEFAULT_MARKETS
+from engine.params import DEFAULT_MARKETS, MarketParams
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry, load_network, save_toml
 from validator.keys import Keys, save_keys
 
@@ -100,8 +100,9 @@ def make_keys(folder: Path, operators: list[bytes]) -> list[Keys]:
 
 
 def make_network(
-    chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int, court: str = ""
-) -> NetworkConfig:
+    chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int, court: str = "",
+    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS,
+) -> NetworkConfig:  # fmt: skip
     """The configuration that is equal on every node."""
     return NetworkConfig(
         name="hansa-local",
@@ -110,7 +111,7 @@ def make_network(
         token=token,
         genesis_time_ms=genesis_time_ms,
         validators=tuple(validators),
-        markets=DEFAULT_MARKETS,
+        markets=markets,
         checkpoint_interval_blocks=60,
         court=court,
     )
@@ -125,8 +126,8 @@ def read_genesis(folder: Path) -> NetworkConfig:
     return load_network(node_home(folder, 0).genesis)
 
 
-def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed: int) -> None:
-    """Each operator's own file; ports may differ from start to start."""
+def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed: int, price_source: str = "") -> None:
+    """Each operator's own file; ports may differ from start to start. `price_source` empty: the path of `seed`."""
     peers = tuple(PeerAddress("127.0.0.1", port.peer) for port in ports)
     for index, port in enumerate(ports):
         config = NodeConfig(
@@ -135,6 +136,6 @@ def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed:
             listen_port=port.peer,
             api_port=port.api,
             peers=peers,
-            price_source=f"path:seed={seed},noise_bps=2",
+            price_source=price_source or f"path:seed={seed},noise_bps=2",
         )
         save_toml(node_home(folder, index).config, config)

@@ -18,6 +18,7 @@ from testnet.homes import FolderError, Manifest, NodePorts
 from testnet.local import Child, Processes
 from testnet.ports import PortLease
 from testnet.report import REPORT
+from testnet.terms import DEFAULT_TERMS, Terms
 from testnet.traders import DEPOSITS_QUOTE, ROLES
 from validator.config import NetworkConfig
 
@@ -47,6 +48,7 @@ class Options:
     commands_per_s: float
     base_port: int
     is_fresh: bool
+    terms: Terms = DEFAULT_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Launcher:
             await self._found(rpc_url)
         config = homes.read_genesis(self._folder)
         ports = [NodePorts(peer, api) for peer, api in zip(node_ports[::2], node_ports[1::2])]
-        homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed)
+        homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed, options.terms.price_source)
         with self._step("engine compiled (about a minute the first time, cached afterwards)"):
             await self._compile()
         network = Network(config, rpc_url, [f"http://127.0.0.1:{port.api}" for port in ports], [])
@@ -140,15 +142,16 @@ class Launcher:
     async def _found(self, rpc_url: str) -> None:
         """Contract, keys, committee and genesis."""
         with self._step("settlement contract"):
-            deployment = await in_thread(funding.deploy_contracts, rpc_url)
+            deployment = await in_thread(funding.deploy_contracts, rpc_url, self._options.terms)
             court = await in_thread(funding.deploy_evidence_court, rpc_url, deployment.settlement)
         with self._step("committee registered with proofs of possession"):
             operators = funding.derive_accounts(funding.OPERATOR_FIRST, self._options.validator_count)
             keys = homes.make_keys(self._folder, [operator.key for operator in operators])
             chain_id, validators = await in_thread(funding.register_committee, rpc_url, deployment.settlement, keys)
         network = homes.make_network(
-            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000, court
-        )
+            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000, court,
+            self._options.terms.markets,
+        )  # fmt: skip
         homes.write_genesis(self._folder, network)
         homes.mark_ready(self._folder)
 
@@ -176,7 +179,7 @@ class Launcher:
 
     async def _fund(self, network: Network) -> None:
         contract = network.config.contract
-        await in_thread(funding.fund_insurance, network.rpc_url, contract)
+        await in_thread(funding.fund_insurance, network.rpc_url, contract, self._options.terms.insurance_quote)
         accounts = funding.derive_accounts(0, len(ROLES))
         deposits = [(account, DEPOSITS_QUOTE[role]) for account, role in zip(accounts, ROLES)]
         await in_thread(funding.fund_traders, network.rpc_url, contract, deposits)

@@ -12,9 +12,11 @@ to end a trader at high leverage now and then.
 import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from engine.params import MarketParams
 from validator.config import ConfigError
+from validator.pricefile import FileFeed
 
 # (period_ms, amplitude_bps): slow tides to fast ripples.
 OCTAVES = ((3_600_000, 400), (300_000, 300), (60_000, 250), (20_000, 120), (4_000, 15))
@@ -31,7 +33,7 @@ _FEED_OFFSET = 1 << 32
 _SLOPE_E8, _CURVATURE_E8 = 100, 10_000_000
 
 _RESOLUTION = 1 << 32
-_FORM = 'price_source is "path:seed=NUMBER" or "path:seed=NUMBER,noise_bps=NUMBER"'
+_FORM = 'price_source is "file:PATH", "path:seed=NUMBER" or "path:seed=NUMBER,noise_bps=NUMBER"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,7 @@ class PathFeed:
         indexes = [
             self._price_ticks(number, market, time_ms) * market.tick_e8 for number, market in enumerate(firsts.values())
         ]
-        surfaces = (
-            number for underlying, at_ms in expiries for number in _flat_surface(indexes[underlying], at_ms - time_ms)
-        )
-        return (*indexes, *surfaces)
+        return _with_surfaces(indexes, time_ms, expiries)
 
     def _price_ticks(self, underlying: int, market: MarketParams, time_ms: int) -> int:
         exact_ticks = compute_path_ticks(self.seed, underlying, time_ms, compute_start_ticks(market))
@@ -65,18 +64,38 @@ class PathFeed:
         return max(1, exact_ticks + exact_ticks * self.noise_bps * draw // (10_000 * _RESOLUTION))
 
 
+@dataclass(frozen=True, slots=True)
+class QuotedFeed:
+    """What the operator's own program writes down (`validator.pricefile`)."""
+
+    file: FileFeed
+
+    def feeds(self, time_ms: int, expiries: tuple[tuple[int, int], ...] = ()) -> tuple[int, ...]:
+        """As `PathFeed.feeds`; an expiry whose underlying has no price gets no opinion."""
+        return _with_surfaces(self.file.indexes_e8(time_ms), time_ms, expiries)
+
+
+def _with_surfaces(indexes: list[int], time_ms: int, expiries: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    surfaces = (
+        number for underlying, at_ms in expiries for number in _flat_surface(indexes[underlying], at_ms - time_ms)
+    )
+    return (*indexes, *surfaces)
+
+
 def _flat_surface(index_e8: int, left_ms: int) -> tuple[int, ...]:
     """Forward, a, b, rho, m, sigma of one expiry; `a` is the whole variance that is left."""
-    if left_ms <= 0:
+    if left_ms <= 0 or index_e8 == 0:
         return (0, 0, 0, 0, 0, 0)
     variance_e8 = VOLATILITY_BPS**2 * left_ms // YEAR_MS  # bps squared are e8
     centre = _FEED_OFFSET
     return (index_e8, centre + variance_e8, _SLOPE_E8, centre, centre, _CURVATURE_E8)
 
 
-def parse_price_source(text: str, markets: tuple[MarketParams, ...], noise_index: int = 0) -> PathFeed:
+def parse_price_source(text: str, markets: tuple[MarketParams, ...], noise_index: int = 0) -> PathFeed | QuotedFeed:
     """Read `price_source` of config.toml. Raises `ConfigError`."""
     kind, _, rest = text.partition(":")
+    if kind == "file" and rest:
+        return QuotedFeed(FileFeed(Path(rest), markets))
     pairs = [part.partition("=") for part in rest.split(",")]
     options = {name: value for name, _, value in pairs}
     if kind != "path" or "seed" not in options or len(pairs) != len(options) or set(options) - {"seed", "noise_bps"}:

@@ -27,6 +27,7 @@ from net.committee import MemberAddress, open_committee
 from net.link import HelloState
 from net.wire import Consensus
 from testnet import funding, homes
+from testnet.terms import DEFAULT_TERMS
 from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
 from validator.config import address_bytes, load_node
 from validator.keys import load_keys
@@ -273,7 +274,7 @@ def test_money_is_conserved_to_the_unit(network):
     words = Commitment.decode(header.commitment)
     claims = int.from_bytes(words.account_sums[:16], "big")
     debt = int.from_bytes(words.account_sums[16:], "big")
-    deposits_quote = TRADER_COUNT * DEPOSIT_QUOTE + funding.INSURANCE_QUOTE
+    deposits_quote = TRADER_COUNT * DEPOSIT_QUOTE + DEFAULT_TERMS.insurance_quote
     assert claims - debt + words.withdrawals_total_quote == deposits_quote
     escrow_quote = network.settlement.token_balance(address_bytes(network.config.contract))
     assert escrow_quote == deposits_quote - 1_234_567_890

@@ -1,0 +1,23 @@
+"""The terms on which a local network is founded: its markets, and the deadlines of its settlement contract."""
+
+from dataclasses import dataclass
+
+from contracts.settlement import FORCE_DEADLINE_S, MAX_SILENCE_S
+from engine.params import DEFAULT_MARKETS, MarketParams
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`price_source` as in config.toml; empty: the seeded path. The claim delay lets withdrawals be claimed almost at
+    once, where a real network waits `contracts.settlement.CLAIM_DELAY_S`.
+    """
+
+    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS
+    insurance_quote: int = 100_000 * 10**6
+    claim_delay_s: int = 2
+    force_deadline_s: int = FORCE_DEADLINE_S
+    max_silence_s: int = MAX_SILENCE_S
+    price_source: str = ""
+
+
+DEFAULT_TERMS = Terms()

@@ -14,8 +14,6 @@ from consensus.core import Core, CoreConfig
 from consensus.events import PeerConnected, Received, Synced
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
-from contracts.inbox_reader import InboxReader, ask_over_http
-from contracts.records import ChainError
 from engine.state import EngineState, genesis
 from engine.warm import warm
 from net.committee import Committee, MemberAddress, open_committee
@@ -25,12 +23,11 @@ from net.link import HelloState
 from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool, CheckedBatch, Sealer
-from validator.chain import CHECKPOINT_HEIGHTS_STEP, Candidate, Inbox, OnChain, Submitter, Watcher, read_inbox
-from validator.chain_access import connect
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
 from validator.doppelganger import Memory, Verdict, VoteWatch
 from validator.executor import Executor
+from validator.inbox import Inbox
 from validator.journal import Journal
 from validator.keys import Keys
 from validator.ledger import Ledger
@@ -41,16 +38,17 @@ from validator.peering import Peering
 from validator.prechecks import list_expiries
 from validator.pricefeed import parse_price_source
 from validator.proposals import Proposals
-from validator.prosecutor import Prosecutor, wait_for_court
+from validator.prosecutor import wait_for_court
 from validator.recovery import make_genesis_header, recover
 from validator.service import Service
+from validator.settling import Settling
 from validator.signer import Signer
 from validator.snapshots import HeadPace, SnapshotShelf, read_snapshots, write_bytes, write_head, write_snapshot
-from validator.statesync import Anchor
 from validator.stats import Stats
 from validator.store import Store
 from validator.syncing import Syncing
 from validator.uptime import WINDOW_BLOCKS, Uptime
+from validator.watcher import OnChain
 
 log = logging.getLogger("hansa.node")
 
@@ -58,9 +56,6 @@ EPOCH = 1
 SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
-CHAIN_RETRY_S = 2.0
-VOTING_PATIENCE_S = 5.0
-INBOX_INTERVAL_S = 0.25
 WATCH_INTERVAL_S = 0.02
 DISK_THREADS = 3
 LOG_INTERVAL_S = 2.0
@@ -118,6 +113,7 @@ class Node:
             self.pool.add_named(checked)
         self.reports = ReportBook(self.network_keys, self.domain, quorum(len(self.network_keys)))
         self.inbox, self.on_chain = Inbox(), OnChain()
+        self.settling = Settling(self, self._clocks, self._keys.operator)
         self.shelf = SnapshotShelf(data / "snapshots")
         first_sequence = max(
             self._clocks.wall_ms() * 1000, self.executor.final.state.batch_sequences.tolist()[self.config.index] + 1
@@ -159,7 +155,7 @@ class Node:
             signer=self._signer, journal=self._journal, store=self.store, executor=self.executor,
             proposals=self.proposals, outside=outside, clocks=self._clocks,
         )  # fmt: skip
-        self._newest_counting: dict[int, Certificate] = {}  # of each member, the newest that counts its vote
+        self.newest_counting: dict[int, Certificate] = {}  # of each member, the newest that counts its vote
         self._wake = trio.Event()
         # Held while a round is on its way to the disk: final blocks that come from elsewhere wait for the next round.
         self.at_rest = trio.Lock()
@@ -169,7 +165,6 @@ class Node:
         self._syncing: Syncing | None = None
         self._due_snapshot: EngineState | None = None
         self._head_pace = HeadPace()
-        self._prosecutor: Prosecutor | None = None
         self._snapshot_ready = trio.Event()
 
     def _make_service(self) -> None:
@@ -207,58 +202,18 @@ class Node:
                 nursery.start_soon(self._syncing.run)
                 nursery.start_soon(self._report_prices)
                 nursery.start_soon(self._seal_batches)
-                nursery.start_soon(self._follow_chain)
+                nursery.start_soon(self.settling.run)
                 nursery.start_soon(self._write_snapshots)
                 nursery.start_soon(self._keep_log_short)
                 try:
                     await self._loop()
                 except Stop:
-                    await wait_for_court(self.store, self._prosecutor)
+                    await wait_for_court(self.store, self.settling.prosecutor)
                     raise
         finally:
             self._journal.close()
             self.store.close()
             self._signer.close()
-
-    async def _follow_chain(self) -> None:
-        """Watch and submit, as soon as the endpoints answer: an outage of theirs must not keep the committee down."""
-        await self._read_inbox_until_voting()
-        while True:
-            try:
-                settlements, court = await trio.to_thread.run_sync(
-                    connect, self.network, self.config.rpc_urls, self._keys.operator
-                )
-                break
-            except ChainError as error:
-                log.warning("chain.unreachable error=%s (retrying)", error)
-                await trio.sleep(CHAIN_RETRY_S)
-        if court is not None:
-            self._prosecutor = Prosecutor(court, self.store, self.config.index, len(self.network_keys))
-        watcher = Watcher(settlements, self.inbox, self.on_chain)
-        submitter = Submitter(
-            settlements[0], self.config.index, len(self.network_keys), self.network.checkpoint_interval_blocks
-        )
-        async with trio.open_nursery() as nursery:
-            if self._prosecutor is not None:
-                nursery.start_soon(self._prosecutor.run)
-            nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_chain_view)
-            nursery.start_soon(submitter.run, self.on_chain, self._checkpoint_candidate, self._is_withdrawal_waiting)
-
-    async def _read_inbox_until_voting(self) -> None:
-        """Votes need the inbox. web3, which follows the chain from then on, takes the interpreter for a second: not
-        before a vote of ours counts, or seems not to.
-        """
-        readers = [InboxReader(ask_over_http(url), self.network.contract) for url in self.config.rpc_urls]
-        counting = self._newest_counting.get(self.config.index)
-        with trio.move_on_after(VOTING_PATIENCE_S):
-            while self._newest_counting.get(self.config.index) is counting:
-                try:
-                    block, entries = await trio.to_thread.run_sync(read_inbox, readers, len(self.inbox.entries))
-                    self.inbox.extend(self._clocks.wall_ms(), block, entries)
-                    self.wake()
-                except ChainError as error:
-                    log.info("chain.unread error=%s (trying again)", error)
-                await trio.sleep(INBOX_INTERVAL_S)
 
     async def _warm_up(self) -> None:
         """Kernels that no block has needed yet, in a thread while the links come up."""
@@ -288,9 +243,9 @@ class Node:
 
     def _note_signers(self, certificate: Certificate) -> None:
         for signer in certificate.signers():
-            known = self._newest_counting.get(signer)
+            known = self.newest_counting.get(signer)
             if known is None or known.view < certificate.view:
-                self._newest_counting[signer] = certificate
+                self.newest_counting[signer] = certificate
 
     async def _loop(self) -> None:
         await self._wait_to_vote()
@@ -345,8 +300,8 @@ class Node:
         self.agreement.post(PeerConnected(peer))
         if self._watch is not None:
             self._watch.on_peer(self._clocks.monotonic_ms(), peer, height)
-        if peer in self._newest_counting:
-            self.send(peer, Consensus(self._newest_counting[peer]))
+        if peer in self.newest_counting:
+            self.send(peer, Consensus(self.newest_counting[peer]))
         if self._syncing is not None:
             self._syncing.on_peer(peer, height)
         self.wake()
@@ -539,11 +494,6 @@ class Node:
         log.info("catchup.progress height=%d", self.executor.final.height)
         self.wake()
 
-    @property
-    def anchor(self) -> Anchor:
-        """The settlement contract's last checkpoint."""
-        return Anchor(self.on_chain.height, self.on_chain.header_hash)
-
     def adopt_snapshot(self, offer: SnapshotOffer, data: bytes) -> None:
         """A state that was recomputed and found to be the committee's: durable first, then start from it."""
         write_bytes(self.home.data / "snapshots", offer.block.header.height, data)
@@ -577,22 +527,3 @@ class Node:
         while True:
             await trio.sleep(LOG_INTERVAL_S)
             await trio.to_thread.run_sync(self.store.checkpoint)
-
-    # the settlement chain
-
-    def _on_chain_view(self) -> None:
-        """Raises `Stop`: whatever the committee we listen to certified, the contract has another block."""
-        final = self.store.final(self.on_chain.height)
-        if final is not None and self.on_chain.header_hash not in (b"", final.block.hash()):
-            raise Stop(f"the settlement chain's checkpoint of height {self.on_chain.height} is not our block")
-        self.service.keep_checkpoint(self.on_chain.height)
-        self.wake()
-
-    def _checkpoint_candidate(self, above_height: int) -> Candidate | None:
-        final = self.store.newest_direct(step=CHECKPOINT_HEIGHTS_STEP)
-        if final is None or final.block.header.height <= above_height:
-            return None
-        return Candidate(final.block.header, final.certificate)
-
-    def _is_withdrawal_waiting(self) -> bool:
-        return self.store.has_withdrawal_above(self.on_chain.height)

@@ -12,8 +12,8 @@ from consensus.messages import Block, Commitment, Header
 from engine.feeds import count_feeds
 from engine.payload import DecodeError, Payload
 from validator.batches import BatchPool, sort_refs
-from validator.chain import Inbox
 from validator.executor import Executed, Executor
+from validator.inbox import Inbox
 from validator.inclusion import Inclusion
 from validator.oracle import ReportBook
 from validator.payloads import decode_payload

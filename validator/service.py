@@ -41,14 +41,15 @@ from net.gateway.backend import (
     WithdrawalProof,
     WithdrawalView,
 )
-from validator.chain import CHECKPOINT_HEIGHTS_STEP, OnChain
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
 from validator.prechecks import account_key, may_sign, precheck
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
+from validator.submitter import CHECKPOINT_HEIGHTS_STEP
 from validator.uptime import Uptime
+from validator.watcher import OnChain
 
 QUEUE_COMMANDS_MAX = 20_000
 RECEIPTS_MAX = 50_000

@@ -49,7 +49,7 @@ class Syncing:
         self.states = StateSync(
             member_count=len(node.network_keys),
             is_genuine=node.agreement.is_genuine,
-            anchor=lambda: node.anchor,
+            anchor=lambda: node.settling.anchor,
             held=self._incoming.held,
         )
 

@@ -41,8 +41,8 @@ from testnet.sim.store import MemoryStore
 from testnet.sim.traffic import Traffic
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool, CheckedBatch, Sealer
-from validator.chain import Inbox
 from validator.executor import Executor
+from validator.inbox import Inbox
 from validator.journal import Journal, JournalError
 from validator.oracle import ReportBook
 from validator.proposals import Proposals

@@ -23,9 +23,9 @@ from consensus.messages import (
 )
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool
-from validator.chain import Inbox
 from validator.clocks import Clocks
 from validator.executor import Executor
+from validator.inbox import Inbox
 from validator.journal import Journal
 from validator.oracle import ReportBook
 from validator.proposals import Proposals

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.settlement import ChainError
 from engine.payload import InboxEntry
-from validator.chain import PROPOSE_LAG_MS, Inbox
+from validator.inbox import PROPOSE_LAG_MS, Inbox
 
 T0_MS = 1_000_000
 

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.inbox_reader import InboxReader
 from contracts.records import ChainError
-from validator.chain import PAGE_ENTRIES, read_inbox
+from validator.watcher import PAGE_ENTRIES, read_inbox
 
 FINAL_BLOCK = 9
 

@@ -8,8 +8,8 @@ from engine.payload import Payload
 from tests.validator.chainlet import DOMAIN, GENESIS, GENESIS_STATE, MEMBERS, NETWORK_KEYS, PARAMS, seal, sign
 from validator import batches, inclusion
 from validator.batches import BatchPool, sort_refs
-from validator.chain import Inbox
 from validator.executor import Executor
+from validator.inbox import Inbox
 from validator.inclusion import (
     INCLUSION_MS,
     MISSING_MS,

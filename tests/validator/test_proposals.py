@@ -21,8 +21,8 @@ from tests.validator.chainlet import (
 )
 from validator import batches
 from validator.batches import BatchPool
-from validator.chain import PROPOSE_LAG_MS, Inbox
 from validator.executor import Executor
+from validator.inbox import PROPOSE_LAG_MS, Inbox
 from validator.oracle import ReportBook
 from validator.proposals import (
     CLOCK_PRECISION_MS,

@@ -4,7 +4,7 @@ from consensus.messages import Block, Header
 from testnet.sim.mutants.patches import Mutant, Patches
 from validator import batches, proposals
 from validator.batches import BatchPool
-from validator.chain import Inbox
+from validator.inbox import Inbox
 from validator.oracle import ReportBook
 from validator.proposals import Proposals
 

@@ -111,6 +111,14 @@ def testnet(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> No
     _become_testnet(list(tokens))
 
 
+@app.command(name="verify-me")
+def verify_me(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Check a saved account proof against the chain alone: `hansa verify-me --help` tells how."""
+    from contracts.verify_me import main as verify
+
+    return verify(list(tokens))
+
+
 def _become_testnet(arguments: list[str]) -> NoReturn:
     """Replace this process, so that the launcher is not orphaned by a wrapper that is killed."""
     os.execv(sys.executable, [sys.executable, "-m", "testnet", *arguments])
@@ -138,6 +146,8 @@ def main() -> None:
     """Entry point of the `hansa` command."""
     if sys.argv[1:2] == ["testnet"]:
         _become_testnet(sys.argv[2:])  # before its options, --help among them, are taken for ours
+    if sys.argv[1:2] == ["verify-me"]:
+        sys.exit(verify_me(*sys.argv[2:]))
     sys.exit(app())
 
 

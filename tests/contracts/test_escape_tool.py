@@ -4,106 +4,49 @@ import json
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from account_book import AUX_HASH, Book, BookAccount, owner_of
 from settlement_world import FORCE_DEADLINE_S, MAX_SILENCE_S, HeaderFields, World
+from trader_desk import OWNER, SHARE, Desk, served
 
-from consensus.messages import Certificate, Header
 from contracts import escape_tool
-from contracts.devchain.chain import funded_key
-from contracts.devchain.rpc import Rpc
-from contracts.devchain.server import Server
 from contracts.saved_proof import ProofError, parse_proof
-from net.gateway import present
-from net.gateway.backend import AccountProof, FinalisedHeader
 
 ROOT = Path(__file__).parents[2]
-OWNER = owner_of(1)
-BOOK = Book({1: BookAccount((2).to_bytes(20, "big"), 50), 64: BookAccount(OWNER, 2_500_000, subaccount=3),
-             65: BookAccount(owner_of(2), 0, 400)})  # fmt: skip
-POOL = BOOK.claims - BOOK.debt
-SHARE = 2_500_000 * POOL // BOOK.claims
 PAID = f"paid 2.{SHARE - 2_000_000} USDC to 0x{OWNER.hex()}\n"
-
-
-def node_answer(world: World, fields: HeaderFields, index: int, absent: tuple[int, ...] = ()) -> dict:
-    """What a node's API says about the account, by the gateway's own code."""
-    header = Header.decode(fields.encode())
-    bits = sum(1 << i for i in range(len(world.secrets)) if i not in absent)
-    signature = world.sign(world.digest(fields.encode()), absent)
-    certificate = Certificate(3, header.epoch, header.view, header.hash(), bytes([bits]), signature)
-    leaf = BOOK.leaf(index)
-    siblings = [
-        (node, int.from_bytes(sums[:16], "big"), int.from_bytes(sums[16:], "big"))
-        for node, sums in zip(leaf["sibling_hashes"], leaf["sibling_sums"])
-    ]
-    view = AccountProof(
-        index=index, owner=leaf["owner"], subaccount=leaf["subaccount"], claims=leaf["claim"], debt=leaf["debt"],
-        holdings=BOOK.holdings(index), aux_hash=AUX_HASH, siblings=tuple(siblings),
-        finalised=FinalisedHeader(header, certificate),
-    )  # fmt: skip
-    return present.account_proof(view)
-
-
-class Desk:
-    """A trader's machine: the chain over HTTP, a folder with the key and the proof."""
-
-    def __init__(self, world: World, folder: Path, url: str) -> None:
-        self.world = world
-        self.proof_path, self.key_path = folder / "proof.json", folder / "key"
-        self.arguments = [
-            "--rpc", url, "--contract", world.deployment.settlement, "--proof", str(self.proof_path),
-            "--key", str(self.key_path),
-        ]  # fmt: skip
-        self.key_path.write_text("0x" + funded_key(7).hex() + "\n")
-        world.deposit(POOL)
-        made_ms = world.chain.head.timestamp * 1_000
-        self.fields = world.consumed(BOOK.fields(HeaderFields(height=5, timestamp_ms=made_ms)))
-        self.save(self.fields)
-
-    def save(self, fields: HeaderFields, index: int = 64, absent: tuple[int, ...] = (2,)) -> None:
-        self.proof_path.write_text(json.dumps(node_answer(self.world, fields, index, absent)))
-
-    def run(self) -> int:
-        return escape_tool.main(self.arguments)
 
 
 @pytest.fixture
 def desk(world: World, tmp_path: Path) -> Iterator[Desk]:
-    server = Server(Rpc(world.chain), "127.0.0.1", 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Desk(world, tmp_path, f"http://127.0.0.1:{server.server_address[1]}")
-    server.shutdown()
-    server.server_close()
+    with served(world) as url:
+        yield Desk(world, tmp_path, url)
 
 
 def test_one_run_posts_freezes_and_is_paid(desk: Desk, capsys: pytest.CaptureFixture) -> None:
     """The contract has an older checkpoint; the committee is silent since."""
     desk.world.post(HeaderFields(height=4))
     desk.world.pass_time(MAX_SILENCE_S + 1)
-    assert desk.run() == 0
+    assert escape_tool.main(desk.arguments) == 0
     shown = capsys.readouterr()
     assert shown.out == PAID
     assert "posting the header of height 5; the contract knows height 4" in shown.err
     assert desk.world.contract.token_balance(OWNER) == SHARE
-    assert desk.run() == 1
+    assert escape_tool.main(desk.arguments) == 1
     assert "has been paid before" in capsys.readouterr().err
 
 
 def test_too_early_says_how_long_and_a_later_run_continues(desk: Desk, capsys: pytest.CaptureFixture) -> None:
-    assert desk.run() == 1
+    assert escape_tool.main(desk.arguments) == 1
     assert re.search(r"possible in 2 h [01] min, because then the committee is silent", capsys.readouterr().err)
     assert desk.world.contract.last().height == 5
     desk.world.deposit(1)
-    assert desk.run() == 1
+    assert escape_tool.main(desk.arguments) == 1
     assert re.search(r"possible in 1 h [01] min, because then an inbox entry is overdue", capsys.readouterr().err)
     desk.world.pass_time(FORCE_DEADLINE_S + 2)
-    assert desk.run() == 0
+    assert escape_tool.main(desk.arguments) == 0
     assert capsys.readouterr().out == PAID
 
 
@@ -120,19 +63,19 @@ def test_the_whole_answer_of_a_node_will_do_in_a_process_of_its_own(desk: Desk) 
 
 def test_a_proof_of_another_checkpoint_is_of_no_use(desk: Desk, capsys: pytest.CaptureFixture) -> None:
     desk.world.post(replace(desk.fields, height=6))
-    assert desk.run() == 1
+    assert escape_tool.main(desk.arguments) == 1
     assert "the last checkpoint has height 6" in capsys.readouterr().err
     desk.world.pass_time(MAX_SILENCE_S + 1)
     desk.world.contract.freeze()
     desk.save(replace(desk.fields, height=7))
-    assert desk.run() == 1
+    assert escape_tool.main(desk.arguments) == 1
     assert "get a proof of that checkpoint from any former validator" in capsys.readouterr().err
 
 
 def test_a_header_that_the_contract_refuses_is_told(desk: Desk, capsys: pytest.CaptureFixture) -> None:
     desk.world.post(HeaderFields(height=4))
     desk.save(desk.fields, absent=(1, 2))
-    assert desk.run() == 1
+    assert escape_tool.main(desk.arguments) == 1
     message = capsys.readouterr().err
     assert "refuses the proof's header (checkpoint: too few signers) and stays at height 4" in message
 
@@ -140,14 +83,14 @@ def test_a_header_that_the_contract_refuses_is_told(desk: Desk, capsys: pytest.C
 def test_frozen_before_the_first_checkpoint(desk: Desk, capsys: pytest.CaptureFixture) -> None:
     desk.world.pass_time(MAX_SILENCE_S + 1)
     desk.world.contract.freeze()
-    assert desk.run() == 1
+    assert escape_tool.main(desk.arguments) == 1
     assert "there are only deposits to refund" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("index", "reason"), [(1, "an account of the exchange itself"), (65, "not above zero")])
 def test_accounts_without_a_share(desk: Desk, capsys: pytest.CaptureFixture, index: int, reason: str) -> None:
     desk.save(desk.fields, index)
-    assert desk.run() == 1
+    assert escape_tool.main(desk.arguments) == 1
     assert reason in capsys.readouterr().err
 
 

@@ -1,5 +1,6 @@
 """A deployed settlement contract and its committee, on a chain in this process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from blspy import G1Element, PopSchemeMPL, PrivateKey
@@ -55,11 +56,15 @@ class HeaderFields:
 class World:
     """The chain, the contract seen by its deployer, and the committee's secrets."""
 
-    def __init__(self, committee_size: int = COMMITTEE_SIZE) -> None:
+    def __init__(
+        self, committee_size: int = COMMITTEE_SIZE, make_token: Callable[[InProcessProvider], str] | None = None
+    ) -> None:
+        """The collateral is `make_token`'s, by default a `TestUSDC`."""
         self.chain = Chain()
         self.provider = InProcessProvider(Rpc(self.chain))
+        token = None if make_token is None else make_token(self.provider)
         self.deployment: Deployment = deploy(
-            self.provider, funded_key(0), claim_delay_s=CLAIM_DELAY_S, force_deadline_s=FORCE_DEADLINE_S,
+            self.provider, funded_key(0), token=token, claim_delay_s=CLAIM_DELAY_S, force_deadline_s=FORCE_DEADLINE_S,
             debt_max_quote=DEBT_MAX_QUOTE, max_silence_s=MAX_SILENCE_S,
         )  # fmt: skip
         self.contract = self.as_account(0)

@@ -7,7 +7,9 @@ from contracts import bls
 ACCOUNT_DEPTH = 20
 WITHDRAWAL_DEPTH = 32
 HEADER_BYTES = 640
-KIND_DEPOSIT = 1
+# Kinds of inbox entries.
+KIND_DEPOSIT, KIND_CANCEL, KIND_CLOSE, KIND_WITHDRAW, KIND_KEY = range(1, 6)
+ALL_MARKETS = 0xFFFFFFFF
 _NULLIFY, _FINALIZE = 2, 3
 
 
@@ -52,6 +54,16 @@ def next_inbox_hash(
 ) -> bytes:  # fmt: skip
     """The inbox chain after one more entry; addresses have 20 bytes."""
     return keccak(previous + _words(index, kind, token, beneficiary, subaccount, sender, amount, data, time_s))
+
+
+def close_data(market: int, limit_ticks: int) -> bytes:
+    """`data` of a forced close, with limit 0 of a cancel: `zero (20 B) ‖ limit_ticks (8 B) ‖ market (4 B)`."""
+    return bytes(20) + limit_ticks.to_bytes(8, "big") + market.to_bytes(4, "big")
+
+
+def key_data(key: bytes, scopes: int, expiry_ms: int) -> bytes:
+    """`data` of a session key: `expiry_ms (8 B) ‖ scopes (4 B) ‖ key (20 B)`."""
+    return expiry_ms.to_bytes(8, "big") + scopes.to_bytes(4, "big") + key
 
 
 def withdrawal_leaf(index: int, owner: bytes, token: bytes, amount: int) -> bytes:

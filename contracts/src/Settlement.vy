@@ -2,9 +2,9 @@
 # pragma evm-version prague
 """
 @title Settlement: the custody and the judge of the Hansa network
-@notice Holds the collateral, keeps one hash-chained inbox of deposits, accepts the finalised headers of the committee as
-        checkpoints, and pays withdrawals against them. It has no owner, no upgrade and no switch. If the committee fails,
-        anyone freezes it and everyone leaves (escape_hatch).
+@notice Holds the collateral, keeps one hash-chained inbox of deposits and forced actions, accepts the finalised headers of
+        the committee as checkpoints, and pays withdrawals against them. It has no owner, no upgrade and no switch. If the
+        committee fails, anyone freezes it and everyone leaves (escape_hatch).
 @dev The bytes that are hashed and signed are defined in docs/protocol.md. Money is in quote units (1e-6 USDC), times are in
      seconds of `block.timestamp`. Needs the BLS12-381 precompiles of EIP-2537. Points are words, never byte strings: G1 is
      4 words, G2 is 8 (EIP-2537 layout), so no input has an optional or a variable part.
@@ -17,8 +17,8 @@ import inbox
 import ledger
 import proofs
 
-initializes: inbox
 initializes: ledger
+initializes: inbox[ledger := ledger]
 initializes: escape_hatch[inbox := inbox, ledger := ledger]
 exports: (inbox.__interface__, ledger.__interface__, escape_hatch.__interface__)
 
@@ -218,7 +218,8 @@ def deposit(beneficiary: address, subaccount: uint256, amount: uint256):
     assert extcall Token(ledger.TOKEN).transferFrom(msg.sender, self, amount, default_return_value=True), "deposit: refused"
     arrived: uint256 = staticcall Token(ledger.TOKEN).balanceOf(self) - before
     assert arrived == amount, "deposit: inexact transfer"
-    inbox.append_deposit(ledger.TOKEN, beneficiary, subaccount, amount)
+    data: bytes32 = empty(bytes32)
+    inbox.append(inbox.KIND_DEPOSIT, ledger.TOKEN, beneficiary, subaccount, amount, data, amount)
 
 
 # ---------------------------------------------------------------- checkpoints

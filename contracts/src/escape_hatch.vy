@@ -129,7 +129,7 @@ def refund(
     """
     last: ledger.Last = ledger.unpack_last()
     assert last.is_frozen, "refund: not frozen"
-    assert index < inbox.inbox_length, "refund: no such entry"
+    assert index < inbox.length(), "refund: no such entry"
     assert index >= last.inbox_cursor, "refund: consumed by a checkpoint"
     hash: bytes32 = proofs.inbox_hash(
         inbox.inbox_hash[index],

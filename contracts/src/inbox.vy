@@ -2,11 +2,22 @@
 # pragma evm-version prague
 """
 @title inbox: what came in, in one order that nobody can change
-@notice A hash chain of entries. A checkpoint names a prefix of it by length and hash, and none may leave out an entry that
-        waited for FORCE_DEADLINE_S: consuming many entries costs the contract as much as consuming one.
+@notice A hash chain of entries: deposits, and what the owner of an account of the exchange wants done without asking any
+        validator. The sender is the owner, so a contract is one as well as a key is. A checkpoint names a prefix of the
+        chain by length and hash, and none may leave out an entry that is overdue: then anyone may `freeze`.
+@dev Nothing here is judged but its form: the exchange obeys the entry or answers with the number of the rule that forbids
+     it, as it would answer a signed command. A refused entry is consumed like any other and is not tried again.
+     What it costs is gas. No bond is taken, since an owner may have all money inside, and nobody can be crowded out:
+     an entry is never refused for the number of others. Instead its deadline moves with them, SPACING_MS an entry, which
+     is less than validators can consume: no flood makes honest validators late (docs/protocol.md, section 4).
 """
 
+import ledger
 import proofs
+
+uses: ledger
+
+# ---------------------------------------------------------------- events
 
 event InboxEntry:
     index: indexed(uint256)
@@ -20,16 +31,29 @@ event InboxEntry:
     time_s: uint256
     hash: bytes32
 
+
+# ---------------------------------------------------------------- constants, immutables, storage
+
 KIND_DEPOSIT: constant(uint256) = 1
+KIND_CANCEL: constant(uint256) = 2
+KIND_CLOSE: constant(uint256) = 3
+KIND_WITHDRAW: constant(uint256) = 4
+KIND_KEY: constant(uint256) = 5
+
 MASK_64: constant(uint256) = 2**64 - 1
+AMOUNT_LIMIT: constant(uint256) = 2**62  # the engine counts in signed 64-bit integers
+SCOPES_LIMIT: constant(uint256) = 8  # 1 trade, 2 cancel, 4 transfer to own subaccounts; there is no right to withdraw
+SPACING_MS: constant(uint256) = 100
 
 FORCE_DEADLINE_S: public(immutable(uint256))
 
-inbox_length: public(uint256)
 # The hash chain after so many entries; zero entries have hash zero.
 inbox_hash: public(HashMap[uint256, bytes32])
-# By number of entries n > 0: deposits of the first n entries (bits 64-255) and the time of entry n - 1 (bits 0-63).
+# By number of entries n > 0: deposits of the first n entries (bits 128-255), until when entry n - 1 may wait, in
+# milliseconds (bits 64-127), n (bits 0-63).
 inbox_totals: HashMap[uint256, uint256]
+# The same of all entries there are.
+newest: uint256
 
 
 @deploy
@@ -38,17 +62,92 @@ def __init__(force_deadline_s: uint256):
     FORCE_DEADLINE_S = force_deadline_s
 
 
-# ---------------------------------------------------------------- entries
+# ---------------------------------------------------------------- forced actions
+
+@external
+def force_cancel(subaccount: uint256, market: uint256) -> uint256:
+    """
+    @notice Cancel all orders, triggers and offers of the caller's account.
+    @param market Its number; 2**32 - 1 for all markets
+    @return Index of the entry
+    """
+    assert market < 2**32, "force: market too large"
+    return self._append_forced(KIND_CANCEL, empty(address), subaccount, 0, market)
+
+
+@external
+def force_close(subaccount: uint256, market: uint256, lots: uint256, limit_ticks: uint256) -> uint256:
+    """
+    @notice Reduce the caller's position in a market at once, at prices that the exchange admits; what finds nobody to
+            trade with is dropped, and a market that is halted trades with nobody.
+    @param lots At most so many; 0 for the whole position
+    @param limit_ticks The worst price, in ticks; 0 for the worst that the exchange admits
+    @return Index of the entry
+    """
+    assert market < 2**32, "force: market too large"
+    assert lots < AMOUNT_LIMIT, "force: lots too large"
+    assert limit_ticks < AMOUNT_LIMIT, "force: limit too large"
+    return self._append_forced(KIND_CLOSE, empty(address), subaccount, lots, (limit_ticks << 32) | market)
+
+
+@external
+def force_withdraw(subaccount: uint256, token: address, amount: uint256) -> uint256:
+    """
+    @notice Withdraw from the caller's account to the caller. What positions need is not to be had: close them first.
+    @param amount In the token's units; 0 for all that is free when the entry is consumed
+    @return Index of the entry
+    """
+    assert token != empty(address), "force: token is zero"
+    assert amount < AMOUNT_LIMIT, "force: amount too large"
+    return self._append_forced(KIND_WITHDRAW, token, subaccount, amount, 0)
+
+
+@external
+def force_key(subaccount: uint256, key: address, scopes: uint256, expiry_ms: uint256, order_cap: uint256) -> uint256:
+    """
+    @notice Let a key sign for the caller's account, or revoke it: the way for owners that are contracts.
+    @param key Its Ethereum address
+    @param scopes 1 trade, 2 cancel, 4 transfer to own subaccounts, or a sum; 0 revokes
+    @param expiry_ms Until when, Unix milliseconds
+    @param order_cap Highest value of one order, in quote units; 0 for none
+    @return Index of the entry
+    """
+    assert key != empty(address), "force: key is zero"
+    assert scopes < SCOPES_LIMIT, "force: no such scopes"
+    assert expiry_ms < AMOUNT_LIMIT, "force: expiry too large"
+    assert order_cap < AMOUNT_LIMIT, "force: cap too large"
+    data: uint256 = (expiry_ms << 192) | (scopes << 160) | convert(key, uint256)
+    return self._append_forced(KIND_KEY, empty(address), subaccount, order_cap, data)
+
 
 @internal
-def append_deposit(token: address, beneficiary: address, subaccount: uint256, amount: uint256):
-    """@notice The caller's deposit as the inbox's next entry."""
-    index: uint256 = self.inbox_length
-    data: bytes32 = empty(bytes32)
+def _append_forced(kind: uint256, token: address, subaccount: uint256, amount: uint256, data: uint256) -> uint256:
+    last: ledger.Last = ledger.unpack_last()
+    assert last.certified_s != 0, "force: not active"
+    assert not last.is_frozen, "force: frozen"
+    assert subaccount < 2**32, "force: subaccount too large"
+    return self.append(kind, token, msg.sender, subaccount, amount, convert(data, bytes32), 0)
+
+
+# ---------------------------------------------------------------- the chain
+
+@internal
+def append(
+    kind: uint256,
+    token: address,
+    beneficiary: address,
+    subaccount: uint256,
+    amount: uint256,
+    data: bytes32,
+    deposited: uint256,
+) -> uint256:
+    """@notice The caller's next entry, which brings `deposited` units; returns its index."""
+    newest: uint256 = self.newest
+    index: uint256 = newest & MASK_64
     hash: bytes32 = proofs.inbox_hash(
         self.inbox_hash[index],
         index,
-        KIND_DEPOSIT,
+        kind,
         token,
         beneficiary,
         subaccount,
@@ -57,12 +156,14 @@ def append_deposit(token: address, beneficiary: address, subaccount: uint256, am
         data,
         block.timestamp,
     )
+    due_ms: uint256 = max((block.timestamp + FORCE_DEADLINE_S) * 1000, ((newest >> 64) & MASK_64) + SPACING_MS)
+    newest = (((newest >> 128) + deposited) << 128) | (due_ms << 64) | (index + 1)
     self.inbox_hash[index + 1] = hash
-    self.inbox_totals[index + 1] = ((self.deposited(index) + amount) << 64) | block.timestamp
-    self.inbox_length = index + 1
+    self.inbox_totals[index + 1] = newest
+    self.newest = newest
     log InboxEntry(
         index=index,
-        kind=KIND_DEPOSIT,
+        kind=kind,
         token=token,
         beneficiary=beneficiary,
         subaccount=subaccount,
@@ -72,30 +173,45 @@ def append_deposit(token: address, beneficiary: address, subaccount: uint256, am
         time_s=block.timestamp,
         hash=hash,
     )
+    return index
+
+
+@internal
+@view
+def length() -> uint256:
+    """@notice How many entries there are."""
+    return self.newest & MASK_64
 
 
 @internal
 @view
 def deposited(cursor: uint256) -> uint256:
     """@notice Deposits of the first `cursor` entries."""
-    return self.inbox_totals[cursor] >> 64
+    return self.inbox_totals[cursor] >> 128
 
 
 @internal
 @view
 def overdue_after_s(cursor: uint256) -> uint256:
     """@notice Until when entry `cursor` may wait; the end of time if there is none."""
-    waiting_since_s: uint256 = self.inbox_totals[cursor + 1] & MASK_64
-    return max_value(uint256) if waiting_since_s == 0 else waiting_since_s + FORCE_DEADLINE_S
+    due_ms: uint256 = (self.inbox_totals[cursor + 1] >> 64) & MASK_64
+    return max_value(uint256) if due_ms == 0 else due_ms // 1000
 
 
 # ---------------------------------------------------------------- views
 
 @external
 @view
-def inbox_time_s(index: uint256) -> uint256:
-    """@notice When entry `index` came; 0 if it has not."""
-    return self.inbox_totals[index + 1] & MASK_64
+def inbox_length() -> uint256:
+    """@notice How many entries there are."""
+    return self.length()
+
+
+@external
+@view
+def inbox_due_s(index: uint256) -> uint256:
+    """@notice Until when entry `index` may wait for a checkpoint that consumes it; the largest number if it has not come."""
+    return self.overdue_after_s(index)
 
 
 @external

@@ -90,27 +90,32 @@ def on_standstill_timer(state: State) -> None:
 
 def help_laggard(state: State, peer: int, vote: Vote) -> None:
     """R8: a member that still asks to nullify a view that we have left, or votes in an epoch that has ended (EP5)."""
-    if state.is_closed or (vote.kind == NULLIFY and vote.view < state.view):
-        help_peer(state, peer, [encode_message(certificate) for certificate in get_entry_certificates(state)])
+    if not may_help(state, peer):
         return
-    answer = find_answer(state, vote)  # CO3
-    if answer:
+    is_left_behind = state.is_closed or (vote.kind == NULLIFY and vote.view < state.view)
+    answer = get_entry_certificates(state) if is_left_behind else find_answer(state, vote)  # CO3
+    if answer or is_left_behind:
         help_peer(state, peer, [encode_message(certificate) for certificate in answer])
 
 
 def on_peer_connected(state: State, peer: int) -> None:
     """R8: what a member may have missed while its link was down."""
+    if not may_help(state, peer):
+        return
     messages = [encode_message(certificate) for certificate in get_entry_certificates(state)]
     messages += encode_own_above_the_floor(state)
     messages += [encode_message(evidence) for evidence in list_evidence(state)]  # R10
     help_peer(state, peer, messages)
 
 
-def help_peer(state: State, peer: int, messages: list[bytes]) -> None:
-    """At most once per delta."""
+def may_help(state: State, peer: int) -> bool:
+    """At most once per delta, and only as a member."""
     last_ms = state.helped_ms.get(peer)
-    if state.config.me is None or (last_ms is not None and state.now_ms - last_ms < state.config.delta_ms):
-        return
+    return state.config.me is not None and (last_ms is None or state.now_ms - last_ms >= state.config.delta_ms)
+
+
+def help_peer(state: State, peer: int, messages: list[bytes]) -> None:
+    """As far as the budget reaches."""
     state.helped_ms[peer] = state.now_ms
     for data in messages:
         if not spend(state, peer, len(data)):

@@ -424,6 +424,7 @@ class Node:
         while (checked := self.sealer.seal()) is not None:
             self.on_batch(checked, is_named=True)
             if self.behaviour is None:
+                self.world.shared.learn_batch(checked)
                 self.world.exchange_checker.on_sealed(self.index, checked.batch.sequence)
                 self.send_frame(None, "batch", checked.batch)
                 continue
@@ -455,6 +456,8 @@ class Node:
         wall_ms = self.clocks.wall_ms()
         self.world.post_node(1000 - wall_ms % 1000, self, "report due", None)
         twisted = self.world.oracle.make_report(self.index, wall_ms)
+        if twisted is not None:
+            self.world.shared.learn_report(twisted, self.world.exchange.network_keys[self.index])
         if twisted is not None and self.behaviour is not None:
             twisted = self.behaviour.on_report(self, twisted)
         if twisted is not None and not self.is_observer:

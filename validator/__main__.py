@@ -119,6 +119,14 @@ def verify_me(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> 
     return verify(list(tokens))
 
 
+@app.command
+def escape(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Take money out of the contract when the committee is gone: `hansa escape --help` tells how."""
+    from contracts.escape_tool import main as run_escape
+
+    return run_escape(list(tokens))
+
+
 def _become_testnet(arguments: list[str]) -> NoReturn:
     """Replace this process, so that the launcher is not orphaned by a wrapper that is killed."""
     os.execv(sys.executable, [sys.executable, "-m", "testnet", *arguments])
@@ -146,8 +154,9 @@ def main() -> None:
     """Entry point of the `hansa` command."""
     if sys.argv[1:2] == ["testnet"]:
         _become_testnet(sys.argv[2:])  # before its options, --help among them, are taken for ours
-    if sys.argv[1:2] == ["verify-me"]:
-        sys.exit(verify_me(*sys.argv[2:]))
+    own_parsers = {"verify-me": verify_me, "escape": escape}
+    if sys.argv[1:2] and sys.argv[1] in own_parsers:
+        sys.exit(own_parsers[sys.argv[1]](*sys.argv[2:]))
     sys.exit(app())
 
 

@@ -141,7 +141,7 @@ def test_a_damaged_proof_is_noticed_before_anything_is_sent(
     desk: Desk, path: tuple, value: object, reason: str
 ) -> None:
     raw = json.loads(desk.proof_path.read_text())
-    assert parse_proof(json.dumps(raw)).height == 5
+    assert parse_proof(json.dumps(raw)).certified.height == 5
     target = raw
     for step in path[:-1]:
         target = target[step]
@@ -151,8 +151,8 @@ def test_a_damaged_proof_is_noticed_before_anything_is_sent(
 
 
 def test_a_certificate_of_another_committee_is_noticed(desk: Desk) -> None:
-    proof = parse_proof(desk.proof_path.read_text())
-    assert proof.absent(4) == [2]
+    certified = parse_proof(desk.proof_path.read_text()).certified
+    assert certified.absent(4) == [2]
     for bitmap in (b"\x1b", b"\x0b\x00", b""):
         with pytest.raises(ProofError, match="not of this contract's committee"):
-            replace(proof, bitmap=bitmap).absent(4)
+            replace(certified, bitmap=bitmap).absent(4)

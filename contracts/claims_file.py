@@ -17,6 +17,8 @@ MAGIC = b"hansa/claims/v1\n"
 ACCOUNT_BYTES, POSITION_BYTES = 76, 12
 SIGNATURE_BYTES, HASH_BYTES = 96, 32
 _ACCOUNT_ROOT, _ACCOUNT_SUMS, _HEIGHT = 15, 16, 3
+# Of an index that nobody has yet: some of the exchange's own.
+ABSENT_ROW = bytes(ACCOUNT_BYTES)
 
 
 class ClaimsFileError(Exception):
@@ -60,18 +62,19 @@ class AccountPath:
     sibling_sums: list[bytes]
 
 
-def encode_accounts(accounts: list[ClaimsAccount]) -> tuple[bytes, bytes]:
-    """The account rows and the position rows of a file."""
-    rows = b"".join(
-        account.owner
-        + account.subaccount.to_bytes(4, "big")
-        + account.equity_quote.to_bytes(8, "big", signed=True)
-        + account.aux_hash
-        + len(account.positions).to_bytes(4, "big")
-        + account.balance_quote.to_bytes(8, "big", signed=True)
-        for account in accounts
-    )
-    return rows, b"".join(_encode_position(position) for account in accounts for position in account.positions)
+def encode_accounts(accounts: list[ClaimsAccount | None]) -> tuple[bytes, bytes]:
+    """The account rows and the position rows of a file; None for an index that nobody has."""
+    rows: list[bytes] = []
+    positions: list[bytes] = []
+    for account in accounts:
+        if account is None:
+            rows.append(ABSENT_ROW)
+            continue
+        key = account.owner + account.subaccount.to_bytes(4, "big")
+        rows.append(key + account.equity_quote.to_bytes(8, "big", signed=True) + account.aux_hash)
+        rows.append(len(account.positions).to_bytes(4, "big") + account.balance_quote.to_bytes(8, "big", signed=True))
+        positions += map(_encode_position, account.positions)
+    return b"".join(rows), b"".join(positions)
 
 
 def encode_claims(header: bytes, bitmap: bytes, signature: bytes, accounts: bytes, positions: bytes) -> bytes:
@@ -93,7 +96,7 @@ class ClaimsFile:
         """Raises `ClaimsFileError` unless the accounts are those of the header's account tree."""
         self.header, self.bitmap, self.signature = header, bitmap, signature
         self._accounts, self._positions = accounts, positions
-        self.account_count = len(accounts) // ACCOUNT_BYTES
+        self.account_count = len(accounts) // ACCOUNT_BYTES  # absent ones between them included
         self._position_firsts = self._list_position_firsts()
         self._hashes, self._sums = self._build_levels()
         if self.account_root != header_word(header, _ACCOUNT_ROOT):
@@ -119,9 +122,13 @@ class ClaimsFile:
         """Claims and debts of all accounts as one word."""
         return self._sums[-1]
 
+    def has_account(self, index: int) -> bool:
+        """Whether somebody has this index."""
+        return 0 <= index < self.account_count and self._row(index) != ABSENT_ROW
+
     def account(self, index: int) -> ClaimsAccount:
         """Raises `IndexError` for an index that nobody has."""
-        row = self._row(index)
+        row = self._require(index)
         first, count = self._position_firsts[index], int.from_bytes(row[64:68], "big")
         positions = tuple(self._position(at) for at in range(first, first + count))
         return ClaimsAccount(
@@ -132,12 +139,12 @@ class ClaimsFile:
     def accounts_of(self, owner: bytes) -> Iterator[int]:
         """Indices of all accounts of an owner (20 bytes)."""
         for index in range(self.account_count):
-            if self._accounts.startswith(owner, index * ACCOUNT_BYTES):
+            if self._accounts.startswith(owner, index * ACCOUNT_BYTES) and self.has_account(index):
                 yield index
 
     def path(self, index: int) -> AccountPath:
         """What links an account to the root. Raises `IndexError` for an index that nobody has."""
-        self._row(index)
+        self._require(index)
         hashes, sums = [], []
         first, count = 0, self.account_count
         for level in range(ACCOUNT_DEPTH):
@@ -167,9 +174,12 @@ class ClaimsFile:
             },
         }  # fmt: skip
 
-    def _row(self, index: int) -> bytes:
-        if not 0 <= index < self.account_count:
+    def _require(self, index: int) -> bytes:
+        if not self.has_account(index):
             raise IndexError(f"no account {index} among {self.account_count}")
+        return self._row(index)
+
+    def _row(self, index: int) -> bytes:
         return self._accounts[index * ACCOUNT_BYTES : (index + 1) * ACCOUNT_BYTES]
 
     def _position(self, at: int) -> tuple[int, int]:
@@ -190,6 +200,10 @@ class ClaimsFile:
         hashes, sums = [], []
         for index in range(self.account_count):
             row, first = self._row(index), self._position_firsts[index]
+            if row == ABSENT_ROW:
+                hashes.append(bytes(HASH_BYTES))
+                sums.append(bytes(HASH_BYTES))
+                continue
             count = int.from_bytes(row[64:68], "big")
             positions = self._positions[first * POSITION_BYTES : (first + count) * POSITION_BYTES]
             digest = keccak(row[68:76] + positions + row[32:64])

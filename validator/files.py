@@ -1,7 +1,7 @@
 """The files of journal and signer guard, one thin method an operation, so that the simulator can put a disk underneath
 that tears, fills up and fails.
 
-Every method may raise `OSError`.
+Every method may raise `OSError`. What is written at once and never changed needs no such class: `write_whole`.
 """
 
 import fcntl
@@ -66,3 +66,17 @@ class Files:
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """The file is durable and whole before it has its name: write aside, fsync, rename, fsync the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".partial")
+    with aside.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    aside.rename(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)

@@ -176,8 +176,9 @@ class Node:
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
-            on_chain=self.on_chain, uptime=self.uptime, receipt_key=SigningKey(self._keys.network),
-            wall_ms=self._clocks.wall_ms, enqueue=self._enqueue, backlog=self._backlog, health=self._health,
+            on_chain=self.on_chain, claims=self.settling.claims, uptime=self.uptime,
+            receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms, enqueue=self._enqueue,
+            backlog=self._backlog, health=self._health,
         )  # fmt: skip
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
 

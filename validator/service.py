@@ -5,6 +5,7 @@ next batch.
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import numpy as np
 import trio
@@ -23,6 +24,7 @@ from net.gateway.backend import (
     AccountView,
     BlockEvent,
     BookView,
+    ClaimsView,
     CommandResult,
     EvidenceView,
     FillView,
@@ -41,6 +43,7 @@ from net.gateway.backend import (
     WithdrawalProof,
     WithdrawalView,
 )
+from validator.claims import ClaimsShelf
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
@@ -72,6 +75,7 @@ class Service:
         store: Store,
         stats: Stats,
         on_chain: OnChain,
+        claims: ClaimsShelf,
         uptime: Uptime,
         receipt_key: SigningKey,
         wall_ms: Callable[[], int],
@@ -89,6 +93,7 @@ class Service:
         self._store = store
         self._stats = stats
         self._on_chain = on_chain
+        self._claims = claims
         self._uptime = uptime
         self._receipt_key = receipt_key
         self._wall_ms = wall_ms
@@ -307,6 +312,21 @@ class Service:
         """The header and the certificate that covers it; for a height without one of its own, a later one's."""
         final = self._store.newest_direct() if height is None else self._store.final(height)
         return None if final is None else FinalisedHeader(final.block.header, final.certificate)
+
+    # claims files
+
+    def proven(self, height: int) -> tuple[EngineState, FinalBlock] | None:
+        """The state of a height, if it is remembered and has a certificate of its own."""
+        executed, final = self._proven_state(height)
+        return None if executed is None or final is None else (executed.state, final)
+
+    def claims(self) -> Sequence[ClaimsView]:
+        """See `Backend.claims`."""
+        return self._claims.views()
+
+    def claims_path(self, account_root: bytes) -> Path | None:
+        """See `Backend.claims_path`."""
+        return self._claims.path(account_root)
 
     # the committee
 

@@ -12,6 +12,7 @@ from contracts.inbox_reader import InboxReader, ask_over_http
 from contracts.records import ChainError
 from validator.agreement import Stop
 from validator.chain_access import connect
+from validator.claims import ClaimsShelf
 from validator.clocks import Clocks
 from validator.prosecutor import Prosecutor
 from validator.statesync import Anchor
@@ -36,6 +37,8 @@ class Settling:
         self._clocks = clocks
         self._operator_key = operator_key
         self.prosecutor: Prosecutor | None = None
+        self.claims = ClaimsShelf(node.home.data / "claims")
+        self._checkpoint_seen = trio.Event()
 
     async def run(self) -> None:
         """Watch and submit, as soon as the endpoints answer: an outage of theirs must not keep the committee down."""
@@ -60,7 +63,8 @@ class Settling:
             if self.prosecutor is not None:
                 nursery.start_soon(self.prosecutor.run)
             nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_view)
-            nursery.start_soon(submitter.run, node.on_chain, self._find_candidate, self._is_withdrawal_waiting)
+            nursery.start_soon(self._keep_claims)
+            nursery.start_soon(submitter.run, node.on_chain, self)
 
     async def _read_inbox_until_voting(self) -> None:
         """Votes need the inbox. web3, which follows the chain from then on, takes the interpreter for a second: not
@@ -94,13 +98,34 @@ class Settling:
         if final is not None and on_chain.header_hash not in (b"", final.block.hash()):
             raise Stop(f"the settlement chain's checkpoint of height {on_chain.height} is not our block")
         self._node.service.keep_checkpoint(on_chain.height)
+        self._checkpoint_seen.set()
         self._node.wake()
 
-    def _find_candidate(self, above_height: int) -> Candidate | None:
+    async def _keep_claims(self) -> None:
+        """The claims file of every checkpoint that is on the chain."""
+        while True:
+            await self._checkpoint_seen.wait()
+            self._checkpoint_seen = trio.Event()
+            await self.prepare(self._node.on_chain.height)
+
+    # what the submitter asks
+
+    async def prepare(self, height: int) -> None:
+        """Have the claims file of a header that is, or is about to be, a checkpoint. A node that was not there when the
+        block was executed cannot write it; others can, and its blocks give it again.
+        """
+        try:
+            await self.claims.keep(height, self._node.service.proven, self._node.on_chain.height)
+        except OSError as error:
+            log.error("claims.unwritten height=%d error=%s: make room on this disk", height, error)
+
+    def find_candidate(self, above_height: int) -> Candidate | None:
+        """The newest certified header that members post."""
         final = self._node.store.newest_direct(step=CHECKPOINT_HEIGHTS_STEP)
         if final is None or final.block.header.height <= above_height:
             return None
         return Candidate(final.block.header, final.certificate)
 
-    def _is_withdrawal_waiting(self) -> bool:
+    def is_urgent(self) -> bool:
+        """Whether a withdrawal waits for a checkpoint."""
         return self._node.store.has_withdrawal_above(self._node.on_chain.height)

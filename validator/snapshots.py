@@ -7,7 +7,6 @@ Snapshots are of heights that all nodes agree on, so that a late one can fetch t
 the newest state is kept too, as the one *head*, which nobody is offered: a start replays what came after it.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from engine.snapshot import decode_snapshot, encode_snapshot
 from engine.state import EngineState
 from net.wire import SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNKS_MAX, Chunk, SnapshotOffer
 from validator.executor import to_commitment
+from validator.files import write_whole
 from validator.store import Store
 
 KEEP_COUNT = 3
@@ -64,18 +64,9 @@ class HeadPace:
 
 
 def write_bytes(folder: Path, height: int, data: bytes, kind: str = "snapshot") -> Path:
-    """Write aside, fsync, rename, fsync the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Durable and whole before it has its name."""
     path = folder / f"{height:012d}.{kind}"
-    aside = path.with_suffix(".partial")
-    with aside.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    aside.rename(path)
-    descriptor = os.open(folder, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    write_whole(path, data)
     return path
 
 

@@ -3,9 +3,8 @@ stays silent.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -31,6 +30,19 @@ class Candidate:
     certificate: Certificate
 
 
+class Source(Protocol):
+    """What the submitter asks its node."""
+
+    def find_candidate(self, above_height: int) -> Candidate | None:
+        """The newest certified header that members post."""
+
+    def is_urgent(self) -> bool:
+        """Whether somebody waits for a checkpoint."""
+
+    async def prepare(self, height: int) -> None:
+        """Make durable what proves the claims of a header that is about to be posted."""
+
+
 class Submitter:
     """Posts certified headers. Members take turns; the next one steps in when the one before it stays silent."""
 
@@ -41,22 +53,19 @@ class Submitter:
         self._interval_blocks = interval_blocks
         self._due_since_s: float | None = None
 
-    async def run(
-        self, on_chain: OnChain, newest: Callable[[int], Candidate | None], has_waiting: Callable[[], bool]
-    ) -> None:
-        """`newest(above_height)` gives the best candidate; `has_waiting` tells that a withdrawal waits for a
-        checkpoint.
-        """
+    async def run(self, on_chain: OnChain, source: Source) -> None:
+        """Until cancelled."""
         while True:
             await trio.sleep(0.25)
-            candidate = newest(on_chain.height)
-            if candidate is None or not self._is_due(candidate, on_chain.height, has_waiting()):
+            candidate = source.find_candidate(on_chain.height)
+            if candidate is None or not self._is_due(candidate, on_chain.height, source.is_urgent()):
                 self._due_since_s = None
                 continue
             if self._due_since_s is None:
                 self._due_since_s = trio.current_time()
             if trio.current_time() - self._due_since_s < self._rank(on_chain.height) * SUBMIT_TURN_S:
                 continue
+            await source.prepare(candidate.header.height)
             await self._submit(candidate, on_chain)
 
     def _is_due(self, candidate: Candidate, onchain_height: int, is_withdrawal_waiting: bool) -> bool:

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 
 from net.gateway.api import Api, Call, Reply, answer_now
 from net.gateway.backend import Backend
+from net.gateway.downloads import Downloads
 from net.gateway.errors import RATE_LIMITED, TOO_LARGE, TOO_MANY_CONNECTIONS, ApiError
 from net.gateway.limits import Admission, Limits
 from net.gateway.methods import METHODS
@@ -51,6 +52,7 @@ class Gateway:
     def __init__(self, backend: Backend, limits: Limits) -> None:
         self.api = Api(backend, limits, METHODS)
         self._admission = Admission(limits)
+        self._downloads = Downloads(backend)
         self._page = files("net.gateway").joinpath("static/index.html").read_text(encoding="utf-8")
 
     def app(self) -> ASGIApp:
@@ -61,6 +63,7 @@ class Gateway:
             Route("/api/v2", self._on_post, methods=["POST"]),
             Route("/api/v2/{scope:str}/{name:str}", self._on_named, methods=["GET", "POST"]),
             WebSocketRoute("/ws/api/v2", self._on_websocket),
+            *self._downloads.routes(),
         ]
         cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
         return _admitted(Starlette(routes=routes, middleware=[cors]), self._admission)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import Protocol
 
 import trio
@@ -338,6 +339,16 @@ class EvidenceView:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimsView:
+    """A file that proves every account below `account_root`, of the certified header `header_hash`."""
+
+    account_root: bytes
+    height: int
+    header_hash: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class UptimeView:
     """How many of the last `block_count` finalisation certificates each member signed."""
 
@@ -419,6 +430,12 @@ class Backend(Protocol):
 
     def evidence(self) -> Sequence[EvidenceView]:
         """Oldest first."""
+
+    def claims(self) -> Sequence[ClaimsView]:
+        """The claims files that this node serves, newest first."""
+
+    def claims_path(self, account_root: bytes) -> Path | None:
+        """Where a claims file lies; None for one that is not there."""
 
     def uptime(self) -> UptimeView: ...
 

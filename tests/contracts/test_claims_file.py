@@ -24,29 +24,31 @@ VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "claims.json").read
 BITMAP, SIGNATURE = b"\x07", b"\x5a" * 96
 
 
-def make_accounts() -> list[ClaimsAccount]:
-    """Seven, so that three levels of the tree have an absent sibling: rich, poor, in debt, with positions."""
-    aux = [bytes([number]) * 32 for number in range(7)]
+def make_accounts() -> list[ClaimsAccount | None]:
+    """Seven, so that three levels of the tree have an absent sibling: rich, poor, in debt, and an index nobody has."""
+    aux = [bytes([number + 1]) * 32 for number in range(7)]
     return [
         ClaimsAccount(bytes(20), 0, 0, aux[0], 0),
         ClaimsAccount(b"\x11" * 20, 0, 12_345_678, aux[1], 12_345_678),
         ClaimsAccount(b"\x11" * 20, 7, -5, aux[2], 10, ((0, -1), (3, 1 << 40))),
         ClaimsAccount(b"\x22" * 20, (1 << 32) - 1, (1 << 62) - 1, aux[3], -(1 << 62), ((5, 1),)),
-        ClaimsAccount(b"\x33" * 20, 0, 0, aux[4], 0),
+        None,
         ClaimsAccount(b"\x44" * 20, 1, 1, aux[5], 1),
         ClaimsAccount(b"\x11" * 20, 8, -(1 << 60), aux[6], -(1 << 60), ((1, 2), (2, -3), (7, 1 << 62))),
     ]
 
 
-def fold(accounts: list[ClaimsAccount], index: int) -> tuple[tuple[bytes, bytes], list[tuple[bytes, bytes]]]:
+def fold(accounts: list[ClaimsAccount | None], index: int) -> tuple[tuple[bytes, bytes], list[tuple[bytes, bytes]]]:
     leaves = {}
     for at, account in enumerate(accounts):
+        if account is None:
+            continue
         sums = digests.encode_sums(account.claim_quote, account.debt_quote)
         leaves[at] = (digests.account_leaf(at, account.owner, account.subaccount, sums, account.digest), sums)
     return fold_sum_tree(leaves, index)
 
 
-def make_file(accounts: list[ClaimsAccount]) -> bytes:
+def make_file(accounts: list[ClaimsAccount | None]) -> bytes:
     (root, sums), _ = fold(accounts, 0)
     words = [bytes(32)] * 20
     words[3], words[15], words[16] = (77).to_bytes(32, "big"), root, sums
@@ -59,6 +61,9 @@ def test_the_bytes_are_the_golden_ones() -> None:
     assert (file.account_root.hex(), file.account_sums.hex()) == (VECTOR["account_root"], VECTOR["account_sums"])
     assert (file.height, file.bitmap, file.signature) == (VECTOR["height"], BITMAP, SIGNATURE)
     for index, row in enumerate(VECTOR["accounts"]):
+        assert file.has_account(index) == (row is not None)
+        if row is None:
+            continue
         account, path = file.account(index), file.path(index)
         assert [account.owner.hex(), account.subaccount, account.equity_quote, account.balance_quote] == row[:4]
         assert [account.holdings.hex(), account.digest.hex()] == row[4:6]
@@ -71,6 +76,8 @@ def test_every_account_is_proven_as_the_obvious_tree_proves_it(count: int) -> No
     file = read_claims(make_file(accounts))
     assert file.account_count == count
     for index, account in enumerate(accounts):
+        if account is None:
+            continue
         _, siblings = fold(accounts, index)
         path = file.path(index)
         assert list(zip(path.sibling_hashes, path.sibling_sums)) == siblings
@@ -85,7 +92,8 @@ def test_an_owner_finds_all_accounts_and_only_those_that_exist_are_proven() -> N
     file = read_claims(make_file(make_accounts()))
     assert list(file.accounts_of(b"\x11" * 20)) == [1, 2, 6]
     assert list(file.accounts_of(b"\x99" * 20)) == []
-    for index in (-1, 7, 1 << 20):
+    assert list(file.accounts_of(bytes(20))) == [0]
+    for index in (-1, 4, 7, 1 << 20):
         with pytest.raises(IndexError):
             file.path(index)
         with pytest.raises(IndexError):
@@ -118,7 +126,8 @@ def test_a_forger_who_repairs_the_checksum_changes_no_account(at: int, differenc
     except ClaimsFileError:
         return
     # Other words of the header and the certificate are for the contract to judge; what belongs to accounts is not.
-    assert [file.account(index) for index in range(file.account_count)] == make_accounts()
+    found = [file.account(index) if file.has_account(index) else None for index in range(file.account_count)]
+    assert found == make_accounts()
     assert bytes(body) != GOOD[:-32] and file.account_root == read_claims(GOOD).account_root
 
 

@@ -6,6 +6,7 @@ One block per action, final at once unless `is_held`; orders match by price alon
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import trio
 
@@ -34,6 +35,7 @@ from net.gateway.backend import (
     Backend,
     BlockEvent,
     BookView,
+    ClaimsView,
     CommandResult,
     EvidenceView,
     FillView,
@@ -75,6 +77,7 @@ class DictBackend:
         self.past_trades: list[TradeView] = []
         self.past_fills: list[AccountFill] = []
         self.payouts: list[WithdrawalView] = []
+        self.claims_files: dict[bytes, Path] = {}
         self.height = 0
         self._finalised = trio.Condition()
         self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
@@ -327,6 +330,15 @@ class DictBackend:
 
     def evidence(self) -> list[EvidenceView]:
         return [EvidenceView(b"k" * 32, b"\x82\x05", 3, 1, 9, (1, 2), True, b"t" * 32)]
+
+    def claims(self) -> list[ClaimsView]:
+        return [
+            ClaimsView(root, height, bytes([height]) * 32, path.stat().st_size)
+            for height, (root, path) in sorted(enumerate(self.claims_files.items(), 1), reverse=True)
+        ]
+
+    def claims_path(self, account_root: bytes) -> Path | None:
+        return self.claims_files.get(account_root)
 
     def uptime(self) -> UptimeView:
         return UptimeView(11, 20, 8, (8, 6, 0, 7))

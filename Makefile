@@ -96,7 +96,9 @@ clean:  ## remove the environment, caches and local networks
 $(STAMP): pyproject.toml uv.lock
 	@test -x $(UV) || $(MAKE) --no-print-directory $(UV)
 	@echo "installing the pinned packages into .venv (under a minute on a fast line)" >&2
-	@$(UV) sync --frozen $(if $(PYTHON),--python $(PYTHON)) >&2
+	@# Compiled now, because some systems forbid programs to write bytecode, and then every start compiles everything.
+	@$(UV) sync --frozen --compile-bytecode $(if $(PYTHON),--python $(PYTHON)) >&2
+	@$(BIN)/python -m compileall -q -j 0 validator consensus engine contracts net testnet
 	@touch $@
 
 # Debian's python3 comes without ensurepip unless python3-venv is installed; then pip's user folder has to do.

@@ -60,7 +60,7 @@ class Bench:
             signature = self._sign(header, missing)
             self._measure(name, partial(self._contract.checkpoint, header, missing, signature))
         self._judge()
-        self._measure("claim", lambda: self._contract.claim_withdrawal(1, 0, b"\x02" * 20, 5, proof))
+        self._measure("claim", lambda: self._contract.claim_withdrawal(3, 0, b"\x02" * 20, 5, proof))
         self._leave()
 
     def _judge(self) -> None:

@@ -64,10 +64,10 @@ class CheckpointRecord:
     timestamp_s: int
     block_number: int
 
-    def to_abi(self) -> tuple[bytes, bytes, bytes, bytes, bytes, int]:
+    def to_abi(self) -> tuple[int, bytes, bytes, bytes, bytes, bytes, int]:
         """The contract's struct `Record`."""
         return (
-            self.header_hash, self.state_root, self.account_root, self.account_sums, self.withdrawals_root,
+            self.height, self.header_hash, self.state_root, self.account_root, self.account_sums, self.withdrawals_root,
             self.timestamp_s,
         )  # fmt: skip
 
@@ -77,7 +77,7 @@ class LastCheckpoint:
     """How far the contract has come; height 0 before the first.
 
     `certified_s` is when the committee last worked: the time of the last checkpoint's header, before the first one that
-    of activation, before activation zero.
+    of activation, before activation zero. `posted_s` is when the last checkpoint was accepted.
     """
 
     height: int
@@ -85,6 +85,7 @@ class LastCheckpoint:
     inbox_cursor: int
     withdrawals_total: int
     is_frozen: bool
+    posted_s: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ __all__ = [
 ]  # fmt: skip
 
 INBOX_PAGE_MAX = 256
+CHECKPOINT_PAGE_BLOCKS = 2_000
 CLAIM_DELAY_S = 900
 FORCE_DEADLINE_S = 3_600
 MAX_SILENCE_S = 24 * 3_600
@@ -192,13 +193,28 @@ class Settlement:
     def checkpoint_at(self, height: int) -> CheckpointRecord | None:
         """The checkpoint of `height`; None if that height was not posted."""
         logs = self._find_events("Checkpoint", {"height": height}, self._deployed_block, self.latest_block())
-        if not logs:
-            return None
-        fields = logs[-1]["args"]
-        return CheckpointRecord(
-            fields["height"], fields["header_hash"], fields["state_root"], fields["account_root"],
-            fields["account_sums"], fields["withdrawals_root"], fields["posted_s"], logs[-1]["blockNumber"],
-        )  # fmt: skip
+        return _checkpoint_record(logs[-1]) if logs else None
+
+    def is_kept(self, record: CheckpointRecord) -> bool:
+        """Whether the contract still hears proofs against this checkpoint: not all of them stay."""
+        return self._read_flag("is_kept", record.to_abi())
+
+    def payable_checkpoint(self) -> CheckpointRecord | None:
+        """The youngest checkpoint by which withdrawals are paid now; None if there is none yet.
+
+        Ask for a withdrawal's proof at its height. A withdrawal that it does not hold yet waits for the next one.
+        """
+        newest_block = self.latest_block()
+        now_s: int = self._link.ask(lambda: self._link.web3.eth.get_block(newest_block)["timestamp"])
+        oldest_enough_s = now_s - self.claim_delay_s()
+        while newest_block >= self._deployed_block:
+            first_block = max(self._deployed_block, newest_block - CHECKPOINT_PAGE_BLOCKS + 1)
+            for log in reversed(self._find_events("Checkpoint", {}, first_block, newest_block)):
+                record = _checkpoint_record(log)
+                if record.timestamp_s <= oldest_enough_s and self.is_kept(record):
+                    return record
+            newest_block = first_block - 1
+        return None
 
     # -------------------------------------------------------- proofs
 
@@ -206,7 +222,7 @@ class Settlement:
         """Have withdrawal `index` paid to `owner`, proven against checkpoint `height`; siblings from the leaf up."""
         _check_length(proof, WITHDRAWAL_DEPTH)
         record = self._require_checkpoint(height)
-        return self._send("claim_withdrawal", height, record.to_abi(), index, to_checksum_address(owner), amount, proof)
+        return self._send("claim_withdrawal", record.to_abi(), index, to_checksum_address(owner), amount, proof)
 
     def is_claimed(self, index: int) -> bool:
         """Whether withdrawal `index` has been paid."""
@@ -218,7 +234,7 @@ class Settlement:
     ) -> bool:  # fmt: skip
         """Whether the contract finds this account under checkpoint `height`; sums are words `claims ‖ debt`."""
         leaf = _account_arguments(index, owner, subaccount, claim, debt, digest, sibling_hashes, sibling_sums)
-        return self._read_flag("verify_account", height, self._require_checkpoint(height).to_abi(), *leaf)
+        return self._read_flag("verify_account", self._require_checkpoint(height).to_abi(), *leaf)
 
     # -------------------------------------------------------- the way out without the committee
 
@@ -364,6 +380,14 @@ def _account_arguments(
 def _member(index: int, registration: tuple[str, bytes, list[bytes]]) -> Member:
     operator, network_key, key = registration
     return Member(index, to_canonical_address(operator), bls.compress_key(b"".join(key)), network_key)
+
+
+def _checkpoint_record(log: EventData) -> CheckpointRecord:
+    fields = log["args"]
+    return CheckpointRecord(
+        fields["height"], fields["header_hash"], fields["state_root"], fields["account_root"], fields["account_sums"],
+        fields["withdrawals_root"], fields["posted_s"], log["blockNumber"],
+    )  # fmt: skip
 
 
 def _inbox_record(log: EventData) -> InboxRecord:

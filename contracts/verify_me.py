@@ -117,7 +117,7 @@ def check_certificate(findings: Findings, contract: Contract, header: bytes, bit
 
 def check_worth(findings: Findings, contract: Contract, header: bytes, index: int, claim: int) -> None:
     """Where the header stands among the checkpoints, and what the account would be paid after a freeze."""
-    last_height, _, _, _, is_frozen = contract.call("last_checkpoint()")
+    last_height, _, _, _, is_frozen, _ = contract.call("last_checkpoint()")
     words, height = split(header), split(header)[HEIGHT]
     topics, first_block = [f"0x{keccak(CHECKPOINT_EVENT).hex()}", f"0x{height:064x}"], contract.call("DEPLOYED_BLOCK()")
     where = {"address": contract.address, "fromBlock": hex(first_block[0]), "toBlock": "latest", "topics": topics}

@@ -56,7 +56,7 @@ async def withdraw_once(trader: Trader, settlement: Settlement, report: Report) 
     owner, amount_quote = trader.account.address, parse_quote(f"{AMOUNT_USDC:f}")
     before_quote = await trio.to_thread.run_sync(settlement.token_balance, owner)
     report.withdrawal_stage = f"number {index} can be claimed"
-    await claim(trader, settlement, index, amount_quote)
+    await claim(trader, settlement, index, mine[0]["x_height"], amount_quote)
     paid_quote = await trio.to_thread.run_sync(settlement.token_balance, owner) - before_quote
     if paid_quote != amount_quote:
         raise WithdrawalFailed(f"withdrawal {index} paid {paid_quote}, not {amount_quote} quote units")
@@ -64,19 +64,22 @@ async def withdraw_once(trader: Trader, settlement: Settlement, report: Report) 
     report.withdrawals_claimed += 1
 
 
-async def claim(trader: Trader, settlement: Settlement, index: int, amount_quote: int) -> None:
-    """Show the contract the proof until it pays. It refuses while the checkpoint is too young."""
+async def claim(trader: Trader, settlement: Settlement, index: int, withdrawn_height: int, amount_quote: int) -> None:
+    """Wait for a checkpoint that holds the withdrawal and is old enough; show the contract the proof of that height."""
     for _ in range(CLAIM_ATTEMPTS):
-        proof = await trader.client.withdrawal_proof(index)
-        siblings = [bytes.fromhex(sibling.removeprefix("0x")) for sibling in proof["siblings"]]
-        height = proof["certificate"]["height"]
+        await trio.sleep(POLL_INTERVAL_S)
+        checkpoint = await trio.to_thread.run_sync(settlement.payable_checkpoint)
+        if checkpoint is None or checkpoint.height < withdrawn_height:
+            trader.report.withdrawal_stage = f"number {index} waits for its checkpoint to become old enough"
+            continue
         try:
+            proof = await trader.client.withdrawal_proof(index, checkpoint.height)
+            siblings = [bytes.fromhex(sibling.removeprefix("0x")) for sibling in proof["siblings"]]
             await trio.to_thread.run_sync(
-                settlement.claim_withdrawal, height, index, trader.account.address, amount_quote, siblings
+                settlement.claim_withdrawal, checkpoint.height, index, trader.account.address, amount_quote, siblings
             )
             return
-        except (Refused, ChainError) as error:
+        except (Refused, ChainError, HansaError) as error:
             trader.report.withdrawal_stage = f"number {index} is not paid yet: {error}"
-            log.info("withdrawal %d against height %d is not paid yet: %s", index, height, error)
-        await trio.sleep(POLL_INTERVAL_S)
+            log.info("withdrawal %d against height %d is not paid yet: %s", index, checkpoint.height, error)
     raise WithdrawalFailed(f"the chain did not pay withdrawal {index}: {trader.report.withdrawal_stage}")

@@ -268,12 +268,12 @@ class Service:
                 return executed, final
         return None, None
 
-    async def withdrawal_proof(self, index: int) -> WithdrawalProof | None:
+    async def withdrawal_proof(self, index: int, height: int | None) -> WithdrawalProof | None:
         row = self._store.withdrawal(index) if 0 <= index < 1 << 32 else None
         if row is None:
             return None
-        final = self._store.final(self._on_chain.height)
-        if final is None or not final.is_direct or row[1] > self._on_chain.height:
+        final = self._store.final(self._on_chain.height if height is None else height)
+        if height is None and (final is None or not final.is_direct or row[1] > self._on_chain.height):
             final = self._store.newest_direct()
         if final is None or row[1] > final.block.header.height:
             return None

@@ -58,6 +58,7 @@ FIRST_EPOCH: constant(uint256) = 1
 COMMITTEE_MAX: constant(uint256) = 255
 NONSIGNERS_MAX: constant(uint256) = 84  # (COMMITTEE_MAX - 1) // 3
 DEPOSIT_LIMIT: constant(uint256) = 2**62  # the engine counts money in signed 64-bit integers
+MASK_48: constant(uint256) = 2**48 - 1
 MASK_64: constant(uint256) = 2**64 - 1
 MASK_128: constant(uint256) = 2**128 - 1
 
@@ -87,7 +88,6 @@ BLOB_POINTS_MAX: constant(uint256) = 129
 
 DEPLOYER: public(immutable(address))
 DEPLOYED_BLOCK: public(immutable(uint256))
-CLAIM_DELAY_S: public(immutable(uint256))
 DEBT_MAX_QUOTE: public(immutable(uint256))
 ENGINE_VERSION: public(immutable(uint256))
 
@@ -125,12 +125,11 @@ def __init__(
     @param engine_version The one version of the engine whose answers are accepted
     @param max_silence_s Time without a newer header that allows `freeze`
     """
-    ledger.__init__(token)
+    ledger.__init__(token, claim_delay_s)
     inbox.__init__(force_deadline_s)
     escape_hatch.__init__(max_silence_s)
     DEPLOYER = msg.sender
     DEPLOYED_BLOCK = block.number
-    CLAIM_DELAY_S = claim_delay_s
     DEBT_MAX_QUOTE = debt_max_quote
     ENGINE_VERSION = engine_version
 
@@ -244,7 +243,7 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     assert not last.is_frozen, "checkpoint: frozen"
     height: uint256 = convert(header[W_HEIGHT], uint256)
     assert height > last.height, "checkpoint: height does not advance"
-    assert height <= MASK_64, "checkpoint: height too large"
+    assert height <= MASK_48, "checkpoint: height too large"
     cursor: uint256 = convert(header[W_INBOX_CURSOR], uint256)
     assert cursor >= last.inbox_cursor, "checkpoint: cursor goes back"
     withdrawals: uint256 = convert(header[W_WITHDRAWALS_TOTAL], uint256)
@@ -261,14 +260,17 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     # The committee's silence counts from the header's own time, or whoever keeps old headers could feign a pulse.
     certified_s: uint256 = min(convert(header[W_TIMESTAMP_MS], uint256) // 1000, block.timestamp)
     ledger.put_checkpoint(
+        last,
         ledger.Last(
             height=height,
             certified_s=max(last.certified_s, certified_s),
             inbox_cursor=cursor,
             withdrawals_total=withdrawals,
             is_frozen=False,
+            posted_s=block.timestamp,
         ),
         ledger.Record(
+            height=height,
             header_hash=header_hash,
             state_root=header[W_STATE_ROOT],
             account_root=header[W_ACCOUNT_ROOT],
@@ -309,7 +311,6 @@ def _check_solvency(account_sums: uint256, withdrawals: uint256, deposited: uint
 @external
 @nonreentrant
 def claim_withdrawal(
-    height: uint256,
     record: ledger.Record,
     index: uint256,
     owner: address,
@@ -318,12 +319,11 @@ def claim_withdrawal(
 ):
     """
     @notice Pay withdrawal `index` to its owner. Anyone may call, once per index.
-    @param height A checkpoint at least CLAIM_DELAY_S old
-    @param record That checkpoint as its event told it
+    @param record A checkpoint that is kept and at least CLAIM_DELAY_S old, as its event told it
     @param proof Siblings from the leaf up
     """
-    ledger.check_record(height, record)
-    assert block.timestamp >= record.posted_s + CLAIM_DELAY_S, "claim: too early"
+    ledger.check_record(record)
+    assert block.timestamp >= record.posted_s + ledger.CLAIM_DELAY_S, "claim: too early"
     bit: uint256 = 1 << (index & 255)
     word: uint256 = self.claimed[index >> 8]
     assert word & bit == 0, "claim: already paid"
@@ -343,7 +343,6 @@ def claim_withdrawal(
 @external
 @view
 def verify_account(
-    height: uint256,
     record: ledger.Record,
     index: uint256,
     owner: address,
@@ -354,8 +353,8 @@ def verify_account(
     sibling_hashes: bytes32[proofs.ACCOUNT_DEPTH],
     sibling_sums: uint256[proofs.ACCOUNT_DEPTH],
 ) -> bool:
-    """@notice Whether the account with this claim and debt (quote units) is leaf `index` of checkpoint `height`."""
-    ledger.check_record(height, record)
+    """@notice Whether the account with this claim and debt (quote units) is leaf `index` of a kept checkpoint."""
+    ledger.check_record(record)
     root: bytes32 = empty(bytes32)
     sums: uint256 = 0
     root, sums = proofs.account_root(index, owner, subaccount, claim, debt, digest, sibling_hashes, sibling_sums)
@@ -403,19 +402,20 @@ def _aggregate_without(committee: uint256, nonsigners: Bytes[NONSIGNERS_MAX]) ->
     if count == 0:
         return aggregate
     assert count <= (size - 1) // 3, "checkpoint: too few signers"
-    absent: bytes32[4] = empty(bytes32[4])
+    # Padded, so that every index can be read as the first byte of a word.
+    indices: Bytes[NONSIGNERS_MAX + 32] = concat(nonsigners, empty(bytes32))
+    absent: Bytes[128] = abi_encode(empty(bytes32[4]))
     next_index: uint256 = 0
     for i: uint256 in range(count, bound=NONSIGNERS_MAX):
-        index: uint256 = convert(slice(nonsigners, i, 1), uint256)
+        index: uint256 = convert(extract32(indices, i), uint256) >> 248
         assert index >= next_index, "checkpoint: non-signers not increasing"
         assert index < size, "checkpoint: non-signer out of range"
         next_index = index + 1
         if index < BLOB_KEYS:
-            absent = bls.add_g1(absent, abi_decode(slice(blob.code, 129 + 128 * index, 128), bytes32[4]))
+            absent = bls.add_g1_from_code(absent, blob, 129 + 128 * index)
         else:
-            position: uint256 = 1 + 128 * (index - BLOB_KEYS)
-            absent = bls.add_g1(absent, abi_decode(slice(self.second_blob.code, position, 128), bytes32[4]))
-    signers: bytes32[4] = bls.add_g1(aggregate, bls.negate_g1(absent))
+            absent = bls.add_g1_from_code(absent, self.second_blob, 1 + 128 * (index - BLOB_KEYS))
+    signers: bytes32[4] = bls.add_g1(aggregate, bls.negate_g1(abi_decode(absent, bytes32[4])))
     assert not bls.is_infinity(signers), "checkpoint: signers cancel out"
     return signers
 

@@ -24,14 +24,16 @@ NEGATIVE_G1: constant(bytes32[4]) = [
     0x00000000000000000000000000000000114d1d6855d545a8aa7d76c8cf2e21f2,
     0x67816aef1db507c96655b9d5caac42364e6f38ba0ecb751bad54dcd6b939c2ca,
 ]
-# "BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_" and its length, 43 (RFC 9380, section 5.3.1).
-DST_PRIME: constant(Bytes[44]) = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_\x2b"
-# Modular exponentiation of a 64-byte base by a 1-byte exponent with a 64-byte modulus: the three lengths.
-REDUCE_LENGTHS: constant(bytes32[3]) = [
-    0x0000000000000000000000000000000000000000000000000000000000000040,
-    0x0000000000000000000000000000000000000000000000000000000000000001,
-    0x0000000000000000000000000000000000000000000000000000000000000040,
-]
+# "BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_" and its length, 43 (RFC 9380, section 5.3.1), in the two splits that hashing
+# whole words asks for: behind the three bytes 0x010000, and behind one byte that is still zero here.
+TAG_HEAD_BEHIND_THREE: constant(bytes32) = 0x010000424c535f5349475f424c53313233383147325f584d443a5348412d3235
+TAG_TAIL_BEHIND_THREE: constant(bytes15) = 0x365f535357555f524f5f504f505f2b
+TAG_HEAD_BEHIND_ONE: constant(bytes32) = 0x00424c535f5349475f424c53313233383147325f584d443a5348412d3235365f
+TAG_TAIL_BEHIND_ONE: constant(bytes13) = 0x535357555f524f5f504f505f2b
+# Modular exponentiation of 64 bytes by one word with a modulus of 64 bytes: the three lengths.
+LENGTH_OF_64: constant(uint256) = 64
+LENGTH_OF_WORD: constant(uint256) = 32
+EXPONENT_ONE: constant(uint256) = 1
 
 
 @internal
@@ -60,38 +62,44 @@ def _hash_to_g2(digest: bytes32) -> bytes32[8]:
     @notice RFC 9380 hash_to_curve of 32 bytes, suite BLS12381G2_XMD:SHA-256_SSWU_RO_.
     """
     # expand_message_xmd to 256 bytes: 64 zero bytes, the message, the length 0x0100, one zero byte, the tag.
-    first: bytes32 = sha256(concat(empty(bytes32), empty(bytes32), digest, b"\x01\x00\x00", DST_PRIME))
-    uniform: bytes32[8] = empty(bytes32[8])
-    previous: bytes32 = empty(bytes32)
-    for i: uint256 in range(8):
-        mixed: bytes32 = convert(convert(first, uint256) ^ convert(previous, uint256), bytes32)
-        previous = sha256(concat(mixed, convert(convert(i + 1, uint8), bytes1), DST_PRIME))
-        uniform[i] = previous
-    left: bytes32[8] = self._map_to_g2(uniform[0], uniform[1], uniform[2], uniform[3])
-    right: bytes32[8] = self._map_to_g2(uniform[4], uniform[5], uniform[6], uniform[7])
-    success: bool = False
-    output: Bytes[256] = b""
-    success, output = raw_call(
-        G2ADD, abi_encode(left, right), max_outsize=256, is_static_call=True, revert_on_failure=False
+    zero: bytes32 = empty(bytes32)
+    first: uint256 = convert(
+        sha256(concat(zero, zero, digest, TAG_HEAD_BEHIND_THREE, TAG_TAIL_BEHIND_THREE)), uint256
     )
-    assert success and len(output) == 256, "bls: G2ADD failed"
+    uniform: bytes32[8] = empty(bytes32[8])
+    previous: uint256 = 0
+    head: uint256 = convert(TAG_HEAD_BEHIND_ONE, uint256)
+    for i: uint256 in range(8):
+        head = unsafe_add(head, 1 << 248)  # the block's number, from 1
+        block_hash: bytes32 = sha256(
+            concat(convert(first ^ previous, bytes32), convert(head, bytes32), TAG_TAIL_BEHIND_ONE)
+        )
+        uniform[i] = block_hash
+        previous = convert(block_hash, uint256)
+    output: Bytes[256] = raw_call(
+        G2ADD,
+        concat(
+            self._map_to_g2(uniform[0], uniform[1], uniform[2], uniform[3]),
+            self._map_to_g2(uniform[4], uniform[5], uniform[6], uniform[7]),
+        ),
+        max_outsize=256,
+        is_static_call=True,
+    )
+    assert len(output) == 256, "bls: G2ADD failed"
     return abi_decode(output, bytes32[8])
 
 
 @internal
 @view
-def _map_to_g2(c0_high: bytes32, c0_low: bytes32, c1_high: bytes32, c1_low: bytes32) -> bytes32[8]:
-    success: bool = False
-    output: Bytes[256] = b""
-    success, output = raw_call(
+def _map_to_g2(c0_high: bytes32, c0_low: bytes32, c1_high: bytes32, c1_low: bytes32) -> Bytes[256]:
+    output: Bytes[256] = raw_call(
         MAP_FP2_TO_G2,
         concat(self._reduce(c0_high, c0_low), self._reduce(c1_high, c1_low)),
         max_outsize=256,
         is_static_call=True,
-        revert_on_failure=False,
     )
-    assert success and len(output) == 256, "bls: MAP_FP2_TO_G2 failed"
-    return abi_decode(output, bytes32[8])
+    assert len(output) == 256, "bls: MAP_FP2_TO_G2 failed"
+    return output
 
 
 @internal
@@ -100,31 +108,40 @@ def _reduce(high: bytes32, low: bytes32) -> Bytes[64]:
     """
     @notice A 512-bit number modulo the field's prime, as 64 bytes.
     """
-    success: bool = False
-    output: Bytes[64] = b""
-    success, output = raw_call(
+    output: Bytes[64] = raw_call(
         MODEXP,
-        concat(
-            abi_encode(REDUCE_LENGTHS), high, low, b"\x01", P_HIGH, P_LOW
-        ),
+        abi_encode(LENGTH_OF_64, LENGTH_OF_WORD, LENGTH_OF_64, high, low, EXPONENT_ONE, P_HIGH, P_LOW),
         max_outsize=64,
         is_static_call=True,
-        revert_on_failure=False,
     )
-    assert success and len(output) == 64, "bls: MODEXP failed"
+    assert len(output) == 64, "bls: MODEXP failed"
     return output
 
 
 @internal
 @view
 def add_g1(left: bytes32[4], right: bytes32[4]) -> bytes32[4]:
-    success: bool = False
-    output: Bytes[128] = b""
-    success, output = raw_call(
-        G1ADD, abi_encode(left, right), max_outsize=128, is_static_call=True, revert_on_failure=False
+    output: Bytes[128] = raw_call(
+        G1ADD, abi_encode(left, right), max_outsize=128, is_static_call=True,
     )
-    assert success and len(output) == 128, "bls: G1ADD failed"
+    assert len(output) == 128, "bls: G1ADD failed"
     return abi_decode(output, bytes32[4])
+
+
+@internal
+@view
+def add_g1_from_code(total: Bytes[128], code_owner: address, position: uint256) -> Bytes[128]:
+    """
+    @notice `total` plus the point of 128 bytes at `position` of a contract's code: no word is taken apart on the way.
+    """
+    output: Bytes[128] = raw_call(
+        G1ADD,
+        concat(total, slice(code_owner.code, position, 128)),
+        max_outsize=128,
+        is_static_call=True,
+    )
+    assert len(output) == 128, "bls: G1ADD failed"
+    return output
 
 
 @internal

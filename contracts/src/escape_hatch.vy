@@ -101,7 +101,7 @@ def escape(
     """
     last: ledger.Last = ledger.unpack_last()
     assert last.is_frozen, "escape: not frozen"
-    ledger.check_record(last.height, record)
+    ledger.check_newest(record)
     root: bytes32 = empty(bytes32)
     sums: uint256 = 0
     root, sums = proofs.account_root(index, owner, subaccount, claim, debt, digest, sibling_hashes, sibling_sums)
@@ -191,7 +191,7 @@ def pool() -> uint256:
 def entitlement(record: ledger.Record, claim: uint256) -> uint256:
     """@notice What `escape` pays for `claim` under the last checkpoint; final once frozen."""
     last: ledger.Last = ledger.unpack_last()
-    ledger.check_record(last.height, record)
+    ledger.check_newest(record)
     return self._entitlement(claim, convert(record.account_sums, uint256) >> 128, self._pool(last))
 
 

@@ -20,9 +20,10 @@ event Checkpoint:
 
 # ---------------------------------------------------------------- types and constants
 
-# What the contract keeps of a checkpoint. Only its hash is stored (one slot instead of six); whoever uses a checkpoint
+# What the contract keeps of a checkpoint. Only its hash is stored (one slot instead of seven); whoever uses a checkpoint
 # shows the record again, as the event `Checkpoint` told it.
 struct Record:
+    height: uint256
     header_hash: bytes32
     state_root: bytes32
     account_root: bytes32
@@ -30,34 +31,51 @@ struct Record:
     withdrawals_root: bytes32
     posted_s: uint256
 
-# The last checkpoint, packed in one slot: height (64 bits) | frozen (1) | certified_s (63) | inbox cursor (64) |
-# withdrawals_total (64). `certified_s` is when the committee last worked as far as the contract can know: the time of the
-# last checkpoint's header, and before the first one that of activation. Zero means not active.
+# The last checkpoint, packed in one slot: height (48 bits) | posted_s (40) | certified_s (40) | 15 bits free | frozen (1) |
+# inbox cursor (48) | withdrawals_total (64). `certified_s` is when the committee last worked as far as the contract can know:
+# the time of the last checkpoint's header, and before the first one that of activation. Zero means not active.
 struct Last:
     height: uint256
     certified_s: uint256
     inbox_cursor: uint256
     withdrawals_total: uint256
     is_frozen: bool
+    posted_s: uint256
 
-MASK_63: constant(uint256) = 2**63 - 1
+MASK_40: constant(uint256) = 2**40 - 1
+MASK_48: constant(uint256) = 2**48 - 1
 MASK_64: constant(uint256) = 2**64 - 1
-FROZEN: constant(uint256) = 2**191
+FROZEN: constant(uint256) = 2**112
+
+# Which checkpoints are kept: the newest, and of each span of BUCKET_S seconds the last one, until its slot is needed again
+# KEPT_BUCKETS spans later. Slots are taken by time and not by number, so that nobody can push a checkpoint out by posting many
+# headers: one that its span ends with stays for seven claim delays at least. The withdrawal tree only grows, so a
+# younger checkpoint pays whatever an older one would have paid.
+KEPT_BUCKETS: constant(uint256) = 64
+BUCKETS_IN_DELAY: constant(uint256) = 8
 
 
 # ---------------------------------------------------------------- immutables and storage
 
 TOKEN: public(immutable(address))
 
+# Age a checkpoint needs before withdrawals are paid against it.
+CLAIM_DELAY_S: public(immutable(uint256))
+BUCKET_S: public(immutable(uint256))
+
 last: uint256
-# By height: hash of the `Record`; zero where no checkpoint is.
-record_hash: public(HashMap[uint256, bytes32])
+# Hash of the newest `Record`; zero before the first.
+newest: bytes32
+# Hashes of older ones, each at (its posted_s // BUCKET_S) % KEPT_BUCKETS.
+older: bytes32[KEPT_BUCKETS]
 
 
 @deploy
-def __init__(token: address):
+def __init__(token: address, claim_delay_s: uint256):
     assert token.is_contract, "deploy: token is no contract"
     TOKEN = token
+    CLAIM_DELAY_S = claim_delay_s
+    BUCKET_S = max(claim_delay_s // BUCKETS_IN_DELAY, 1)
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -75,13 +93,21 @@ def freeze():
 
 
 @internal
-def put_checkpoint(last: Last, record: Record):
+def put_checkpoint(before: Last, last: Last, record: Record):
+    """@notice `record` becomes the newest checkpoint and `last` what is known since; `before` is what was."""
+    bucket: uint256 = before.posted_s // BUCKET_S
+    if bucket != last.posted_s // BUCKET_S and before.posted_s != 0:
+        self.older[bucket % KEPT_BUCKETS] = self.newest
+    self.newest = keccak256(abi_encode(record))
     self.last = (
-        (last.height << 192) | (last.certified_s << 128) | (last.inbox_cursor << 64) | last.withdrawals_total
+        (last.height << 208)
+        | (last.posted_s << 168)
+        | (last.certified_s << 128)
+        | (last.inbox_cursor << 64)
+        | last.withdrawals_total
     )
-    self.record_hash[last.height] = keccak256(abi_encode(record))
     log Checkpoint(
-        height=last.height,
+        height=record.height,
         header_hash=record.header_hash,
         state_root=record.state_root,
         account_root=record.account_root,
@@ -96,20 +122,35 @@ def put_checkpoint(last: Last, record: Record):
 def unpack_last() -> Last:
     word: uint256 = self.last
     return Last(
-        height=word >> 192,
-        certified_s=(word >> 128) & MASK_63,
-        inbox_cursor=(word >> 64) & MASK_64,
+        height=word >> 208,
+        certified_s=(word >> 128) & MASK_40,
+        inbox_cursor=(word >> 64) & MASK_48,
         withdrawals_total=word & MASK_64,
         is_frozen=word & FROZEN != 0,
+        posted_s=(word >> 168) & MASK_40,
     )
 
 
 @internal
 @view
-def check_record(height: uint256, record: Record):
-    stored: bytes32 = self.record_hash[height]
-    assert stored != empty(bytes32), "record: no such checkpoint"
-    assert stored == keccak256(abi_encode(record)), "record: not this checkpoint"
+def has_record(record: Record) -> bool:
+    # A hash is never zero: what was never written proves nothing.
+    hash: bytes32 = keccak256(abi_encode(record))
+    return hash == self.newest or hash == self.older[record.posted_s // BUCKET_S % KEPT_BUCKETS]
+
+
+@internal
+@view
+def check_record(record: Record):
+    """@notice `record` is a checkpoint that is kept."""
+    assert self.has_record(record), "record: no kept checkpoint"
+
+
+@internal
+@view
+def check_newest(record: Record):
+    """@notice `record` is the last checkpoint."""
+    assert keccak256(abi_encode(record)) == self.newest, "record: not the last checkpoint"
 
 
 # ---------------------------------------------------------------- views
@@ -119,3 +160,10 @@ def check_record(height: uint256, record: Record):
 def last_checkpoint() -> Last:
     """@notice The last checkpoint; height 0 if there is none yet."""
     return self.unpack_last()
+
+
+@external
+@view
+def is_kept(record: Record) -> bool:
+    """@notice Whether proofs against this checkpoint are heard."""
+    return self.has_record(record)

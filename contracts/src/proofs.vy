@@ -38,7 +38,10 @@ def withdrawal_root(
     node: bytes32 = keccak256(abi_encode(convert(2, uint256), index, owner, token, amount))
     path: uint256 = index
     for sibling: bytes32 in siblings:
-        node = keccak256(concat(node, sibling)) if path & 1 == 0 else keccak256(concat(sibling, node))
+        if path & 1 == 0:
+            node = keccak256(abi_encode(node, sibling))
+        else:
+            node = keccak256(abi_encode(sibling, node))
         path >>= 1
     return node
 
@@ -62,16 +65,14 @@ def account_root(
     node: bytes32 = keccak256(abi_encode(convert(1, uint256), index, owner, subaccount, sums, digest))
     path: uint256 = index
     for level: uint256 in range(ACCOUNT_DEPTH):
-        sibling: bytes32 = sibling_hashes[level]
         other: uint256 = sibling_sums[level]
         if path & 1 == 0:
-            node = keccak256(abi_encode(node, sums, sibling, other))
+            node = keccak256(abi_encode(node, sums, sibling_hashes[level], other))
         else:
-            node = keccak256(abi_encode(sibling, other, node, sums))
-        # Parts are added apart: a carry from debt into claims would let a forged sum pass.
-        claims: uint256 = (sums >> 128) + (other >> 128)
-        debts: uint256 = (sums & MASK_128) + (other & MASK_128)
-        assert claims <= MASK_128 and debts <= MASK_128, "account: sum too large"
-        sums = (claims << 128) | debts
+            node = keccak256(abi_encode(sibling_hashes[level], other, node, sums))
+        # Neither part may wrap: a carry from debt into claims would let a forged sum pass.
+        total: uint256 = unsafe_add(sums, other)
+        assert total >= sums and total & MASK_128 >= sums & MASK_128, "account: sum too large"
+        sums = total
         path >>= 1
     return node, sums

@@ -175,8 +175,10 @@ class Operations:
         answer: list[dict[str, Any]] = yield Call("public/x_get_withdrawals", {"owner": self.owner})
         return answer
 
-    def withdrawal_proof(self, index: int) -> Operation[dict[str, Any]]:
-        answer: dict[str, Any] = yield Call("public/x_get_withdrawal_proof", {"index": index})
+    def withdrawal_proof(self, index: int, height: int | None = None) -> Operation[dict[str, Any]]:
+        """Its path in the withdrawal tree of block `height`: ask the contract by which checkpoint it pays."""
+        params = {"index": index} | ({} if height is None else {"height": height})
+        answer: dict[str, Any] = yield Call("public/x_get_withdrawal_proof", params)
         return answer
 
     def call(self, method: str, **params: Any) -> Operation[Any]:

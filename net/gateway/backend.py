@@ -421,8 +421,11 @@ class Backend(Protocol):
     async def account_proof(self, owner: bytes, subaccount: int, height: int | None = None) -> AccountProof | None:
         """At `height`, or at the last finalised block."""
 
-    async def withdrawal_proof(self, index: int) -> WithdrawalProof | None:
-        """Against the last finalised block that is also on the settlement chain, else the last finalised one."""
+    async def withdrawal_proof(self, index: int, height: int | None) -> WithdrawalProof | None:
+        """Against the block of `height`; without it, the last one on the settlement chain, else the last finalised one.
+
+        A block that only a later one finalised comes with the certificate of that one.
+        """
 
     def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]: ...
 

@@ -107,7 +107,7 @@ async def get_proof(call: Call) -> object:
 
 
 async def get_withdrawal_proof(call: Call) -> object:
-    proof = await call.backend.withdrawal_proof(call.params.integer("index", 0, U32_MAX))
+    proof = await call.backend.withdrawal_proof(call.params.integer("index", 0, U32_MAX), _read_height(call))
     return present.withdrawal_proof(_found(proof, "index"))
 
 

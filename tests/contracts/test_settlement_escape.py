@@ -204,7 +204,7 @@ def test_only_the_last_checkpoint_pays_and_only_when_frozen(world: World) -> Non
     leaf = list(BOOK.leaf(64).values())
     sums = [int.from_bytes(word, "big") for word in leaf[-1]]
     owner = world.contract._link.web3.to_checksum_address(leaf[1])
-    with pytest.raises(Refused, match="record: not this checkpoint"):
+    with pytest.raises(Refused, match="record: not the last checkpoint"):
         world.contract._send("escape", first.to_abi(), leaf[0], owner, *leaf[2:-1], sums)
     world.contract.escape(**later.leaf(64))
     assert world.contract.token_balance(owner_of(1)) == 1
@@ -307,9 +307,9 @@ def test_without_any_checkpoint_there_are_only_refunds(world: World) -> None:
         world.contract.escape(**BOOK.leaf(64))
     leaf = list(BOOK.leaf(64).values())
     owner = world.contract._link.web3.to_checksum_address(leaf[1])
-    record = (bytes(32), bytes(32), BOOK.root, digests.encode_sums(BOOK.claims, BOOK.debt), bytes(32), 0)
+    record = (0, bytes(32), bytes(32), BOOK.root, digests.encode_sums(BOOK.claims, BOOK.debt), bytes(32), 0)
     sums = [int.from_bytes(word, "big") for word in leaf[-1]]
-    with pytest.raises(Refused, match="record: no such checkpoint"):
+    with pytest.raises(Refused, match="record: not the last checkpoint"):
         world.contract._send("escape", record, leaf[0], owner, *leaf[2:-1], sums)
     (entry,) = world.contract.inbox_entries(0, 1, world.contract.latest_block())
     world.contract.refund(entry)

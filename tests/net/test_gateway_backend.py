@@ -315,7 +315,7 @@ class DictBackend:
         certificate = Certificate(FINALIZE, 1, self.height + 1, header.hash(), b"\x07", b"\x02" * 96)
         return FinalisedHeader(header, certificate)
 
-    async def withdrawal_proof(self, index: int) -> WithdrawalProof | None:
+    async def withdrawal_proof(self, index: int, height: int | None) -> WithdrawalProof | None:
         if index >= len(self.payouts):
             return None
         view = self.payouts[index]

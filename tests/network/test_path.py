@@ -228,21 +228,19 @@ def test_a_withdrawal_is_claimed_with_its_proof_exactly_once(network):
         return entry["x_status"] == "on_chain"
 
     wait_until(on_chain, 60, "the withdrawal's checkpoint")
-    proof = network.client(0, trader).withdrawal_proof(index)
-    siblings = [bytes.fromhex(sibling[2:]) for sibling in proof["siblings"]]
+    (entry,) = network.client(0, trader).withdrawals()
 
-    def claim() -> bool:
-        try:
-            network.settlement.claim_withdrawal(
-                proof["certificate"]["height"], index, trader.address, amount_quote, siblings
-            )
-        except Refused as refusal:
-            if "too early" not in refusal.reason:
-                raise
-            return False
-        return True
+    def payable() -> int:
+        checkpoint = network.settlement.payable_checkpoint()
+        return checkpoint.height if checkpoint and checkpoint.height >= entry["x_height"] else 0
 
-    wait_until(claim, 30, "the claim delay")
+    def claim() -> None:
+        height = wait_until(payable, 30, "the claim delay")
+        proof = network.client(0, trader).withdrawal_proof(index, height)
+        siblings = [bytes.fromhex(sibling[2:]) for sibling in proof["siblings"]]
+        network.settlement.claim_withdrawal(height, index, trader.address, amount_quote, siblings)
+
+    claim()
     assert network.settlement.token_balance(trader.address) - before_quote == amount_quote
     with pytest.raises(Refused, match="already paid"):
         claim()

@@ -15,11 +15,14 @@ from eth_account import Account
 from eth_utils import to_canonical_address
 
 from contracts import digests
-from contracts.court import Court, Statement, deploy_court
+from contracts.court import Court, Statement
+from contracts.deployment import MAX_SILENCE_S, compute_committee_hash, deploy
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
-from contracts.settlement import MAX_SILENCE_S, SYSTEM_ACCOUNTS, Settlement, TxResult, deploy
+from contracts.records import TxResult
+from contracts.registry import Registry
+from contracts.settlement import SYSTEM_ACCOUNTS, Settlement
 
 COMMITTEE_SIZES = (4, 16, 64, 100)
 DEPOSIT_QUOTE = 10**9
@@ -36,8 +39,9 @@ class Bench:
         self._member_count = member_count
         self._chain = Chain()
         self._provider = InProcessProvider(Rpc(self._chain))
-        self._address = deploy(self._provider, funded_key(0), claim_delay_s=0).settlement
-        self._contract = Settlement(self._provider, self._address, funded_key(0))
+        self._deployment = deploy(self._provider, funded_key(0), claim_delay_s=0)
+        self._contract = Settlement(self._provider, self._deployment.settlement, funded_key(0))
+        self._registry = Registry(self._provider, self._deployment.registry, funded_key(0))
         self._secrets: list[PrivateKey] = [
             PopSchemeMPL.key_gen(i.to_bytes(32, "big")) for i in range(1, member_count + 1)
         ]
@@ -46,7 +50,10 @@ class Bench:
     def run(self) -> None:
         for number in range(self._member_count):
             self._register(number)
-        self._measure("activate", self._contract.activate)
+        committee = self._registry.next_members()
+        numbers = [member.number for member in committee]
+        self._measure("make committee", partial(self._registry.make_committee, numbers))
+        self._measure("activate", partial(self._contract.activate, compute_committee_hash(committee)))
         for name in ("deposit, first", "deposit"):
             self._contract.mint_test_usdc(self._contract.sender, DEPOSIT_QUOTE)
             self._measure(name, lambda: self._contract.deposit(b"\x01" * 20, 0, DEPOSIT_QUOTE))
@@ -65,7 +72,7 @@ class Bench:
 
     def _judge(self) -> None:
         """Two votes of one member; two certificates with as few signers as a quorum has, shared as little as can be."""
-        court = Court(self._provider, deploy_court(self._provider, funded_key(0), self._address), funded_key(0))
+        court = Court(self._provider, self._deployment.court, funded_key(0))
         count = self._member_count
         quorum = count - (count - 1) // 3
         for view, (name, first, second) in enumerate(
@@ -111,17 +118,17 @@ class Bench:
     def _register(self, number: int) -> None:
         account = Account.from_key(digests.keccak(b"bench" + number.to_bytes(4, "big")))
         self._give(account.address)
-        contract = Settlement(self._provider, self._address, bytes(account.key))
+        registry = Registry(self._provider, self._deployment.registry, bytes(account.key))
         secret, network_key = self._secrets[number], (number + 1).to_bytes(32, "big")
         key = bytes(secret.get_g1())
         digest = digests.possession_digest(
-            contract.chain_id, contract.address_bytes, to_canonical_address(account.address), network_key, key
+            registry.chain_id, registry.address_bytes, to_canonical_address(account.address), network_key, key
         )
         possession = bytes(PopSchemeMPL.sign(secret, digest))
         if number == self._member_count - 1:
-            self._measure("register", lambda: contract.register(key, possession, network_key))
+            self._measure("register", lambda: registry.register(key, possession, network_key))
         else:
-            contract.register(key, possession, network_key)
+            registry.register(key, possession, network_key)
 
     def _give(self, address: str) -> None:
         giver = Account.from_key(funded_key(1))

@@ -66,6 +66,10 @@ class Court:
         """Bring a case; changes nothing if the court has decided it before."""
         return self._link.send(self._contract.functions.submit(epoch, first.to_abi(), second.to_abi()))
 
+    def registry(self) -> bytes:
+        """Address of the contract that knows the committees and takes stakes by these verdicts."""
+        return to_canonical_address(self._read("REGISTRY"))
+
     def settlement(self) -> bytes:
         """Address of the settlement contract whose committee it judges."""
         return to_canonical_address(self._read("SETTLEMENT"))
@@ -99,11 +103,3 @@ class Court:
     def _read(self, name: str, *arguments: Any) -> Any:
         function = self._contract.functions[name](*arguments)
         return self._link.ask(lambda: function.call())
-
-
-def deploy_court(endpoint: str | BaseProvider, private_key: bytes, settlement: str) -> str:
-    """Create the court of a settlement contract; its checksummed address."""
-    link = ChainLink(endpoint, private_key)
-    artifact = load_artifact("Evidence")
-    factory = link.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
-    return link.deploy(factory.constructor(to_checksum_address(settlement)))

@@ -158,7 +158,7 @@ class Escape:
         if header.height <= last.height:
             return
         _say(f"posting the header of height {header.height}; the contract knows height {last.height}")
-        absent = header.absent(len(self.settlement.committee()))
+        absent = header.absent(self.settlement.committee_size())
         try:
             self.settlement.checkpoint(header.header, absent, header.signature)
         except ValueError as error:

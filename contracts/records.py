@@ -1,6 +1,7 @@
 """What the settlement contract tells, as values: addresses of 20 bytes, money in quote units, Unix seconds."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 
 class ChainError(Exception):
@@ -43,12 +44,39 @@ class InboxRecord:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A committee member; `bls_key` is compressed (48 bytes)."""
+    """A committee member; `bls_key` is compressed (48 bytes). `index` is its place in the committee, `number` its
+    registration, which is for ever.
+    """
 
     index: int
     operator: bytes
     bls_key: bytes
     network_key: bytes
+    number: int
+
+
+class ValidatorState(IntEnum):
+    """Where a validator stands, as the registry counts it; its stake is in the contract from 1 to 4."""
+
+    UNKNOWN = 0
+    WAITING = 1
+    SERVING = 2
+    LEAVING = 3
+    UNBONDING = 4
+    GONE = 5
+    JAILED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`serving_epoch` is the last one it was a member of (0: none), `since_s` when its stake began to unbond (0: it has
+    not), `stake` what can still be slashed, in units of the stake's token.
+    """
+
+    state: ValidatorState
+    serving_epoch: int
+    since_s: int
+    stake: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Blocking; from async code call it in worker threads. Every method raises `ChainE
 (retry) and `Refused` when the contract says no (do not).
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from eth_utils import to_canonical_address, to_checksum_address
@@ -22,23 +21,17 @@ from contracts.records import (
     FreezeOutlook,
     InboxRecord,
     LastCheckpoint,
-    Member,
     Refused,
     TxResult,
 )
 
 __all__ = [
-    "ChainError", "CheckpointRecord", "Deployment", "FreezeOutlook", "InboxRecord", "LastCheckpoint", "Member",
-    "Refused", "Settlement", "TxResult", "deploy",
+    "ChainError", "CheckpointRecord", "FreezeOutlook", "InboxRecord", "LastCheckpoint", "Refused", "Settlement",
+    "TxResult",
 ]  # fmt: skip
 
 INBOX_PAGE_MAX = 256
 CHECKPOINT_PAGE_BLOCKS = 2_000
-CLAIM_DELAY_S = 900
-FORCE_DEADLINE_S = 3_600
-MAX_SILENCE_S = 24 * 3_600
-DEBT_MAX_QUOTE = 1_000_000 * 10**6
-ENGINE_VERSION = 1
 # The exchange's own accounts, below the users': nobody can claim them.
 SYSTEM_ACCOUNTS = 64
 
@@ -104,26 +97,21 @@ class Settlement:
 
     # -------------------------------------------------------- committee
 
-    def register(self, bls_key48: bytes, possession96: bytes, network_key: bytes) -> TxResult:
-        """Offer this account as a validator; `possession96` signs `digests.possession_digest`."""
-        key, possession = _split(bls.key_words(bls_key48)), _split(bls.signature_words(possession96))
-        return self._send("register", key, possession, network_key)
+    def registry(self) -> bytes:
+        """Address of the contract that knows the validators and the committees."""
+        return to_canonical_address(self._read("REGISTRY"))
 
-    def activate(self, numbers: list[int] | None = None) -> TxResult:
-        """Start epoch 1 with the registrations `numbers` (default: all), in that order. Only the deployer, once."""
-        if numbers is None:
-            numbers = list(range(self._read("registration_count")))
-        return self._send("activate", numbers)
+    def activate(self, committee_hash: bytes) -> TxResult:
+        """Start epoch 1 with a committee that was made in the registry. Only the deployer, once."""
+        return self._send("activate", committee_hash)
 
-    def registrations(self) -> list[Member]:
-        """Everyone who registered; `index` is the registration's number."""
-        return [_member(i, self._read("registration", i)) for i in range(self._read("registration_count"))]
+    def epoch(self) -> int:
+        """The current epoch; 0 before activation."""
+        return self._read_number("epoch")
 
-    def committee(self, epoch: int = 1) -> list[Member]:
-        """The committee in index order; empty before activation."""
-        if epoch != 1:
-            raise ValueError(f"the contract knows epoch 1 only, not {epoch}")
-        return [_member(i, self._read("member", i)) for i in range(self._read("committee_size"))]
+    def committee_size(self) -> int:
+        """Members of the current committee; 0 before activation."""
+        return self._read_number("committee_size")
 
     # -------------------------------------------------------- inbox
 
@@ -322,41 +310,6 @@ class Settlement:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """Checksummed addresses of a new settlement contract and its token."""
-
-    settlement: str
-    token: str
-
-
-def deploy(
-    endpoint: str | BaseProvider,
-    private_key: bytes,
-    *,
-    token: str | None = None,
-    claim_delay_s: int = CLAIM_DELAY_S,
-    force_deadline_s: int = FORCE_DEADLINE_S,
-    debt_max_quote: int = DEBT_MAX_QUOTE,
-    engine_version: int = ENGINE_VERSION,
-    max_silence_s: int = MAX_SILENCE_S,
-) -> Deployment:
-    """Create a settlement contract, and a `TestUSDC` unless `token` is given. The account is the one that activates."""
-    link = ChainLink(endpoint, private_key)
-    if token is None:
-        token = link.deploy(_factory(link, "TestUSDC").constructor())
-    factory = _factory(link, "Settlement")
-    settlement = link.deploy(
-        factory.constructor(token, claim_delay_s, force_deadline_s, debt_max_quote, engine_version, max_silence_s)
-    )
-    return Deployment(settlement, to_checksum_address(token))
-
-
-def _factory(link: ChainLink, name: str) -> type[Contract]:
-    artifact = load_artifact(name)
-    return link.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
-
-
 def _split(data: bytes) -> list[bytes]:
     return [data[at : at + 32] for at in range(0, len(data), 32)]
 
@@ -375,11 +328,6 @@ def _account_arguments(
     _check_length(sibling_sums, ACCOUNT_DEPTH)
     sums = [int.from_bytes(word, "big") for word in sibling_sums]
     return index, to_checksum_address(owner), subaccount, claim, debt, digest, sibling_hashes, sums
-
-
-def _member(index: int, registration: tuple[str, bytes, list[bytes]]) -> Member:
-    operator, network_key, key = registration
-    return Member(index, to_canonical_address(operator), bls.compress_key(b"".join(key)), network_key)
 
 
 def _checkpoint_record(log: EventData) -> CheckpointRecord:

@@ -1,11 +1,10 @@
 """`hansa verify-me`, also `python -m contracts.verify_me`: is this account proof true, and what is it worth?
 
-Asks one RPC endpoint of the settlement chain and nobody else: no validator has to be alive, and nothing of this
-repository is imported, so that this page is all there is to read. What it believes is the chain, the hash and the curve
-library. The bytes are those of docs/protocol.md, sections 1, 2 and 4; money is in quote units of 1e-6 USDC.
+Asks one RPC endpoint of the chain and nobody else, needs no validator alive, and imports nothing of this repository: it
+believes the chain, the hash and the curve library. Bytes: docs/protocol.md, sections 1, 2, 4; money is in 1e-6 USDC.
 
 Exit status: 0 the proof is true and would pay; 1 it is false; 2 it could not be checked; 3 it is true, but would pay
-nothing as things stand. stdout: a line for each check and a verdict, or with --json one object.
+nothing as things stand. stdout: a line a check and a verdict, or with --json one object.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from blspy import G1Element, G2Element, PopSchemeMPL
 from sha3 import keccak_256
 
 LEVELS, HEADER_BYTES, SYSTEM_ACCOUNTS = 20, 640, 64
-HEIGHT, CURSOR, ACCOUNT_ROOT, ACCOUNT_SUMS, WITHDRAWALS_TOTAL = 3, 11, 15, 16, 18
+EPOCH, HEIGHT, CURSOR, ACCOUNT_ROOT, ACCOUNT_SUMS, WITHDRAWALS_TOTAL = 1, 3, 11, 15, 16, 18
 CHECKPOINT_EVENT = b"Checkpoint(uint256,bytes32,bytes32,bytes32,bytes32,bytes32,uint256)"
 FIELD_PRIME = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 TRUE, FALSE, UNKNOWN, WORTHLESS = 0, 1, 2, 3
@@ -99,8 +98,9 @@ def check_all(findings: Findings, text: str, contract: Contract) -> None:
 
 def check_certificate(findings: Findings, contract: Contract, header: bytes, bitmap: bytes, signature: bytes) -> None:
     """A quorum of the committee that the chain knows has signed the header to be final."""
-    (count,) = contract.call("committee_size()")
-    keys = [compress(*contract.call("member(uint256)", index)[2:]) for index in range(count)]
+    registry, epoch = Contract(contract.url, f"0x{contract.call('REGISTRY()')[0]:040x}"), split(header)[EPOCH]
+    count = registry.call("committee_size(uint256)", epoch)[0]
+    keys = [compress(*registry.call("member(uint256,uint256)", epoch, index)[2:6]) for index in range(count)]
     signers = [index for index in range(8 * len(bitmap)) if bitmap[index // 8] >> index % 8 & 1]
     quorum = count - (count - 1) // 3
     is_quorum = count > 0 and len(bitmap) == (count + 7) // 8 and len(signers) >= quorum and signers[-1] < count

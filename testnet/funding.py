@@ -13,9 +13,10 @@ from eth_account import Account
 from nacl.signing import SigningKey
 
 from consensus import crypto
-from contracts.court import deploy_court
+from contracts.deployment import Deployment, activate, deploy
 from contracts.digests import possession_digest
-from contracts.settlement import Deployment, Settlement, deploy
+from contracts.registry import Registry
+from contracts.settlement import Settlement
 from engine.limits import ENGINE_VERSION
 from testnet.terms import DEFAULT_TERMS, Terms
 from validator.config import ValidatorEntry, address_bytes
@@ -61,38 +62,32 @@ def derive_accounts(first: int, count: int) -> list[ChainAccount]:
 
 
 def deploy_contracts(rpc_url: str, terms: Terms = DEFAULT_TERMS) -> Deployment:
-    """The settlement contract and its test token."""
+    """The network's contracts and its test token."""
     return deploy(
         rpc_url, derive_account(DEPLOYER).key, claim_delay_s=terms.claim_delay_s, engine_version=ENGINE_VERSION,
         force_deadline_s=terms.force_deadline_s, max_silence_s=terms.max_silence_s,
     )  # fmt: skip
 
 
-def deploy_evidence_court(rpc_url: str, contract: str) -> str:
-    """The court that convicts members of this contract's committee; its address."""
-    return deploy_court(rpc_url, derive_account(DEPLOYER).key, contract)
-
-
 def register_committee(rpc_url: str, contract: str, keys: list[Keys]) -> tuple[int, list[ValidatorEntry]]:
     """Register every validator with its proof of possession and start epoch 1; chain id and the committee in order."""
+    settlement = Settlement(rpc_url, contract)
     # Committee indices follow the order of registration, so that node0 is member 0.
     for node in keys:
-        _register(Settlement(rpc_url, contract, node.operator), node)
-    settlement = Settlement(rpc_url, contract, derive_account(DEPLOYER).key)
-    settlement.activate()
+        _register(Registry(rpc_url, settlement.registry(), node.operator), node)
     committee = [
         ValidatorEntry("0x" + member.operator.hex(), member.bls_key.hex(), member.network_key.hex())
-        for member in settlement.committee()
+        for member in activate(rpc_url, derive_account(DEPLOYER).key, contract)
     ]
     return settlement.chain_id, committee
 
 
-def _register(settlement: Settlement, keys: Keys) -> None:
+def _register(registry: Registry, keys: Keys) -> None:
     bls_key = crypto.derive_public_key(keys.bls)
     network_key = bytes(SigningKey(keys.network).verify_key)
     operator = address_bytes(Account.from_key(keys.operator).address)
-    digest = possession_digest(settlement.chain_id, settlement.address_bytes, operator, network_key, bls_key)
-    settlement.register(bls_key, crypto.prove_possession(keys.bls, digest), network_key)
+    digest = possession_digest(registry.chain_id, registry.address_bytes, operator, network_key, bls_key)
+    registry.register(bls_key, crypto.prove_possession(keys.bls, digest), network_key)
 
 
 def fund_insurance(rpc_url: str, contract: str, amount_quote: int = DEFAULT_TERMS.insurance_quote) -> None:

@@ -143,14 +143,13 @@ class Launcher:
         """Contract, keys, committee and genesis."""
         with self._step("settlement contract"):
             deployment = await in_thread(funding.deploy_contracts, rpc_url, self._options.terms)
-            court = await in_thread(funding.deploy_evidence_court, rpc_url, deployment.settlement)
         with self._step("committee registered with proofs of possession"):
             operators = funding.derive_accounts(funding.OPERATOR_FIRST, self._options.validator_count)
             keys = homes.make_keys(self._folder, [operator.key for operator in operators])
             chain_id, validators = await in_thread(funding.register_committee, rpc_url, deployment.settlement, keys)
         network = homes.make_network(
-            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000, court,
-            self._options.terms.markets,
+            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000,
+            deployment.court, self._options.terms.markets,
         )  # fmt: skip
         homes.write_genesis(self._folder, network)
         homes.mark_ready(self._folder)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.settlement import FORCE_DEADLINE_S, MAX_SILENCE_S
+from contracts.deployment import FORCE_DEADLINE_S, MAX_SILENCE_S
 from engine.params import DEFAULT_MARKETS, MarketParams
 
 

@@ -5,21 +5,27 @@
 @notice Takes two signed statements of committee members about one view, and convicts whoever signed both of a pair that no
         honest member signs both (docs/protocol.md, section Evidence). Anyone may bring evidence; it cannot be
         censored by the committee, and it proves its case or is refused. The court has no owner, holds no money
-        and forgets nothing. Stake will be slashed by its verdicts: the contract that holds stake reads `offences`.
-@dev The committee is that of the settlement contract, whose domain is in every signature. A statement is a vote (one
-     signer) or a certificate (a quorum). Points are words in the layout of EIP-2537, as in Settlement.
+        and forgets nothing. The registry, which holds the stakes, slashes whom it convicts.
+@dev Committees of all epochs, old ones included, are the registry's; the settlement contract's domain is in every
+     signature. A statement is a vote (one signer) or a certificate (a quorum). Points are words in the layout of
+     EIP-2537, as in Settlement.
 """
 
 import bls
 
-struct Registration:
+struct Member:
     operator: address
     network_key: bytes32
     key: bytes32[4]
+    number: uint256
 
-interface Committee:
-    def committee_size() -> uint256: view
-    def member(index: uint256) -> Registration: view
+interface Registry:
+    def SETTLEMENT() -> address: view
+    def COURT() -> address: view
+    def committee_size(epoch: uint256) -> uint256: view
+    def member(epoch: uint256, index: uint256) -> Member: view
+
+interface Settlement:
     def domain() -> bytes32: view
 
 
@@ -50,10 +56,10 @@ NULLIFY_FINALIZE: constant(uint256) = 3
 NOTARIZE_FINALIZE: constant(uint256) = 4
 CERTIFICATE_PAIR: constant(uint256) = 6
 
-FIRST_EPOCH: constant(uint256) = 1
 COMMITTEE_MAX: constant(uint256) = 255
 MASK_64: constant(uint256) = 2**64 - 1
 
+REGISTRY: public(immutable(address))
 SETTLEMENT: public(immutable(address))
 DEPLOYED_BLOCK: public(immutable(uint256))
 
@@ -64,10 +70,11 @@ is_decided: public(HashMap[bytes32, bool])
 
 
 @deploy
-def __init__(settlement: address):
-    """@param settlement The contract that knows the committee"""
-    assert settlement.is_contract, "court: no settlement contract"
-    SETTLEMENT = settlement
+def __init__(registry: address):
+    """@param registry The contract that knows the committees; made for this one's address"""
+    assert staticcall Registry(registry).COURT() == self, "court: another court's registry"
+    REGISTRY = registry
+    SETTLEMENT = staticcall Registry(registry).SETTLEMENT()
     DEPLOYED_BLOCK = block.number
 
 
@@ -78,8 +85,7 @@ def submit(epoch: uint256, first: Statement, second: Statement) -> bool:
     @param first One statement; the order of the two does not matter
     @return False if the case was decided before: nothing is verified then and nothing changes
     """
-    assert epoch == FIRST_EPOCH, "court: epoch"
-    size: uint256 = staticcall Committee(SETTLEMENT).committee_size()
+    size: uint256 = staticcall Registry(REGISTRY).committee_size(epoch)
     assert size != 0, "court: no committee"
     self._check_form(first)
     self._check_form(second)
@@ -157,13 +163,13 @@ def _check_signatures(
         in_first: bool = (first.signers >> i) & 1 == 1
         in_second: bool = (second.signers >> i) & 1 == 1
         if in_first or in_second:
-            member: Registration = staticcall Committee(SETTLEMENT).member(i)
+            member: Member = staticcall Registry(REGISTRY).member(epoch, i)
             operators[i] = member.operator
             if in_first:
                 keys[0] = bls.add_g1(keys[0], member.key)
             if in_second:
                 keys[1] = bls.add_g1(keys[1], member.key)
-    domain: bytes32 = staticcall Committee(SETTLEMENT).domain()
+    domain: bytes32 = staticcall Settlement(SETTLEMENT).domain()
     assert self._is_signed(keys[0], domain, epoch, first), "court: first signature"
     assert self._is_signed(keys[1], domain, epoch, second), "court: second signature"
     return operators

@@ -22,6 +22,12 @@ initializes: inbox[ledger := ledger]
 initializes: escape_hatch[inbox := inbox, ledger := ledger]
 exports: (inbox.__interface__, ledger.__interface__, escape_hatch.__interface__)
 
+interface Registry:
+    def SETTLEMENT() -> address: view
+    def committees(committee_hash: bytes32) -> uint256: view
+    def second_blobs(committee_hash: bytes32) -> address: view
+    def begin_epoch(committee_hash: bytes32): nonpayable
+
 interface Token:
     def balanceOf(owner: address) -> uint256: view
     def transfer(receiver: address, amount: uint256) -> bool: nonpayable
@@ -29,12 +35,6 @@ interface Token:
 
 
 # ---------------------------------------------------------------- events
-
-event Registered:
-    number: indexed(uint256)
-    operator: indexed(address)
-    network_key: bytes32
-    key: bytes32[4]
 
 event Activated:
     epoch: indexed(uint256)
@@ -48,15 +48,9 @@ event WithdrawalClaimed:
 
 # ---------------------------------------------------------------- types and constants
 
-struct Registration:
-    operator: address
-    network_key: bytes32
-    key: bytes32[4]
-
 HEADER_VERSION: constant(uint256) = 1
 FIRST_EPOCH: constant(uint256) = 1
-COMMITTEE_MAX: constant(uint256) = 255
-NONSIGNERS_MAX: constant(uint256) = 84  # (COMMITTEE_MAX - 1) // 3
+NONSIGNERS_MAX: constant(uint256) = 84  # a committee has at most 255 members: (255 - 1) // 3
 DEPOSIT_LIMIT: constant(uint256) = 2**62  # the engine counts money in signed 64-bit integers
 MASK_48: constant(uint256) = 2**48 - 1
 MASK_64: constant(uint256) = 2**64 - 1
@@ -78,29 +72,23 @@ W_WITHDRAWALS_ROOT: constant(uint256) = 17
 W_WITHDRAWALS_TOTAL: constant(uint256) = 18
 W_ENGINE_VERSION: constant(uint256) = 19
 
-# Keys live in contract code: a STOP byte so that the code never runs, then words. The code limit of 24 576 bytes holds
-# 191 points, hence two blobs: the aggregate and members 0-127; members 128-254.
+# Where the registry keeps keys in contract code: after a STOP byte the aggregate and members 0-127; members 128-254 in a
+# second blob.
 BLOB_KEYS: constant(uint256) = 128
-BLOB_POINTS_MAX: constant(uint256) = 129
 
 
 # ---------------------------------------------------------------- immutables and storage
 
+REGISTRY: public(immutable(address))
 DEPLOYER: public(immutable(address))
 DEPLOYED_BLOCK: public(immutable(uint256))
 DEBT_MAX_QUOTE: public(immutable(uint256))
 ENGINE_VERSION: public(immutable(uint256))
 
-registration_count: public(uint256)
-registrations: HashMap[uint256, Registration]
-# Key hashes and operators that have registered.
-taken: HashMap[bytes32, bool]
-
-# Committee size (bits 160-167) and address of the first blob; zero before activation.
+# The current committee, packed in one slot: epoch (bits 168-199), size (160-167), address of the first blob of its keys.
+# Zero before activation.
 committee: uint256
 second_blob: address
-# Committee index to registration number.
-member_numbers: HashMap[uint256, uint256]
 
 # Paid withdrawals, 256 to a word.
 claimed: HashMap[uint256, uint256]
@@ -110,6 +98,7 @@ paid_total: public(uint256)
 
 @deploy
 def __init__(
+    registry: address,
     token: address,
     claim_delay_s: uint256,
     force_deadline_s: uint256,
@@ -118,6 +107,7 @@ def __init__(
     max_silence_s: uint256,
 ):
     """
+    @param registry Who may be in the committee; made for this contract's address
     @param token Collateral; must be a plain ERC-20 without fees or rebasing
     @param claim_delay_s Age a checkpoint needs before withdrawals are paid against it
     @param force_deadline_s Age at which an unconsumed inbox entry blocks checkpoints and allows `freeze`
@@ -125,9 +115,11 @@ def __init__(
     @param engine_version The one version of the engine whose answers are accepted
     @param max_silence_s Time without a newer header that allows `freeze`
     """
+    assert staticcall Registry(registry).SETTLEMENT() == self, "deploy: the registry is another contract's"
     ledger.__init__(token, claim_delay_s)
     inbox.__init__(force_deadline_s)
     escape_hatch.__init__(max_silence_s)
+    REGISTRY = registry
     DEPLOYER = msg.sender
     DEPLOYED_BLOCK = block.number
     DEBT_MAX_QUOTE = debt_max_quote
@@ -137,65 +129,25 @@ def __init__(
 # ---------------------------------------------------------------- committee
 
 @external
-def register(key: bytes32[4], possession: bytes32[8], network_key: bytes32):
+def activate(committee_hash: bytes32):
     """
-    @notice Offer the caller as a validator of the first committee.
-    @param key Public BLS key, G1
-    @param possession Signature by that key over `possession_digest`, G2
-    @param network_key ed25519 key of the node
-    """
-    assert self.committee == 0, "register: closed"
-    assert network_key != empty(bytes32), "register: network key is zero"
-    assert not bls.is_infinity(key), "register: key is infinity"
-    key_hash: bytes32 = keccak256(abi_encode(key))
-    operator: bytes32 = convert(msg.sender, bytes32)
-    assert not self.taken[key_hash], "register: key is taken"
-    assert not self.taken[operator], "register: operator is taken"
-    digest: bytes32 = self._possession_digest(msg.sender, network_key, key_hash)
-    assert bls.is_signed(key, digest, possession), "register: possession not proven"
-
-    number: uint256 = self.registration_count
-    self.taken[key_hash] = True
-    self.taken[operator] = True
-    self.registrations[number] = Registration(operator=msg.sender, network_key=network_key, key=key)
-    self.registration_count = number + 1
-    log Registered(number=number, operator=msg.sender, network_key=network_key, key=key)
-
-
-@external
-def activate(numbers: DynArray[uint256, COMMITTEE_MAX]):
-    """
-    @notice Close registration and start epoch 1. Only the deployer, once.
-    @param numbers Registrations that form the committee, strictly increasing; the position is the committee index
+    @notice Start epoch 1. Only the deployer, once.
+    @param committee_hash A committee that was made in the registry
     """
     assert msg.sender == DEPLOYER, "activate: not the deployer"
     assert self.committee == 0, "activate: already active"
-    size: uint256 = len(numbers)
-    assert size > 0, "activate: empty committee"
-    total: uint256 = self.registration_count
-    first: bytes32[4][BLOB_POINTS_MAX] = empty(bytes32[4][BLOB_POINTS_MAX])
-    second: bytes32[4][BLOB_POINTS_MAX] = empty(bytes32[4][BLOB_POINTS_MAX])
-    aggregate: bytes32[4] = empty(bytes32[4])
-    for i: uint256 in range(size, bound=COMMITTEE_MAX):
-        number: uint256 = numbers[i]
-        assert number < total, "activate: no such registration"
-        assert i == 0 or number > numbers[i - 1], "activate: numbers not increasing"
-        key: bytes32[4] = self.registrations[number].key
-        aggregate = bls.add_g1(aggregate, key)
-        self.member_numbers[i] = number
-        if i < BLOB_KEYS:
-            first[i + 1] = key
-        else:
-            second[i - BLOB_KEYS] = key
-    assert not bls.is_infinity(aggregate), "activate: aggregate is infinity"
-    first[0] = aggregate
-
-    blob: address = self._write_blob(first, min(size, BLOB_KEYS) + 1)
-    self.committee = (size << 160) | convert(blob, uint256)
-    if size > BLOB_KEYS:
-        self.second_blob = self._write_blob(second, size - BLOB_KEYS)
+    self._begin_epoch(FIRST_EPOCH, committee_hash)
     ledger.start()
-    log Activated(epoch=FIRST_EPOCH, committee_size=size)
+
+
+@internal
+def _begin_epoch(epoch: uint256, committee_hash: bytes32):
+    """@notice From now on the committee of this hash signs checkpoints; the registry refuses one that was not made."""
+    word: uint256 = staticcall Registry(REGISTRY).committees(committee_hash)
+    self.committee = (epoch << 168) | word
+    self.second_blob = staticcall Registry(REGISTRY).second_blobs(committee_hash)
+    extcall Registry(REGISTRY).begin_epoch(committee_hash)
+    log Activated(epoch=epoch, committee_size=word >> 160)
 
 
 # ---------------------------------------------------------------- inbox
@@ -234,7 +186,7 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     committee: uint256 = self.committee
     assert committee != 0, "checkpoint: not active"
     assert convert(header[W_VERSION], uint256) == HEADER_VERSION, "checkpoint: version"
-    assert convert(header[W_EPOCH], uint256) == FIRST_EPOCH, "checkpoint: epoch"
+    assert convert(header[W_EPOCH], uint256) == committee >> 168, "checkpoint: epoch"
     assert convert(header[W_VIEW], uint256) <= MASK_64, "checkpoint: view too large"
     assert header[W_NEXT_COMMITTEE_HASH] == empty(bytes32), "checkpoint: no rotation yet"
     assert convert(header[W_ENGINE_VERSION], uint256) == ENGINE_VERSION, "checkpoint: engine not active"
@@ -372,21 +324,6 @@ def _domain() -> bytes32:
 
 @internal
 @view
-def _possession_digest(operator: address, network_key: bytes32, key_hash: bytes32) -> bytes32:
-    return keccak256(
-        concat(
-            b"hansa/register/v1",
-            convert(chain.id, bytes32),
-            convert(self, bytes20),
-            convert(operator, bytes20),
-            network_key,
-            key_hash,
-        )
-    )
-
-
-@internal
-@view
 def _finalize_digest(epoch: bytes32, view_number: bytes32, header_hash: bytes32) -> bytes32:
     return keccak256(concat(b"\x03", self._domain(), slice(epoch, 28, 4), slice(view_number, 24, 8), header_hash))
 
@@ -395,7 +332,7 @@ def _finalize_digest(epoch: bytes32, view_number: bytes32, header_hash: bytes32)
 @view
 def _aggregate_without(committee: uint256, nonsigners: Bytes[NONSIGNERS_MAX]) -> bytes32[4]:
     """@notice The committee's aggregate key minus the keys of `nonsigners`."""
-    size: uint256 = committee >> 160
+    size: uint256 = (committee >> 160) & 255
     blob: address = convert(committee & convert(max_value(uint160), uint256), address)
     aggregate: bytes32[4] = abi_decode(slice(blob.code, 1, 128), bytes32[4])
     count: uint256 = len(nonsigners)
@@ -420,38 +357,27 @@ def _aggregate_without(committee: uint256, nonsigners: Bytes[NONSIGNERS_MAX]) ->
     return signers
 
 
-@internal
-def _write_blob(points: bytes32[4][BLOB_POINTS_MAX], count: uint256) -> address:
-    """@notice Create a contract whose code is STOP and the first `count` points."""
-    data: Bytes[BLOB_POINTS_MAX * 128] = slice(abi_encode(points), 0, count * 128)
-    # PUSH2 length, DUP1, PUSH1 offset, PUSH0, CODECOPY, PUSH0, RETURN: returns all that follows these ten bytes.
-    length: bytes2 = convert(convert(count * 128 + 1, uint16), bytes2)
-    return raw_create(concat(b"\x61", length, b"\x80\x60\x0a\x5f\x39\x5f\xf3", b"\x00", data))
-
-
 # ---------------------------------------------------------------- views
 
 @external
 @view
+def epoch() -> uint256:
+    """@notice The current epoch; 0 before activation."""
+    return self.committee >> 168
+
+
+@external
+@view
 def committee_size() -> uint256:
-    """@notice Members of the committee; 0 before activation."""
-    return self.committee >> 160
+    """@notice Members of the current committee; 0 before activation."""
+    return (self.committee >> 160) & 255
 
 
 @external
 @view
-def registration(number: uint256) -> Registration:
-    """@notice Registration `number`, counted from 0."""
-    assert number < self.registration_count, "registration: no such number"
-    return self.registrations[number]
-
-
-@external
-@view
-def member(index: uint256) -> Registration:
-    """@notice Committee member `index` of epoch 1."""
-    assert index < self.committee >> 160, "member: no such index"
-    return self.registrations[self.member_numbers[index]]
+def is_frozen() -> bool:
+    """@notice Whether deposits and checkpoints have ended for ever."""
+    return ledger.unpack_last().is_frozen
 
 
 @external
@@ -466,13 +392,6 @@ def is_claimed(index: uint256) -> bool:
 def domain() -> bytes32:
     """@notice What binds every vote to this chain and this contract."""
     return self._domain()
-
-
-@external
-@view
-def possession_digest(operator: address, network_key: bytes32, key: bytes32[4]) -> bytes32:
-    """@notice What `operator` signs with `key` before `register`."""
-    return self._possession_digest(operator, network_key, keccak256(abi_encode(key)))
 
 
 @external

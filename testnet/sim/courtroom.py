@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from contracts.court import Court, deploy_court
+from contracts.court import Court
+from contracts.deployment import activate, deploy
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
 from contracts.digests import possession_digest
-from contracts.settlement import Settlement, deploy
+from contracts.registry import Registry
+from contracts.settlement import Settlement
 from testnet.sim.forks import ForkRun, draw_fork_plan
 from testnet.sim.realkeys import RealKeys
 from validator.prosecutor import make_statement
@@ -35,18 +37,17 @@ class Courtroom:
     def __init__(self, member_count: int) -> None:
         self._chain = Chain()
         provider = InProcessProvider(Rpc(self._chain))
-        address = deploy(provider, funded_key(DEPLOYER)).settlement
-        settlement = Settlement(provider, address, funded_key(DEPLOYER))
+        deployment = deploy(provider, funded_key(DEPLOYER))
+        settlement = Settlement(provider, deployment.settlement)
         self.member_count = member_count
         self.keys = RealKeys(member_count, member_count, settlement.domain())
         for member in range(member_count):
-            operator = Settlement(provider, address, funded_key(member))
+            operator = Registry(provider, deployment.registry, funded_key(member))
             network_key, bls_key = bytes([member + 1]) * 32, self.keys.public_keys[member]
             digest = possession_digest(operator.chain_id, operator.address_bytes, operator.sender, network_key, bls_key)
             operator.register(bls_key, self.keys.prove_possession(member, digest), network_key)
-        settlement.activate()
-        court = deploy_court(provider, funded_key(DEPLOYER), address)
-        self._court = Court(provider, court, funded_key(DEPLOYER))
+        activate(provider, funded_key(DEPLOYER), deployment.settlement)
+        self._court = Court(provider, deployment.court, funded_key(DEPLOYER))
         self._first_block = self._chain.head.block_number
 
     def close(self) -> None:

@@ -19,12 +19,14 @@ from rich.console import Console
 
 from consensus import crypto
 from consensus.messages import fault_bound
-from contracts.court import Court, deploy_court
+from contracts.court import Court
+from contracts.deployment import activate, deploy
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
 from contracts.digests import possession_digest
-from contracts.settlement import Settlement, deploy
+from contracts.registry import Registry
+from contracts.settlement import Settlement
 from testnet.sim.forks import ForkRun, draw_fork_plan
 from testnet.sim.realkeys import RealKeys
 from validator.config import address_bytes
@@ -59,14 +61,14 @@ class Courthouse:
     def __init__(self, member_count: int) -> None:
         self._chain = Chain()
         provider = InProcessProvider(Rpc(self._chain))
-        address = deploy(provider, funded_key(0)).settlement
+        deployment = deploy(provider, funded_key(0))
         secrets = RealKeys(KEY_SEED, member_count, b"").secrets
         for index, secret in enumerate(secrets):
-            register(Settlement(provider, address, funded_key(index)), index, secret)
-        settlement = Settlement(provider, address, funded_key(0))
-        settlement.activate()
-        self.keys = RealKeys(KEY_SEED, member_count, settlement.domain())
-        self._court = Court(provider, deploy_court(provider, funded_key(0), address), funded_key(0))
+            register(Registry(provider, deployment.registry, funded_key(index)), index, secret)
+        activate(provider, funded_key(0), deployment.settlement)
+        domain = Settlement(provider, deployment.settlement).domain()
+        self.keys = RealKeys(KEY_SEED, member_count, domain)
+        self._court = Court(provider, deployment.court, funded_key(0))
         self._block = self._chain.head.block_number
 
     def try_fork(self, seed: int) -> Trial:
@@ -92,13 +94,13 @@ class Courthouse:
         return trial
 
 
-def register(settlement: Settlement, index: int, secret: bytes) -> None:
+def register(registry: Registry, index: int, secret: bytes) -> None:
     """With the proof of possession."""
     network_key = (index + 1).to_bytes(32, "big")
     operator = address_bytes(Account.from_key(funded_key(index)).address)
     key = crypto.derive_public_key(secret)
-    digest = possession_digest(settlement.chain_id, settlement.address_bytes, operator, network_key, key)
-    settlement.register(key, crypto.prove_possession(secret, digest), network_key)
+    digest = possession_digest(registry.chain_id, registry.address_bytes, operator, network_key, key)
+    registry.register(key, crypto.prove_possession(secret, digest), network_key)
 
 
 def try_forks(fork_count: int, first_seed: int = 0) -> Iterator[Trial]:

@@ -10,7 +10,7 @@ from settlement_world import World
 def active_world() -> Iterator[tuple[World, int]]:
     world = World()
     world.register_all()
-    world.contract.activate()
+    world.activate()
     yield world, world.chain.head.block_number
     world.chain.close()
 

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from blspy import G1Element, PopSchemeMPL, PrivateKey
 
 from contracts import digests
+from contracts.deployment import Deployment, activate, deploy
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
-from contracts.settlement import Deployment, Settlement, deploy
+from contracts.records import Member
+from contracts.registry import Registry
+from contracts.settlement import Settlement
 
 CLAIM_DELAY_S = 600
 FORCE_DEADLINE_S = 3_600
@@ -73,16 +76,22 @@ class World:
     def as_account(self, number: int) -> Settlement:
         return Settlement(self.provider, self.deployment.settlement, funded_key(number))
 
+    def as_operator(self, number: int) -> Registry:
+        return Registry(self.provider, self.deployment.registry, funded_key(number))
+
+    def activate(self, numbers: list[int] | None = None) -> list[Member]:
+        return activate(self.provider, funded_key(0), self.deployment.settlement, numbers)
+
     def register_all(self) -> None:
         for number, secret in enumerate(self.secrets):
             self.register(number, secret)
 
     def register(self, account: int, secret: PrivateKey, network_key: bytes | None = None) -> None:
         network_key = network_key or bytes([account + 1]) * 32
-        contract = self.as_account(account)
+        registry = self.as_operator(account)
         key = bytes(secret.get_g1())
-        digest = digests.possession_digest(contract.chain_id, contract.address_bytes, contract.sender, network_key, key)
-        contract.register(key, bytes(PopSchemeMPL.sign(secret, digest)), network_key)
+        digest = digests.possession_digest(registry.chain_id, registry.address_bytes, registry.sender, network_key, key)
+        registry.register(key, bytes(PopSchemeMPL.sign(secret, digest)), network_key)
 
     def digest(self, header: bytes) -> bytes:
         return digests.finalize_digest(

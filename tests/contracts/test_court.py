@@ -25,9 +25,9 @@ from consensus.messages import (
     make_evidence,
     vote_digest,
 )
-from contracts.court import Court, Statement, deploy_court
+from contracts.court import Court, Statement
 from contracts.devchain.chain import funded_key
-from contracts.records import ChainError, Refused
+from contracts.records import Refused
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "evidence.json").read_text())
 A, B = b"a" * 32, b"b" * 32
@@ -60,8 +60,7 @@ def shared_bar(active_world: tuple[World, int]) -> Iterator[tuple[Bar, int]]:
     world, block = active_world
     world.chain.rewind(block)
     world.chain.reset_clock()
-    address = deploy_court(world.provider, funded_key(0), world.deployment.settlement)
-    yield Bar(world, Court(world.provider, address, funded_key(5))), world.chain.head.block_number
+    yield Bar(world, Court(world.provider, world.deployment.court, funded_key(5))), world.chain.head.block_number
     world.chain.rewind(block)
 
 
@@ -97,7 +96,7 @@ def test_the_court_judges_as_agreement_does(bar: Bar, case: dict[str, Any]) -> N
     assert [bar.court.is_culprit(1, member) for member in range(4)] == [bool(held) for held in expected]
     told = [(known.epoch, known.member, known.offence, known.view) for known in bar.court.convictions()]
     assert told == [(1, member, offence, verdict.view) for member in verdict.culprits]
-    operators = [member.operator for member in bar.world.contract.committee()]
+    operators = [member.operator for member in bar.world.as_operator(0).committee(1)]
     assert [known.operator for known in bar.court.convictions()] == [operators[member] for member in verdict.culprits]
 
 
@@ -146,7 +145,7 @@ def make_refusals(bar: Bar) -> list[tuple[str, int, Statement, Statement]]:
     junk = sign(NOTARIZE, A, 3).signature96
     beyond = 1 << 4
     return [
-        ("court: epoch", 2, Statement(0, 0, A, beyond, junk), Statement(9, 1, A, 0, junk)),
+        ("court: no committee", 2, Statement(0, 0, A, beyond, junk), Statement(9, 1, A, 0, junk)),
         ("court: unknown kind", 1, Statement(0, 0, ZERO_HASH, beyond, junk), Statement(9, 1, A, 0, junk)),
         ("court: unknown kind", 1, Statement(NOTARIZE, 1, A, 1, junk), Statement(4, 0, ZERO_HASH, beyond, junk)),
         ("court: header hash", 1, Statement(NOTARIZE, 0, ZERO_HASH, beyond, junk), sign(NOTARIZE, A, 1)),
@@ -234,18 +233,12 @@ def test_the_court_agrees_with_agreement_on_anything(shared_bar: tuple[Bar, int]
 # Its making.
 
 
-def test_the_court_names_its_settlement(bar: Bar) -> None:
+def test_the_court_names_its_registry_and_settlement(bar: Bar) -> None:
     assert bar.court.settlement() == bar.world.contract.address_bytes
-
-
-def test_a_court_of_nothing_is_not_deployed(bar: Bar) -> None:
-    with pytest.raises(Refused, match="no settlement contract"):
-        deploy_court(bar.world.provider, funded_key(0), "0x" + "11" * 20)
-    with pytest.raises(ChainError, match="no contract"):
-        Court(bar.world.provider, "0x" + "11" * 20)
+    assert bar.court.registry() == bar.world.as_operator(0).address_bytes
+    assert bar.world.as_operator(0).court() == bytes.fromhex(bar.court.address[2:])
 
 
 def test_no_committee_is_no_case(open_world: World) -> None:
-    address = deploy_court(open_world.provider, funded_key(0), open_world.deployment.settlement)
-    bar = Bar(open_world, Court(open_world.provider, address, funded_key(0)))
+    bar = Bar(open_world, Court(open_world.provider, open_world.deployment.court, funded_key(0)))
     assert bar.refusal(bar.sign(FINALIZE, A, 1), bar.sign(FINALIZE, B, 1)) == "court: no committee"

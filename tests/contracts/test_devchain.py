@@ -15,11 +15,12 @@ from eth.vm.forks.prague.computation import PRAGUE_PRECOMPILES
 
 from contracts import bls
 from contracts.chain_process import ChainProcess
+from contracts.deployment import deploy
 from contracts.devchain.chain import Chain, TransactionRefused, funded_key
 from contracts.devchain.precompiles import FIELD_PRIME, FastComputation
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
-from contracts.settlement import ChainError, Settlement, deploy
+from contracts.settlement import ChainError, Settlement
 
 HOLDER = b"\x55" * 20
 

@@ -84,7 +84,7 @@ class Bazaar:
 def founded_bazaar() -> Iterator[tuple[Bazaar, int]]:
     world = World(make_token=lambda provider: deploy_source(provider, funded_key(0), "HostileToken").address)
     world.register_all()
-    world.contract.activate()
+    world.activate()
     token = world.contract._link.web3.eth.contract(
         to_checksum_address(world.contract.token_address), abi=compile_source("HostileToken")["abi"]
     )

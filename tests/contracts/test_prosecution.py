@@ -23,7 +23,7 @@ from consensus.messages import (
     encode_message,
     fault_bound,
 )
-from contracts.court import Court, deploy_court
+from contracts.court import Court
 from contracts.devchain.chain import funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
@@ -45,9 +45,9 @@ class Case:
         self.world = World()
         self.world.secrets = [PrivateKey.from_bytes(secret) for secret in RealKeys(SEED, MEMBERS, b"").secrets]
         self.world.register_all()
-        self.world.contract.activate()
+        self.world.activate()
         self.keys = RealKeys(SEED, MEMBERS, self.world.contract.domain())
-        self.address = deploy_court(self.world.provider, funded_key(0), self.world.deployment.settlement)
+        self.address = self.world.deployment.court
         self.court = Court(self.world.provider, self.address, funded_key(1))
 
     def find_lie(self, view: int = 3) -> Evidence:
@@ -121,7 +121,7 @@ def test_two_conflicting_votes_end_in_a_conviction(case: Case, tmp_path: Path) -
     store = make_store(tmp_path / "one", evidence)
     prosecute(store, case.court, first_in_turn(evidence))
     (conviction,) = case.court.convictions()
-    operator = case.world.contract.committee()[LIAR].operator
+    operator = case.world.as_operator(0).committee(1)[LIAR].operator
     assert (conviction.member, conviction.operator, conviction.offence, conviction.view) == (LIAR, operator, 3, 3)
     assert store.evidence() == [(key_of(evidence), encode_message(evidence), conviction.tx_hash)]
     store.close()

@@ -260,7 +260,7 @@ def test_contract_agrees_with_blspy_on_random_subsets(world: World) -> None:
 def committee_of_seven() -> World:
     world = World(committee_size=7)
     world.register_all()
-    world.contract.activate()
+    world.activate()
     return world
 
 

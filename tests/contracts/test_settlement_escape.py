@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from account_book import Book, BookAccount, owner_of
+from blspy import PopSchemeMPL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from settlement_world import CLAIM_DELAY_S, DEBT_MAX_QUOTE, FORCE_DEADLINE_S, MAX_SILENCE_S, HeaderFields, World
@@ -108,10 +109,10 @@ def test_frozen_is_for_ever(world: World) -> None:
         world.deposit()
     with pytest.raises(Refused, match="checkpoint: frozen"):
         post(world, height=2)
-    with pytest.raises(Refused, match="register: closed"):
-        world.register(9, world.secrets[0])
+    with pytest.raises(Refused, match="register: frozen"):
+        world.register(9, PopSchemeMPL.key_gen(b"\x42" * 32))
     with pytest.raises(Refused, match="activate: already active"):
-        world.contract.activate()
+        world.contract.activate(world.as_operator(0).committee_hash(1))
     assert world.contract.last() == last
     assert last.is_frozen
 

@@ -19,7 +19,7 @@ class Money(RuleBasedStateMachine):
     def start(self) -> None:
         self.world = World()
         self.world.register_all()
-        self.world.contract.activate()
+        self.world.activate()
         self.deposited = self.free = 0
         self.withdrawals: list[tuple[bytes, int]] = []
         self.paid: set[int] = set()

@@ -64,7 +64,8 @@ def test_contract_matches_python(world: World) -> None:
     key48, network_key = raw("possession", "bls_key"), raw("possession", "network_key")
     key = bls.key_words(key48)
     operator = contract._link.web3.to_checksum_address(contract.sender)
-    digest = contract._read("possession_digest", operator, network_key, [key[at : at + 32] for at in range(0, 128, 32)])
+    registry = world.as_operator(0)
+    digest = registry._read("possession_digest", operator, network_key, [key[at : at + 32] for at in range(0, 128, 32)])
     assert digest == digests.possession_digest(
-        contract.chain_id, contract.address_bytes, contract.sender, network_key, key48
+        registry.chain_id, registry.address_bytes, registry.sender, network_key, key48
     )

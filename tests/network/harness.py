@@ -59,12 +59,11 @@ class LocalNetwork:
         self.chain.start()
         rpc_url = self.chain.rpc_url
         deployment = funding.deploy_contracts(rpc_url)
-        court = funding.deploy_evidence_court(rpc_url, deployment.settlement)
         operators = funding.derive_accounts(funding.OPERATOR_FIRST, NODE_COUNT)
         keys = homes.make_keys(self.folder, [operator.key for operator in operators])
         chain_id, validators = funding.register_committee(rpc_url, deployment.settlement, keys)
         self.config = homes.make_network(
-            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000, court
+            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000, deployment.court
         )
         homes.write_genesis(self.folder, self.config)
         node_ports = [NodePorts(peer, api) for peer, api in zip(ports[::2], ports[1::2])]

@@ -78,11 +78,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     try:
         rpc_url = chain.rpc_url
         deployment = funding.deploy_contracts(rpc_url)
-        court = funding.deploy_evidence_court(rpc_url, deployment.settlement)
         operators = funding.derive_accounts(funding.OPERATOR_FIRST, MEMBERS)
         keys = homes.make_keys(folder, [operator.key for operator in operators])
         chain_id, validators = funding.register_committee(rpc_url, deployment.settlement, keys)
-        network = homes.make_network(chain_id, deployment.settlement, deployment.token, validators, 1, court)
+        network = homes.make_network(chain_id, deployment.settlement, deployment.token, validators, 1, deployment.court)
         homes.write_genesis(folder, network)
         home = homes.node_home(folder, 0)
         save_toml(home.config, NodeConfig(index=0, rpc_urls=(rpc_url,)))

@@ -87,8 +87,7 @@ def test_lean_web3_reads_and_signs_and_leaves_the_recursion_limit_alone() -> Non
             chain.start()
             try:
                 deployed = funding.deploy_contracts(chain.rpc_url)
-                court = funding.deploy_evidence_court(chain.rpc_url, deployed.settlement)
-                network = SimpleNamespace(contract=deployed.settlement, court=court)
+                network = SimpleNamespace(contract=deployed.settlement, court=deployed.court)
                 key = funding.derive_accounts(0, 1)[0].key
                 (settlement,), judge = connect(network, [chain.rpc_url], key)
                 length, domain = settlement.inbox_length(), len(settlement.domain())

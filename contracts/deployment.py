@@ -1,0 +1,113 @@
+"""Deploys the contracts of a network: registry, settlement, court, and a test token unless one is given.
+
+They name each other for ever, so each is told the addresses where the others will be: an address is a hash of the
+deployer and a count of its transactions. Settlement and court check that the registry names them, or do not come to be.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from eth_utils import keccak, to_checksum_address
+from web3.contract import Contract
+from web3.providers.base import BaseProvider
+
+from contracts.artifact import load_artifact
+from contracts.chain_link import ChainLink
+from contracts.records import ChainError, Member
+from contracts.registry import Registry
+from contracts.settlement import Settlement
+
+CLAIM_DELAY_S = 900
+FORCE_DEADLINE_S = 3_600
+MAX_SILENCE_S = 24 * 3_600
+DEBT_MAX_QUOTE = 1_000_000 * 10**6
+ENGINE_VERSION = 1
+STAKE_UNITS = 0
+UNBONDING_S = 21 * 24 * 3_600
+SEATS_MAX = 100
+REGISTRATIONS_MAX = 255
+_ONE_BYTE_MAX = 0x7F
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Checksummed addresses of a network's contracts."""
+
+    settlement: str
+    token: str
+    registry: str
+    court: str
+
+
+def deploy(
+    endpoint: str | BaseProvider,
+    private_key: bytes,
+    *,
+    token: str | None = None,
+    claim_delay_s: int = CLAIM_DELAY_S,
+    force_deadline_s: int = FORCE_DEADLINE_S,
+    debt_max_quote: int = DEBT_MAX_QUOTE,
+    engine_version: int = ENGINE_VERSION,
+    max_silence_s: int = MAX_SILENCE_S,
+    stake_units: int = STAKE_UNITS,
+    unbonding_s: int = UNBONDING_S,
+    seats_max: int = SEATS_MAX,
+    registrations_max: int = REGISTRATIONS_MAX,
+) -> Deployment:
+    """Create a network's contracts, and a `TestUSDC` unless `token` is given. The account is the one that activates.
+
+    It must send nothing else meanwhile: addresses are predicted from its count of transactions.
+    """
+    link = ChainLink(endpoint, private_key)
+    if token is None:
+        token = link.deploy(_factory(link, "TestUSDC").constructor())
+    sender = to_checksum_address(link.sender)
+    nonce = link.ask(lambda: link.web3.eth.get_transaction_count(sender, "pending"))
+    registry, settlement, court = (predict_address(link.sender, nonce + step) for step in range(3))
+    arguments: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
+        (
+            "Registry", registry,
+            (settlement, court, token, stake_units, unbonding_s, seats_max, registrations_max),
+        ),
+        (
+            "Settlement", settlement,
+            (registry, token, claim_delay_s, force_deadline_s, debt_max_quote, engine_version, max_silence_s),
+        ),
+        ("Evidence", court, (registry,)),
+    )  # fmt: skip
+    for name, expected, values in arguments:
+        if link.deploy(_factory(link, name).constructor(*values)) != expected:
+            raise ChainError(f"{name} is not where it was to be: the deployer sent something else; deploy again")
+    return Deployment(settlement, to_checksum_address(token), registry, court)
+
+
+def predict_address(sender: bytes, nonce: int) -> str:
+    """Where the contract comes to be that `sender` (20 bytes) creates in its transaction `nonce`."""
+    # RLP of [sender, nonce]: a number is its bytes, and from 128 on, or zero, a length goes before them.
+    digits = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    number = digits if 0 < nonce <= _ONE_BYTE_MAX else bytes([0x80 + len(digits)]) + digits
+    body = bytes([0x80 + len(sender)]) + sender + number
+    return to_checksum_address(keccak(bytes([0xC0 + len(body)]) + body)[-20:])
+
+
+def activate(
+    endpoint: str | BaseProvider, private_key: bytes, settlement: str, numbers: list[int] | None = None
+) -> list[Member]:
+    """Start epoch 1 with these registrations (default: the entry queue), as the deployer; the committee."""
+    contract = Settlement(endpoint, settlement, private_key)
+    registry = Registry(endpoint, contract.registry(), private_key)
+    committee = registry.members(registry.next_numbers() if numbers is None else numbers)
+    registry.make_committee([member.number for member in committee])
+    contract.activate(compute_committee_hash(committee))
+    return committee
+
+
+def compute_committee_hash(members: list[Member]) -> bytes:
+    """What headers call a committee: every member weighs 1."""
+    weight = (1).to_bytes(8, "big")
+    return keccak(b"".join(member.bls_key + member.network_key + weight for member in members))
+
+
+def _factory(link: ChainLink, name: str) -> type[Contract]:
+    artifact = load_artifact(name)
+    return link.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])

@@ -19,9 +19,10 @@ The host's contract, beyond that of `effects.py`
   the same members may follow themselves); `resume_previous` gives the stragglers an ear.
 - A node that will join (its key is in the next committee only) runs the same holder as an observer until then; it must
   be given certificates and blocks, because nobody addresses an observer.
+- A member whose guard of the epoch it starts in is lost has no seat in that epoch and its seat in those that follow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from consensus.approvals import AggregateReady, Approvals, ReadyAggregated
@@ -43,7 +44,7 @@ GRACE_TIMER = ("grace", 0)
 class Schedule:
     """`length_ms` and `extension_ms` are times of the chain, the others times of the clock of `now_ms`."""
 
-    length_ms: int  # from an epoch's root to the time from which it may be sealed
+    length_ms: int  # from an epoch's root to the time from which it may be sealed; 0: an epoch has no end
     extension_ms: int  # each such time without a seal after that is one extension
     ready_lead_ms: int = 60_000  # how long before its end the next members are asked to be ready
     ready_retry_ms: int = 2_000
@@ -103,6 +104,7 @@ class ReadySigned:
     ready: Ready
 
 
+CoreFactory = Callable[[CoreConfig, tuple[int, ...], Sequence[bytes]], Core]
 HolderEffect = SignReady | AggregateReady | Announce | EpochOpened | EpochDropped | EpochOverdue | EpochBehind
 HolderEvent = ReadySigned | ReadyAggregated
 
@@ -143,9 +145,17 @@ class Instances:
         committee: Committee,
         root: Header,
         durable: Sequence[bytes] = (),
+        *,
+        observes_first: bool = False,
+        make_core: CoreFactory = Core,
+        decode: Callable[[bytes], Message] = decode_message,
     ) -> None:
-        """`template`: the domain and all that is equal in every epoch. `network_key`: the own one, None: observe."""
+        """`template`: the domain and all that is equal in every epoch. `network_key`: the own one, None: observe.
+        `observes_first`: no seat in the epoch it begins with, whoever the key belongs to.
+        """
         self._template = template
+        self._make_core = make_core
+        self._decode = decode
         self._schedule = schedule
         self._network_key = network_key
         self._now_ms = 0
@@ -155,7 +165,7 @@ class Instances:
         self._own_ready: Ready | None = None
         self._alarms = EXTENSIONS_MAX - 1
         self._behind_ms: int | None = None
-        self.current = self._make(committee, root, durable)
+        self.current = self._make(committee, root, durable, None if observes_first else network_key)
         self.previous: Instance | None = None
 
     @property
@@ -188,7 +198,7 @@ class Instances:
     def resume_previous(self, now_ms: int, committee: Committee, root: Header, seal: Synced) -> list[Tagged]:
         """EP6, after a restart: the epoch before, closed by `seal` (block, certificate and trailing blocks)."""
         self._now_ms = max(now_ms, self._now_ms)
-        self.previous = self._make(committee, root, ())
+        self.previous = self._make(committee, root, (), self._network_key)
         self.previous.core.handle(now_ms, seal)
         self.previous.core.start(now_ms)
         self._emit(committee.epoch, SetTimer(GRACE_TIMER, now_ms + self._schedule.grace_ms))
@@ -212,7 +222,7 @@ class Instances:
         """A raw message from an authenticated link."""
         self._now_ms = max(now_ms, self._now_ms)
         try:
-            message = decode_message(data)
+            message = self._decode(data)
         except DecodeError:
             peer = self.current.committee.find(network_key)
             if peer is not None:
@@ -348,7 +358,7 @@ class Instances:
         if self.previous is not None:
             self._drop_previous(self.previous.epoch)
         self.previous, committee = self.current, self._next.committee
-        self.current = self._make(committee, sealing, ())
+        self.current = self._make(committee, sealing, (), self._network_key)
         self._next, self._own_ready, self._alarms = None, None, EXTENSIONS_MAX - 1
         self._behind_ms = None
         self._emit(self.previous.epoch, SetTimer(GRACE_TIMER, self._now_ms + self._schedule.grace_ms))
@@ -364,18 +374,20 @@ class Instances:
             self.previous = None
             self._emit(epoch, EpochDropped())
 
-    def _make(self, committee: Committee, root: Header, durable: Sequence[bytes]) -> Instance:
+    def _make(
+        self, committee: Committee, root: Header, durable: Sequence[bytes], network_key: bytes | None
+    ) -> Instance:
         config = replace(
             self._template,
             epoch=committee.epoch,
             member_count=len(committee.members),
-            me=committee.find(self._network_key),
+            me=committee.find(network_key),
             genesis=root,
             weights=committee.weights,
-            epoch_end_ms=root.timestamp_ms + self._schedule.length_ms,
+            epoch_end_ms=None if not self._schedule.length_ms else root.timestamp_ms + self._schedule.length_ms,
         )
         leaders = compute_leaders(root.hash(), committee.epoch, len(committee.members))
-        return Instance(committee, Core(config, leaders, durable))
+        return Instance(committee, self._make_core(config, leaders, durable))
 
     def _find(self, epoch: int) -> Instance | None:
         if epoch == self.current.epoch:

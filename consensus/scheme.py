@@ -5,7 +5,7 @@ the same shape, as strict.
 from collections.abc import Sequence
 from typing import Protocol
 
-from consensus.messages import Certificate, Vote
+from consensus.messages import Approval, Certificate, Ready, Vote
 
 
 class Scheme(Protocol):
@@ -18,3 +18,7 @@ class Scheme(Protocol):
     def make_certificate(
         self, votes: Sequence[Vote], keys: Sequence[bytes], digest: bytes, epoch: int, member_count: int
     ) -> tuple[Certificate | None, tuple[int, ...]]: ...
+
+    def make_approval(
+        self, readies: Sequence[Ready], keys: Sequence[bytes], digest: bytes
+    ) -> tuple[Approval | None, tuple[int, ...]]: ...

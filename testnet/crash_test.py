@@ -151,7 +151,7 @@ def run_campaign(options: Options, kill_count: int, console: Console) -> int:
             campaign.measure_lost_disk(lambda index: lose_disk(options.folder, index))
             campaign.measure_lost_guard(
                 lambda index: lose_all(options.folder, index),
-                lambda index: has_mark(node_home(options.folder, index).data),
+                lambda index: has_mark(node_home(options.folder, index).data, 1),
             )
         campaign.finish()
     elapsed_s = time.monotonic() - started_s

@@ -1,9 +1,12 @@
-"""Drives the consensus core: events in, effects performed, nothing said before it is durable.
+"""Drives the holder of the epochs' cores: events in, effects performed, nothing said before it is durable.
 
 A round handles every waiting event, collects what is to be sent, syncs journal, guard and store once (group commit),
 then sends and publishes, and only then executes blocks, whose results are the next round's events: members vote to
 notarise before they execute. The core itself never waits; what needs waiting (a payload whose batches are on their
 way) is looked at again each round.
+
+Epochs follow each other here without a pause: what seals one is durable before anything of the next is said, and
+timers, questions and answers carry their epoch. Outside, members go by their numbers; here by a committee's indices.
 """
 
 import heapq
@@ -13,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consensus import crypto
+from consensus.approvals import AggregateReady, ReadyAggregated
+from consensus.committee import Committee
 from consensus.core import Core
 from consensus.effects import (
     Aggregate,
@@ -22,6 +27,7 @@ from consensus.effects import (
     CheckPayload,
     Diverged,
     Effect,
+    EpochSealed,
     Execute,
     FallenBehind,
     FetchBlock,
@@ -32,7 +38,21 @@ from consensus.effects import (
     Send,
     SetTimer,
     Sign,
+    VerifyApproval,
     VerifyCertificates,
+)
+from consensus.epochs import (
+    Announce,
+    EpochBehind,
+    EpochDropped,
+    EpochOpened,
+    EpochOverdue,
+    HolderEffect,
+    HolderEvent,
+    Instances,
+    ReadySigned,
+    SignReady,
+    Tagged,
 )
 from consensus.events import (
     Aggregated,
@@ -41,6 +61,7 @@ from consensus.events import (
     Event,
     Executed,
     PayloadChecked,
+    PeerConnected,
     Received,
     Refused,
     Signed,
@@ -51,13 +72,16 @@ from consensus.events import (
 from consensus.evidence import Nothing, compute_key, judge
 from consensus.messages import (
     NULLIFICATION_HEAD,
+    Approval,
     Block,
     Certificate,
     Commitment,
     Evidence,
     Header,
+    Ready,
     Vote,
     encode_message,
+    ready_digest,
     vote_digest,
 )
 from consensus.scheme import Scheme
@@ -65,8 +89,9 @@ from validator.clocks import Clocks
 from validator.executor import Executor, to_commitment
 from validator.journal import Journal
 from validator.proposals import Proposals
+from validator.roster import Roster
 from validator.signer import Signer
-from validator.store import Store
+from validator.store import Seal, Store
 
 log = logging.getLogger("hansa.agreement")
 PENDING_CHECKS_MAX = 64
@@ -79,15 +104,50 @@ class Stop(Exception):
 
 @dataclass(slots=True)
 class Outside:
-    """What the driver asks of the rest of the node."""
+    """What the driver asks of the rest of the node. Members by their numbers; `announce`: to everybody linked."""
 
-    send: Callable[[int | None, bytes], None]
+    send: Callable[[int, bytes], None]
+    announce: Callable[[bytes], None]
     fetch_block: Callable[[bytes, tuple[int, ...]], None]
     fetch_batches: Callable[[Block, list[tuple[int, int, bytes]]], None]
-    fall_behind: Callable[[Certificate], None]
+    fall_behind: Callable[[int], None]
     finalise: Callable[[Block, Certificate], None]
+    open_epoch: Callable[[Committee, Header], None]
     ban: Callable[[int, str], None]
     after_flush: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message from the authenticated link of a member."""
+
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A link to a member is up."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appointed:
+    """EP1: who agrees in an epoch that has not begun; the roster has it."""
+
+    committee: Committee
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Of this node, to a question that was asked in the name of an epoch."""
+
+    epoch: int
+    event: Event | HolderEvent
+
+
+Input = Said | Linked | Appointed | Answer
 
 
 class Agreement:
@@ -95,10 +155,10 @@ class Agreement:
 
     def __init__(
         self,
-        core: Core,
+        holder: Instances,
         *,
         domain: bytes,
-        bls_keys: tuple[bytes, ...],
+        roster: Roster,
         signer: Signer,
         journal: Journal,
         store: Store,
@@ -108,9 +168,9 @@ class Agreement:
         clocks: Clocks,
         scheme: Scheme = crypto,
     ) -> None:
-        self.core = core
+        self.holder = holder
         self._domain = domain
-        self._bls_keys = bls_keys
+        self._roster = roster
         self._signer = signer
         self._journal = journal
         self._store = store
@@ -119,39 +179,71 @@ class Agreement:
         self._outside = outside
         self._clocks = clocks
         self._scheme = scheme
-        self._events: deque[Event] = deque()
+        self._inputs: deque[Input] = deque()
+        self._urgent: deque[Input] = deque()
         self._outbox: list[tuple[int | None, bytes]] = []
         self._must_flush = False
         self._stop_reason: str | None = None
-        self._timers: dict[TimerId, int] = {}
-        self._timer_heap: list[tuple[int, int, TimerId]] = []
+        self._timers: dict[tuple[int, TimerId], int] = {}
+        self._timer_heap: list[tuple[int, int, tuple[int, TimerId]]] = []
         self._timer_count = 0
-        self._builds: dict[int, Build] = {}
+        self._builds: dict[tuple[int, int], Build] = {}
         self._checks: dict[bytes, CheckPayload] = {}
         self._check_deadlines_ms: dict[bytes, int] = {}
         self._executes: dict[bytes, Block] = {}
 
+    @property
+    def core(self) -> Core:
+        """Of the current epoch."""
+        return self.holder.current.core
+
+    @property
+    def epoch(self) -> int:
+        return self.holder.current.epoch
+
+    def find_block(self, block_hash: bytes) -> Block | None:
+        """A block of the window, for peers who ask, and for what is built on it."""
+        block = self.holder.current.core.block(block_hash)
+        if block is None and self.holder.previous is not None:
+            block = self.holder.previous.core.block(block_hash)
+        return block
+
     def start(self, last_final: Synced | None) -> None:
-        """First effects of a core that has just been rebuilt; `last_final` is where the stored chain ends."""
+        """First effects of a holder that has just been rebuilt; `last_final` is where the stored chain ends, if that is
+        in its epoch.
+        """
         now_ms = self._clocks.monotonic_ms()
         if last_final is not None:
-            self._perform_all(self.core.handle(now_ms, last_final))
-        self._perform_all(self.core.start(now_ms))
+            self._perform_all(self.holder.handle(now_ms, self.epoch, last_final))
+        self._perform_all(self.holder.start(now_ms))
+        self._learn_next()
 
-    def post(self, event: Event) -> None:
-        """Queue an event for the next tick."""
-        self._events.append(event)
+    def resume_previous(self, committee: Committee, root: Header, seal: Synced) -> None:
+        """EP6: after a start, an ear for the stragglers of the epoch before."""
+        self._perform_all(self.holder.resume_previous(self._clocks.monotonic_ms(), committee, root, seal))
+
+    def receive(self, number: int, data: bytes) -> None:
+        """Queue a member's message for the next tick."""
+        self._inputs.append(Said(number, data))
+
+    def on_link(self, number: int) -> None:
+        """Queue the news of a link."""
+        self._inputs.append(Linked(number))
+
+    def appoint(self, committee: Committee) -> None:
+        """EP1: the registry's committee of an epoch that is not over; the roster knows it."""
+        self._urgent.append(Appointed(committee))
 
     def caught_up(self, synced: Synced) -> None:
         """Blocks were stored outside a tick; the next one makes them durable and tells of them. Nothing that waits may
         be handled before: it could deliver one of these blocks again.
         """
         self._must_flush = True
-        self._events.appendleft(synced)
+        self._urgent.append(Answer(synced.certificate.epoch, synced))
 
     @property
     def backlog(self) -> int:
-        return len(self._events)
+        return len(self._inputs) + len(self._urgent)
 
     def next_deadline_ms(self) -> int | None:
         """When the earliest timer is due."""
@@ -177,14 +269,14 @@ class Agreement:
     def handle(self) -> None:
         """Handle all that waits, but execute nothing: a vote to notarise must not wait for that. Raises `Stop`."""
         now_ms = self._clocks.monotonic_ms()
-        for timer_id, at_ms in sorted(self._timers.items(), key=lambda item: item[1]):
+        for key, at_ms in sorted(self._timers.items(), key=lambda item: item[1]):
             if at_ms <= now_ms:
-                del self._timers[timer_id]
-                self._events.append(TimerFired(timer_id))
+                del self._timers[key]
+                self._answer(key[0], TimerFired(key[1]))
         self._try_builds(now_ms)
         self._drain()
         self._try_checks(now_ms)
-        while self._events:  # an answer may bring the next question
+        while self.backlog:  # an answer may bring the next question
             self._drain()
             self._try_checks(now_ms)
 
@@ -204,52 +296,81 @@ class Agreement:
     def speak(self) -> None:
         """Durable now, so it may be said and told. Raises `Stop`."""
         outbox, self._outbox = self._outbox, []
-        for peer, data in outbox:
-            self._outside.send(peer, data)
+        for number, data in outbox:
+            if number is None:
+                self._outside.announce(data)
+            else:
+                self._outside.send(number, data)
         self._outside.after_flush()
         if self._stop_reason is not None:
             raise Stop(self._stop_reason)
 
-    def _drain(self) -> None:
-        while self._events:
-            self._perform_all(self.core.handle(self._clocks.monotonic_ms(), self._events.popleft()))
+    def _answer(self, epoch: int, event: Event | HolderEvent) -> None:
+        self._inputs.append(Answer(epoch, event))
 
-    def _perform_all(self, effects: list[Effect]) -> None:
-        for effect in effects:
+    def _drain(self) -> None:
+        while self.backlog:
+            entry = (self._urgent or self._inputs).popleft()
+            self._perform_all(self._take(entry, self._clocks.monotonic_ms()))
+
+    def _take(self, entry: Input, now_ms: int) -> list[Tagged]:
+        match entry:
+            case Answer(epoch, event):
+                return self.holder.handle(now_ms, epoch, event)
+            case Said(number, data):
+                network_key = self._roster.network_key(number)
+                return [] if network_key is None else self.holder.receive(now_ms, network_key, data)
+            case Appointed(committee):
+                return self.holder.learn_committee(now_ms, committee)
+            case Linked(number):
+                return self._greet(now_ms, number)
+
+    def _greet(self, now_ms: int, number: int) -> list[Tagged]:
+        """A member of the current epoch, of the one before, or of both."""
+        effects: list[Tagged] = []
+        for epoch in (self.epoch, self.epoch - 1):
+            seats = self._roster.seats(epoch)
+            index = None if seats is None else seats.find(number)
+            if index is not None and self.holder.core(epoch) is not None:
+                effects += self.holder.handle(now_ms, epoch, PeerConnected(index))
+        return effects
+
+    def _perform_all(self, effects: list[Tagged]) -> None:
+        for tagged in effects:
             if self._stop_reason is not None:
                 return  # nothing is signed any more; what was said before still goes out with the evidence
-            self._perform(effect)
+            self._perform(tagged.epoch, tagged.effect)
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, epoch: int, effect: Effect | HolderEffect) -> None:
         match effect:
             case Persist(record):
                 self._journal.append(record)
                 if record.startswith(NULLIFICATION_HEAD):
                     self._store.put_nullification(record)
             case Send(peer, data):
-                self._outbox.append((peer, data))
+                self._outbox.append((None if peer is None else self._number(epoch, peer), data))
             case Sign(kind, view, header_hash):
-                answer = self._signer.sign(kind, view, header_hash)
-                self._events.append(Signed(answer) if isinstance(answer, Vote) else Refused(kind, view, answer))
+                answer = self._signer.sign(epoch, kind, view, header_hash)
+                self._answer(epoch, Signed(answer) if isinstance(answer, Vote) else Refused(kind, view, answer))
             case SetTimer(timer_id, at_ms):
-                self._set_timer(timer_id, at_ms)
+                self._set_timer((epoch, timer_id), at_ms)
             case CancelTimer(timer_id):
-                self._timers.pop(timer_id, None)
+                self._timers.pop((epoch, timer_id), None)
             case Aggregate():
-                self._aggregate(effect)
+                self._aggregate(epoch, effect)
             case VerifyCertificates(token, certificates):
                 is_good = all(self.is_genuine(certificate) for certificate in certificates)
-                self._events.append(CertificatesVerified(token, is_good))
+                self._answer(epoch, CertificatesVerified(token, is_good))
             case Build(view):
-                self._builds = {view: effect}
-            case CheckPayload(block):
+                self._builds = {(epoch, view): effect}
+            case CheckPayload():
                 self._begin_check(effect)
             case Execute(block):
                 self._executes[block.hash()] = block
             case _:
-                self._perform_outside(effect)
+                self._perform_outside(epoch, effect)
 
-    def _perform_outside(self, effect: Effect) -> None:
+    def _perform_outside(self, epoch: int, effect: Effect | HolderEffect) -> None:
         match effect:
             case Finalized(block, certificate):
                 self._must_flush = True
@@ -259,30 +380,97 @@ class Agreement:
             case FetchBlock(block_hash, peers):
                 held = self._store.candidate(block_hash)
                 if held is None:
-                    self._outside.fetch_block(block_hash, peers)
+                    self._outside.fetch_block(block_hash, tuple(self._number(epoch, peer) for peer in peers))
                 else:
-                    self._events.append(Received(peers[0], encode_message(held)))
-            case FallenBehind(_, certificate):
-                self._outside.fall_behind(certificate)
+                    self._answer(epoch, Received(peers[0], encode_message(held)))
+            case FallenBehind(target_view, _):
+                self._outside.fall_behind(target_view)
             case Ban(peer, reason):
-                self._outside.ban(peer, reason)
+                self._outside.ban(self._number(epoch, peer), reason)
             case PublishEvidence(evidence):
                 self._keep_evidence(evidence)
             case Diverged(block_hash, own_commitment, _):
-                raise Stop(describe_divergence(self.core.block(block_hash), own_commitment))
+                raise Stop(describe_divergence(self.find_block(block_hash), own_commitment))
             case Halt(reason):
                 self._stop_reason = reason
+            case _:
+                self._perform_epoch(epoch, effect)
+
+    def _perform_epoch(self, epoch: int, effect: Effect | HolderEffect) -> None:
+        """EP1-EP7: what one epoch has to do with the next."""
+        match effect:
+            case EpochSealed(block, certificate, _, trailing):
+                self._must_flush = True
+                self._store.put_seal(epoch, Seal(block.header.height, certificate, trailing))
+            case EpochOpened(committee, root):
+                self._open(committee, root)
+            case EpochDropped():
+                self._timers = {key: at_ms for key, at_ms in self._timers.items() if key[0] != epoch}
+            case SignReady(next_epoch, committee_hash, index):
+                signature = self._signer.sign_ready(next_epoch, committee_hash)
+                self._answer(epoch, ReadySigned(Ready(next_epoch, committee_hash, index, signature)))
+            case AggregateReady():
+                self._aggregate_ready(epoch, effect)
+            case VerifyApproval(token, approval):
+                self._answer(epoch, CertificatesVerified(token, self._is_approved(approval)))
+            case Announce(data):
+                self._outbox.append((None, data))
+            case EpochOverdue(extensions):
+                log.error("epoch.overdue epoch=%d extensions=%d (is the next committee ready?)", epoch, extensions)
+            case EpochBehind(later_epoch):
+                log.info("epoch.behind own_epoch=%d peer_epoch=%d", epoch, later_epoch)
+                self._outside.fall_behind(0)
+
+    def _number(self, epoch: int, index: int) -> int:
+        seats = self._roster.seats(epoch)
+        assert seats is not None, "an epoch that is alive here has a committee"
+        return seats.numbers[index]
+
+    def _open(self, committee: Committee, root: Header) -> None:
+        """EP6. The new committee's indices count from here on, and who comes after it may be known already."""
+        self._must_flush = True
+        seats = self._roster.seats(committee.epoch)
+        assert seats is not None and seats.committee == committee, "the roster has it before agreement does"
+        self._store.put_seats(seats)
+        self._signer.enter(committee.epoch, self.core.config.me)
+        self._builds = {}
+        log.info("epoch.opened epoch=%d members=%d root_height=%d", committee.epoch, len(seats.numbers), root.height)
+        self._outside.open_epoch(committee, root)
+        self._learn_next()
+
+    def _learn_next(self) -> None:
+        following = self._roster.committee(self.epoch + 1)
+        if following is not None:
+            self._urgent.appendleft(Appointed(following))
+
+    def _aggregate_ready(self, epoch: int, effect: AggregateReady) -> None:
+        digest = ready_digest(self._domain, effect.committee.epoch, effect.committee.hash())
+        keys = [member.bls_key for member in effect.committee.members]
+        approval, bad_signers = self._scheme.make_approval(effect.readies, keys, digest)
+        self._answer(epoch, ReadyAggregated(effect.committee.epoch, approval, bad_signers))
+
+    def _is_approved(self, approval: Approval) -> bool:
+        """EP3: the aggregate, by the keys of the committee that it names."""
+        committee, signers = self.holder.next_committee, approval.signers()
+        if committee is None or (committee.epoch, committee.hash()) != (approval.epoch, approval.committee_hash):
+            return False
+        if not signers or signers[-1] >= len(committee.members):
+            return False
+        keys = [committee.members[signer].bls_key for signer in signers]
+        digest = ready_digest(self._domain, approval.epoch, approval.committee_hash)
+        return self._scheme.verify_aggregate(keys, digest, approval.signature)
 
     def _keep_evidence(self, evidence: Evidence) -> None:
         """R10: stored, and brought to the contract from there. Against ourselves: another machine has our key."""
-        verdict = judge(evidence, self.core.config.member_count)
+        core = self.holder.core(evidence.first.epoch) or self.core
+        verdict = judge(evidence, self._roster.count(evidence.first.epoch))
         if isinstance(verdict, Nothing):
             raise Stop(f"agreement published evidence that proves nothing: {verdict.reason}")
         offence, culprits = verdict.offence, verdict.culprits
         log.error("evidence.found offence=E%d view=%d culprits=%s", offence, verdict.view, list(culprits))
         self._store.put_evidence(compute_key(verdict), encode_message(evidence))
         self._must_flush = True
-        if self.core.config.me in culprits:
+        if core.config.me in culprits:
             self._stop_reason = (
                 f"evidence E{offence} of view {verdict.view} proves that this node's key signed contradicting "
                 "statements: it is used elsewhere too; never start it again in this epoch"
@@ -290,51 +478,54 @@ class Agreement:
 
     def is_genuine(self, certificate: Certificate) -> bool:
         """Whether the aggregate signature is that of the members the bitmap names."""
+        keys = self._bls_keys(certificate.epoch)
         signers = certificate.signers()
-        is_shaped = len(certificate.bitmap) == (len(self._bls_keys) + 7) // 8
-        if not signers or not is_shaped or certificate.epoch != self.core.config.epoch:
-            return False
-        if signers[-1] >= len(self._bls_keys):
+        is_shaped = len(certificate.bitmap) == (len(keys) + 7) // 8
+        if not signers or not is_shaped or signers[-1] >= len(keys):
             return False
         digest = vote_digest(
             self._domain, certificate.kind, certificate.epoch, certificate.view, certificate.header_hash
         )
-        keys = [self._bls_keys[signer] for signer in signers]
-        return self._scheme.verify_aggregate(keys, digest, certificate.signature)
+        return self._scheme.verify_aggregate([keys[signer] for signer in signers], digest, certificate.signature)
 
-    def _aggregate(self, effect: Aggregate) -> None:
-        digest = vote_digest(self._domain, effect.kind, self.core.config.epoch, effect.view, effect.header_hash)
-        certificate, bad_signers = self._scheme.make_certificate(
-            effect.votes, self._bls_keys, digest, self.core.config.epoch, len(self._bls_keys)
-        )
-        self._events.append(Aggregated(effect.token, certificate, bad_signers))
+    def _bls_keys(self, epoch: int) -> list[bytes]:
+        """None for an epoch whose committee is not known here."""
+        committee = self._roster.committee(epoch)
+        return [] if committee is None else [member.bls_key for member in committee.members]
 
-    def _set_timer(self, timer_id: TimerId, at_ms: int) -> None:
-        self._timers[timer_id] = at_ms
+    def _aggregate(self, epoch: int, effect: Aggregate) -> None:
+        digest = vote_digest(self._domain, effect.kind, epoch, effect.view, effect.header_hash)
+        keys = self._bls_keys(epoch)
+        certificate, bad_signers = self._scheme.make_certificate(effect.votes, keys, digest, epoch, len(keys))
+        self._answer(epoch, Aggregated(effect.token, certificate, bad_signers))
+
+    def _set_timer(self, key: tuple[int, TimerId], at_ms: int) -> None:
+        self._timers[key] = at_ms
         self._timer_count += 1
-        heapq.heappush(self._timer_heap, (at_ms, self._timer_count, timer_id))
+        heapq.heappush(self._timer_heap, (at_ms, self._timer_count, key))
 
     def _try_builds(self, now_ms: int) -> None:
         wall_ms = self._clocks.wall_ms()
-        for view, build in list(self._builds.items()):
+        for (epoch, view), build in list(self._builds.items()):
             is_due = now_ms >= build.deadline_ms
-            if not is_due and not self._proposals.has_work(build.parent_hash, wall_ms):
+            if not is_due and not self._proposals.has_work(epoch, build.parent_hash, wall_ms):
                 continue
-            del self._builds[view]
-            built = self._proposals.build(build.parent_hash, build.parent_header, wall_ms)
+            del self._builds[epoch, view]
+            built = self._proposals.build(epoch, build.parent_hash, build.parent_header, wall_ms)
             if built is None or built.executed.result is None:
                 continue
             commitment = to_commitment(built.executed.result).encode()
             self._executor.remember(build.parent_hash, built.timestamp_ms, built.payload, built.executed)
-            self._events.append(Built(view, build.parent_hash, built.payload, built.timestamp_ms, commitment))
+            self._answer(epoch, Built(view, build.parent_hash, built.payload, built.timestamp_ms, commitment))
 
     def _begin_check(self, check: CheckPayload) -> None:
         """Judge what cannot change at once; wait only for what may still come."""
         block_hash = check.block.hash()
-        stalled_views = check.block.header.view - self.core.floor_view - 1
+        core = self.holder.core(check.block.header.epoch) or self.core
+        stalled_views = check.block.header.view - core.floor_view - 1
         is_valid = self._proposals.is_valid(check.block, check.parent, self._clocks.wall_ms(), stalled_views)
         if not is_valid or len(self._checks) >= PENDING_CHECKS_MAX:
-            self._events.append(PayloadChecked(block_hash, False))
+            self._answer(check.block.header.epoch, PayloadChecked(block_hash, False))
             return
         self._checks[block_hash] = check
         self._check_deadlines_ms[block_hash] = self._clocks.monotonic_ms() + CHAIN_VIEW_WAIT_MS
@@ -349,7 +540,7 @@ class Agreement:
             del self._checks[block_hash], self._check_deadlines_ms[block_hash]
             if verdict:
                 self._store.put_candidate(check.block)
-            self._events.append(PayloadChecked(block_hash, verdict))
+            self._answer(check.block.header.epoch, PayloadChecked(block_hash, verdict))
 
     def _fetch_missing(self, block: Block) -> bool:
         """Ask for the batches that a block names and we lack; False when we hold them all."""
@@ -363,8 +554,8 @@ class Agreement:
         for block_hash, block in list(self._executes.items()):
             if not self._fetch_missing(block):
                 del self._executes[block_hash]
-                self._events.append(Executed(block_hash, self._executor.execute(block)))
-        return bool(self._events)
+                self._answer(block.header.epoch, Executed(block_hash, self._executor.execute(block)))
+        return bool(self.backlog)
 
     def forget_through(self, header: Header) -> None:
         """Blocks at or below a final height need no judgement any more."""

@@ -42,11 +42,11 @@ class CheckedBatch:
         return BatchInput(self.batch.author, self.batch.sequence, self.messages, self.actions, self.signers)
 
 
-def check_batch(
-    batch: Batch, network_keys: tuple[bytes, ...], domain: bytes, domain_separator: bytes
-) -> CheckedBatch | None:
-    """Verify once; None when the author's signature does not hold. Runs in a worker thread: touches no shared state."""
-    if batch.author >= len(network_keys) or not verify_batch(batch, network_keys[batch.author], domain):
+def check_batch(batch: Batch, network_key: bytes | None, domain: bytes, domain_separator: bytes) -> CheckedBatch | None:
+    """Verify once; None when the signature is not the author's, whose key this is, or nobody knows the author. Runs in
+    a worker thread: touches no shared state.
+    """
+    if network_key is None or not verify_batch(batch, network_key, domain):
         return None
     return make_checked(batch, domain_separator)
 
@@ -221,6 +221,14 @@ class BatchPool:
 
     def has_work(self, cursors: list[int]) -> bool:
         return any(sequence > cursors[author] for author, pending in enumerate(self._pending) for sequence in pending)
+
+    def drop_author(self, author: int) -> list[CheckedBatch]:
+        """Forget an author that no block may name any more; gives back its batches."""
+        dropped = [checked for same in self._pending[author].values() for checked in same]
+        self._pending[author] = {}
+        for checked in dropped:
+            del self._by_hash[checked.batch_hash]
+        return dropped
 
     def drop_through(self, cursors: list[int]) -> list[CheckedBatch]:
         """Forget what the finalised state has passed; gives back the batches forgotten."""

@@ -7,6 +7,10 @@ author, and the host executes every block and compares the commitment. Who sends
 range is asked of another. Heights that peers claim only choose whom to ask: an answer that falls short of a claim
 lowers it, and nothing further ahead than `RANGES_AHEAD_MAX` ranges is ever asked for or kept.
 
+A range is of one epoch. Where the epoch ends, the trailing blocks that a certificate needs to prove its last block come
+along, and the next range is checked against the next committee. An answer of an epoch whose committee is not known here
+is neither taken nor held against anybody: it is asked for again until the settlement chain has told.
+
 Host's contract: perform the effects in order; `Accept` means execute what is still new, store, and tell agreement,
 after which `on_head` goes on; answer `CheckBatches` by `on_checked`; call `on_timer` at `Wake` (early or again harms
 nothing). Times are milliseconds of any monotonic clock.
@@ -15,7 +19,8 @@ nothing). Times are milliseconds of any monotonic clock.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consensus.messages import FINALIZE, Block, Certificate, quorum
+from consensus.messages import FINALIZE, Block, Certificate
+from consensus.sealing import are_trailing, split_at_seal
 from consensus.sync import Blame, verify_range
 from engine.payload import Batch, DecodeError, Payload
 from net.wire import RangeBlock, RangeRequest, RangeResponse
@@ -46,11 +51,14 @@ class CheckBatches:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Verified blocks that follow our head. A result of our own that differs from a header is a broken invariant."""
+    """Verified blocks that follow our head. A result of our own that differs from a header is a broken invariant. With
+    `trailing` blocks, which nobody executes, the certificate is that of the last of them.
+    """
 
     blocks: tuple[Block, ...]
     batches: tuple[CheckedBatch, ...]
     certificate: Certificate
+    trailing: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +115,15 @@ class RangeSync:
     def __init__(
         self,
         *,
-        member_count: int,
+        quorum_of: Callable[[int], int | None],
         head: Callable[[], Head],
         is_genuine: Callable[[Certificate], bool],
         is_held: Callable[[bytes], bool],
     ) -> None:
-        """`is_held` tells whether a batch was checked before; `is_genuine` checks the aggregate signature."""
-        self._member_count, self._quorum = member_count, quorum(member_count)
+        """`is_held` tells whether a batch was checked before; `is_genuine` checks the aggregate signature;
+        `quorum_of` an epoch is None when its committee is not known.
+        """
+        self._quorum_of = quorum_of
         self._head = head
         self._is_genuine = is_genuine
         self._is_held = is_held
@@ -196,6 +206,8 @@ class RangeSync:
             self._claims[peer] = min(self._claims.get(peer, 0), entry.from_height - 1)
             entry.reset()
             return self._go_on(now_ms)
+        if response.certificate is not None and self._quorum_of(response.certificate.epoch) is None:
+            return []  # as if it had not come: its timeout asks again
         reason = self._find_fault(entry, response)
         if reason:
             self._blame(entry, reason)
@@ -236,14 +248,21 @@ class RangeSync:
         certificate, blocks = response.certificate, [item.block for item in response.blocks]
         if certificate is None or certificate.kind != FINALIZE:
             return "range without certificate"
-        if len(blocks) > entry.count:
+        if any(block.header.epoch != certificate.epoch for block in blocks):
+            return "a range of several epochs"
+        kept, trailing = split_at_seal(tuple(blocks), certificate.epoch)
+        if len(kept) > entry.count:
             return "a longer range than was asked for"
+        if trailing and not are_trailing(kept[-1].header, trailing):
+            return "blocks after the end of an epoch"
         verdict = verify_range(blocks[0].header.parent_hash, entry.from_height - 1, blocks, certificate)
         if isinstance(verdict, Blame):
             return verdict.reason
-        if len(certificate.signers()) < self._quorum or not self._is_genuine(certificate):
+        if len(certificate.signers()) < (self._quorum_of(certificate.epoch) or 0) or not self._is_genuine(certificate):
             return "range with a forged certificate"
-        return "" if all(self._is_complete(item) for item in response.blocks) else "range with a wrong set of batches"
+        is_complete = all(self._is_complete(item) for item in response.blocks[: len(kept)])
+        is_complete &= not any(item.batches for item in response.blocks[len(kept) :])
+        return "" if is_complete else "range with a wrong set of batches"
 
     def _is_complete(self, item: RangeBlock) -> bool:
         """Exactly the batches that the block names: none missing that we lack, none unnamed, none twice."""
@@ -258,7 +277,8 @@ class RangeSync:
 
     def _take(self, entry: _Range, response: RangeResponse) -> None:
         """Keep a response that may be right; what it leaves open of the range becomes a range of its own."""
-        taken, left = len(response.blocks), entry.count - len(response.blocks)
+        taken = len(_split(response)[0])
+        left = entry.count - taken
         entry.response, entry.count = response, taken
         if left:
             self._ranges.insert(self._ranges.index(entry) + 1, _Range(entry.from_height + taken, left))
@@ -312,7 +332,8 @@ class RangeSync:
             self._blame(entry, verdict.reason)
             return False
         self._is_accepting = True
-        self._out.append(Accept(verdict, entry.batches, certificate))
+        trailing = _split(entry.response)[1]
+        self._out.append(Accept(verdict[: len(verdict) - len(trailing)], entry.batches, certificate, trailing))
         return True
 
     def _plan(self, head: Head) -> None:
@@ -351,9 +372,18 @@ class RangeSync:
 
     def _preference(self, peer: int, entry: _Range) -> tuple[int, int]:
         """Lowest first: who failed least; among equals another one for every range."""
-        return self._failures.get(peer, 0), (peer + entry.from_height // RANGE_BLOCKS) % self._member_count
+        peers = sorted(self._claims)
+        turn = (peers.index(peer) + entry.from_height // RANGE_BLOCKS) % len(peers) if peer in self._claims else 0
+        return self._failures.get(peer, 0), turn
 
     def _give_up(self) -> None:
         """Everybody was asked in vain. Agreement says again that we are behind while it lasts."""
         self._is_needed = self._is_chasing = False
         self._ranges = []
+
+
+def _split(response: RangeResponse) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
+    """What is executed, and what only proves the end of an epoch."""
+    certificate = response.certificate
+    assert certificate is not None, "checked when it came"
+    return split_at_seal(tuple(item.block for item in response.blocks), certificate.epoch)

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from consensus.epochs import Schedule
 from consensus.messages import keccak
 from engine.params import ExchangeParams, MarketParams
+from validator.roster import Seats, make_founders
 
 
 class ConfigError(Exception):
@@ -46,10 +48,23 @@ class NetworkConfig:
     inbox_inclusion_ms: int = 10_000
     checkpoint_interval_blocks: int = 150
     court: str = ""  # address of the contract that takes evidence; empty: there is none
+    epoch_length_ms: int = 0  # from an epoch's beginning until its committee may be replaced; 0: it never is
+    epoch_extension_ms: int = 600_000  # EP7: the operator is told after several of these without a successor
+    validators_max: int = 64  # how many may ever register, members of the past included
     accounts_max: int = 1 << 16
     orders_max: int = 1 << 16
     positions_max: int = 1 << 16
     markets_max: int = 256
+
+    def founders(self) -> Seats:
+        """The committee of the first epoch."""
+        keys = [(bytes.fromhex(entry.bls_key), bytes.fromhex(entry.network_key)) for entry in self.validators]
+        return make_founders([bls_key for bls_key, _ in keys], [network_key for _, network_key in keys])
+
+    def schedule(self) -> Schedule:
+        """EP2, EP7: when the committee changes."""
+        lead_ms = min(60_000, self.epoch_length_ms // 2)
+        return Schedule(self.epoch_length_ms, self.epoch_extension_ms, ready_lead_ms=lead_ms)
 
     def digest(self) -> bytes:
         """32 bytes naming the network; compared in the handshake."""
@@ -59,7 +74,7 @@ class NetworkConfig:
         return ExchangeParams(
             markets=self.markets,
             token=address_bytes(self.token),
-            validator_count=len(self.validators),
+            validator_count=max(self.validators_max, len(self.validators)),
             chain_id=self.chain_id,
             contract=address_bytes(self.contract),
             accounts_max=self.accounts_max,
@@ -79,7 +94,7 @@ class PeerAddress:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """This node's own choices."""
+    """This node's own choices. `index`: the number of its registration, from 0, in the order of `validators`."""
 
     index: int
     rpc_urls: tuple[str, ...]

@@ -1,6 +1,6 @@
 """What a piece of evidence says, checked from scratch: for the API, and for people who must decide what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +93,11 @@ class CaseReport:
     court: CourtReport | None = None
 
 
-def show_evidence(row: CaseRow, member_count: int) -> EvidenceView:
-    """A stored case for the API; what is stored was judged before."""
+def show_evidence(row: CaseRow, count_members: Callable[[int], int]) -> EvidenceView:
+    """A stored case for the API; what is stored was judged before. `count_members` of an epoch."""
     key, data, transaction_hash = row
-    verdict = judge(read_evidence(data), member_count)
+    evidence = read_evidence(data)
+    verdict = judge(evidence, count_members(evidence.first.epoch))
     if isinstance(verdict, Nothing):
         raise ValueError(f"the store holds evidence that proves nothing: {verdict.reason}")
     return EvidenceView(

@@ -2,10 +2,13 @@
 
 A block is executed once, on the state of its parent. States of abandoned branches are dropped when a block becomes
 final.
+
+How many price reports a block needs depends on the committee of its epoch (ORA-1), and the engine has room for more
+validators than ever agree at once: so it is given the exchange's parameters with that committee's size in them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus.messages import Block, Commitment, keccak
 from engine.apply import BlockInput, BlockResult, execute
@@ -57,9 +60,12 @@ class Executor:
 
     def __init__(
         self, params: ExchangeParams, pool: BatchPool, final_hash: bytes, state: EngineState,
-        run_block: RunBlock = execute,
+        run_block: RunBlock = execute, count_members: Callable[[int], int] | None = None,
     ) -> None:  # fmt: skip
+        """`count_members` of an epoch; None: in every epoch as many as there are validators."""
         self.params = params
+        self._count_members = count_members or (lambda _: params.validator_count)
+        self._params_by_count = {params.validator_count: params}
         self._pool = pool
         self._run_block = run_block
         self.final_hash = final_hash
@@ -87,8 +93,9 @@ class Executor:
         return [ref for ref in payload.batch_refs if self._pool.get(ref[2]) is None]
 
     def run(
-        self, parent_hash: bytes, height: int, time_ms: int, payload: Payload, run_block: RunBlock | None = None
-    ) -> Executed | None:
+        self, parent_hash: bytes, epoch: int, height: int, time_ms: int, payload: Payload,
+        run_block: RunBlock | None = None,
+    ) -> Executed | None:  # fmt: skip
         """Execute a payload on a parent; None when the payload is invalid or the parent unknown.
 
         Raises `engine.errors.InvariantBroken`: our own fault, the node stops before it signs.
@@ -106,10 +113,21 @@ class Executor:
             height, time_ms, parent_hash, payload.price_reports, payload.inbox_entries, payload.l1_block, tuple(batches)
         )
         try:
-            state, result = (run_block or self._run_block)(parent.state, block)
+            state, result = (run_block or self._run_block)(self._seen_in(epoch, parent.state), block)
         except PayloadInvalid:
             return None
         return Executed(height, time_ms, parent_hash, state, result, payload)
+
+    def _seen_in(self, epoch: int, state: EngineState) -> EngineState:
+        """The state as a block of this epoch finds it. What the parameters are called by in the root stays."""
+        member_count = self._count_members(epoch)
+        if state.params.validator_count == member_count:
+            return state
+        if member_count not in self._params_by_count:
+            self._params_by_count[member_count] = replace(self.params, validator_count=member_count)
+        seen = state.shared()
+        seen.params = self._params_by_count[member_count]
+        return seen
 
     def execute(self, block: Block) -> bytes | None:
         """The commitment of our own execution, or None when the block is invalid. Remembers the post-state."""
@@ -123,7 +141,7 @@ class Executor:
                 payload = decode_payload(block.payload)
             except DecodeError:
                 return None
-            known = self.run(header.parent_hash, header.height, header.timestamp_ms, payload)
+            known = self.run(header.parent_hash, header.epoch, header.height, header.timestamp_ms, payload)
         if known is None or known.result is None:
             return None
         self._states[block_hash] = known
@@ -139,7 +157,8 @@ class Executor:
                 payload = decode_payload(block.payload)
             except DecodeError:
                 return None
-            made = self.run(header.parent_hash, header.height, header.timestamp_ms, payload, _execute_in_place)
+            place = header.parent_hash, header.epoch, header.height, header.timestamp_ms
+            made = self.run(*place, payload, _execute_in_place)
             if made is not None:
                 self._states[block_hash] = made
         return self.execute(block)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from engine.payload import BATCH_REFS_MAX, Payload
 from validator.batches import BLOCK_ACTIONS_MAX, BLOCK_BYTES_MAX, BatchPool, CheckedBatch
+from validator.roster import Roster
 
 Ref = tuple[int, int, bytes]  # author, sequence, hash
 
@@ -38,9 +39,9 @@ class _Held:
 class Inclusion:
     """See the module's text."""
 
-    def __init__(self, pool: BatchPool, member_count: int) -> None:
+    def __init__(self, pool: BatchPool, roster: Roster) -> None:
         self._pool = pool
-        self._member_count = member_count
+        self._roster = roster
         self._held: dict[bytes, _Held] = {}
         self._missing_ms: dict[bytes, int] = {}
         self._strikes: dict[int, int] = {}
@@ -64,8 +65,10 @@ class Inclusion:
             if height >= until_height:
                 del self._restricted_until[author]
 
-    def find_overdue(self, refs: tuple[Ref, ...], cursors: list[int], now_ms: int) -> CheckedBatch | None:
-        """A batch that a proposal with these references, on a state with these cursors, had to name as well."""
+    def find_overdue(self, refs: tuple[Ref, ...], cursors: list[int], now_ms: int, epoch: int) -> CheckedBatch | None:
+        """A batch that a proposal of this epoch with these references, on a state with these cursors, had to name as
+        well.
+        """
         named = {(author, sequence) for author, sequence, _ in refs}
         room = _Room(self._pool, refs)
         looked_at = -1
@@ -73,14 +76,16 @@ class Inclusion:
             author = checked.batch.author
             if author == looked_at or (author, checked.batch.sequence) in named:
                 continue
+            if not self._roster.may_author(author, epoch):
+                continue
             looked_at = author  # what follows an author's first batch that is left out waits for that one
-            if self._is_overdue(checked, now_ms) and room.fits(checked):
+            if self._is_overdue(checked, now_ms, self._roster.count(epoch)) and room.fits(checked):
                 return checked
         return None
 
-    def _is_overdue(self, checked: CheckedBatch, now_ms: int) -> bool:
+    def _is_overdue(self, checked: CheckedBatch, now_ms: int, member_count: int) -> bool:
         entry = self._held.get(checked.batch_hash)
-        if entry is None or entry.passed_count < self._member_count:
+        if entry is None or entry.passed_count < member_count:
             return False
         return now_ms - entry.since_ms >= INCLUSION_MS
 

@@ -20,13 +20,13 @@ class JournalError(Exception):
 
 
 class Journal:
-    """See the module's text. `sealed_view` of a segment: the highest view the core had entered when it ended."""
+    """See the module's text. What is remembered of a segment: epoch and view that the core was in when it ended."""
 
     def __init__(self, folder: Path, files: Files | None = None) -> None:
         self._files = files or Files()
         self._files.make_folder(folder)
         self._folder = folder
-        self._sealed: list[tuple[Path, int | None]] = []
+        self._ended: list[tuple[Path, tuple[int, int] | None]] = []
         self.records: list[bytes] = []
         self._sequence = 0
         self._is_dirty = False
@@ -47,13 +47,13 @@ class Journal:
             for record in records:
                 self._sequence = record.sequence
                 self.records.append(record.body)
-            self._sealed.append((path, None))
+            self._ended.append((path, None))
         self._open_segment(paths[-1] if paths else None)
 
     def _open_segment(self, path: Path | None) -> None:
         self._path = path or self._folder / f"{self._sequence + 1:016d}.journal"
         if path is not None:
-            self._sealed = [entry for entry in self._sealed if entry[0] != path]
+            self._ended = [entry for entry in self._ended if entry[0] != path]
         self._descriptor = self._files.open_append(self._path)
         self._length = self._files.size(self._path)
         self._files.sync_folder(self._folder)
@@ -85,22 +85,23 @@ class Journal:
             raise JournalError(f"the journal cannot be synced: {error}") from error
         self._is_dirty = False
 
-    def rotate(self, view: int, final_view: int, retain_views: int) -> None:
-        """Begin a new segment when this one is long; delete those that only speak of views long final."""
+    def rotate(self, epoch: int, view: int, final_view: int, retain_views: int) -> None:
+        """Begin a new segment when this one is long; delete those that only speak of views long final, or of epochs
+        that are over: views begin anew in each.
+        """
         if self._length > SEGMENT_BYTES_MAX:
             self.sync()
             self._files.close(self._descriptor)
-            self._sealed.append((self._path, view))
+            self._ended.append((self._path, (epoch, view)))
             self._open_segment(None)
-        kept: list[tuple[Path, int | None]] = []
-        for path, sealed_view in self._sealed:
-            if sealed_view is None:
-                sealed_view = view  # left by an earlier run: nothing in it is newer than now
-            if sealed_view + retain_views < final_view:
+        kept: list[tuple[Path, tuple[int, int] | None]] = []
+        for path, known in self._ended:
+            ended = known or (epoch, view)  # left by an earlier run: nothing in it is newer than now
+            if (ended[0], ended[1] + retain_views) < (epoch, final_view):
                 self._files.unlink(path)
             else:
-                kept.append((path, sealed_view))
-        self._sealed = kept
+                kept.append((path, ended))
+        self._ended = kept
 
     def close(self) -> None:
         self.sync()

@@ -10,10 +10,11 @@ from functools import partial
 import trio
 from nacl.signing import SigningKey
 
-from consensus.core import Core, CoreConfig
-from consensus.events import PeerConnected, Received, Synced
-from consensus.leaders import compute_leaders
-from consensus.messages import Block, Certificate, compute_domain, decode_message, quorum
+from consensus.committee import Committee as Members
+from consensus.epochs import Instances
+from consensus.events import Synced
+from consensus.messages import Block, Certificate, Header, compute_domain, decode_message
+from consensus.timeouts import CoreConfig
 from engine.state import EngineState, genesis
 from engine.warm import warm
 from net.committee import Committee, MemberAddress, open_committee
@@ -23,9 +24,10 @@ from net.link import HelloState
 from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool, CheckedBatch, Sealer
+from validator.catchup import Accept
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
-from validator.doppelganger import Memory, Verdict, VoteWatch
+from validator.doppelganger import Memory, VoteWatch
 from validator.executor import Executor
 from validator.inbox import Inbox
 from validator.journal import Journal
@@ -40,6 +42,8 @@ from validator.pricefeed import parse_price_source
 from validator.proposals import Proposals
 from validator.prosecutor import wait_for_court
 from validator.recovery import make_genesis_header, recover
+from validator.roster import Roster
+from validator.rotation import find_before, find_last_final, find_position
 from validator.service import Service
 from validator.settling import Settling
 from validator.signer import Signer
@@ -48,15 +52,14 @@ from validator.stats import Stats
 from validator.store import Store
 from validator.syncing import Syncing
 from validator.uptime import WINDOW_BLOCKS, Uptime
+from validator.voting import Voting
 from validator.watcher import OnChain
 
 log = logging.getLogger("hansa.node")
 
-EPOCH = 1
 SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
-WATCH_INTERVAL_S = 0.02
 DISK_THREADS = 3
 LOG_INTERVAL_S = 2.0
 
@@ -73,13 +76,11 @@ class Node:
         self.home, self.network, self.config = home, network, config
         self._keys = keys
         self._clocks = Clocks()
-        self._watch: VoteWatch | None = None
         self._is_warm, self._warmed = is_warm, trio.Event()
         contract = address_bytes(network.contract)
         self.domain = compute_domain(network.chain_id, contract)
         self.params = network.exchange_params()
         self._params_digest = self.params.digest()
-        self.network_keys = tuple(bytes.fromhex(entry.network_key) for entry in network.validators)
         self.info = NetworkInfo(
             chain_id=network.chain_id, contract=contract, network_id=self.domain, node_index=config.index,
             token=address_bytes(network.token), markets=network.markets,
@@ -96,10 +97,13 @@ class Node:
         data = self.home.data
         self.store = Store(data / "blocks.sqlite")
         self._journal = Journal(data / "journal")
-        self._signer = Signer(data / "guard", self._keys.bls, self.config.index, self.domain, EPOCH)
-        self.pool = BatchPool(len(self.network_keys))
-        genesis_state = genesis(self.params, self.network.genesis_time_ms)
-        self.genesis_header = make_genesis_header(genesis_state, EPOCH)
+        self.pool = BatchPool(self.params.validator_count)
+        genesis_state, founders = genesis(self.params, self.network.genesis_time_ms), self.network.founders()
+        self.genesis_header = make_genesis_header(genesis_state, founders.epoch)
+        self.roster = Roster([founders, *self.store.seats()])
+        self._position = find_position(self.store, self.roster, founders, self.genesis_header)
+        epoch, seat = self._position.epoch, self._position.seats.find(self.config.index)
+        self._signer = Signer(data / "guard", self._keys.bls, seat, self.domain, epoch)
         recovered = recover(
             read_snapshots(data / "snapshots", self.params),
             self.params,
@@ -107,11 +111,14 @@ class Node:
             genesis_state,
             self.genesis_header,
             self._separator,
+            count_members=self.roster.count,
         )
-        self.executor = Executor(self.params, self.pool, recovered.final_hash, recovered.state)
+        self.executor = Executor(
+            self.params, self.pool, recovered.final_hash, recovered.state, count_members=self.roster.count
+        )
         for checked in recovered.unplaced:
             self.pool.add_named(checked)
-        self.reports = ReportBook(self.network_keys, self.domain, quorum(len(self.network_keys)))
+        self.reports = ReportBook(self.roster, self.domain)
         self.inbox, self.on_chain = Inbox(), OnChain()
         self.settling = Settling(self, self._clocks, self._keys.operator)
         self.shelf = SnapshotShelf(data / "snapshots")
@@ -122,40 +129,40 @@ class Node:
         self.stats = Stats(self._clocks.wall_ms)
 
     def _make_agreement(self) -> None:
-        network = self.network
-        records = self._journal.records
-        self.is_observer = is_observer(self.home.data, self._signer, self.config.vote_above_view)
+        network, position, records = self.network, self._position, self._journal.records
+        seat = position.seats.find(self.config.index)
+        self.is_observer = is_observer(self.home.data, self._signer, position.epoch, self.config.vote_above_view)
         if self.is_observer:
             log.warning("observer: this key's guard was lost; see vote_above_view in docs/operate.md")
             records = list_public(records)
-        else:
-            self._watch = VoteWatch(
-                self.config.index, len(network.validators),
-                Memory(self._signer.highest_view, find_highest_view(records, self.config.index)),
+        watch = None
+        if seat is not None and not self.is_observer:
+            watch = VoteWatch(
+                seat, len(position.seats.numbers),
+                Memory(self._signer.highest_view, find_highest_view(records, seat, position.epoch)),
                 self.config.doppelganger_wait_ms, self._clocks.monotonic_ms(),
             )  # fmt: skip
-        core = Core(
-            CoreConfig(
-                domain=self.domain, epoch=EPOCH, member_count=len(network.validators),
-                me=None if self.is_observer else self.config.index,
-                genesis=self.genesis_header, delta_ms=network.delta_ms, min_interval_ms=network.min_interval_ms,
-            ),
-            compute_leaders(self.genesis_header.hash(), EPOCH, len(network.validators)),
-            tuple(records),
+        template = CoreConfig(
+            domain=self.domain, epoch=position.epoch, member_count=len(position.seats.numbers), me=None,
+            genesis=position.root, delta_ms=network.delta_ms, min_interval_ms=network.min_interval_ms,
+        )  # fmt: skip
+        holder = Instances(
+            template, network.schedule(), self._network_signer.network_key, position.seats.committee, position.root,
+            tuple(records), observes_first=self.is_observer,
         )  # fmt: skip
         self._journal.records.clear()
-        self.executor.find_block = core.block
         self.proposals = Proposals(self.executor, self.pool, self.reports, self.inbox, network.inbox_inclusion_ms)
         outside = Outside(
-            send=self._send, fetch_block=self._fetch_block, fetch_batches=self._fetch_batches,
-            fall_behind=self._fall_behind, finalise=self._finalise, ban=self.ban, after_flush=self._after_flush,
+            send=self._send, announce=self._announce, fetch_block=self._fetch_block, fetch_batches=self._fetch_batches,
+            fall_behind=self._fall_behind, finalise=self._finalise, open_epoch=self._open_epoch, ban=self.ban,
+            after_flush=self._after_flush,
         )  # fmt: skip
         self.agreement = Agreement(
-            core, domain=self.domain, bls_keys=tuple(bytes.fromhex(entry.bls_key) for entry in network.validators),
-            signer=self._signer, journal=self._journal, store=self.store, executor=self.executor,
-            proposals=self.proposals, outside=outside, clocks=self._clocks,
+            holder, domain=self.domain, roster=self.roster, signer=self._signer, journal=self._journal,
+            store=self.store, executor=self.executor, proposals=self.proposals, outside=outside, clocks=self._clocks,
         )  # fmt: skip
-        self.newest_counting: dict[int, Certificate] = {}  # of each member, the newest that counts its vote
+        self.executor.find_block = self.agreement.find_block
+        self.voting = Voting(self.roster, position.seats, watch, self.agreement.is_genuine, self._clocks)
         self._wake = trio.Event()
         # Held while a round is on its way to the disk: final blocks that come from elsewhere wait for the next round.
         self.at_rest = trio.Lock()
@@ -168,15 +175,16 @@ class Node:
         self._snapshot_ready = trio.Event()
 
     def _make_service(self) -> None:
-        self.uptime = Uptime(len(self.network_keys))
+        self.uptime = Uptime(len(self._position.seats.numbers))
         certificates = self.store.direct_certificates(WINDOW_BLOCKS)
-        self.uptime.restore(certificates)
+        self.uptime.restore(item for item in certificates if item[1].epoch == self._position.epoch)
         for _, certificate in certificates:
-            self._note_signers(certificate)
+            self.voting.note_signers(certificate)
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
-            on_chain=self.on_chain, claims=self.settling.claims, uptime=self.uptime,
+            on_chain=self.on_chain, claims=self.settling.claims, uptime=self.uptime, roster=self.roster,
+            epoch=lambda: self.agreement.epoch,
             receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms, enqueue=self._enqueue,
             backlog=self._backlog, health=self._health,
         )  # fmt: skip
@@ -187,8 +195,8 @@ class Node:
     async def run(self) -> None:
         """Until cancelled, or until an invariant of our own breaks (`Stop`)."""
         members = [
-            MemberAddress(index, key, peer.host, peer.port)
-            for index, (key, peer) in enumerate(zip(self.network_keys, self.config.peers))
+            MemberAddress(number, bytes.fromhex(entry.network_key), peer.host, peer.port)
+            for number, (entry, peer) in enumerate(zip(self.network.validators, self.config.peers))
         ]
         try:
             async with open_committee(
@@ -226,39 +234,22 @@ class Node:
     async def _wait_to_vote(self) -> None:
         """Raises `Stop` when somebody else votes with our key, `Restart` when we must only observe."""
         await self._warmed.wait()  # a vote must not wait for a compiler
-        watch = self._watch
-        while watch is not None:
-            verdict = watch.judge(self._clocks.monotonic_ms())
-            if verdict is Verdict.REFUSE:
-                raise Stop(
-                    f"this key voted in view {watch.seen_view}, which its guard does not know: another process uses "
-                    "it, or this disk is an old copy. End the other one, or restore the newest data folder"
-                )
-            if verdict is Verdict.OBSERVE:
-                mark_observer(self.home.data, watch.seen_view)
-                raise Restart(f"this key's guard is lost, and it voted up to view {watch.seen_view} at least")
-            if verdict is Verdict.VOTE:
-                self._watch = None
-                return
-            await trio.sleep(WATCH_INTERVAL_S)
-
-    def _note_signers(self, certificate: Certificate) -> None:
-        for signer in certificate.signers():
-            known = self.newest_counting.get(signer)
-            if known is None or known.view < certificate.view:
-                self.newest_counting[signer] = certificate
+        forgotten_view = await self.voting.wait()
+        if forgotten_view is not None:
+            mark_observer(self.home.data, self._position.epoch, forgotten_view)
+            raise Restart(f"this key's guard is lost, and it voted up to view {forgotten_view} at least")
 
     async def _loop(self) -> None:
         await self._wait_to_vote()
-        final = self.store.newest_direct(self.executor.final.height)
-        if final is not None and final.block.header.height == self.executor.final.height:
-            self.agreement.start(Synced(final.block, final.certificate))
-        else:
-            self.agreement.start(None)
+        self.agreement.start(find_last_final(self.store, self._position, self.executor.final.height))
+        before = find_before(self.store, self.roster, self._position, self.network.founders(), self.genesis_header)
+        if before is not None:
+            self.agreement.resume_previous(before.committee, before.root, before.seal)
         while True:
             self._wake = trio.Event()
             await self._round()
-            self._journal.rotate(self.agreement.core.view, self.agreement.core.floor_view, RETAIN_VIEWS)
+            core = self.agreement.core
+            self._journal.rotate(self.agreement.epoch, core.view, core.floor_view, RETAIN_VIEWS)
             deadline_ms = self.agreement.next_deadline_ms()
             wait_s = 0.25 if deadline_ms is None else (deadline_ms - self._clocks.monotonic_ms()) / 1000
             if self.agreement.backlog:
@@ -289,28 +280,24 @@ class Node:
 
     def on_consensus(self, peer: int, data: bytes) -> None:
         """A message of agreement from a member's own link."""
-        if self._watch is not None:
-            message = decode_message(data)
-            if isinstance(message, Certificate) and self.agreement.is_genuine(message):
-                self._watch.on_certificate(message)
-        self.agreement.post(Received(peer, data))
+        self.voting.on_message(data)
+        self.agreement.receive(peer, data)
         self.wake()
 
     def on_peer_up(self, peer: int, height: int) -> None:
         """A link is up: what the other side may have missed goes out again; if it is ahead of us, we ask."""
-        self.agreement.post(PeerConnected(peer))
-        if self._watch is not None:
-            self._watch.on_peer(self._clocks.monotonic_ms(), peer, height)
-        if peer in self.newest_counting:
-            self.send(peer, Consensus(self.newest_counting[peer]))
+        self.agreement.on_link(peer)
+        self.voting.on_peer(peer, height)
+        counting = self.voting.counting(peer)
+        if counting is not None:
+            self.send(peer, Consensus(counting))
         if self._syncing is not None:
             self._syncing.on_peer(peer, height)
         self.wake()
 
     def on_peer_down(self, peer: int) -> None:
         """The link is gone, and with it the answers that were on their way."""
-        if self._watch is not None:
-            self._watch.on_peer_lost(self._clocks.monotonic_ms(), peer)
+        self.voting.on_peer_lost(peer)
         if self._syncing is not None:
             self._syncing.on_peer_lost(peer)
 
@@ -364,7 +351,7 @@ class Node:
 
     def _health(self) -> tuple[int, int, bool, Refusal | None]:
         peers = len(self._committee.peers()) if self._committee else 0
-        is_syncing = self.agreement.core.is_syncing or self._watch is not None
+        is_syncing = self.agreement.core.is_syncing or self.voting.is_waiting
         refusal = None
         silent_ms = self._clocks.wall_ms() - self.stats.last_final_ms
         if is_syncing:
@@ -410,9 +397,12 @@ class Node:
 
     # what agreement asks for
 
-    def _send(self, peer: int | None, data: bytes) -> None:
+    def _send(self, peer: int, data: bytes) -> None:
+        self.send(peer, Consensus(decode_message(data)))
+
+    def _announce(self, data: bytes) -> None:
         if self._peering is not None:
-            self._peering.send_consensus(peer, Consensus(decode_message(data)))
+            self._peering.broadcast(Consensus(decode_message(data)))
 
     def _fetch_block(self, block_hash: bytes, peers: tuple[int, ...]) -> None:
         if self._peering is not None:
@@ -420,10 +410,11 @@ class Node:
 
     def _fetch_batches(self, block: Block, missing: list[tuple[int, int, bytes]]) -> None:
         if self._peering is not None:
-            self._peering.request_batches(block.header.proposer, missing)
+            seats = self.roster.seats(block.header.epoch)
+            self._peering.request_batches(None if seats is None else seats.numbers[block.header.proposer], missing)
 
-    def _fall_behind(self, certificate: Certificate) -> None:
-        log.info("catchup.start own_height=%d target_view=%d", self.executor.final.height, certificate.view)
+    def _fall_behind(self, target_view: int) -> None:
+        log.info("catchup.start own_height=%d target_view=%d", self.executor.final.height, target_view)
         if self._syncing is not None:
             self._syncing.on_behind()
 
@@ -451,7 +442,7 @@ class Node:
         self._forget_batches(cursors, {ref[2] for ref in refs})
         self.agreement.forget_through(block.header)
         if certificate.header_hash == block_hash:
-            self._note_signers(certificate)
+            self.voting.note_signers(certificate)
             self.service.keep_for_proofs(executed)
             self.uptime.add(block.header.height, certificate)
         is_free = is_live and self._due_snapshot is None
@@ -468,18 +459,29 @@ class Node:
         own = [checked for checked in passed_by if checked.batch.author == self.config.index]
         self.sealer.put_back(own)
 
-    def accept_range(
-        self, blocks: tuple[Block, ...], batches: tuple[CheckedBatch, ...], certificate: Certificate
-    ) -> None:
+    def _open_epoch(self, committee: Members, _: Header) -> None:
+        """EP6: whom reports are asked of and whose batches count has changed."""
+        self.uptime.begin(len(committee.members))
+        for author in range(self.params.validator_count):
+            if not self.may_author(author) and (dropped := self.pool.drop_author(author)):
+                self.store.drop_unplaced(author, max(checked.batch.sequence for checked in dropped))
+
+    def may_author(self, number: int) -> bool:
+        """Whether its batches can still enter a block. Who has left is heard for an epoch, who comes already."""
+        epoch = self.agreement.epoch
+        return self.roster.may_author(number, epoch) or self.roster.is_member(number, epoch + 1)
+
+    def accept_range(self, accepted: Accept) -> None:
         """Verified blocks: execute those above our head and tell agreement where we are now. Raises `Stop`.
 
         A round that was on its way to the disk while the blocks were judged may have moved the head.
         """
-        blocks = tuple(block for block in blocks if block.header.height > self.executor.final.height)
+        certificate = accepted.certificate
+        blocks = tuple(block for block in accepted.blocks if block.header.height > self.executor.final.height)
         if not blocks:
             return
         cursors = self.final_sequences()
-        for checked in batches:
+        for checked in accepted.batches:
             if checked.batch.sequence > cursors[checked.batch.author]:
                 self._keep_batch(checked)
         execute = self.executor.execute
@@ -491,7 +493,7 @@ class Node:
             # Without a certificate of its own a block is not proven from, so only a snapshot wants its state.
             is_wanted = self.executor.final.state is self._due_snapshot
             execute = self.executor.execute if is_wanted else self.executor.advance
-        self.agreement.caught_up(Synced(blocks[-1], certificate))
+        self.agreement.caught_up(Synced(blocks[-1], certificate, accepted.trailing))
         log.info("catchup.progress height=%d", self.executor.final.height)
         self.wake()
 

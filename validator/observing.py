@@ -1,8 +1,8 @@
 """The mark of a validator that must not vote, because it no longer knows what its key has signed.
 
-The mark outlives restarts. It goes when the operator writes `vote_above_view` into config.toml: the guard then starts
-with that floor. The view must be one that the whole committee is sure to be below of; what a quorum's certificates
-prove, and `MARGIN_VIEWS` more, is.
+The mark outlives restarts, but not its epoch: in the next one nobody has signed anything yet. It goes when the operator
+writes `vote_above_view` into config.toml: the guard then starts with that floor. The view must be one that the whole
+committee is sure to be below of; what a quorum's certificates prove, and `MARGIN_VIEWS` more, is.
 """
 
 import os
@@ -17,10 +17,10 @@ OWN_TAGS = (1, 3)
 _NAME = "observer"
 
 
-def mark_observer(data: Path, seen_view: int) -> None:
+def mark_observer(data: Path, epoch: int, seen_view: int) -> None:
     """Durable when it returns."""
     with (data / _NAME).open("w") as handle:
-        handle.write(f"{seen_view}\n")
+        handle.write(f"{epoch} {seen_view}\n")
         handle.flush()
         os.fsync(handle.fileno())
     folder = os.open(data, os.O_RDONLY)
@@ -28,14 +28,17 @@ def mark_observer(data: Path, seen_view: int) -> None:
     os.close(folder)
 
 
-def has_mark(data: Path) -> bool:
-    """Whether the validator of this data folder was found to have lost its guard."""
-    return (data / _NAME).exists()
+def has_mark(data: Path, epoch: int) -> bool:
+    """Whether the validator of this data folder was found to have lost its guard of this epoch."""
+    try:
+        return int((data / _NAME).read_text().split()[0]) >= epoch
+    except FileNotFoundError:
+        return False
 
 
-def is_observer(data: Path, signer: Signer, vote_above_view: int) -> bool:
+def is_observer(data: Path, signer: Signer, epoch: int, vote_above_view: int) -> bool:
     """Whether the mark stands. The operator's word removes it, after the guard has its floor."""
-    if not has_mark(data):
+    if not has_mark(data, epoch):
         return False
     if vote_above_view == 0:
         return True
@@ -44,11 +47,12 @@ def is_observer(data: Path, signer: Signer, vote_above_view: int) -> bool:
     return False
 
 
-def find_highest_view(records: Sequence[bytes], me: int) -> int:
-    """Of the journal's own votes; 0 without any."""
+def find_highest_view(records: Sequence[bytes], me: int, epoch: int) -> int:
+    """Of the journal's own votes of an epoch; 0 without any."""
     messages = [decode_message(record) for record in records if _is_own(record)]
     votes = [message.vote if isinstance(message, Proposal) else message for message in messages]
-    return max((vote.view for vote in votes if isinstance(vote, Vote) and vote.signer == me), default=0)
+    own = [vote for vote in votes if isinstance(vote, Vote) and (vote.signer, vote.epoch) == (me, epoch)]
+    return max((vote.view for vote in own), default=0)
 
 
 def list_public(records: Sequence[bytes]) -> list[bytes]:

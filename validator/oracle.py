@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from consensus.messages import quorum
 from engine.payload import PriceReport
 from net.identity import verify_price_report
+from validator.roster import Roster
 
 REPORT_INTERVAL_MS = 1_000
 REPORT_AGE_MS_MAX = 3_000
@@ -25,13 +27,11 @@ class ReportBook:
     """The newest valid reports of each validator."""
 
     def __init__(
-        self, network_keys: tuple[bytes, ...], domain: bytes, quorum_count: int,
-        verify: Callable[[PriceReport, bytes, bytes], bool] = verify_price_report,
-    ) -> None:  # fmt: skip
+        self, roster: Roster, domain: bytes, verify: Callable[[PriceReport, bytes, bytes], bool] = verify_price_report
+    ) -> None:
+        self.roster = roster
         self._verify = verify
-        self._network_keys = network_keys
         self._domain = domain
-        self._quorum_count = quorum_count
         self._kept: dict[int, list[PriceReport]] = {}  # by validator, oldest first
 
     def add(self, report: PriceReport, now_ms: int) -> bool:
@@ -48,37 +48,40 @@ class ReportBook:
         """Signed by the validator it names; how many feeds there must be is the state's business."""
         if report in self._kept.get(report.validator, ()):
             return True
-        if report.validator >= len(self._network_keys):
-            return False
-        return self._verify(report, self._network_keys[report.validator], self._domain)
+        network_key = self.roster.network_key(report.validator)
+        return network_key is not None and self._verify(report, network_key, self._domain)
 
-    def is_fair(self, reports: tuple[PriceReport, ...], block_time_ms: int) -> bool:
-        """What a block may carry: nothing, or timely reports of a quorum, in order, one a validator, of one tick. Then
-        the median of at most f liars lies between two honest reports.
+    def is_fair(self, reports: tuple[PriceReport, ...], block_time_ms: int, epoch: int) -> bool:
+        """What a block may carry: nothing, or timely reports of a quorum of its committee, in order, one a member, of
+        one tick. Then the median of at most f liars lies between two honest reports.
         """
         if not reports:
             return True
         validators = [report.validator for report in reports]
         return (
             validators == sorted(set(validators))
-            and len(validators) >= self._quorum_count
+            and all(self.roster.is_member(validator, epoch) for validator in validators)
+            and len(validators) >= quorum(self.roster.count(epoch))
             and len({tick_of(report) for report in reports}) == 1
             and all(is_timely(report, block_time_ms) for report in reports)
         )
 
-    def select(self, accepted_ms: list[int], block_time_ms: int, feed_count: int) -> tuple[PriceReport, ...]:
-        """Reports of so many feeds, newer than those the state has accepted, as a block may carry them, of the newest
-        tick that has a quorum; empty when none has.
+    def select(
+        self, accepted_ms: list[int], block_time_ms: int, feed_count: int, epoch: int
+    ) -> tuple[PriceReport, ...]:
+        """Reports of so many feeds, newer than those the state has accepted, as a block of this epoch may carry them,
+        of the newest tick that has a quorum; empty when none has.
         """
         by_tick: dict[int, list[PriceReport]] = {}
+        needed = quorum(self.roster.count(epoch))
         for validator, kept in sorted(self._kept.items()):
-            for report in kept:
+            for report in kept if self.roster.is_member(validator, epoch) else ():
                 is_news = report.time_ms > accepted_ms[validator] and len(report.feeds_e8) == feed_count
                 if is_news and is_timely(report, block_time_ms):
                     by_tick.setdefault(tick_of(report), []).append(report)
         for tick in sorted(by_tick, reverse=True):
             # A validator's later report of the same tick replaces its earlier one.
             chosen = tuple({report.validator: report for report in by_tick[tick]}.values())
-            if len(chosen) >= self._quorum_count:
+            if len(chosen) >= needed:
                 return chosen
         return ()

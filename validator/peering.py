@@ -86,7 +86,7 @@ class Peering:
                 else:
                     self._committee.report(peer, Offence.INVALID_SIGNATURE)
             case BlockRequest(block_hash):
-                block = node.store.candidate(block_hash) or node.agreement.core.block(block_hash)
+                block = node.store.candidate(block_hash) or node.agreement.find_block(block_hash)
                 self.send(peer, NotFound(FrameType.BLOCK_REQUEST, block_hash) if block is None else Consensus(block))
             case BatchRequest(_, _, batch_hash):
                 data = node.store.batch(batch_hash)
@@ -125,7 +125,7 @@ class Peering:
     def _queue_batch(self, nursery: trio.Nursery, peer: int, batch: Batch) -> None:
         """Only what can still enter a block is worth its checks; what does not fit is fetched if a block names it."""
         node, author = self._node, batch.author
-        if author >= len(node.network_keys) or batch.sequence <= node.final_sequences()[author]:
+        if not node.may_author(author) or batch.sequence <= node.final_sequences()[author]:
             return
         if batch.hash() not in self._asked_ms and (author != peer or node.pool.is_full(author)):
             return
@@ -142,7 +142,7 @@ class Peering:
             if node.pool.get(batch.hash()) is not None:
                 continue
             checked = await trio.to_thread.run_sync(
-                check_batch, batch, node.network_keys, node.domain, node.info.domain_separator
+                check_batch, batch, node.roster.network_key(batch.author), node.domain, node.info.domain_separator
             )
             if checked is None:
                 self._committee.report(peer, Offence.INVALID_SIGNATURE)
@@ -167,17 +167,15 @@ class Peering:
             log.error("frame.oversized peer=%d error=%s", peer, error)
             return False
 
-    def send_consensus(self, peer: int | None, message_frame: Consensus) -> None:
-        if peer is None:
-            self._committee.broadcast(message_frame)
-        else:
-            self._committee.send(peer, message_frame)
+    def broadcast(self, frame: Frame) -> None:
+        """To everybody who is linked."""
+        self._committee.broadcast(frame)
 
     def broadcast_batch(self, batch: Batch) -> None:
-        self._committee.broadcast(BatchFrame(batch))
+        self.broadcast(BatchFrame(batch))
 
     def broadcast_report(self, report: PriceReport) -> None:
-        self._committee.broadcast(PriceFrame(report))
+        self.broadcast(PriceFrame(report))
 
     def _send_own_batches(self, peer: int) -> None:
         """The oldest of what a peer may have missed while the link was down; the rest it fetches by name."""
@@ -192,7 +190,7 @@ class Peering:
         for peer in peers:
             self._committee.send(peer, BlockRequest(block_hash))
 
-    def request_batches(self, proposer: int, missing: list[tuple[int, int, bytes]]) -> None:
+    def request_batches(self, proposer: int | None, missing: list[tuple[int, int, bytes]]) -> None:
         """Ask the proposer first, who named the batch and so has it, then the others in turn; four times a second."""
         now_ms = self._clocks.monotonic_ms()
         if len(self._asked_ms) > ASKED_MAX:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from consensus.messages import Block, Commitment, Header
 from engine.feeds import count_feeds
-from engine.payload import DecodeError, Payload
+from engine.payload import DecodeError, Payload, PriceReport
+from engine.state import EngineState
 from validator.batches import BatchPool, sort_refs
 from validator.executor import Executed, Executor
 from validator.inbox import Inbox
@@ -53,9 +54,9 @@ class Proposals:
         self._reports = reports
         self._inbox = inbox
         self._inbox_inclusion_ms = inbox_inclusion_ms
-        self._inclusion = Inclusion(pool, executor.params.validator_count)
+        self._inclusion = Inclusion(pool, reports.roster)
 
-    def has_work(self, parent_hash: bytes, now_ms: int) -> bool:
+    def has_work(self, epoch: int, parent_hash: bytes, now_ms: int) -> bool:
         """Whether a block on this parent would carry anything worth its signatures."""
         parent = self._executor.get(parent_hash)
         if parent is None:
@@ -65,11 +66,15 @@ class Proposals:
         return (
             bool(entries)
             or self._pool.has_work(state.batch_sequences.tolist())
-            or bool(self._reports.select(state.report_times_ms.tolist(), now_ms, count_feeds(state.tables)))
+            or bool(self._select_reports(epoch, state, now_ms))
         )
 
-    def build(self, parent_hash: bytes, parent: Header, now_ms: int) -> Built | None:
-        """None when the parent's state is not ours yet."""
+    def _select_reports(self, epoch: int, state: EngineState, time_ms: int) -> tuple[PriceReport, ...]:
+        accepted_ms, feed_count = state.report_times_ms.tolist(), count_feeds(state.tables)
+        return self._reports.select(accepted_ms, time_ms, feed_count, epoch)
+
+    def build(self, epoch: int, parent_hash: bytes, parent: Header, now_ms: int) -> Built | None:
+        """The payload of a block of this epoch; None when the parent's state is not ours yet."""
         base = self._executor.get(parent_hash)
         if base is None:
             return None
@@ -78,13 +83,17 @@ class Proposals:
         entries, l1_block = self._inbox.select(state.inbox_cursor, state.l1_block, now_ms)
         payload = Payload(
             batch_refs=self._pool.select(
-                state.batch_sequences.tolist(), lambda checked: self._inclusion.is_ripe(checked, now_ms)
+                state.batch_sequences.tolist(),
+                lambda checked: (
+                    self._reports.roster.may_author(checked.batch.author, epoch)
+                    and self._inclusion.is_ripe(checked, now_ms)
+                ),
             ),
-            price_reports=self._reports.select(state.report_times_ms.tolist(), timestamp_ms, count_feeds(state.tables)),
+            price_reports=self._select_reports(epoch, state, timestamp_ms),
             inbox_entries=entries,
             l1_block=l1_block,
         )
-        executed = self._executor.run(parent_hash, parent.height + 1, timestamp_ms, payload)
+        executed = self._executor.run(parent_hash, epoch, parent.height + 1, timestamp_ms, payload)
         return None if executed is None else Built(payload.encode(), timestamp_ms, executed)
 
     def is_valid(self, block: Block, parent: Header, now_ms: int, stalled_views: int = 0) -> bool:
@@ -102,7 +111,10 @@ class Proposals:
             return False
         if sort_refs(payload.batch_refs) != payload.batch_refs:
             return False
-        if not self._reports.is_fair(payload.price_reports, timestamp_ms):
+        epoch, roster = block.header.epoch, self._reports.roster
+        if not all(roster.may_author(author, epoch) for author, _, _ in payload.batch_refs):
+            return False
+        if not self._reports.is_fair(payload.price_reports, timestamp_ms, epoch):
             return False
         return all(self._reports.is_genuine(report) for report in payload.price_reports)
 
@@ -127,7 +139,7 @@ class Proposals:
         if before is None:
             return False
         cursors = before.state.batch_sequences.tolist()
-        return self._inclusion.find_overdue(payload.batch_refs, cursors, now_ms) is not None
+        return self._inclusion.find_overdue(payload.batch_refs, cursors, now_ms, block.header.epoch) is not None
 
     def on_final(self, height: int, payload: Payload, cursors: list[int], now_ms: int) -> None:
         """A block is final, `cursors` being those of its state; to be told before the pool forgets its batches."""

@@ -5,7 +5,7 @@ Reading a range costs us more than asking for it costs the peer, so every peer h
 
 from dataclasses import dataclass, field
 
-from consensus.messages import Certificate
+from consensus.messages import ZERO_HASH, Certificate
 from engine.payload import Payload
 from net.wire import RANGE_RESPONSE_BYTES_TARGET, RangeBlock, RangeRequest, RangeResponse
 from validator.store import FinalBlock, Store
@@ -16,8 +16,8 @@ ANSWER_INTERVAL_MS = 50
 
 
 def answer_range(store: Store, request: RangeRequest) -> RangeResponse:
-    """Consecutive finalised blocks from exactly the height asked for, cut at the last one that carries a certificate of
-    its own; empty when there are none.
+    """Consecutive finalised blocks of one epoch from exactly the height asked for, cut at the last one that carries a
+    certificate of its own; empty when there are none. The block that ends an epoch may need the trailing ones for that.
     """
     blocks: list[RangeBlock] = []
     size_bytes = 0
@@ -32,9 +32,21 @@ def answer_range(store: Store, request: RangeRequest) -> RangeResponse:
         blocks.append(entry)
         if final.is_direct:
             last_direct = (len(blocks), final.certificate)
+        if final.block.header.next_committee_hash != ZERO_HASH:
+            last_direct = _end_epoch(store, final, blocks) or last_direct
+            break
     if last_direct is None:
         return RangeResponse((), None)
     return RangeResponse(tuple(blocks[: last_direct[0]]), last_direct[1])
+
+
+def _end_epoch(store: Store, final: FinalBlock, blocks: list[RangeBlock]) -> tuple[int, Certificate] | None:
+    """The end of an answer at the end of an epoch: with what its certificate covers, while there is room."""
+    seal = store.seal(final.block.header.epoch)
+    if final.is_direct or seal is None or len(blocks) + len(seal.trailing) > RANGE_BLOCKS:
+        return None
+    blocks += [RangeBlock(block, ()) for block in seal.trailing]
+    return len(blocks), seal.certificate
 
 
 def _range_block(store: Store, final: FinalBlock) -> tuple[RangeBlock, int]:

@@ -40,9 +40,10 @@ def make_genesis_header(state: EngineState, epoch: int) -> Header:
 def recover(
     snapshots: Iterable[EngineState], params: ExchangeParams, store: Store, genesis_state: EngineState,
     genesis: Header, separator: bytes, run_block: RunBlock = execute,
+    count_members: Callable[[int], int] | None = None,
 ) -> Recovered:  # fmt: skip
-    """`snapshots`: the readable ones, newest first. Raises `Stop` when a replayed block does not give the root that
-    the committee certified.
+    """`snapshots`: the readable ones, newest first. `count_members`: see `Executor`. Raises `Stop` when a replayed
+    block does not give the root that the committee certified.
     """
     state, final_hash = genesis_state, genesis.hash()
     for snapshot in snapshots:
@@ -51,7 +52,7 @@ def recover(
             state, final_hash = snapshot, start.block.hash()
             break
     pool = BatchPool(params.validator_count)
-    executor = Executor(params, pool, final_hash, state, run_block)
+    executor = Executor(params, pool, final_hash, state, run_block, count_members)
     while True:
         finals = list(store.finals(executor.final.height + 1, REPLAY_BLOCKS))
         # A gap: a fetched snapshot bridged it, and is damaged now. What lies in it is fetched again.

@@ -48,6 +48,7 @@ from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
 from validator.prechecks import account_key, may_sign, precheck
+from validator.roster import Roster
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP
@@ -77,6 +78,8 @@ class Service:
         on_chain: OnChain,
         claims: ClaimsShelf,
         uptime: Uptime,
+        roster: Roster,
+        epoch: Callable[[], int],
         receipt_key: SigningKey,
         wall_ms: Callable[[], int],
         enqueue: Callable[[bytes, bytes], None],
@@ -84,7 +87,7 @@ class Service:
         health: Callable[[], tuple[int, int, bool, Refusal | None]],
     ) -> None:
         """`enqueue(message, signer)`; `backlog()`: our actions that no final block holds yet; `health()`: (view, peers,
-        is syncing, refusal).
+        is syncing, refusal); `epoch()`: the current one.
         """
         self.domain = info
         self._separator = info.domain_separator
@@ -95,6 +98,8 @@ class Service:
         self._on_chain = on_chain
         self._claims = claims
         self._uptime = uptime
+        self._roster = roster
+        self._epoch = epoch
         self._receipt_key = receipt_key
         self._wall_ms = wall_ms
         self._enqueue = enqueue
@@ -332,8 +337,7 @@ class Service:
 
     def evidence(self) -> Sequence[EvidenceView]:
         """See `Backend.evidence`."""
-        members = self._executor.params.validator_count
-        return [show_evidence(row, members) for row in self._store.evidence()]
+        return [show_evidence(row, self._roster.count) for row in self._store.evidence()]
 
     def uptime(self) -> UptimeView:
         first_height, last_height = self._uptime.heights
@@ -347,8 +351,8 @@ class Service:
         head = self._store.final(final.height)
         root = bytes(32) if head is None else Commitment.decode(head.block.header.commitment).account_root
         return NodeStatus(
-            height=final.height, view=view, epoch=1, time_ms=final.time_ms, peer_count=peer_count,
-            validator_count=self._executor.params.validator_count, is_syncing=is_syncing,
+            height=final.height, view=view, epoch=self._epoch(), time_ms=final.time_ms, peer_count=peer_count,
+            validator_count=self._roster.count(self._epoch()), is_syncing=is_syncing,
             is_halted=refusal == Refusal.HALTED, finality_p50_ms=self._stats.finality_ms(50),
             finality_p99_ms=self._stats.finality_ms(99), commands_per_s=self._stats.commands_per_s(),
             account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block,

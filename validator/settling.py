@@ -54,10 +54,10 @@ class Settling:
                 log.warning("chain.unreachable error=%s (retrying)", error)
                 await trio.sleep(CHAIN_RETRY_S)
         if court is not None:
-            self.prosecutor = Prosecutor(court, node.store, node.config.index, len(node.network_keys))
+            self.prosecutor = Prosecutor(court, node.store, node.config.index, len(node.network.validators))
         watcher = Watcher(settlements, node.inbox, node.on_chain)
         submitter = Submitter(
-            settlements[0], node.config.index, len(node.network_keys), node.network.checkpoint_interval_blocks
+            settlements[0], node.config.index, len(node.network.validators), node.network.checkpoint_interval_blocks
         )
         async with trio.open_nursery() as nursery:
             if self.prosecutor is not None:
@@ -84,7 +84,7 @@ class Settling:
                 await trio.sleep(INBOX_INTERVAL_S)
 
     def _own_counting(self) -> Certificate | None:
-        return self._node.newest_counting.get(self._node.config.index)
+        return self._node.voting.counting(self._node.config.index)
 
     @property
     def anchor(self) -> Anchor:

@@ -4,13 +4,16 @@ process before `sync` has brought the allowance to the disk.
 Two slots of one file are written in turn, each whole with a generation and a checksum, so a write torn by a crash
 leaves the other slot. Until a slot is synced, further allowances go to the same one: the other keeps what was synced
 last, so a crash forgets only signatures that never left. A second process on the same folder is refused by a lock.
+
+One key signs in epoch after epoch, in each under the index of its seat. The guard remembers the newest one that it has
+signed in, and refuses all earlier ones.
 """
 
 from pathlib import Path
 
 from consensus import crypto
 from consensus.guard import SLOT_BYTES, Allowed, GuardState, Refusal, check, decode_slots, encode_slot
-from consensus.messages import Vote, vote_digest
+from consensus.messages import Vote, ready_digest, vote_digest
 from consensus.scheme import Scheme
 from validator.files import Files
 
@@ -23,13 +26,14 @@ class Signer:
     """Signs votes of one key; see the module's text."""
 
     def __init__(
-        self, path: Path, secret: bytes, index: int, domain: bytes, epoch: int, *, scheme: Scheme = crypto,
+        self, path: Path, secret: bytes, index: int | None, domain: bytes, epoch: int, *, scheme: Scheme = crypto,
         files: Files | None = None,
     ) -> None:  # fmt: skip
+        """`index`: the seat in the committee of `epoch`, None without one."""
         self._scheme = scheme
         self._files = files or Files()
         self._secret = secret
-        self._index = index
+        self._index, self._epoch = index, epoch
         self._domain = domain
         self._files.make_folder(path.parent)
         data = self._files.read(path)[: 2 * SLOT_BYTES] if self._files.size(path) else b""
@@ -51,9 +55,18 @@ class Signer:
             self.sync()
             self._files.sync_folder(path.parent)
 
-    def sign(self, kind: int, view: int, header_hash: bytes) -> Vote | str:
+    def enter(self, epoch: int, index: int | None) -> None:
+        """From now on votes are those of this seat; None: there is none."""
+        self._epoch, self._index = epoch, index
+
+    def sign_ready(self, epoch: int, committee_hash: bytes) -> bytes:
+        """EP2: no vote, and nothing that a later one could contradict."""
+        return self._scheme.sign(self._secret, ready_digest(self._domain, epoch, committee_hash))
+
+    def sign(self, epoch: int, kind: int, view: int, header_hash: bytes) -> Vote | str:
         """The vote, or the reason why the guard refuses it. Signing the same statement again gives the same vote."""
-        epoch = self._state.epoch
+        if epoch != self._epoch or self._index is None:
+            return "no seat in that epoch"
         answer = check(self._state, kind, epoch, view, header_hash)
         if isinstance(answer, Refusal):
             return answer.reason
@@ -65,14 +78,17 @@ class Signer:
 
     @property
     def highest_view(self) -> int:
-        """The highest view this key is known to have signed in, or to have given up; 0: none."""
+        """The highest view this key is known to have signed in, or to have given up, in this epoch; 0: none."""
+        if self._state.epoch != self._epoch:
+            return 0
         return max((entry.view for entry in self._state.views), default=self._state.floor_view)
 
     def raise_floor(self, view: int) -> None:
-        """Never sign in this view or below; durable when it returns. Raises `SignerError`."""
-        views = tuple(entry for entry in self._state.views if entry.view > view)
-        if view > self._state.floor_view:
-            self._state = GuardState(self._state.epoch, view, views)
+        """Never sign in this view of this epoch or below; durable when it returns. Raises `SignerError`."""
+        state = self._state if self._state.epoch == self._epoch else GuardState.new(self._epoch)
+        views = tuple(entry for entry in state.views if entry.view > view)
+        if view > state.floor_view:
+            self._state = GuardState(self._epoch, view, views)
             self._write(self._state)
             self.sync()
 

@@ -16,7 +16,7 @@ milliseconds of any monotonic clock.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consensus.messages import FINALIZE, Certificate, keccak, quorum
+from consensus.messages import FINALIZE, Certificate, keccak
 from net.wire import Chunk, ChunkRequest, SnapshotOffer, SnapshotRequest
 from validator.catchup import Blamed, Wake
 
@@ -86,13 +86,15 @@ class StateSync:
     def __init__(
         self,
         *,
-        member_count: int,
+        quorum_of: Callable[[int], int | None],
         is_genuine: Callable[[Certificate], bool],
         anchor: Callable[[], Anchor],
         held: Callable[[SnapshotOffer], list[int]],
     ) -> None:
-        """`held` tells which chunks of an offer an earlier run has kept."""
-        self._quorum = quorum(member_count)
+        """`held` tells which chunks of an offer an earlier run has kept; `quorum_of` an epoch is None when its
+        committee is not known.
+        """
+        self._quorum_of = quorum_of
         self._is_genuine = is_genuine
         self._anchor = anchor
         self._held = held
@@ -199,6 +201,8 @@ class StateSync:
         self._out += [AskSnapshot(peer, SnapshotRequest(own_height)) for peer in self._peers]
 
     def _take_offer(self, peer: int, offer: SnapshotOffer) -> None:
+        if self._quorum_of(offer.certificate.epoch) is None:
+            return  # perhaps right, but nothing that we could judge
         fault = self._find_fault(offer)
         if fault:
             self._out.append(Blamed(peer, fault))
@@ -216,7 +220,9 @@ class StateSync:
             return "a snapshot that is no newer than asked for"
         if certificate.kind != FINALIZE or certificate.header_hash != block.hash():
             return "a snapshot without a certificate of its block"
-        if certificate.view != block.header.view or len(certificate.signers()) < self._quorum:
+        if certificate.view != block.header.view or len(certificate.signers()) < (
+            self._quorum_of(certificate.epoch) or 0
+        ):
             return "a snapshot with a certificate that is none"
         if not self._is_genuine(certificate):
             return "a snapshot with a forged certificate"

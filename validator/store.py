@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cbor2
+
 from consensus.messages import Block, Certificate, decode_message, encode_message
 from engine.payload import Batch
+from validator.roster import Seats
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, block BLOB NOT NULL,
@@ -46,6 +49,9 @@ CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT 
 CREATE TABLE IF NOT EXISTS nullifications (id INTEGER PRIMARY KEY, data BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS cases (data BLOB PRIMARY KEY, key BLOB NOT NULL, transaction_hash BLOB);
 CREATE INDEX IF NOT EXISTS batches_by_author ON batches (author, sequence);
+CREATE TABLE IF NOT EXISTS seals (epoch INTEGER PRIMARY KEY, height INTEGER NOT NULL, certificate BLOB NOT NULL,
+    trailing BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS committees (epoch INTEGER PRIMARY KEY, seats BLOB NOT NULL);
 """
 MINUTE_MS = 60_000
 # Evidence of a fork may be wanted long after the journal has dropped its half: two weeks of a committee in which every
@@ -74,6 +80,15 @@ class FinalBlock:
     block: Block
     certificate: Certificate
     is_direct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What proves that the block at `height` ended its epoch: it or the last of the trailing blocks is certified."""
+
+    height: int
+    certificate: Certificate
+    trailing: tuple[Block, ...]
 
 
 class Store:
@@ -193,6 +208,34 @@ class Store:
     def height(self) -> int:
         height: int = self._db.execute("SELECT COALESCE(MAX(height), 0) FROM blocks").fetchone()[0]
         return height
+
+    # epochs
+
+    def put_seal(self, epoch: int, seal: Seal) -> None:
+        """EP5: the epoch is over."""
+        trailing = cbor2.dumps([encode_message(block) for block in seal.trailing])
+        row = (epoch, seal.height, encode_message(seal.certificate), trailing)
+        self._write("INSERT OR REPLACE INTO seals VALUES (?,?,?,?)", [row])
+
+    def seal(self, epoch: int) -> Seal | None:
+        sql = "SELECT height, certificate, trailing FROM seals WHERE epoch=?"
+        row = self._db.execute(sql, (epoch,)).fetchone()
+        if row is None:
+            return None
+        return Seal(row[0], _decode_certificate(row[1]), tuple(_decode_block(data) for data in cbor2.loads(row[2])))
+
+    def sealed_epochs(self) -> list[int]:
+        """The newest first."""
+        return [row[0] for row in self._db.execute("SELECT epoch FROM seals ORDER BY epoch DESC").fetchall()]
+
+    def put_seats(self, seats: Seats) -> None:
+        """The committee of an epoch that has begun."""
+        self._write("INSERT OR REPLACE INTO committees VALUES (?,?)", [(seats.epoch, seats.encode())])
+
+    def seats(self) -> list[Seats]:
+        """Of every epoch that has begun, after the first; ascending."""
+        rows = self._db.execute("SELECT seats FROM committees ORDER BY epoch")
+        return [Seats.decode(row[0]) for row in rows.fetchall()]
 
     # batches
 

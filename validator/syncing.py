@@ -39,7 +39,7 @@ class Syncing:
         self._wake = trio.Event()
         self._wake_at_ms: int | None = None
         self.ranges = RangeSync(
-            member_count=len(node.network_keys),
+            quorum_of=node.roster.quorum,
             head=lambda: Head(node.executor.final.height, node.executor.final_hash),
             is_genuine=node.agreement.is_genuine,
             is_held=lambda batch_hash: node.pool.get(batch_hash) is not None,
@@ -47,7 +47,7 @@ class Syncing:
 
         self._incoming = IncomingChunks(node.home.data / "snapshots" / "incoming")
         self.states = StateSync(
-            member_count=len(node.network_keys),
+            quorum_of=node.roster.quorum,
             is_genuine=node.agreement.is_genuine,
             anchor=lambda: node.settling.anchor,
             held=self._incoming.held,
@@ -130,9 +130,9 @@ class Syncing:
                     await trio.sleep(0.05)  # a full queue needs time, and asking again at once none
                 case CheckBatches() as check:
                     nursery.start_soon(self._check, check)
-                case Accept(blocks, batches, certificate):
+                case Accept() as accepted:
                     async with self._node.at_rest:
-                        self._node.accept_range(blocks, batches, certificate)
+                        self._node.accept_range(accepted)
                     await trio.lowlevel.checkpoint()
                     todo.extend(self.ranges.on_head(self._clocks.monotonic_ms()))
                 case Blamed(peer, reason):
@@ -164,10 +164,11 @@ class Syncing:
 
     async def _check(self, check: CheckBatches) -> None:
         node = self._node
-        keys, domain, separator = node.network_keys, node.domain, node.info.domain_separator
+        domain, separator = node.domain, node.info.domain_separator
+        signed = [(batch, node.roster.network_key(batch.author)) for batch in check.batches]
 
         def check_all() -> tuple[CheckedBatch, ...] | None:
-            checked = [check_batch(batch, keys, domain, separator) for batch in check.batches]
+            checked = [check_batch(batch, key, domain, separator) for batch, key in signed]
             good = tuple(item for item in checked if item is not None)
             return good if len(good) == len(checked) else None
 

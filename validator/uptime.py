@@ -22,6 +22,11 @@ class Uptime:
         self._window_blocks = window_blocks
         self._seen: deque[tuple[int, list[int]]] = deque()
 
+    def begin(self, member_count: int) -> None:
+        """A committee of its own: indices mean others from here on."""
+        self.signed_counts[:] = [0] * member_count
+        self._seen.clear()
+
     def restore(self, certificates: Iterable[tuple[int, Certificate]]) -> None:
         """Heights with their own certificates, ascending."""
         for height, certificate in certificates:

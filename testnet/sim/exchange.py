@@ -137,9 +137,9 @@ class Shared:
 
     def check_batch(self, batch: Batch) -> CheckedBatch | None:
         if not self._has_memory:
-            return check_batch(batch, self._exchange.network_keys, DOMAIN, SEPARATOR)
+            return self._check_batch(batch)
         if batch not in self._batches:
-            self._batches[batch] = check_batch(batch, self._exchange.network_keys, DOMAIN, SEPARATOR)
+            self._batches[batch] = self._check_batch(batch)
         return self._batches[batch]
 
     def learn_batch(self, checked: CheckedBatch) -> None:
@@ -149,6 +149,11 @@ class Shared:
     def learn_report(self, report: PriceReport, key: bytes) -> None:
         """Just signed with this key."""
         self._reports[report, key] = True
+
+    def _check_batch(self, batch: Batch) -> CheckedBatch | None:
+        keys = self._exchange.network_keys
+        network_key = keys[batch.author] if batch.author < len(keys) else None
+        return check_batch(batch, network_key, DOMAIN, SEPARATOR)
 
     def verify_report(self, report: PriceReport, key: bytes, domain: bytes) -> bool:
         if (report, key) not in self._reports:

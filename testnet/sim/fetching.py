@@ -26,7 +26,7 @@ class Fetching:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.states = StateSync(
-            member_count=node.world.plan.member_count,
+            quorum_of=node.roster.quorum,
             is_genuine=lambda certificate: node.agreement.is_genuine(certificate),
             anchor=lambda: NO_ANCHOR,
             held=lambda offer: [index for name, index in node.store.chunks if name == offer.name()],

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consensus.core import Core, CoreConfig
+from consensus.epochs import Instances, Schedule
 from consensus.events import Synced
-from consensus.messages import Block, Certificate, Evidence, Vote, quorum
+from consensus.messages import Block, Certificate, Evidence, Vote
 from engine.apply import BlockInput, BlockResult
 from engine.payload import Payload
 from engine.state import EngineState
@@ -24,6 +25,7 @@ from testnet.sim.checkers import Violation
 from testnet.sim.clocks import SkewedClocks
 from testnet.sim.disk import Disk
 from testnet.sim.exchange import DOMAIN, EPOCH, SEPARATOR
+from testnet.sim.keys import decode
 from testnet.sim.parts import (
     HastyAgreement,
     ShamelessAgreement,
@@ -41,12 +43,14 @@ from testnet.sim.store import MemoryStore
 from testnet.sim.traffic import Traffic
 from validator.agreement import Agreement, Outside, Stop
 from validator.batches import BatchPool, CheckedBatch, Sealer
+from validator.catchup import Accept
 from validator.executor import Executor
 from validator.inbox import Inbox
 from validator.journal import Journal, JournalError
 from validator.oracle import ReportBook
 from validator.proposals import Proposals
 from validator.recovery import recover
+from validator.roster import Roster, make_founders
 from validator.signer import Signer, SignerError
 
 if TYPE_CHECKING:
@@ -145,29 +149,33 @@ class Node:
         self.executor: Executor = WatchedExecutor(self, recovered.final_hash, recovered.state)
         for checked in recovered.unplaced:
             self.pool.add_named(checked)
-        members = quorum(world.plan.member_count)
-        self.reports = ReportBook(exchange.network_keys, DOMAIN, members, world.shared.verify_report)
+        self.roster = Roster([make_founders(world.keys.public_keys, exchange.network_keys, EPOCH)])
+        self.reports = ReportBook(self.roster, DOMAIN, world.shared.verify_report)
         self.inbox = Inbox()
         first_sequence = max(self.clocks.wall_ms() * 1000, self.final_sequences()[self.index] + 1)
         self.sealer = Sealer(self.index, exchange.signers[self.index], SEPARATOR, first_sequence)
         self.is_sealing = False
         self.traffic, self.repair = Traffic(self), Repair(self)
 
-    def make_core(self) -> Core:
-        """The one place where a node's core is made."""
+    def make_core(self, config: CoreConfig, _: tuple[int, ...], records: Sequence[bytes]) -> Core:
+        """The one place where a node's core is made. The run decides who leads."""
         kind = WatchedCore if self.behaviour is None else TwistedCore
-        records: Sequence[bytes] = self.journal.records
         if self.behaviour is not None:
             records = self.behaviour.on_restart(self, records)
-        core = kind(self.config, self.world.leaders, tuple(records))
+        core = kind(config, self.world.leaders, tuple(records))
         core.node = self
         return core
 
     def _make_agreement(self) -> None:
         world, keys = self.world, self.world.keys
-        core = self.make_core()
+        seats = self.roster.seats(EPOCH)
+        assert seats is not None, "the roster was made with it"
+        holder = Instances(
+            self.config, Schedule(length_ms=0, extension_ms=1), world.exchange.network_keys[self.index],
+            seats.committee, world.exchange.header, tuple(self.journal.records), observes_first=self.is_observer,
+            make_core=lambda *arguments: self.make_core(*arguments), decode=decode,
+        )  # fmt: skip
         self.journal.records.clear()
-        self.executor.find_block = core.block
         kind = Proposals if self.behaviour is None else TwistedProposals
         self.proposals: Proposals = kind(self.executor, self.pool, self.reports, self.inbox, INBOX_INCLUSION_MS)
         if isinstance(self.proposals, TwistedProposals):
@@ -178,16 +186,18 @@ class Node:
             files=self.disk,
         )  # fmt: skip
         outside = Outside(
-            send=self._send, fetch_block=self.traffic.request_block, fetch_batches=self.traffic.request_batches,
-            fall_behind=self._fall_behind, finalise=self._finalise, ban=self._ban, after_flush=self._after_flush,
+            send=self._send, announce=lambda data: self._send(None, data), fetch_block=self.traffic.request_block,
+            fetch_batches=self.traffic.request_batches, fall_behind=self._fall_behind, finalise=self._finalise,
+            open_epoch=lambda *_: None, ban=self._ban, after_flush=self._after_flush,
         )  # fmt: skip
         agreement = Agreement if world.plan.syncs_before_send else HastyAgreement
         if not self.is_honest:
             agreement = ShamelessAgreement
         self.agreement = agreement(
-            core, domain=DOMAIN, bls_keys=keys.public_keys, signer=signer, journal=self.journal, store=self.store,
+            holder, domain=DOMAIN, roster=self.roster, signer=signer, journal=self.journal, store=self.store,
             executor=self.executor, proposals=self.proposals, outside=outside, clocks=self.clocks, scheme=keys.scheme,
         )  # fmt: skip
+        self.executor.find_block = self.agreement.find_block
         self._due_snapshot: EngineState | None = None
 
     def _begin(self) -> None:
@@ -257,7 +267,7 @@ class Node:
     def _tick(self) -> None:
         self.agreement.tick()
         core = self.agreement.core
-        self.journal.rotate(core.view, core.floor_view, self.config.retain_views)
+        self.journal.rotate(EPOCH, core.view, core.floor_view, self.config.retain_views)
 
     def _plan_tick(self) -> None:
         """When the loop looks again, if nothing happens before."""
@@ -334,7 +344,7 @@ class Node:
         """Anything that is not a message of agreement."""
         self.world.transmit(self, peer, what, data)
 
-    def _fall_behind(self, certificate: Certificate) -> None:
+    def _fall_behind(self, _: int) -> None:
         self.world.fired["repair: range sync"] += 1
         self.repair.on_behind()
 
@@ -371,16 +381,15 @@ class Node:
             self.sealer.put_back(own)
             self.plan_seal()
 
-    def accept_range(
-        self, blocks: tuple[Block, ...], batches: tuple[CheckedBatch, ...], certificate: Certificate
-    ) -> None:
+    def accept_range(self, accepted: Accept) -> None:
         """Verified blocks that follow our head: execute them and tell agreement where we are now. Raises `Stop`."""
-        blocks = tuple(block for block in blocks if block.header.height > self.executor.final.height)
+        certificate = accepted.certificate
+        blocks = tuple(block for block in accepted.blocks if block.header.height > self.executor.final.height)
         if not blocks:
             return
         self.world.fired["repair: range taken"] += 1
         cursors = self.final_sequences()
-        for checked in batches:
+        for checked in accepted.batches:
             if checked.batch.sequence > cursors[checked.batch.author]:
                 self.pool.add_named(checked)
                 self._store_batch(checked)
@@ -388,7 +397,7 @@ class Node:
             if self.executor.execute(block) != block.header.commitment:
                 raise Stop(f"our execution of final block {block.header.height} differs from the committee's")
             self._finalise(block, certificate, is_live=False)
-        self.agreement.caught_up(Synced(blocks[-1], certificate))
+        self.agreement.caught_up(Synced(blocks[-1], certificate, accepted.trailing))
         self.wake()
 
     def adopt(self, offer: SnapshotOffer, state: EngineState) -> None:
@@ -487,7 +496,7 @@ class Node:
 
     def execute(self, parent_hash: bytes, height: int, time_ms: int, payload: bytes) -> bytes | None:
         """The commitment of any payload on any parent that is executed here, for those who forge blocks."""
-        executed = self.executor.run(parent_hash, height, time_ms, Payload.decode(payload))
+        executed = self.executor.run(parent_hash, EPOCH, height, time_ms, Payload.decode(payload))
         if executed is None or executed.result is None:
             return None
         return self.world.to_commitment(executed.result)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from consensus.core import Core
 from consensus.effects import Effect, Sign
 from consensus.events import Built, Event
-from consensus.messages import NOTARIZE, Block, DecodeError, Evidence, Header, Proposal, Vote, vote_digest
+from consensus.messages import NOTARIZE, Block, Evidence, Header, Message, Proposal, Vote, vote_digest
 from engine.payload import Payload
 from engine.state import EngineState
 from testnet.sim.checkers.signing import check_signing
 from testnet.sim.disk import Disk
-from testnet.sim.exchange import DOMAIN, EPOCH
+from testnet.sim.exchange import DOMAIN
 from testnet.sim.keys import decode
 from validator.agreement import Agreement
 from validator.executor import Executor
@@ -57,9 +57,11 @@ class WatchedExecutor(Executor):
 class Unguarded(Signer):
     """Signs anything."""
 
-    def sign(self, kind: int, view: int, header_hash: bytes) -> Vote | str:
-        digest = vote_digest(DOMAIN, kind, EPOCH, view, header_hash)
-        return Vote(kind, EPOCH, view, header_hash, self._index, self._scheme.sign(self._secret, digest))
+    def sign(self, epoch: int, kind: int, view: int, header_hash: bytes) -> Vote | str:
+        if self._index is None:
+            return "no seat in that epoch"
+        digest = vote_digest(DOMAIN, kind, epoch, view, header_hash)
+        return Vote(kind, epoch, view, header_hash, self._index, self._scheme.sign(self._secret, digest))
 
 
 class HastyAgreement(Agreement):
@@ -79,27 +81,20 @@ class ShamelessAgreement(Agreement):
         self._stop_reason = before
 
 
-class MemoryCore(Core):
-    """Messages are decoded once for all nodes: what bytes mean depends on nothing else."""
+class WatchedCore(Core):
+    """An honest core: whatever it asks to sign is looked at."""
 
     node: Node
 
-    def _on_received(self, peer: int, data: bytes) -> None:
-        try:
-            message = decode(data)
-        except DecodeError:
-            super()._on_received(peer, data)
-            return
-        if self._is_other_member(peer) and peer not in self._state.expelled:
-            self._on_message(peer, message)
-
-
-class WatchedCore(MemoryCore):
-    """An honest core: whatever it asks to sign is looked at."""
-
     def handle(self, now_ms: int, event: Event) -> list[Effect]:
         was_syncing = self.is_syncing
-        effects = super().handle(now_ms, event)
+        return self._watch(was_syncing, super().handle(now_ms, event))
+
+    def receive(self, now_ms: int, peer: int, message: Message) -> list[Effect]:
+        was_syncing = self.is_syncing
+        return self._watch(was_syncing, super().receive(now_ms, peer, message))
+
+    def _watch(self, was_syncing: bool, effects: list[Effect]) -> list[Effect]:
         for effect in effects:
             if isinstance(effect, Sign):
                 check_signing(self.node.name, was_syncing and self.is_syncing, self._count_missing(effect))
@@ -115,8 +110,10 @@ class WatchedCore(MemoryCore):
         return sum(node.pool.get(known) is None and node.store.batch(known) is None for known in named)
 
 
-class TwistedCore(MemoryCore):
+class TwistedCore(Core):
     """A byzantine leader's block may claim another result."""
+
+    node: Node
 
     def handle(self, now_ms: int, event: Event) -> list[Effect]:
         behaviour = self.node.behaviour
@@ -133,8 +130,8 @@ class TwistedProposals(Proposals):
 
     node: Node
 
-    def build(self, parent_hash: bytes, parent: Header, now_ms: int) -> BuiltPayload | None:
-        built = super().build(parent_hash, parent, now_ms)
+    def build(self, epoch: int, parent_hash: bytes, parent: Header, now_ms: int) -> BuiltPayload | None:
+        built = super().build(epoch, parent_hash, parent, now_ms)
         behaviour = self.node.behaviour
         if built is None or behaviour is None:
             return built
@@ -142,7 +139,7 @@ class TwistedProposals(Proposals):
         twisted = behaviour.on_payload(self.node, payload)
         if twisted == payload:
             return built
-        executed = self.node.executor.run(parent_hash, parent.height + 1, built.timestamp_ms, twisted)
+        executed = self.node.executor.run(parent_hash, epoch, parent.height + 1, built.timestamp_ms, twisted)
         if executed is None:
             return built
         self.node.world.fired[f"behaviour: {behaviour.name}"] += 1

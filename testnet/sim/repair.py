@@ -25,7 +25,7 @@ class Repair:
         self._node = node
         self._fetching = Fetching(node)
         self._ranges = RangeSync(
-            member_count=node.world.plan.member_count,
+            quorum_of=node.roster.quorum,
             head=lambda: Head(node.executor.final.height, node.executor.final_hash),
             is_genuine=lambda certificate: node.agreement.is_genuine(certificate),
             is_held=lambda batch_hash: node.pool.get(batch_hash) is not None,
@@ -87,8 +87,8 @@ class Repair:
                     good = tuple(item for item in checked if item is not None)
                     answer = good if len(good) == len(checked) else None
                     todo.extend(self._ranges.on_checked(self._now_ms(), check.token, answer))
-                case Accept(blocks, batches, certificate):
-                    node.accept_range(blocks, batches, certificate)
+                case Accept() as accepted:
+                    node.accept_range(accepted)
                     todo.extend(self._ranges.on_head(self._now_ms()))
                 case Blamed():
                     node.world.fired["repair: liar blamed"] += 1

@@ -7,7 +7,7 @@ the simulator computes another member's signature.
 from collections.abc import Sequence
 
 from consensus import crypto
-from consensus.messages import Certificate, Vote, keccak, make_bitmap, vote_digest
+from consensus.messages import Approval, Certificate, Ready, Vote, keccak, make_bitmap, vote_digest
 from consensus.scheme import Scheme
 from testnet.sim.keys import Keys
 
@@ -33,17 +33,34 @@ class CheapScheme:
     def make_certificate(
         self, votes: Sequence[Vote], keys: Sequence[bytes], digest: bytes, epoch: int, member_count: int
     ) -> tuple[Certificate | None, tuple[int, ...]]:
-        total, bad = 0, []
-        for vote in votes:
-            own = int.from_bytes(vote.signature, "big")
-            total ^= own
-            if own != self._sign(self._secrets[keys[vote.signer]], digest):
-                bad.append(vote.signer)
+        total, bad = self._sum(votes, keys, digest)
         if bad:
-            return None, tuple(bad)
+            return None, bad
         first = votes[0]
         bitmap = make_bitmap([vote.signer for vote in votes], member_count)
         return Certificate(first.kind, epoch, first.view, first.header_hash, bitmap, total.to_bytes(96, "big")), ()
+
+    def make_approval(
+        self, readies: Sequence[Ready], keys: Sequence[bytes], digest: bytes
+    ) -> tuple[Approval | None, tuple[int, ...]]:
+        total, bad = self._sum(readies, keys, digest)
+        if bad:
+            return None, bad
+        first = readies[0]
+        bitmap = make_bitmap([ready.signer for ready in readies], len(keys))
+        return Approval(first.epoch, first.committee_hash, bitmap, total.to_bytes(96, "big")), ()
+
+    def _sum(
+        self, statements: Sequence[Vote] | Sequence[Ready], keys: Sequence[bytes], digest: bytes
+    ) -> tuple[int, tuple[int, ...]]:
+        """Of the signatures, and whose are wrong."""
+        total, bad = 0, []
+        for statement in statements:
+            own = int.from_bytes(statement.signature, "big")
+            total ^= own
+            if own != self._sign(self._secrets[keys[statement.signer]], digest):
+                bad.append(statement.signer)
+        return total, tuple(bad)
 
     def _sign(self, secret: bytes, digest: bytes) -> int:
         signature = self._memory.get((secret, digest))

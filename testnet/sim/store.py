@@ -7,7 +7,8 @@ from functools import partial
 
 from consensus.messages import Block, Certificate, Evidence, decode_message
 from engine.state import EngineState
-from validator.store import CaseRow, FinalBlock, Store
+from validator.roster import Seats
+from validator.store import CaseRow, FinalBlock, Seal, Store
 
 SNAPSHOTS_KEPT = 3
 
@@ -34,6 +35,8 @@ class MemoryStore(Store):
         self._batches: dict[bytes, tuple[int, int, bytes]] = {}  # by hash: author, sequence, encoded
         self._unplaced: dict[tuple[int, int, bytes], None] = {}
         self._cases: dict[bytes, bytes] = {}  # evidence -> its key
+        self._seals: dict[int, Seal] = {}
+        self._seats: dict[int, Seats] = {}
         self._undo: list[Callable[[], object]] = []
         self._is_pruning_due = False
 
@@ -134,6 +137,29 @@ class MemoryStore(Store):
 
     def height(self) -> int:
         return self._first_height - 1 + len(self._finals)
+
+    # epochs
+
+    def put_seal(self, epoch: int, seal: Seal) -> None:
+        self.on_effect()
+        if epoch not in self._seals:
+            self._seals[epoch] = seal
+            self._undo.append(partial(self._seals.pop, epoch, None))
+
+    def seal(self, epoch: int) -> Seal | None:
+        return self._seals.get(epoch)
+
+    def sealed_epochs(self) -> list[int]:
+        return sorted(self._seals, reverse=True)
+
+    def put_seats(self, seats: Seats) -> None:
+        self.on_effect()
+        if seats.epoch not in self._seats:
+            self._seats[seats.epoch] = seats
+            self._undo.append(partial(self._seats.pop, seats.epoch, None))
+
+    def seats(self) -> list[Seats]:
+        return [self._seats[epoch] for epoch in sorted(self._seats)]
 
     # batches
 

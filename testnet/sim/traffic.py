@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from consensus.events import PeerConnected, Received
 from consensus.messages import Block, DecodeError, encode_message
 from engine.payload import Batch, PriceReport
 from testnet.sim.keys import decode
@@ -37,7 +36,7 @@ class Traffic:
             case "batch":
                 self._on_batch(peer, data)
             case "block request":
-                block = node.store.candidate(data) or node.agreement.core.block(data)
+                block = node.store.candidate(data) or node.agreement.find_block(data)
                 if block is not None:
                     node.send_frame(peer, "consensus", encode_message(block))
             case "batch request":
@@ -60,7 +59,7 @@ class Traffic:
             for target, extra in node.behaviour.on_receive(node, peer, data):
                 node.world.fired[f"behaviour: {node.behaviour.name}"] += 1
                 node.world.transmit(node, target, "consensus", extra)
-        node.agreement.post(Received(peer, data))
+        node.agreement.receive(peer, data)
         node.wake()
 
     def _on_hello(self, peer: int, height: int) -> None:
@@ -68,7 +67,7 @@ class Traffic:
         node = self._node
         for checked in node.pool.pending_of(node.index):
             node.send_frame(peer, "batch", checked.batch)
-        node.agreement.post(PeerConnected(peer))
+        node.agreement.on_link(peer)
         node.repair.on_peer(peer, height)
         node.wake()
 

@@ -22,6 +22,7 @@ from net.identity import NetworkSigner, derive_network_key
 from validator.batches import BatchPool, CheckedBatch, Sealer
 from validator.executor import Executor, to_commitment
 from validator.recovery import make_genesis_header
+from validator.roster import make_founders
 
 CHAIN_ID, CONTRACT, TOKEN = 31337, b"\2" * 20, b"\1" * 20
 DOMAIN = compute_domain(CHAIN_ID, CONTRACT)
@@ -32,6 +33,7 @@ SECRETS = [crypto.derive_secret(bytes([index + 1]) * 32) for index in range(MEMB
 BLS_KEYS = tuple(crypto.derive_public_key(secret) for secret in SECRETS)
 SEEDS = [bytes([index + 1]) * 32 for index in range(MEMBERS)]
 NETWORK_KEYS = tuple(derive_network_key(seed) for seed in SEEDS)
+FOUNDERS = make_founders(BLS_KEYS, NETWORK_KEYS)
 TRADERS = [PrivateKey(bytes([index + 101]) * 32) for index in range(3)]
 OWNERS = [address_of(trader.public_key) for trader in TRADERS]
 GENESIS_STATE = genesis(PARAMS, 1_000)
@@ -74,7 +76,7 @@ class Chainlet:
             self.pool.add_named(checked)
         refs = tuple((item.batch.author, item.batch.sequence, item.batch_hash) for item in batches)
         payload = Payload(refs, reports, inbox, 1)
-        executed = self.executor.run(self.head.hash(), self.head.height + 1, time_ms, payload)
+        executed = self.executor.run(self.head.hash(), 1, self.head.height + 1, time_ms, payload)
         assert executed is not None and executed.result is not None
         header = Header(
             1, self.head.view + 1, self.head.height + 1, self.head.hash(), self.head.view, 0, time_ms,

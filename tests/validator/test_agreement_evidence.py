@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chainlet import BLS_KEYS, DOMAIN, GENESIS, GENESIS_STATE, MEMBERS, NETWORK_KEYS, PARAMS, SECRETS
+from chainlet import DOMAIN, FOUNDERS, GENESIS, GENESIS_STATE, MEMBERS, NETWORK_KEYS, PARAMS, SECRETS
 
 from consensus import crypto
 from consensus.core import Core, CoreConfig
-from consensus.events import Received
+from consensus.epochs import Instances, Schedule
 from consensus.messages import (
     FINALIZE,
     NULLIFY,
@@ -30,6 +30,7 @@ from validator.journal import Journal
 from validator.oracle import ReportBook
 from validator.proposals import Proposals
 from validator.prosecutor import read_evidence
+from validator.roster import Roster
 from validator.signer import Signer
 from validator.store import Store
 
@@ -49,19 +50,27 @@ class Machine:
         executor = Executor(PARAMS, pool, GENESIS.hash(), GENESIS_STATE)
         config = CoreConfig(domain=DOMAIN, epoch=1, member_count=MEMBERS, me=ME, genesis=GENESIS)
         outside: dict[str, Any] = dict.fromkeys(Outside.__slots__, lambda *_: None)
-        outside |= {"send": lambda *message: self.sent.append(message), "ban": lambda peer, _: self.banned.append(peer)}
+        outside |= {
+            "send": lambda *message: self.sent.append(message),
+            "announce": lambda data: self.sent.append((None, data)),
+            "ban": lambda peer, _: self.banned.append(peer),
+        }
         self.signer = Signer(folder / "guard", SECRETS[ME], ME, DOMAIN, 1)
+        roster = Roster([FOUNDERS])
+        holder = Instances(
+            config, Schedule(length_ms=0, extension_ms=1), NETWORK_KEYS[ME], FOUNDERS.committee, GENESIS,
+            tuple(self.journal.records), make_core=lambda config, _, records: Core(config, (1, 2, 3, 0), records),
+        )  # fmt: skip
         self.agreement = Agreement(
-            Core(config, (1, 2, 3, 0), tuple(self.journal.records)), domain=DOMAIN, bls_keys=BLS_KEYS,
-            signer=self.signer, journal=self.journal, store=self.store, executor=executor,
-            proposals=Proposals(executor, pool, ReportBook(NETWORK_KEYS, DOMAIN, 3), Inbox(), 10_000),
+            holder, domain=DOMAIN, roster=roster, signer=self.signer, journal=self.journal, store=self.store,
+            executor=executor, proposals=Proposals(executor, pool, ReportBook(roster, DOMAIN), Inbox(), 10_000),
             outside=Outside(**outside), clocks=Clocks(),
         )  # fmt: skip
         self.agreement.start(None)
 
     def receive(self, peer: int, *messages: Vote | Certificate) -> None:
         for message in messages:
-            self.agreement.post(Received(peer, encode_message(message)))
+            self.agreement.receive(peer, encode_message(message))
         self.agreement.tick()
 
     def evidence_sent(self) -> list[Evidence]:
@@ -130,7 +139,7 @@ def test_a_fork_stops_the_node_after_it_has_told_and_stops_it_again(tmp_path: Pa
 def test_evidence_against_the_own_key_stops_the_node(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     pair = [certificate(NULLIFY, ZERO_HASH, ME), certificate(FINALIZE, BLOCK, ME)]
-    machine.agreement.post(Received(1, encode_message(Evidence(pair[0], pair[1]))))
+    machine.agreement.receive(1, encode_message(Evidence(pair[0], pair[1])))
     with pytest.raises(Stop, match="this node's key signed contradicting statements"):
         machine.agreement.tick()
     assert machine.evidence_stored() == [Evidence(pair[0], pair[1])]

@@ -10,6 +10,7 @@ from engine.commands import BUY, PLACE, POST_ONLY
 from net.wire import RANGE_RESPONSE_BYTES_TARGET, RangeBlock, RangeRequest, RangeResponse, encode_frame
 from tests.validator.chainlet import (
     DOMAIN,
+    FOUNDERS,
     GENESIS,
     GENESIS_STATE,
     MARK_TICKS,
@@ -38,6 +39,7 @@ from validator.catchup import (
 )
 from validator.executor import Executor
 from validator.ranges import ANSWER_INTERVAL_MS, ANSWERS_BURST, AnswerBudget, answer_range
+from validator.roster import Roster
 from validator.store import Store
 
 EMPTY = RangeResponse((), None)
@@ -79,7 +81,8 @@ class Laggard:
         self.peers, self.now_ms, self.wake_ms = peers, 0, None
         self.kept, self.blamed, self.asked, self.open, self.accepted = [], [], [], [], []
         self.sync = RangeSync(
-            member_count=MEMBERS, head=lambda: Head(self.executor.final.height, self.executor.final_hash),
+            quorum_of=Roster([FOUNDERS]).quorum,
+            head=lambda: Head(self.executor.final.height, self.executor.final_hash),
             is_genuine=lambda certificate: certificate.signature[:1] != b"\0",
             is_held=lambda batch_hash: self.pool.get(batch_hash) is not None,
         )  # fmt: skip
@@ -95,7 +98,7 @@ class Laggard:
                     self.asked.append((peer, request.from_height, request.limit))
                     self.open.append((peer, request))
                 case CheckBatches(token, batches):
-                    checked = [check_batch(batch, NETWORK_KEYS, DOMAIN, SEPARATOR) for batch in batches]
+                    checked = [check_batch(batch, NETWORK_KEYS[batch.author], DOMAIN, SEPARATOR) for batch in batches]
                     self.perform(self.sync.on_checked(self.now_ms, token, None if None in checked else tuple(checked)))
                 case Accept(blocks, batches, certificate):
                     assert certificate.header_hash == blocks[-1].hash()
@@ -180,7 +183,7 @@ def test_a_range_is_handed_over_once_however_late_the_host_is(honest):
     effects = laggard.sync.on_response(0, peer, honest(request))
     token = next(effect.token for effect in effects if isinstance(effect, CheckBatches))
     batches = next(effect.batches for effect in effects if isinstance(effect, CheckBatches))
-    checked = tuple(check_batch(batch, NETWORK_KEYS, DOMAIN, SEPARATOR) for batch in batches)
+    checked = tuple(check_batch(batch, NETWORK_KEYS[batch.author], DOMAIN, SEPARATOR) for batch in batches)
     first = laggard.sync.on_checked(0, token, checked)
     meanwhile = [*laggard.sync.on_peer(0, 2, 8), *laggard.sync.on_claim(0, 1, 8), *laggard.sync.on_timer(5)]
     assert sum(isinstance(effect, Accept) for effect in first) == 1

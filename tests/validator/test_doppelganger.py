@@ -110,24 +110,24 @@ def signer(tmp_path):
 
 
 def test_an_observer_stays_one_until_its_operator_names_a_view(tmp_path, signer):
-    assert not is_observer(tmp_path, signer, 0)
-    mark_observer(tmp_path, 7)
-    assert is_observer(tmp_path, signer, 0) and has_mark(tmp_path)
-    assert not is_observer(tmp_path, signer, 30) and not has_mark(tmp_path)
-    assert signer.sign(NULLIFY, 30, ZERO_HASH) == "at or below the floor"
-    assert isinstance(signer.sign(NULLIFY, 31, ZERO_HASH), Vote)
+    assert not is_observer(tmp_path, signer, 1, 0)
+    mark_observer(tmp_path, 1, 7)
+    assert is_observer(tmp_path, signer, 1, 0) and has_mark(tmp_path, 1)
+    assert not is_observer(tmp_path, signer, 1, 30) and not has_mark(tmp_path, 1)
+    assert signer.sign(1, NULLIFY, 30, ZERO_HASH) == "at or below the floor"
+    assert isinstance(signer.sign(1, NULLIFY, 31, ZERO_HASH), Vote)
     assert signer.highest_view == 31
 
 
 def test_the_floor_survives_a_restart_and_never_sinks(tmp_path, signer):
-    signer.sign(NOTARIZE, 4, b"\1" * 32)
-    signer.sign(NOTARIZE, 12, b"\1" * 32)
+    signer.sign(1, NOTARIZE, 4, b"\1" * 32)
+    signer.sign(1, NOTARIZE, 12, b"\1" * 32)
     signer.raise_floor(10)
     signer.raise_floor(3)
     signer.close()
     again = Signer(tmp_path / "guard", SECRETS[ME], ME, DOMAIN, 1)
-    assert again.sign(NULLIFY, 10, ZERO_HASH) == "at or below the floor"
-    assert again.sign(NOTARIZE, 12, b"\2" * 32) == "notarized another block in this view"
+    assert again.sign(1, NULLIFY, 10, ZERO_HASH) == "at or below the floor"
+    assert again.sign(1, NOTARIZE, 12, b"\2" * 32) == "notarized another block in this view"
     signer._descriptor = again._descriptor  # the fixture closes it
 
 
@@ -139,5 +139,5 @@ def test_what_a_journal_says_of_us_and_what_an_observer_may_keep():
     vote = Vote(FINALIZE, 1, 5, b"\1" * 32, ME, bytes(96))
     other = Vote(FINALIZE, 1, 99, b"\1" * 32, 1, bytes(96))
     records = [encode_message(message) for message in (vote, certificate, block, proposal, other)]
-    assert find_highest_view(records, ME) == 8 and find_highest_view(records[1:3], ME) == 0
+    assert find_highest_view(records, ME, 1) == 8 and find_highest_view(records[1:3], ME, 1) == 0
     assert list_public(records) == [encode_message(certificate), encode_message(block)]

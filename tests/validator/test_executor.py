@@ -24,7 +24,7 @@ def build(executor: Executor, parent: Header, view: int, is_remembered: bool) ->
     """What a leader does: execute an empty payload, then put the answer into the header."""
     payload = Payload((), (), (), view).encode()
     timestamp_ms = 1_000 + view
-    executed = executor.run(parent.hash(), parent.height + 1, timestamp_ms, Payload.decode(payload))
+    executed = executor.run(parent.hash(), 1, parent.height + 1, timestamp_ms, Payload.decode(payload))
     if is_remembered:
         executor.remember(parent.hash(), timestamp_ms, payload, executed)
     commitment = to_commitment(executed.result).encode()
@@ -72,7 +72,7 @@ def test_an_invalid_payload_and_an_unknown_parent_have_no_result(executor):
     assert executor.execute(orphan) is None
     missing = Payload(((0, 1, b"\5" * 32),), (), (), 1)
     assert executor.missing_batches(missing) == [(0, 1, b"\5" * 32)]
-    assert executor.run(GENESIS.hash(), 1, 2_000, missing) is None
+    assert executor.run(GENESIS.hash(), 1, 1, 2_000, missing) is None
 
 
 def test_final_blocks_in_a_row_give_the_same_results_on_states_that_are_given_up(executor):

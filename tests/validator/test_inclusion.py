@@ -2,10 +2,10 @@
 
 import pytest
 
-from consensus.messages import ZERO_HASH, Block, Header, keccak, quorum
+from consensus.messages import ZERO_HASH, Block, Header, keccak
 from engine.commands import CANCEL_ALL
 from engine.payload import Payload
-from tests.validator.chainlet import DOMAIN, GENESIS, GENESIS_STATE, MEMBERS, NETWORK_KEYS, PARAMS, seal, sign
+from tests.validator.chainlet import DOMAIN, FOUNDERS, GENESIS, GENESIS_STATE, MEMBERS, PARAMS, seal, sign
 from validator import batches, inclusion
 from validator.batches import BatchPool, sort_refs
 from validator.executor import Executor
@@ -20,6 +20,7 @@ from validator.inclusion import (
 )
 from validator.oracle import ReportBook
 from validator.proposals import Proposals
+from validator.roster import Roster
 
 T0_MS = 1_000_000
 CURSORS = [0] * MEMBERS
@@ -47,7 +48,7 @@ class Voter:
         self.pool = BatchPool(MEMBERS)
         for checked in held:
             self.pool.add(checked)
-        self.rule = Inclusion(self.pool, MEMBERS)
+        self.rule = Inclusion(self.pool, Roster([FOUNDERS]))
         self.height, self.now_ms = 0, T0_MS
 
     def see(self, count, payload=EMPTY, step_ms=1_000):
@@ -56,7 +57,7 @@ class Voter:
             self.rule.on_final(self.height, payload, CURSORS, self.now_ms)
 
     def overdue(self, *refs, cursors=CURSORS):
-        found = self.rule.find_overdue(refs, cursors, self.now_ms)
+        found = self.rule.find_overdue(refs, cursors, self.now_ms, 1)
         return None if found is None else (found.batch.author, found.batch.sequence)
 
 
@@ -109,7 +110,7 @@ def test_an_author_must_not_be_skipped_and_only_its_first_left_out_batch_counts(
 def test_the_voter_refuses_a_leader_that_leaves_out_what_is_overdue(made):
     pool = BatchPool(MEMBERS)
     executor = Executor(PARAMS, pool, GENESIS.hash(), GENESIS_STATE)
-    proposals = Proposals(executor, pool, ReportBook(NETWORK_KEYS, DOMAIN, quorum(MEMBERS)), Inbox(), 10_000)
+    proposals = Proposals(executor, pool, ReportBook(Roster([FOUNDERS]), DOMAIN), Inbox(), 10_000)
     pool.add(made[1, 1])
     for at in range(MEMBERS + 4):
         proposals.on_final(at + 1, EMPTY, CURSORS, T0_MS + 1_000 * at)
@@ -123,7 +124,7 @@ def test_the_voter_refuses_a_leader_that_leaves_out_what_is_overdue(made):
 
     assert judge(EMPTY) is False
     assert judge(Payload((ref(made[1, 1]),), (), (), 0)) is True
-    built = proposals.build(GENESIS.hash(), GENESIS, now_ms)
+    built = proposals.build(1, GENESIS.hash(), GENESIS, now_ms)
     assert Payload.decode(built.payload).batch_refs == (ref(made[1, 1]),)
 
 

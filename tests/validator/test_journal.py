@@ -45,9 +45,9 @@ def test_old_segments_go_when_their_views_are_long_final(tmp_path, monkeypatch):
     for view in range(1, 20):
         journal.append(b"x" * 200)
         journal.sync()
-        journal.rotate(view, final_view=0, retain_views=3)
+        journal.rotate(1, view, final_view=0, retain_views=3)
     assert len(list(tmp_path.glob("*.journal"))) == 20
-    journal.rotate(20, final_view=10, retain_views=3)
+    journal.rotate(1, 20, final_view=10, retain_views=3)
     kept = len(list(tmp_path.glob("*.journal")))
     journal.close()
     assert kept == 20 - 6

@@ -13,6 +13,7 @@ from consensus.messages import Block, Certificate
 from engine.params import DEFAULT_MARKETS
 from net.identity import derive_network_key
 from validator.agreement import Stop
+from validator.catchup import Accept
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry
 from validator.keys import Keys
 from validator.node import Node
@@ -78,7 +79,7 @@ def test_a_range_that_was_overtaken_is_taken_from_where_the_head_is(
         for block, own in finals[:overtaken]:
             assert node.executor.execute(block) == block.header.commitment
             node._finalise(block, own)
-        node.accept_range(blocks, (), certificate)
+        node.accept_range(Accept(blocks, (), certificate))
         assert node.executor.final.height == BLOCKS
         assert node.executor.final_hash == blocks[-1].hash()
         node.agreement.tick()
@@ -95,4 +96,4 @@ def test_a_range_whose_execution_differs_still_stops_the_node(
     with open_node(tmp_path / "node") as node:
         node.agreement.start(None)
         with pytest.raises(Stop, match="differs"):
-            node.accept_range(blocks[1:], (), finals[-1][1])
+            node.accept_range(Accept(blocks[1:], (), finals[-1][1]))

@@ -2,16 +2,16 @@
 
 import pytest
 
-from consensus.messages import ZERO_HASH, Block, Header, keccak, quorum
+from consensus.messages import ZERO_HASH, Block, Header, keccak
 from engine.commands import CANCEL_ALL
 from engine.payload import InboxEntry, Payload
 from net.identity import NetworkSigner
 from tests.validator.chainlet import (
     DOMAIN,
+    FOUNDERS,
     GENESIS,
     GENESIS_STATE,
     MEMBERS,
-    NETWORK_KEYS,
     OWNERS,
     PARAMS,
     SEEDS,
@@ -31,6 +31,7 @@ from validator.proposals import (
     Proposals,
     compute_message_delay_ms,
 )
+from validator.roster import Roster
 
 NOW_MS = 2_000_000
 FEEDS_E8 = (60_000 * 10**8, 3_000 * 10**8)
@@ -41,7 +42,7 @@ ENTRY = InboxEntry(0, 1, TOKEN, OWNERS[0], 0, OWNERS[0], 5, bytes(32), 7)
 class Voter:
     def __init__(self) -> None:
         self.pool, self.inbox = BatchPool(MEMBERS), Inbox()
-        self.reports = ReportBook(NETWORK_KEYS, DOMAIN, quorum(MEMBERS))
+        self.reports = ReportBook(Roster([FOUNDERS]), DOMAIN)
         self.executor = Executor(PARAMS, self.pool, GENESIS.hash(), GENESIS_STATE)
         self.proposals = Proposals(self.executor, self.pool, self.reports, self.inbox, 10_000)
 
@@ -107,13 +108,13 @@ def test_a_tick_stays_available_while_the_next_one_arrives(voter):
         assert voter.reports.add(report(validator, SECOND_MS), SECOND_MS)
     for validator in range(2):
         assert voter.reports.add(report(validator, SECOND_MS + 1_000), SECOND_MS + 1_000)
-    chosen = voter.reports.select([0] * MEMBERS, SECOND_MS + 1_000, 2)
+    chosen = voter.reports.select([0] * MEMBERS, SECOND_MS + 1_000, 2, 1)
     assert [item.time_ms for item in chosen] == [SECOND_MS] * 4
     assert voter.reports.add(report(3, SECOND_MS + 1_001), SECOND_MS + 1_001)
-    chosen = voter.reports.select([0] * MEMBERS, SECOND_MS + 1_001, 2)
+    chosen = voter.reports.select([0] * MEMBERS, SECOND_MS + 1_001, 2, 1)
     assert [item.validator for item in chosen] == [0, 1, 3]
-    assert voter.reports.is_fair(chosen, SECOND_MS + 1_001)
-    assert voter.reports.select([SECOND_MS + 1_000] * MEMBERS, SECOND_MS + 1_001, 2) == ()
+    assert voter.reports.is_fair(chosen, SECOND_MS + 1_001, 1)
+    assert voter.reports.select([SECOND_MS + 1_000] * MEMBERS, SECOND_MS + 1_001, 2, 1) == ()
 
 
 def test_a_proposals_time_is_bounded_and_patience_grows_while_nothing_is_final(voter):
@@ -153,11 +154,11 @@ def test_a_leader_offers_entries_even_when_the_parent_named_a_newer_block(voter)
 
 def test_a_report_from_a_clock_ahead_is_dropped_without_blame(voter):
     assert voter.reports.add(report(2, NOW_MS + 5_000), NOW_MS)
-    assert voter.reports.select([0] * MEMBERS, NOW_MS + 5_000, 2) == ()
+    assert voter.reports.select([0] * MEMBERS, NOW_MS + 5_000, 2, 1) == ()
     for validator in range(3):
         assert voter.reports.add(report(validator), NOW_MS)
-    assert len(voter.reports.select([0] * MEMBERS, NOW_MS, 2)) == 3
-    assert voter.reports.select([0] * MEMBERS, NOW_MS, 8) == ()  # feeds of another state
+    assert len(voter.reports.select([0] * MEMBERS, NOW_MS, 2, 1)) == 3
+    assert voter.reports.select([0] * MEMBERS, NOW_MS, 8, 1) == ()  # feeds of another state
     forged = NetworkSigner(SEEDS[0], DOMAIN).sign_price_report(1, NOW_MS, FEEDS_E8)
     assert not voter.reports.add(forged, NOW_MS)
 

@@ -32,13 +32,13 @@ def open_signer(path):
 )
 def test_the_guard_survives_a_restart(tmp_path, first, second, is_allowed):
     signer = open_signer(tmp_path / "guard")
-    vote = signer.sign(*first)
+    vote = signer.sign(1, *first)
     assert isinstance(vote, Vote)
     digest = vote_digest(DOMAIN, first[0], 1, first[1], first[2])
     assert crypto.verify(crypto.derive_public_key(SECRET), digest, vote.signature)
     signer.close()
     restarted = open_signer(tmp_path / "guard")
-    assert isinstance(restarted.sign(*second), Vote) == is_allowed
+    assert isinstance(restarted.sign(1, *second), Vote) == is_allowed
     restarted.close()
 
 
@@ -47,7 +47,7 @@ def test_a_torn_write_leaves_what_was_synced_before_it(tmp_path):
     signer = open_signer(path)
     for views in ((1, 2), (3, 4, 5)):
         for view in views:
-            signer.sign(NOTARIZE, view, ONE)
+            signer.sign(1, NOTARIZE, view, ONE)
         signer.sync()
     signer.close()
     data = bytearray(path.read_bytes())
@@ -55,7 +55,7 @@ def test_a_torn_write_leaves_what_was_synced_before_it(tmp_path):
     data[newest + 40] ^= 0xFF
     path.write_bytes(data)
     restarted = open_signer(path)
-    assert [isinstance(restarted.sign(NOTARIZE, view, OTHER), Vote) for view in (1, 2, 3, 4)] == [
+    assert [isinstance(restarted.sign(1, NOTARIZE, view, OTHER), Vote) for view in (1, 2, 3, 4)] == [
         False,
         False,
         True,
@@ -67,10 +67,10 @@ def test_a_torn_write_leaves_what_was_synced_before_it(tmp_path):
 def test_a_signature_is_covered_by_the_disk_only_after_a_sync(tmp_path):
     signer = open_signer(tmp_path / "guard")
     assert signer.is_synced
-    signer.sign(NOTARIZE, 1, ONE)
+    signer.sign(1, NOTARIZE, 1, ONE)
     assert not signer.is_synced
     signer.sync()
-    signer.sign(NOTARIZE, 1, ONE)  # the same again: nothing new to cover
+    signer.sign(1, NOTARIZE, 1, ONE)  # the same again: nothing new to cover
     assert signer.is_synced
     signer.close()
 
@@ -91,21 +91,21 @@ def test_a_first_write_torn_by_a_crash_is_no_damage(tmp_path, length):
     whole = path.read_bytes()
     path.write_bytes(whole[:length][: SLOT_BYTES + 60].ljust(length, b"\0"))
     signer = open_signer(path)
-    assert isinstance(signer.sign(NOTARIZE, 5, ONE), Vote)
+    assert isinstance(signer.sign(1, NOTARIZE, 5, ONE), Vote)
     signer.sync()
     signer.close()
-    assert isinstance(open_signer(path).sign(NOTARIZE, 5, OTHER), str)
+    assert isinstance(open_signer(path).sign(1, NOTARIZE, 5, OTHER), str)
 
 
 def test_one_empty_slot_does_not_make_a_guard_new(tmp_path):
     path = tmp_path / "guard"
     signer = open_signer(path)
     for view in (5, 6):
-        signer.sign(NOTARIZE, view, ONE)
+        signer.sign(1, NOTARIZE, view, ONE)
         signer.sync()
     signer.close()
     path.write_bytes(bytes(SLOT_BYTES) + path.read_bytes()[SLOT_BYTES:])
-    assert isinstance(open_signer(path).sign(NOTARIZE, 5, OTHER), str)
+    assert isinstance(open_signer(path).sign(1, NOTARIZE, 5, OTHER), str)
 
 
 def test_a_second_process_on_the_same_key_is_refused(tmp_path):

@@ -9,9 +9,10 @@ from consensus.messages import NOTARIZE, keccak
 from engine.snapshot import decode_snapshot, encode_snapshot
 from net import wire
 from net.wire import Chunk, ChunkRequest, SnapshotOffer, SnapshotRequest
-from tests.validator.chainlet import GENESIS_STATE, MEMBERS, PARAMS, Chainlet, certify
+from tests.validator.chainlet import FOUNDERS, GENESIS_STATE, PARAMS, Chainlet, certify
 from validator import snapshots
 from validator.catchup import Blamed, Wake
+from validator.roster import Roster
 from validator.snapshots import (
     HEAD_BLOCKS_MIN,
     KEEP_COUNT,
@@ -88,7 +89,7 @@ class Laggard:
         self.sources, self.kept, self.now_ms, self.wake_ms = sources, {} if kept is None else kept, 0, None
         self.asked, self.blamed, self.adopted, self.queue = [], [], None, []
         self.sync = StateSync(
-            member_count=MEMBERS, is_genuine=lambda certificate: certificate.signature[:1] != b"\0",
+            quorum_of=Roster([FOUNDERS]).quorum, is_genuine=lambda certificate: certificate.signature[:1] != b"\0",
             anchor=lambda: anchor,
             held=lambda offer: [at for name, at in self.kept if name == offer.name()],
         )  # fmt: skip

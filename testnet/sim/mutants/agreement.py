@@ -117,7 +117,8 @@ def epoch_unchecked(patches: Patches) -> None:
         digest = vote_digest(
             config.domain, certificate.kind, certificate.epoch, certificate.view, certificate.header_hash
         )
-        keys = [driver._bls_keys[signer] for signer in certificate.signers()]
+        members = driver._bls_keys(driver.epoch)
+        keys = [members[signer] for signer in certificate.signers()]
         return honest(driver, certificate) or driver._scheme.verify_aggregate(keys, digest, certificate.signature)
 
     patches.put(certificates, "is_quorate", is_quorate)

@@ -29,7 +29,6 @@ from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
 from validator.doppelganger import Memory, VoteWatch
 from validator.executor import Executor
-from validator.inbox import Inbox
 from validator.journal import Journal
 from validator.keys import Keys
 from validator.ledger import Ledger
@@ -53,7 +52,6 @@ from validator.store import Store
 from validator.syncing import Syncing
 from validator.uptime import WINDOW_BLOCKS, Uptime
 from validator.voting import Voting
-from validator.watcher import OnChain
 
 log = logging.getLogger("hansa.node")
 
@@ -119,7 +117,6 @@ class Node:
         for checked in recovered.unplaced:
             self.pool.add_named(checked)
         self.reports = ReportBook(self.roster, self.domain)
-        self.inbox, self.on_chain = Inbox(), OnChain()
         self.settling = Settling(self, self._clocks, self._keys.operator)
         self.shelf = SnapshotShelf(data / "snapshots")
         first_sequence = max(
@@ -151,7 +148,8 @@ class Node:
             tuple(records), observes_first=self.is_observer,
         )  # fmt: skip
         self._journal.records.clear()
-        self.proposals = Proposals(self.executor, self.pool, self.reports, self.inbox, network.inbox_inclusion_ms)
+        inbox = self.settling.inbox
+        self.proposals = Proposals(self.executor, self.pool, self.reports, inbox, network.inbox_inclusion_ms)
         outside = Outside(
             send=self._send, announce=self._announce, fetch_block=self._fetch_block, fetch_batches=self._fetch_batches,
             fall_behind=self._fall_behind, finalise=self._finalise, open_epoch=self._open_epoch, ban=self.ban,
@@ -183,7 +181,7 @@ class Node:
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
-            on_chain=self.on_chain, claims=self.settling.claims, uptime=self.uptime, roster=self.roster,
+            on_chain=self.settling.on_chain, claims=self.settling.claims, uptime=self.uptime, roster=self.roster,
             epoch=lambda: self.agreement.epoch,
             receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms, enqueue=self._enqueue,
             backlog=self._backlog, health=self._health,
@@ -441,6 +439,7 @@ class Node:
             self.proposals.on_final(block.header.height, payload, cursors, self._clocks.wall_ms())
         self._forget_batches(cursors, {ref[2] for ref in refs})
         self.agreement.forget_through(block.header)
+        self.settling.on_final(executed.state.inbox_cursor)
         if certificate.header_hash == block_hash:
             self.voting.note_signers(certificate)
             self.service.keep_for_proofs(executed)

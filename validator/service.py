@@ -356,7 +356,7 @@ class Service:
             is_halted=refusal == Refusal.HALTED, finality_p50_ms=self._stats.finality_ms(50),
             finality_p99_ms=self._stats.finality_ms(99), commands_per_s=self._stats.commands_per_s(),
             account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block,
-            version="0.1.0",
+            version="0.1.0", endpoints=self._on_chain.endpoints,
         )  # fmt: skip
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:

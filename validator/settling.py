@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from consensus.messages import Certificate
-from contracts.inbox_reader import InboxReader, ask_over_http
+from consensus.messages import Certificate, Commitment
+from contracts.chain_reader import ChainReader, ask_over_http
 from contracts.records import ChainError
+from engine.payload import KIND_DEPOSIT, InboxEntry
 from validator.agreement import Stop
 from validator.chain_access import connect
 from validator.claims import ClaimsShelf
 from validator.clocks import Clocks
+from validator.endpoints import Agreed
+from validator.inbox import Inbox
 from validator.prosecutor import Prosecutor
 from validator.statesync import Anchor
+from validator.store import ChainSeen
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP, Candidate, Submitter
-from validator.watcher import Watcher, read_inbox
+from validator.watcher import EAGER_INTERVAL_S, POLL_INTERVAL_S, OnChain, Outside, Watcher, name_endpoints
 
 if TYPE_CHECKING:
     from validator.node import Node
@@ -26,7 +30,6 @@ log = logging.getLogger("hansa.settling")
 
 CHAIN_RETRY_S = 2.0
 VOTING_PATIENCE_S = 5.0
-INBOX_INTERVAL_S = 0.25
 
 
 class Settling:
@@ -39,11 +42,32 @@ class Settling:
         self.prosecutor: Prosecutor | None = None
         self.claims = ClaimsShelf(node.home.data / "claims")
         self._checkpoint_seen = trio.Event()
+        state = node.executor.final.state
+        seen, entries = node.store.chain(state.inbox_cursor)
+        entry_hash = state.inbox_hash
+        for entry in entries:
+            entry_hash = entry.chain(entry_hash)
+        self.inbox = Inbox(state.inbox_cursor)
+        self.inbox.extend(clocks.wall_ms(), seen.block, entries)
+        self.on_chain = OnChain(seen.height, seen.block, seen.header_hash, seen.height)
+        readers = [ChainReader(ask_over_http(url), node.network.contract) for url in node.config.rpc_urls]
+        self._watcher = Watcher(
+            dict(zip(name_endpoints(node.config.rpc_urls), readers)), node.network.chain_id, node.domain,
+            Agreed(seen.block, self.inbox.count, entry_hash), self.inbox, self.on_chain,
+        )  # fmt: skip
 
     async def run(self) -> None:
-        """Watch and submit, as soon as the endpoints answer: an outage of theirs must not keep the committee down."""
+        """Watch and submit: an outage of the endpoints must not keep the committee down."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watcher.run, Outside(self._clocks.wall_ms, self._keep_inbox, self._on_view))
+            nursery.start_soon(self._keep_claims)
+            await self._wait_until_voting()
+            self._watcher.interval_s = POLL_INTERVAL_S
+            nursery.start_soon(self._send)
+
+    async def _send(self) -> None:
+        """Post and prosecute, as soon as the endpoints answer."""
         node = self._node
-        await self._read_inbox_until_voting()
         while True:
             try:
                 settlements, court = await trio.to_thread.run_sync(
@@ -53,51 +77,45 @@ class Settling:
             except ChainError as error:
                 log.warning("chain.unreachable error=%s (retrying)", error)
                 await trio.sleep(CHAIN_RETRY_S)
-        if court is not None:
-            self.prosecutor = Prosecutor(court, node.store, node.config.index, len(node.network.validators))
-        watcher = Watcher(settlements, node.inbox, node.on_chain)
         submitter = Submitter(
             settlements[0], node.config.index, len(node.network.validators), node.network.checkpoint_interval_blocks
         )
         async with trio.open_nursery() as nursery:
-            if self.prosecutor is not None:
+            if court is not None:
+                self.prosecutor = Prosecutor(court, node.store, node.config.index, len(node.network.validators))
                 nursery.start_soon(self.prosecutor.run)
-            nursery.start_soon(watcher.run, self._clocks.wall_ms, self._on_view)
-            nursery.start_soon(self._keep_claims)
-            nursery.start_soon(submitter.run, node.on_chain, self)
+            nursery.start_soon(submitter.run, self.on_chain, self)
 
-    async def _read_inbox_until_voting(self) -> None:
-        """Votes need the inbox. web3, which follows the chain from then on, takes the interpreter for a second: not
-        before a vote of ours counts, or seems not to.
-        """
-        node = self._node
-        readers = [InboxReader(ask_over_http(url), node.network.contract) for url in node.config.rpc_urls]
+    async def _wait_until_voting(self) -> None:
+        """web3 takes the interpreter for a second: not before a vote of ours counts, or seems not to."""
         counting = self._own_counting()
         with trio.move_on_after(VOTING_PATIENCE_S):
             while self._own_counting() is counting:
-                try:
-                    block, entries = await trio.to_thread.run_sync(read_inbox, readers, len(node.inbox.entries))
-                    node.inbox.extend(self._clocks.wall_ms(), block, entries)
-                    node.wake()
-                except ChainError as error:
-                    log.info("chain.unread error=%s (trying again)", error)
-                await trio.sleep(INBOX_INTERVAL_S)
+                await trio.sleep(EAGER_INTERVAL_S)
 
     def _own_counting(self) -> Certificate | None:
         return self._node.voting.counting(self._node.config.index)
 
+    def _keep_inbox(self, agreed: Agreed, entries: list[InboxEntry]) -> None:
+        seen = ChainSeen(agreed.block, agreed.entry_count, self.on_chain.height, self.on_chain.header_hash)
+        self._node.store.put_chain(seen, entries)
+
+    def on_final(self, inbox_cursor: int) -> None:
+        """A final block has consumed the inbox up to there."""
+        self.inbox.forget_before(inbox_cursor)
+
     @property
     def anchor(self) -> Anchor:
         """The settlement contract's last checkpoint."""
-        return Anchor(self._node.on_chain.height, self._node.on_chain.header_hash)
+        return Anchor(self.on_chain.height, self.on_chain.header_hash)
 
     def _on_view(self) -> None:
         """Raises `Stop`: whatever the committee we listen to certified, the contract has another block."""
-        on_chain = self._node.on_chain
+        on_chain = self.on_chain
         final = self._node.store.final(on_chain.height)
         if final is not None and on_chain.header_hash not in (b"", final.block.hash()):
             raise Stop(f"the settlement chain's checkpoint of height {on_chain.height} is not our block")
-        self._node.service.keep_checkpoint(on_chain.height)
+        self._node.service.keep_checkpoint(on_chain.posted_height)
         self._checkpoint_seen.set()
         self._node.wake()
 
@@ -106,7 +124,7 @@ class Settling:
         while True:
             await self._checkpoint_seen.wait()
             self._checkpoint_seen = trio.Event()
-            await self.prepare(self._node.on_chain.height)
+            await self.prepare(self.on_chain.posted_height)
 
     # what the submitter asks
 
@@ -115,7 +133,7 @@ class Settling:
         block was executed cannot write it; others can, and its blocks give it again.
         """
         try:
-            await self.claims.keep(height, self._node.service.proven, self._node.on_chain.height)
+            await self.claims.keep(height, self._node.service.proven, self.on_chain.height)
         except OSError as error:
             log.error("claims.unwritten height=%d error=%s: make room on this disk", height, error)
 
@@ -127,5 +145,13 @@ class Settling:
         return Candidate(final.block.header, final.certificate)
 
     def is_urgent(self) -> bool:
-        """Whether a withdrawal waits for a checkpoint."""
-        return self._node.store.has_withdrawal_above(self._node.on_chain.height)
+        """Whether somebody waits for a checkpoint: for a withdrawal, or because the contract does not know yet that a
+        forced action was heard.
+        """
+        store, posted_height = self._node.store, self.on_chain.posted_height
+        if store.has_withdrawal_above(posted_height):
+            return True
+        posted = store.final(posted_height)
+        cursor = 0 if posted is None else Commitment.decode(posted.block.header.commitment).inbox_cursor
+        consumed = self.inbox.slice(cursor, self._node.executor.final.state.inbox_cursor)
+        return any(entry.kind != KIND_DEPOSIT for entry in consumed)

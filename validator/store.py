@@ -17,7 +17,7 @@ from typing import Any
 import cbor2
 
 from consensus.messages import Block, Certificate, decode_message, encode_message
-from engine.payload import Batch
+from engine.payload import Batch, InboxEntry
 from validator.roster import Seats
 
 _SCHEMA = """
@@ -48,6 +48,9 @@ CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT 
     PRIMARY KEY (market, minute)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS nullifications (id INTEGER PRIMARY KEY, data BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS cases (data BLOB PRIMARY KEY, key BLOB NOT NULL, transaction_hash BLOB);
+CREATE TABLE IF NOT EXISTS inbox (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS chain_seen (one INTEGER PRIMARY KEY CHECK (one = 1), block INTEGER NOT NULL,
+    entry_count INTEGER NOT NULL, height INTEGER NOT NULL, header_hash BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS batches_by_author ON batches (author, sequence);
 CREATE TABLE IF NOT EXISTS seals (epoch INTEGER PRIMARY KEY, height INTEGER NOT NULL, certificate BLOB NOT NULL,
     trailing BLOB NOT NULL);
@@ -71,6 +74,21 @@ FillRow = tuple[int, ...]
 WithdrawalRow = tuple[int, int, int, int, bytes, int, int]
 
 CaseRow = tuple[bytes, bytes, bytes | None]  # key, evidence, hash of the transaction that brought it to the contract
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSeen:
+    """Up to its finalised block `block` the settlement chain has `entry_count` inbox entries, and the last checkpoint
+    is of `height`.
+    """
+
+    block: int
+    entry_count: int
+    height: int
+    header_hash: bytes
+
+
+NOTHING_SEEN = ChainSeen(0, 0, 0, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +315,28 @@ class Store:
     def close_case(self, key: bytes, transaction_hash: bytes) -> None:
         """The court has it: by this transaction, or by somebody else's (empty)."""
         self._write("UPDATE cases SET transaction_hash=? WHERE key=?", [(transaction_hash, key)])
+
+    # the settlement chain's inbox
+
+    def put_chain(self, seen: ChainSeen, entries: list[InboxEntry]) -> None:
+        """What is agreed of the settlement chain, and the inbox entries that are new."""
+        rows = [(entry.index, cbor2.dumps(entry.to_cbor(), canonical=True)) for entry in entries]
+        self._write("INSERT OR REPLACE INTO inbox VALUES (?,?)", rows)
+        row = (1, seen.block, seen.entry_count, seen.height, seen.header_hash)
+        self._write("INSERT OR REPLACE INTO chain_seen VALUES (?,?,?,?,?)", [row])
+
+    def chain(self, cursor: int) -> tuple[ChainSeen, list[InboxEntry]]:
+        """What was agreed, and the inbox from `cursor` on; what is before is dropped. Nothing when entries are missing:
+        then all has to be read again.
+        """
+        rows = self._db.execute("SELECT data FROM inbox WHERE id>=? ORDER BY id", (cursor,)).fetchall()
+        row = self._db.execute("SELECT block, entry_count, height, header_hash FROM chain_seen").fetchone()
+        seen = NOTHING_SEEN if row is None else ChainSeen(*row)
+        entries = [InboxEntry.from_cbor(cbor2.loads(data)) for (data,) in rows]
+        self._write("DELETE FROM inbox WHERE id<?", [(cursor,)])
+        if [entry.index for entry in entries] != list(range(cursor, seen.entry_count)):
+            return NOTHING_SEEN, []
+        return seen, entries
 
     # results
 

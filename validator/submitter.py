@@ -57,13 +57,13 @@ class Submitter:
         """Until cancelled."""
         while True:
             await trio.sleep(0.25)
-            candidate = source.find_candidate(on_chain.height)
-            if candidate is None or not self._is_due(candidate, on_chain.height, source.is_urgent()):
+            candidate = source.find_candidate(on_chain.posted_height)
+            if candidate is None or not self._is_due(candidate, on_chain.posted_height, source.is_urgent()):
                 self._due_since_s = None
                 continue
             if self._due_since_s is None:
                 self._due_since_s = trio.current_time()
-            if trio.current_time() - self._due_since_s < self._rank(on_chain.height) * SUBMIT_TURN_S:
+            if trio.current_time() - self._due_since_s < self._rank(on_chain.posted_height) * SUBMIT_TURN_S:
                 continue
             await source.prepare(candidate.header.height)
             await self._submit(candidate, on_chain)
@@ -85,8 +85,7 @@ class Submitter:
                 self._settlement.checkpoint, header.encode(), absent, certificate.signature
             )
             self._due_since_s = None
-            if header.height > on_chain.height:
-                on_chain.height, on_chain.header_hash = header.height, header.hash()
+            on_chain.posted_height = max(on_chain.posted_height, header.height)
             log.info("checkpoint.accepted height=%d gas=%d", header.height, result.gas_used)
         except Refused as refusal:
             # Usually another member was faster; the next poll shows the contract's height.

@@ -359,6 +359,16 @@ class UptimeView:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """One RPC endpoint of the settlement chain, as this node sees it. `fault` says what is wrong with it."""
+
+    name: str
+    is_well: bool
+    fault: str
+    final_block: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """The node in numbers."""
 
@@ -377,6 +387,7 @@ class NodeStatus:
     onchain_height: int  # of the last checkpoint seen on the settlement chain
     onchain_block: int
     version: str = ""
+    endpoints: tuple[EndpointStatus, ...] = ()
 
 
 class Backend(Protocol):

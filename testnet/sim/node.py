@@ -478,7 +478,7 @@ class Node:
         self.world.post_node(1000, self, "poll", None)
         if not self.perform(self._hear_heartbeats) or self.world.is_stalled(self.index):
             return
-        block, entries = self.world.settlement.poll(self.world.now_ms, len(self.inbox.entries))
+        block, entries = self.world.settlement.poll(self.world.now_ms, self.inbox.count)
         self.inbox.extend(self.clocks.wall_ms(), block, entries)
         self.wake()
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from settlement_world import FORCE_DEADLINE_S, HeaderFields, World
 
 from contracts import digests
+from contracts.chain_reader import ChainReader
 from contracts.devchain.chain import funded_key
 from contracts.forced import ForcedActions
-from contracts.inbox_reader import InboxReader
 from contracts.records import InboxRecord, Refused
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "settlement.json").read_text())
@@ -83,8 +83,8 @@ def test_the_reader_without_web3_reads_every_kind(world: World) -> None:
         return world.provider.make_request(method, params)["result"]  # type: ignore[arg-type]
 
     last = world.contract.latest_block()
-    entries = InboxReader(ask, world.deployment.settlement).inbox_entries(0, 100, last)
-    assert entries == read_all(world) and len(entries) == 1 + len(SENDS)
+    entries = ChainReader(ask, world.deployment.settlement).news(0, last).entries
+    assert list(entries) == read_all(world) and len(entries) == 1 + len(SENDS)
 
 
 @pytest.mark.parametrize(

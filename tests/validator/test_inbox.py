@@ -4,7 +4,7 @@ import pytest
 
 from contracts.settlement import ChainError
 from engine.payload import InboxEntry
-from validator.inbox import PROPOSE_LAG_MS, Inbox
+from validator.inbox import FORGET_ENTRIES, PROPOSE_LAG_MS, Inbox
 
 T0_MS = 1_000_000
 
@@ -55,3 +55,20 @@ def test_leaving_out_what_all_have_held_for_long_is_censorship(inbox):
 def test_a_gap_is_the_chains_failure(inbox):
     with pytest.raises(ChainError):
         inbox.extend(T0_MS, 12, [entry(4)])
+
+
+def test_an_inbox_may_begin_later_and_forgets_what_is_consumed():
+    late = Inbox(3)
+    assert (late.count, late.slice(0, 9)) == (3, ())
+    late.extend(T0_MS, 10, [entry(3), entry(4)])
+    assert late.select(3, 0, T0_MS + PROPOSE_LAG_MS) == ((entry(3), entry(4)), 10)
+    assert late.check(3, (entry(3),), 10, 0) is True
+    assert late.check(2, (entry(2), entry(3)), 10, 0) is None  # it cannot know
+    assert late.select(2, 0, T0_MS + PROPOSE_LAG_MS) == ((), 0)
+    assert late.is_overdue(4, 0, T0_MS + 10_001, 10_000) and not late.is_overdue(2, 0, T0_MS + 10_001, 10_000)
+    late.extend(T0_MS, 11, [entry(index) for index in range(5, FORGET_ENTRIES + 9)])
+    late.forget_before(5)
+    assert late.slice(3, 5) == (entry(3), entry(4))  # not worth the work yet
+    late.forget_before(FORGET_ENTRIES + 5)
+    assert late.slice(3, FORGET_ENTRIES + 6) == (entry(FORGET_ENTRIES + 5),)
+    assert late.count == FORGET_ENTRIES + 9

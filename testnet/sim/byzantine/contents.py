@@ -46,7 +46,7 @@ class InboxForger(Behaviour):
         entries = payload.inbox_entries
         if entries:
             return replace(payload, inbox_entries=(replace(entries[0], amount=entries[0].amount * 3), *entries[1:]))
-        held = node.inbox.entries
+        held = node.inbox.slice(0, node.inbox.count)
         if not held:
             return payload
         made_up = replace(held[-1], index=held[-1].index + 1, amount=10**12)

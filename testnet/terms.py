@@ -9,7 +9,7 @@ from engine.params import DEFAULT_MARKETS, MarketParams
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`price_source` as in config.toml; empty: the seeded path. The claim delay lets withdrawals be claimed almost at
-    once, where a real network waits `contracts.settlement.CLAIM_DELAY_S`.
+    once, where a real network waits `contracts.deployment.CLAIM_DELAY_S`.
     """
 
     markets: tuple[MarketParams, ...] = DEFAULT_MARKETS

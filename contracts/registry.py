@@ -137,6 +137,10 @@ class Registry:
         """Whether the keys of this committee are where checkpoints find them."""
         return self._read_number("committees", committee_hash, block=block) != 0
 
+    def numbers_of(self, committee_hash: bytes, block: int | None = None) -> list[int]:
+        """The registrations that a committee is made of, in index order; empty if nobody has made it."""
+        return list(self._read("numbers_of", committee_hash, block=block))
+
     def next_numbers(self, block: int | None = None) -> list[int]:
         """Who follows the current committee by what is stored at `block`, as registration numbers in index order."""
         return list(self._read("next_numbers", block=block))

@@ -105,6 +105,14 @@ class Settlement:
         """Start epoch 1 with a committee that was made in the registry. Only the deployer, once."""
         return self._send("activate", committee_hash)
 
+    def next_committee_hash(self) -> bytes:
+        """Whom a posted header names as the next committee; zero while none has."""
+        return self._read_bytes("next_committee_hash")
+
+    def advance_epoch(self) -> TxResult:
+        """Begin the next epoch, whose committee a posted header names and the registry has made."""
+        return self._send("advance_epoch")
+
     def epoch(self) -> int:
         """The current epoch; 0 before activation."""
         return self._read_number("epoch")

@@ -1,7 +1,8 @@
 """The committee host: one link to every other member, and one bounded channel of all that they say.
 
-The member with the higher index dials. Delivery is not guaranteed: after each `PeerUp` both sides compare height and
-view and send again what the other lacks.
+Members come and go while it runs (`update`): besides those of the current committee there are the next ones, who follow
+the chain before they vote, and those who have just left. The member with the higher index dials. Delivery is not
+guaranteed: after each `PeerUp` both sides compare height and view and send again what the other lacks.
 """
 
 import logging
@@ -35,7 +36,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MemberAddress:
-    """Where a member of the committee listens, and the ed25519 key that the registry binds it to."""
+    """Where a member listens, and the ed25519 key that the registry binds it to. `index` is the number of its
+    registration, which never changes.
+    """
 
     index: int
     network_key: bytes
@@ -50,6 +53,7 @@ class CommitteeLimits:
     link: LinkLimits = field(default_factory=LinkLimits)
     allowance: Allowance = field(default_factory=Allowance)
     events_max: int = 256
+    members_max: int = 160
     inbound_slots: int = 256
     dial_timeout_s: float = 5.0
     redial_first_s: float = 0.1
@@ -115,18 +119,20 @@ async def open_committee(
     listen_port: int | None = None,
     limits: CommitteeLimits = CommitteeLimits(),
 ) -> AsyncIterator["Committee"]:
-    """Listens, dials and keeps all links up until the block is left. Raises `OSError` when the port is taken."""
-    by_index = {member.index: member for member in members}
-    if by_index[me].network_key != derive_network_key(seed):
+    """Listens, dials and keeps all links up until the block is left. Raises `OSError` when the port is taken. `members`
+    may lack this node itself, if `listen_port` is given.
+    """
+    own = next((member for member in members if member.index == me), None)
+    if own is not None and own.network_key != derive_network_key(seed):
         raise ValueError(f"the seed is not that of member {me}")
-    port = by_index[me].port if listen_port is None else listen_port
+    port = listen_port if own is None or listen_port is not None else own.port
+    if port is None:
+        raise ValueError(f"nothing says where member {me} listens")
     check_port_free(listen_host, port)
-    committee = Committee(seed, me, by_index, network_id, hello, limits)
     async with trio.open_nursery() as nursery:
+        committee = Committee(seed, me, network_id, hello, limits, nursery)
+        committee.update(members)
         await nursery.start(committee._serve, listen_host, port)
-        for member in by_index.values():
-            if member.index < me:
-                nursery.start_soon(committee._keep_linked, member)
         try:
             yield committee
         finally:
@@ -140,23 +146,45 @@ class Committee:
         self,
         seed: bytes,
         me: int,
-        members: dict[int, MemberAddress],
         network_id: bytes,
         hello: Callable[[], HelloState],
         limits: CommitteeLimits,
+        nursery: trio.Nursery,
     ) -> None:
         self.me = me
         self._key_pair = derive_key_pair(seed)
         self._limits = limits
-        self._peer_ids = {index: peer_id_of(member.network_key) for index, member in members.items() if index != me}
-        self._indices = {peer_id: index for index, peer_id in self._peer_ids.items()}
+        self._nursery = nursery
+        self._members: dict[int, MemberAddress] = {}
+        self._peer_ids: dict[int, ID] = {}
+        self._indices: dict[ID, int] = {}
+        self._dialed: dict[int, None] = {}  # those whom a task of ours keeps linked
         self._book = PeerBook(limits.allowance)
-        self._counters = {index: PeerCounters() for index in self._peer_ids}
+        self._counters: dict[int, PeerCounters] = {}
         self._links: dict[int, Link] = {}
         self._swarm: Swarm | None = None
         self._swarm_ready = trio.Event()
         self._send_events, self.events = trio.open_memory_channel[Event](limits.events_max)
         self._hooks = LinkHooks(network_id, me, hello, self._deliver, self.report, self._take_allowance)
+
+    def update(self, members: Sequence[MemberAddress]) -> None:
+        """From now on these are the members: new ones are admitted and dialed, the links of others end. Addresses may
+        change, keys never do. More than `members_max` are not linked.
+        """
+        others = [member for member in members if member.index != self.me][: self._limits.members_max]
+        wanted = {member.index: member for member in others}
+        gone = [index for index in self._members if index not in wanted]
+        self._members = wanted
+        self._peer_ids = {index: peer_id_of(member.network_key) for index, member in wanted.items()}
+        self._indices = {peer_id: index for index, peer_id in self._peer_ids.items()}
+        for index in gone:
+            if index in self._links:
+                self._links[index].close("no member any more")
+        for index in wanted:
+            self._counters.setdefault(index, PeerCounters())
+            if index < self.me and index not in self._dialed:
+                self._dialed[index] = None
+                self._nursery.start_soon(self._keep_linked, index)
 
     def send(self, peer: int, frame: Frame, priority: Priority | None = None) -> bool:
         """Queues a frame for a peer without waiting; False when its link is down or its queue full.
@@ -191,7 +219,7 @@ class Committee:
     def statistics(self) -> dict[int, PeerStatistics]:
         """Every other member, connected or not."""
         now_s = trio.current_time()
-        return {index: self._describe(index, counters, now_s) for index, counters in self._counters.items()}
+        return {index: self._describe(index, self._counters[index], now_s) for index in self._members}
 
     def _describe(self, index: int, counters: PeerCounters, now_s: float) -> PeerStatistics:
         link = self._links.get(index)
@@ -280,23 +308,27 @@ class Committee:
                     await close_swarm(swarm)
 
     async def _accept_stream(self, stream: Any) -> None:
-        index = self._indices[stream.muxed_conn.peer_id]
+        index = self._indices.get(stream.muxed_conn.peer_id)
+        if index is None:
+            abort_connection(stream.muxed_conn)  # a member no more, since it was admitted
+            return
         protocols = Multiselect({LINK_PROTOCOL: None})
         await protocols.negotiate(MultiselectCommunicator(stream), NEGOTIATE_TIMEOUT_S)
         await self._serve_link(index, stream)
 
-    async def _keep_linked(self, member: MemberAddress) -> None:
-        """Dials a member with a lower index whenever there is no link to it."""
+    async def _keep_linked(self, index: int) -> None:
+        """Dials a member with a lower index whenever there is no link to it, for as long as it is one."""
         delay_s = self._limits.redial_first_s
-        while True:
-            if self._is_banned(member.index):
+        while index in self._members:
+            if self._is_banned(index):
                 await trio.sleep(self._limits.redial_last_s)
                 continue
-            stream = await self._dial(member)
-            if stream is not None and await self._serve_link(member.index, stream):
+            stream = await self._dial(self._members[index])
+            if stream is not None and await self._serve_link(index, stream):
                 delay_s = self._limits.redial_first_s
             await trio.sleep(delay_s * random.uniform(0.75, 1.25))
             delay_s = min(2 * delay_s, self._limits.redial_last_s)
+        del self._dialed[index]
 
     async def _dial(self, member: MemberAddress) -> Any | None:
         """A negotiated stream on a new connection, or None."""
@@ -305,7 +337,7 @@ class Committee:
         assert swarm is not None, "ready means that there is one"
         try:
             with trio.fail_after(self._limits.dial_timeout_s):
-                peer_id = self._peer_ids[member.index]
+                peer_id = peer_id_of(member.network_key)
                 forget_failed_dial(swarm, peer_id)
                 connection = await swarm.dial_addr(await _resolve(member.host, member.port), peer_id)
                 stream = await connection.new_stream()
@@ -319,10 +351,13 @@ class Committee:
 
     async def _serve_link(self, peer: int, stream: Any) -> bool:
         """Runs a link from hello to end; False when it never was up."""
+        if peer not in self._members:
+            abort_connection(stream.muxed_conn)
+            return False
         link = Link(peer, stream, self._hooks, self._limits.link, self._counters[peer])
         try:
             hello = await link.exchange_hello()
-            if hello is None or self._is_banned(peer):
+            if hello is None or self._is_banned(peer) or peer not in self._members:
                 return False
             await self._replace(peer, link)
             _log.info("member %d is up at height %d", peer, hello.height)
@@ -340,13 +375,14 @@ class Committee:
 
     async def _replace(self, peer: int, link: Link) -> None:
         """The newer link wins: a peer that dials again has lost the old one, even if we have not noticed."""
+        peer_id = self._peer_ids[peer]
         while peer in self._links:
             old = self._links[peer]
             old.close("replaced by a newer link")
             await old.finished.wait()
         self._links[peer] = link
         self._counters[peer].links += 1
-        for connection in self._swarm.get_connections(self._peer_ids[peer]) if self._swarm else ():
+        for connection in self._swarm.get_connections(peer_id) if self._swarm else ():
             if connection.muxed_conn is not link.muxed_conn:
                 abort_connection(connection.muxed_conn)
 

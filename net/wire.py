@@ -18,6 +18,7 @@ from consensus.messages import (
     Evidence,
     Message,
     Proposal,
+    Ready,
     Vote,
     decode_message,
     encode_message,
@@ -52,6 +53,7 @@ class FrameType(IntEnum):
     PROPOSAL = 0x12
     BLOCK = 0x13
     EVIDENCE = 0x14
+    READY = 0x15
     BATCH = 0x20
     PRICE = 0x21
     BLOCK_REQUEST = 0x30
@@ -76,6 +78,7 @@ BODY_BYTES_MAX: dict[FrameType, int] = {
     FrameType.PROPOSAL: 256 * 1024,
     FrameType.BLOCK: 160 * 1024,
     FrameType.EVIDENCE: 2 * 1024,
+    FrameType.READY: 512,
     FrameType.BATCH: 65 * 1024,
     FrameType.PRICE: 1024,
     FrameType.BLOCK_REQUEST: 32,
@@ -128,7 +131,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Consensus:
-    """A vote, certificate, proposal, block or evidence; each travels under its own type byte, hence its own limit."""
+    """A vote, certificate, proposal, block, evidence or readiness; each has its own type byte, hence its own limit."""
 
     message: Message
 
@@ -269,7 +272,9 @@ _MESSAGE_TYPES: dict[type, FrameType] = {
     Proposal: FrameType.PROPOSAL,
     Block: FrameType.BLOCK,
     Evidence: FrameType.EVIDENCE,
+    Ready: FrameType.READY,
 }
+_MESSAGE_KINDS = frozenset(_MESSAGE_TYPES.values())
 _PRIORITIES: dict[FrameType, Priority] = {
     FrameType.BATCH: Priority.ORDERS,
     FrameType.PRICE: Priority.ORDERS,
@@ -437,12 +442,12 @@ def _encode_snapshot_frame(frame: SnapshotRequest | SnapshotOffer | ChunkRequest
 
 
 def _decode_body(kind: FrameType, body: bytes) -> Frame:
+    if kind in _MESSAGE_KINDS:
+        message = decode_message(body)
+        if _MESSAGE_TYPES[type(message)] is not kind:
+            raise WireError("another message than the type byte says")
+        return Consensus(message)
     match kind:
-        case FrameType.VOTE | FrameType.CERTIFICATE | FrameType.PROPOSAL | FrameType.BLOCK | FrameType.EVIDENCE:
-            message = decode_message(body)
-            if _MESSAGE_TYPES[type(message)] is not kind:
-                raise WireError("another message than the type byte says")
-            return Consensus(message)
         case FrameType.BATCH:
             return BatchFrame(Batch.decode(body))
         case FrameType.PRICE:

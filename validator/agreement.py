@@ -89,7 +89,7 @@ from validator.clocks import Clocks
 from validator.executor import Executor, to_commitment
 from validator.journal import Journal
 from validator.proposals import Proposals
-from validator.roster import Roster
+from validator.roster import Roster, Seats
 from validator.signer import Signer
 from validator.store import Seal, Store
 
@@ -134,9 +134,9 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Appointed:
-    """EP1: who agrees in an epoch that has not begun; the roster has it."""
+    """EP1: who agrees in an epoch that has not begun here."""
 
-    committee: Committee
+    seats: Seats
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +230,9 @@ class Agreement:
         """Queue the news of a link."""
         self._inputs.append(Linked(number))
 
-    def appoint(self, committee: Committee) -> None:
-        """EP1: the registry's committee of an epoch that is not over; the roster knows it."""
-        self._urgent.append(Appointed(committee))
+    def appoint(self, seats: Seats) -> None:
+        """EP1: the registry's committee of an epoch that has not begun here; a later view replaces it."""
+        self._urgent.append(Appointed(seats))
 
     def caught_up(self, synced: Synced) -> None:
         """Blocks were stored outside a tick; the next one makes them durable and tells of them. Nothing that waits may
@@ -320,8 +320,11 @@ class Agreement:
             case Said(number, data):
                 network_key = self._roster.network_key(number)
                 return [] if network_key is None else self.holder.receive(now_ms, network_key, data)
-            case Appointed(committee):
-                return self.holder.learn_committee(now_ms, committee)
+            case Appointed(seats) if seats.epoch <= self.epoch:
+                return []
+            case Appointed(seats):
+                self._roster.learn(seats)
+                return self.holder.learn_committee(now_ms, seats.committee)
             case Linked(number):
                 return self._greet(now_ms, number)
 
@@ -439,7 +442,7 @@ class Agreement:
         self._learn_next()
 
     def _learn_next(self) -> None:
-        following = self._roster.committee(self.epoch + 1)
+        following = self._roster.seats(self.epoch + 1)
         if following is not None:
             self._urgent.appendleft(Appointed(following))
 

@@ -10,6 +10,7 @@ from validator.config import NetworkConfig
 
 if TYPE_CHECKING:
     from contracts.court import Court
+    from contracts.registry import Registry
     from contracts.settlement import Settlement
 
 RECURSION_LIMIT = 1_000
@@ -34,3 +35,15 @@ def connect(
 
     settlements = [Settlement(url, network.contract, operator_key) for url in rpc_urls]
     return settlements, Court(rpc_urls[0], network.court, operator_key) if network.court else None
+
+
+def open_registries(
+    settlements: "Sequence[Settlement]", rpc_urls: Sequence[str], operator_key: bytes
+) -> "list[Registry]":
+    """The registry that the contract names, as each endpoint shows it. Blocks; raises `ChainError`."""
+    from contracts.registry import Registry
+
+    return [
+        Registry(url, settlement.registry(), operator_key)
+        for settlement, url in zip(settlements, rpc_urls, strict=True)
+    ]

@@ -23,10 +23,11 @@ from net.identity import NetworkSigner
 from net.link import HelloState
 from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer
 from validator.agreement import Agreement, Outside, Stop
+from validator.appointments import Appointments
 from validator.batches import BatchPool, CheckedBatch, Sealer
 from validator.catchup import Accept
 from validator.clocks import Clocks
-from validator.config import Home, NetworkConfig, NodeConfig, address_bytes
+from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, address_bytes
 from validator.doppelganger import Memory, VoteWatch
 from validator.executor import Executor
 from validator.journal import Journal
@@ -100,6 +101,9 @@ class Node:
         self.genesis_header = make_genesis_header(genesis_state, founders.epoch)
         self.roster = Roster([founders, *self.store.seats()])
         self._position = find_position(self.store, self.roster, founders, self.genesis_header)
+        self.chain_epoch: int | None = None  # of the contract, where committees change
+        self._addresses: dict[int, PeerAddress] = {}
+        self._newcomers: tuple[int, ...] = ()
         epoch, seat = self._position.epoch, self._position.seats.find(self.config.index)
         self._signer = Signer(data / "guard", self._keys.bls, seat, self.domain, epoch)
         recovered = recover(
@@ -192,14 +196,11 @@ class Node:
 
     async def run(self) -> None:
         """Until cancelled, or until an invariant of our own breaks (`Stop`)."""
-        members = [
-            MemberAddress(number, bytes.fromhex(entry.network_key), peer.host, peer.port)
-            for number, (entry, peer) in enumerate(zip(self.network.validators, self.config.peers))
-        ]
         try:
             async with open_committee(
-                seed=self._keys.network, me=self.config.index, members=members, network_id=self.network.digest(),
-                listen_host=self.config.listen_host, listen_port=self.config.listen_port, hello=self._hello,
+                seed=self._keys.network, me=self.config.index, members=self._find_links(),
+                network_id=self.network.digest(), listen_host=self.config.listen_host,
+                listen_port=self.config.listen_port, hello=self._hello,
             ) as committee, trio.open_nursery() as nursery:  # fmt: skip
                 self._committee = committee
                 self._peering = Peering(self, committee, self._clocks)
@@ -352,7 +353,7 @@ class Node:
         is_syncing = self.agreement.core.is_syncing or self.voting.is_waiting
         refusal = None
         silent_ms = self._clocks.wall_ms() - self.stats.last_final_ms
-        if is_syncing:
+        if is_syncing or not self.may_author(self.config.index):
             refusal = Refusal.SYNCING
         elif silent_ms > NO_QUORUM_AFTER_MS:
             refusal = Refusal.NO_QUORUM
@@ -386,11 +387,12 @@ class Node:
         while True:
             now_ms = self._clocks.wall_ms()
             feeds_e8 = self._price_feed.feeds(now_ms, list_expiries(self.executor.final.state))
-            report = self._network_signer.sign_price_report(self.config.index, now_ms, feeds_e8)
-            self.reports.add(report, now_ms)
-            if self._peering is not None:
-                self._peering.broadcast_report(report)
-            self.wake()
+            if self.roster.is_member(self.config.index, self.agreement.epoch):
+                report = self._network_signer.sign_price_report(self.config.index, now_ms, feeds_e8)
+                self.reports.add(report, now_ms)
+                if self._peering is not None:
+                    self._peering.broadcast_report(report)
+                self.wake()
             await trio.sleep((REPORT_INTERVAL_MS - now_ms % REPORT_INTERVAL_MS) / 1000)
 
     # what agreement asks for
@@ -458,8 +460,46 @@ class Node:
         own = [checked for checked in passed_by if checked.batch.author == self.config.index]
         self.sealer.put_back(own)
 
+    def on_appointments(self, found: Appointments) -> None:
+        """EP1: what the registry says."""
+        self.chain_epoch = found.chain_epoch
+        self._addresses = found.addresses
+        self._newcomers = tuple(newcomer.number for newcomer in found.newcomers)
+        for newcomer in found.newcomers:
+            self.roster.introduce(newcomer.number, newcomer.network_key)
+        for seats in (*found.begun, *((found.following,) if found.following is not None else ())):
+            if seats.epoch > self.agreement.epoch and self.roster.seats(seats.epoch) != seats:
+                if seats.epoch <= found.chain_epoch:
+                    self.roster.learn(seats)
+                self.agreement.appoint(seats)
+        self._update_links()
+        self.wake()
+
+    def _update_links(self) -> None:
+        if self._committee is not None:
+            self._committee.update(self._find_links())
+
+    def _find_links(self) -> list[MemberAddress]:
+        """Members of this epoch, of the next and of the last, and who waits for a seat: as our operator knows them, or
+        as they advertise themselves.
+        """
+        epoch, found = self.agreement.epoch, dict[int, MemberAddress]()
+        committees = [self.roster.seats(known) for known in (epoch, epoch + 1, epoch - 1)]
+        numbers = [number for seats in committees if seats is not None for number in seats.numbers]
+        for number in (*numbers, *self._newcomers):
+            is_configured = number < len(self.config.peers)
+            address = self.config.peers[number] if is_configured else self._addresses.get(number)
+            network_key = self.roster.network_key(number)
+            # Whoever has a higher number dials us, wherever it is.
+            is_reached = address is not None or number > self.config.index
+            if network_key is not None and is_reached:
+                host, port = ("", 0) if address is None else (address.host, address.port)
+                found[number] = MemberAddress(number, network_key, host, port)
+        return list(found.values())
+
     def _open_epoch(self, committee: Members, _: Header) -> None:
         """EP6: whom reports are asked of and whose batches count has changed."""
+        self._update_links()
         self.uptime.begin(len(committee.members))
         for author in range(self.params.validator_count):
             if not self.may_author(author) and (dropped := self.pool.drop_author(author)):

@@ -12,7 +12,7 @@ from contracts.chain_reader import ChainReader, ask_over_http
 from contracts.records import ChainError
 from engine.payload import KIND_DEPOSIT, InboxEntry
 from validator.agreement import Stop
-from validator.chain_access import connect
+from validator.chain_access import connect, open_registries
 from validator.claims import ClaimsShelf
 from validator.clocks import Clocks
 from validator.endpoints import Agreed
@@ -21,9 +21,11 @@ from validator.prosecutor import Prosecutor
 from validator.statesync import Anchor
 from validator.store import ChainSeen
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP, Candidate, Submitter
+from validator.succession import Succession
 from validator.watcher import EAGER_INTERVAL_S, POLL_INTERVAL_S, OnChain, Outside, Watcher, name_endpoints
 
 if TYPE_CHECKING:
+    from contracts.settlement import Settlement
     from validator.node import Node
 
 log = logging.getLogger("hansa.settling")
@@ -77,14 +79,29 @@ class Settling:
             except ChainError as error:
                 log.warning("chain.unreachable error=%s (retrying)", error)
                 await trio.sleep(CHAIN_RETRY_S)
-        submitter = Submitter(
-            settlements[0], node.config.index, len(node.network.validators), node.network.checkpoint_interval_blocks
-        )
+        submitter = Submitter(settlements[0], node.network.checkpoint_interval_blocks)
+        succession = await self._open_succession(settlements)
         async with trio.open_nursery() as nursery:
+            if succession is not None:
+                nursery.start_soon(succession.run)
             if court is not None:
                 self.prosecutor = Prosecutor(court, node.store, node.config.index, len(node.network.validators))
                 nursery.start_soon(self.prosecutor.run)
             nursery.start_soon(submitter.run, self.on_chain, self)
+
+    async def _open_succession(self, settlements: "list[Settlement]") -> Succession | None:
+        """None where the committee never changes."""
+        node = self._node
+        while node.network.epoch_length_ms:
+            try:
+                registries = await trio.to_thread.run_sync(
+                    open_registries, settlements, node.config.rpc_urls, self._operator_key
+                )
+                return Succession(node, settlements[0], registries)
+            except ChainError as error:
+                log.warning("chain.unreachable error=%s (retrying)", error)
+                await trio.sleep(CHAIN_RETRY_S)
+        return None
 
     async def _wait_until_voting(self) -> None:
         """web3 takes the interpreter for a second: not before a vote of ours counts, or seems not to."""
@@ -113,11 +130,19 @@ class Settling:
         """Raises `Stop`: whatever the committee we listen to certified, the contract has another block."""
         on_chain = self.on_chain
         final = self._node.store.final(on_chain.height)
-        if final is not None and on_chain.header_hash not in (b"", final.block.hash()):
+        is_ours = final is None or on_chain.header_hash in (b"", final.block.hash())
+        if final is not None and not is_ours and not self._ends_an_epoch(on_chain):
             raise Stop(f"the settlement chain's checkpoint of height {on_chain.height} is not our block")
         self._node.service.keep_checkpoint(on_chain.posted_height)
         self._checkpoint_seen.set()
         self._node.wake()
+
+    def _ends_an_epoch(self, on_chain: OnChain) -> bool:
+        """Whether the checkpoint is of a trailing block, which no chain has at its height."""
+        store = self._node.store
+        seals = [store.seal(epoch) for epoch in store.sealed_epochs()]
+        trailing = [block for seal in seals if seal is not None for block in seal.trailing]
+        return any((block.header.height, block.hash()) == (on_chain.height, on_chain.header_hash) for block in trailing)
 
     async def _keep_claims(self) -> None:
         """The claims file of every checkpoint that is on the chain."""
@@ -139,10 +164,15 @@ class Settling:
 
     def find_candidate(self, above_height: int) -> Candidate | None:
         """The newest certified header that members post."""
-        final = self._node.store.newest_direct(step=CHECKPOINT_HEIGHTS_STEP)
+        node = self._node
+        final = node.store.newest_direct(step=CHECKPOINT_HEIGHTS_STEP)
         if final is None or final.block.header.height <= above_height:
             return None
-        return Candidate(final.block.header, final.certificate)
+        epoch, seats = final.block.header.epoch, node.roster.seats(final.block.header.epoch)
+        index = None if seats is None else seats.find(node.config.index)
+        if seats is None or index is None or (node.chain_epoch is not None and node.chain_epoch != epoch):
+            return None  # not ours to post, or not yet: the contract takes headers of its own epoch only
+        return Candidate(final.block.header, final.certificate, index, len(seats.numbers))
 
     def is_urgent(self) -> bool:
         """Whether somebody waits for a checkpoint: for a withdrawal, or because the contract does not know yet that a

@@ -24,10 +24,12 @@ CHECKPOINT_HEIGHTS_STEP = 4
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A directly finalised header that the contract could take."""
+    """A directly finalised header that the contract could take; `me` and `member_count`: in its epoch's committee."""
 
     header: Header
     certificate: Certificate
+    me: int
+    member_count: int
 
 
 class Source(Protocol):
@@ -46,10 +48,8 @@ class Source(Protocol):
 class Submitter:
     """Posts certified headers. Members take turns; the next one steps in when the one before it stays silent."""
 
-    def __init__(self, settlement: "Settlement", me: int, member_count: int, interval_blocks: int) -> None:
+    def __init__(self, settlement: "Settlement", interval_blocks: int) -> None:
         self._settlement = settlement
-        self._me = me
-        self._member_count = member_count
         self._interval_blocks = interval_blocks
         self._due_since_s: float | None = None
 
@@ -63,7 +63,7 @@ class Submitter:
                 continue
             if self._due_since_s is None:
                 self._due_since_s = trio.current_time()
-            if trio.current_time() - self._due_since_s < self._rank(on_chain.posted_height) * SUBMIT_TURN_S:
+            if trio.current_time() - self._due_since_s < _find_turn(candidate, on_chain.posted_height) * SUBMIT_TURN_S:
                 continue
             await source.prepare(candidate.header.height)
             await self._submit(candidate, on_chain)
@@ -71,15 +71,10 @@ class Submitter:
     def _is_due(self, candidate: Candidate, onchain_height: int, is_withdrawal_waiting: bool) -> bool:
         return is_withdrawal_waiting or candidate.header.height >= onchain_height + self._interval_blocks
 
-    def _rank(self, onchain_height: int) -> int:
-        """0 for the member whose turn it is after the checkpoint at `onchain_height`."""
-        first = int.from_bytes(keccak(onchain_height.to_bytes(8, "big"))[:4], "big") % self._member_count
-        return (self._me - first) % self._member_count
-
     async def _submit(self, candidate: Candidate, on_chain: OnChain) -> None:
         header, certificate = candidate.header, candidate.certificate
         signers = certificate.signers()
-        absent = [index for index in range(self._member_count) if index not in signers]
+        absent = [index for index in range(candidate.member_count) if index not in signers]
         try:
             result = await trio.to_thread.run_sync(
                 self._settlement.checkpoint, header.encode(), absent, certificate.signature
@@ -94,3 +89,9 @@ class Submitter:
         except ChainError as error:
             log.warning("checkpoint.unsent height=%d error=%s", header.height, error)
             await trio.sleep(POLL_INTERVAL_S)
+
+
+def _find_turn(candidate: Candidate, onchain_height: int) -> int:
+    """0 for the member whose turn it is after the checkpoint at `onchain_height`."""
+    first = int.from_bytes(keccak(onchain_height.to_bytes(8, "big"))[:4], "big") % candidate.member_count
+    return (candidate.me - first) % candidate.member_count

@@ -98,6 +98,36 @@ async def test_four_members_mesh_and_hear_each_broadcast() -> None:
             }
 
 
+async def test_a_newcomer_is_linked_once_both_know_it_and_cut_off_when_it_leaves() -> None:
+    members = make_members(4)
+    async with AsyncExitStack() as stack:
+        old = [await stack.enter_async_context(open_member(members[:3], i)) for i in range(3)]
+        await until(lambda: all(len(committee.peers()) == 2 for committee in old))
+        newcomer = await stack.enter_async_context(open_member(members, 3))
+        old[0].update(members)
+        await until(lambda: newcomer.peers() == [0] and old[0].peers() == [1, 2, 3])
+        for committee in old[1:]:
+            committee.update(members)
+        await until(lambda: newcomer.peers() == [0, 1, 2])
+        for committee in old:
+            await assert_linked(committee, newcomer)
+        without_first = members[1:]
+        for committee in (*old[1:], newcomer):
+            committee.update(without_first)
+        await until(lambda: newcomer.peers() == [1, 2] and old[1].peers() == [2, 3] and old[0].peers() == [])
+        assert set(newcomer.statistics()) == {1, 2}
+        newcomer.update(members)
+        for committee in old[1:]:
+            committee.update(members)
+        await until(lambda: all(len(committee.peers()) == 3 for committee in (*old, newcomer)))
+
+
+async def test_no_more_members_are_linked_than_the_limit_says() -> None:
+    members = make_members(4)
+    async with open_member(members, 3, CommitteeLimits(link=FAST.link, members_max=2)) as committee:
+        assert set(committee.statistics()) == {0, 1}
+
+
 async def test_a_restarted_member_links_again_in_both_directions() -> None:
     members = make_members(3)
     async with open_member(members, 0) as low, open_member(members, 2) as high:

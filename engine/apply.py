@@ -1,7 +1,7 @@
 """A block turns a state into the next one: `execute` is the engine (docs/spec.md, BLK-1).
 
-The order inside a block is a function of the block, never the proposer's choice: inbox entries, prices, the clock,
-liquidations, then actions by class, authors in turn.
+The order inside a block is a function of the block, never the proposer's choice: deposits, prices, the clock,
+liquidations, forced actions, then actions by class, authors in turn.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from engine.commands import ACTION, MESSAGE
 from engine.errors import InvariantBroken, PayloadInvalid
 from engine.events import Credit, Withdrawal, compute_events_digest
 from engine.feeds import apply_reports
+from engine.forced import apply_forced
 from engine.governance import apply_governance
 from engine.inbox import apply_entry, record_withdrawal
 from engine.intake import Intake, gather, order_actions
@@ -181,6 +182,8 @@ def execute(parent: EngineState, block: BlockInput, consume: bool = False) -> tu
     apply_reports(state, outputs, block.price_reports, block.time_ms)
     run_clock(state.tables, outputs, block.time_ms)
     liquidate(state.tables, outputs, block.time_ms)
+    for entry in block.inbox:
+        apply_forced(state, outputs, entry, block.time_ms)
     _run_actions(state, block, intake, outputs)
     state.tables.counters[TIME_MS] = block.time_ms
     withdrawals = [paid_back for _, paid_back in consumed if paid_back] + _record_withdrawals(state, outputs)

@@ -1,4 +1,4 @@
-"""Entries of the settlement contract's inbox: deposits become balances, in the contract's order, none skipped.
+"""Entries of the settlement contract's inbox: none is skipped, and deposits become balances, in the contract's order.
 
 - A deposit of the quote token credits the account (beneficiary, subaccount) and makes it if it is new.
 - A deposit of a collateral token does the same with lots of its spot market, if it is a whole number of lots and within
@@ -6,6 +6,7 @@
 - A beneficiary that is a system account's owner, subaccount 0, credits that account: so insurance is funded.
 - A deposit that cannot be credited (no account left, more than a limit, no whole lots) is paid straight back through
   the withdrawal tree to its beneficiary, or to its sender when the beneficiary is a system account. Nothing is lost.
+- Forced actions are consumed here and executed later in the block (`engine.forced`).
 - Anything else (another kind, an unknown token, amount 0) is consumed without effect and counted.
 """
 
@@ -13,7 +14,7 @@ from engine.accounts import find_account, index_account, move_balance, move_posi
 from engine.allocate import split_address
 from engine.events import QUOTE_ASSET, Credit, Withdrawal
 from engine.limits import DEPOSITS_QUOTE_MAX, WITHDRAWALS_MAX
-from engine.payload import KIND_DEPOSIT, InboxEntry
+from engine.payload import FORCED_KINDS, KIND_DEPOSIT, InboxEntry
 from engine.state import EngineState
 from engine.tables import (
     ACCOUNT_COUNT,
@@ -74,7 +75,8 @@ def _find_or_open(state: EngineState, outputs: Outputs, owner: bytes, subaccount
     return index
 
 
-def _find_asset(state: EngineState, token: bytes) -> int:
+def find_asset(state: EngineState, token: bytes) -> int:
+    """The asset with this token, or -1."""
     wanted = split_address(token)
     for asset in range(int(state.tables.counters[ASSET_COUNT])):
         row = state.tables.assets[asset]
@@ -117,7 +119,9 @@ def apply_entry(state: EngineState, outputs: Outputs, entry: InboxEntry) -> tupl
     """Consume one entry: cursor, hash chain, money."""
     state.inbox_hash = entry.chain(state.inbox_hash)
     state.inbox_cursor += 1
-    asset = _find_asset(state, entry.token) if entry.kind == KIND_DEPOSIT and entry.amount else NO_ACCOUNT
+    if entry.kind in FORCED_KINDS:
+        return None, None
+    asset = find_asset(state, entry.token) if entry.kind == KIND_DEPOSIT and entry.amount else NO_ACCOUNT
     index = state.withdrawals_count
     if asset == NO_ACCOUNT or index >= WITHDRAWALS_MAX:
         state.inbox_ignored_count += 1

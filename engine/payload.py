@@ -22,7 +22,9 @@ MARKETS_MAX = 4096
 FEEDS_MAX = 8192  # numbers of one price report
 FEED_E8_MAX = 1 << 48  # 2.8 million USD, in 1e-8 USD
 PRICE_TICKS_MAX = (1 << 22) - 1  # of a book: its directory of price levels grows with it
-KIND_DEPOSIT = 1
+# Kinds of inbox entries; all but the first are forced actions (docs/protocol.md, section 4).
+KIND_DEPOSIT, KIND_CANCEL, KIND_CLOSE, KIND_WITHDRAW, KIND_KEY = range(1, 6)
+FORCED_KINDS = (KIND_CANCEL, KIND_CLOSE, KIND_WITHDRAW, KIND_KEY)
 
 
 class DecodeError(ValueError):

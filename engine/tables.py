@@ -210,8 +210,8 @@ DELEVERAGE = _record("bankrupt_account account market size_lots price_e8 haircut
 NOTICE = _record("kind subject value_a value_b value_c value_d")
 (
     NOTICE_MARK, NOTICE_FUNDING, NOTICE_PHASE, NOTICE_AUCTION, NOTICE_SETTLEMENT, NOTICE_TRIGGER, NOTICE_LISTED,
-    NOTICE_PARAMETER, NOTICE_PROTECTION, NOTICE_MULTIPLIER, NOTICE_TRANSFER, NOTICE_OFFER,
-) = range(1, 13)  # fmt: skip
+    NOTICE_PARAMETER, NOTICE_PROTECTION, NOTICE_MULTIPLIER, NOTICE_TRANSFER, NOTICE_OFFER, NOTICE_FORCED,
+) = range(1, 14)  # fmt: skip
 
 # Why an order left the book without being filled.
 (

@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from engine.tables import NOTICE_FORCED
 from tests.engine.agreement import Both, replay
 from tests.engine.worlds import Script, Step, World, split_message
 
@@ -46,7 +47,7 @@ Test = Callable[[Script], bool]
 
 
 class Campaign:
-    """Counts of everything that was tried."""
+    """Counts of everything that was tried; `forced` by kind × 1000 + code."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -54,6 +55,7 @@ class Campaign:
         self.kinds: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.notices: Counter[str] = Counter()
+        self.forced: Counter[str] = Counter()
 
     def count(self, both: Both, step: Step) -> None:
         x = both.x
@@ -66,6 +68,7 @@ class Campaign:
         self.codes.update(str(row[2]) for row in x.receipts)
         self.reasons.update(str(row[-1]) for row in x.cancellations)
         self.notices.update(str(row[0]) for row in x.notices)
+        self.forced.update(str(row[4] * 1000 + row[3]) for row in x.notices if row[0] == NOTICE_FORCED)
         kinds = [raw[224 + 192 * at : 226 + 192 * at] for _, raw, _ in step.messages for at in range(len(raw) // 192)]
         self.kinds.update(str(int(kind, 16)) for kind in kinds if kind)
 
@@ -74,6 +77,7 @@ class Campaign:
             name: dict(sorted(counter.items(), key=lambda item: int(item[0])))
             for name, counter in (
                 ("codes", self.codes), ("kinds", self.kinds), ("reasons", self.reasons), ("notices", self.notices),
+                ("forced", self.forced),
             )
         }  # fmt: skip
         head = {"seconds": round(seconds, 1), "first_seed": seed, "disagreement": found, **dict(self.counts)}

@@ -79,14 +79,15 @@ TestMarket = Market.TestCase
 
 
 def test_a_long_day_reaches_what_it_is_for() -> None:
-    """A fixed day sees trades, cancellations of most kinds, triggers, auctions and most codes."""
-    day, mix = Day(2_000), Random(11)
+    """A fixed day sees trades, cancellations of most kinds, triggers, auctions, forced actions and most codes."""
+    day, mix = Day(2_000), Random(15)
     for _ in range(60):
         day.trade(mix.randrange(1 << 32), 18)
     counts = day.campaign.counts
     assert counts["fills"] > 40 and counts["cancellations"] > 40, counts
     assert len(day.campaign.codes) > 25, sorted(day.campaign.codes)
     assert len(day.campaign.notices) >= 6, day.campaign.notices
+    assert len({int(answer) // 1000 for answer in day.campaign.forced}) == 4, day.campaign.forced
 
 
 def test_a_disagreement_is_found_and_cut_down(monkeypatch) -> None:

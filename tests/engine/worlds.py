@@ -53,6 +53,7 @@ from engine.params import CollateralParams, ExchangeParams, FeeTier, MarketParam
 from engine.payload import InboxEntry, PriceReport
 from engine.tables import KIND_CALL, KIND_PUT, PHASE_CONTINUOUS, PHASE_SETTLED
 from tests.engine.blocks import CONTRACT, FOREVER_MS, START_MS, TOKEN, USD, trader
+from tests.engine.forced_entries import make_forced
 
 COIN = bytes.fromhex("33" * 20)
 GOVERNOR_KEY = bytes.fromhex("55" * 20)
@@ -104,8 +105,9 @@ def make_world_params(**changes: Any) -> ExchangeParams:
 
 @dataclass
 class Step:
-    """One block as data: absolute time, `reports` (validator, time, feeds), `deposits` (fields of an inbox entry but
-    its index), `messages` (author, bytes, signer)."""
+    """One block as data: absolute time, `reports` (validator, time, feeds), `deposits` (inbox entries: kind, token,
+    sender, subaccount, amount, then if they are not the usual ones data and beneficiary), `messages` (author, bytes,
+    signer)."""
 
     time_ms: int
     seed: int
@@ -139,10 +141,10 @@ def build_block(parent: Any, step: Step) -> Any:
     inbox = tuple(
         InboxEntry(
             index=parent.inbox_cursor + at, kind=kind, token=bytes.fromhex(token),
-            beneficiary=bytes.fromhex(owner), subaccount=sub, sender=bytes.fromhex(owner), amount=amount,
-            data=bytes(32), time_s=1_700_000_000,
+            beneficiary=bytes.fromhex(rest[1] if rest[1:] else owner), subaccount=sub, sender=bytes.fromhex(owner),
+            amount=amount, data=bytes.fromhex(rest[0]) if rest else bytes(32), time_s=1_700_000_000,
         )
-        for at, (kind, token, owner, sub, amount) in enumerate(step.deposits)
+        for at, (kind, token, owner, sub, amount, *rest) in enumerate(step.deposits)
     )  # fmt: skip
     queues: dict[int, list] = {}
     for author, raw, signer in step.messages:
@@ -250,9 +252,13 @@ class World:
         self.move_prices()
         if not self.one_in(6):
             step.reports = self.make_reports(x, step.time_ms)
+        self.x, self.now_ms = x, step.time_ms
         if self.one_in(8):
             step.deposits.append(self.make_deposit())
-        self.x, self.now_ms = x, step.time_ms
+        while self.one_in(4):
+            owner = self.pick(*[trader(self.draw(TRADERS))] * 9, GOVERNOR_KEY, trader(40))
+            keys = [*(session_key(number) for number in range(TRADERS)), bytes(20)]
+            step.deposits.append(make_forced(self, owner, keys, COIN))
         for _ in range(actions):
             command, signer = self.make_command()
             step.messages.append([self.draw(VALIDATORS), command.encode().hex(), signer.hex()])

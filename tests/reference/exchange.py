@@ -37,7 +37,7 @@ from engine.commands import (
 from engine.params import KINDS
 from engine.results import Code
 from engine.tables import PHASE_AUCTION, SCOPE_CANCEL, SCOPE_TRADE, SCOPE_TRANSFER
-from tests.reference import account_actions, deals, governance, orders, prices
+from tests.reference import account_actions, deals, forced, governance, orders, prices
 from tests.reference.clock import run_clock
 from tests.reference.liquidation import judge_accounts
 from tests.reference.state import (
@@ -140,6 +140,8 @@ def consume(x, entry):
     x.inbox_hash = entry.chain(x.inbox_hash)
     x.inbox_cursor += 1
     tokens = [asset.token for asset in x.assets]
+    if entry.kind in forced.KINDS:
+        return
     if entry.kind != 1 or entry.token not in tokens or entry.amount == 0:
         x.inbox_ignored += 1
         return
@@ -360,5 +362,7 @@ def execute(parent, block):
     prices.take_reports(x, block.price_reports)
     run_clock(x, before_ms)
     judge_accounts(x)
+    for entry in block.inbox:
+        forced.run(x, entry)
     run_actions(x, block)
     return x

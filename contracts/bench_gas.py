@@ -16,7 +16,7 @@ from eth_utils import to_canonical_address
 
 from contracts import digests
 from contracts.court import Court, Statement
-from contracts.deployment import MAX_SILENCE_S, compute_committee_hash, deploy
+from contracts.deployment import MAX_SILENCE_S, deploy
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
@@ -53,7 +53,7 @@ class Bench:
         committee = self._registry.next_members()
         numbers = [member.number for member in committee]
         self._measure("make committee", partial(self._registry.make_committee, numbers))
-        self._measure("activate", partial(self._contract.activate, compute_committee_hash(committee)))
+        self._measure("activate", partial(self._contract.activate, digests.committee_hash(committee)))
         for name in ("deposit, first", "deposit"):
             self._contract.mint_test_usdc(self._contract.sender, DEPOSIT_QUOTE)
             self._measure(name, lambda: self._contract.deposit(b"\x01" * 20, 0, DEPOSIT_QUOTE))

@@ -11,6 +11,7 @@ from eth_utils import keccak, to_checksum_address
 from web3.contract import Contract
 from web3.providers.base import BaseProvider
 
+from contracts import digests
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
 from contracts.records import ChainError, Member
@@ -98,14 +99,8 @@ def activate(
     registry = Registry(endpoint, contract.registry(), private_key)
     committee = registry.members(registry.next_numbers() if numbers is None else numbers)
     registry.make_committee([member.number for member in committee])
-    contract.activate(compute_committee_hash(committee))
+    contract.activate(digests.committee_hash(committee))
     return committee
-
-
-def compute_committee_hash(members: list[Member]) -> bytes:
-    """What headers call a committee: every member weighs 1."""
-    weight = (1).to_bytes(8, "big")
-    return keccak(b"".join(member.bls_key + member.network_key + weight for member in members))
 
 
 def _factory(link: ChainLink, name: str) -> type[Contract]:

@@ -1,8 +1,11 @@
 """What the contract hashes, in Python: domains, digests, the inbox chain and tree leaves (docs/protocol.md)."""
 
+from collections.abc import Iterable
+
 import sha3
 
 from contracts import bls
+from contracts.records import Member
 
 ACCOUNT_DEPTH = 20
 WITHDRAWAL_DEPTH = 32
@@ -34,6 +37,12 @@ def possession_digest(chain_id: int, contract: bytes, operator: bytes, network_k
         + network_key
         + keccak(bls.key_words(bls_key48))
     )
+
+
+def committee_hash(members: Iterable[Member]) -> bytes:
+    """What headers call a committee, its members in order; each weighs 1."""
+    weight = (1).to_bytes(8, "big")
+    return keccak(b"".join(member.bls_key + member.network_key + weight for member in members))
 
 
 def finalize_digest(domain: bytes, header: bytes) -> bytes:

@@ -36,7 +36,11 @@ interface Token:
 
 # ---------------------------------------------------------------- events
 
-event Activated:
+event Sealed:
+    epoch: indexed(uint256)
+    next_committee_hash: bytes32
+
+event EpochBegun:
     epoch: indexed(uint256)
     committee_size: uint256
 
@@ -52,6 +56,7 @@ HEADER_VERSION: constant(uint256) = 1
 FIRST_EPOCH: constant(uint256) = 1
 NONSIGNERS_MAX: constant(uint256) = 84  # a committee has at most 255 members: (255 - 1) // 3
 DEPOSIT_LIMIT: constant(uint256) = 2**62  # the engine counts money in signed 64-bit integers
+MASK_32: constant(uint256) = 2**32 - 1
 MASK_48: constant(uint256) = 2**48 - 1
 MASK_64: constant(uint256) = 2**64 - 1
 MASK_128: constant(uint256) = 2**128 - 1
@@ -72,6 +77,8 @@ W_WITHDRAWALS_ROOT: constant(uint256) = 17
 W_WITHDRAWALS_TOTAL: constant(uint256) = 18
 W_ENGINE_VERSION: constant(uint256) = 19
 
+# In the packed word of the committee.
+SEALED: constant(uint256) = 2**200
 # Where the registry keeps keys in contract code: after a STOP byte the aggregate and members 0-127; members 128-254 in a
 # second blob.
 BLOB_KEYS: constant(uint256) = 128
@@ -85,10 +92,12 @@ DEPLOYED_BLOCK: public(immutable(uint256))
 DEBT_MAX_QUOTE: public(immutable(uint256))
 ENGINE_VERSION: public(immutable(uint256))
 
-# The current committee, packed in one slot: epoch (bits 168-199), size (160-167), address of the first blob of its keys.
-# Zero before activation.
+# The current committee, packed in one slot: whether it has sealed its epoch (bit 200), epoch (168-199), size (160-167),
+# address of the first blob of its keys. Zero before activation.
 committee: uint256
 second_blob: address
+# Who follows, as the committee has signed when it sealed its epoch; zero before.
+next_committee_hash: public(bytes32)
 
 # Paid withdrawals, 256 to a word.
 claimed: HashMap[uint256, uint256]
@@ -140,6 +149,34 @@ def activate(committee_hash: bytes32):
     ledger.start()
 
 
+@external
+def advance_epoch():
+    """
+    @notice Hand over to the committee whose hash the current one has signed, once it is made in the registry. Anyone may;
+            headers of the old committee are refused from then on.
+    """
+    committee: uint256 = self.committee
+    assert committee & SEALED != 0, "epoch: not sealed"
+    assert not ledger.unpack_last().is_frozen, "epoch: frozen"
+    next: bytes32 = self.next_committee_hash
+    self.next_committee_hash = empty(bytes32)
+    self._begin_epoch(((committee >> 168) & MASK_32) + 1, next)
+
+
+@internal
+def _seal(committee: uint256, next: bytes32):
+    """
+    @notice The committee in office has signed who follows. From then on it signs only headers that say the same (those of
+            trailing blocks): nobody can be let in or out by one of its later headers.
+    """
+    if committee & SEALED != 0:
+        assert next == self.next_committee_hash, "checkpoint: sealed for another committee"
+    elif next != empty(bytes32):
+        self.committee = committee | SEALED
+        self.next_committee_hash = next
+        log Sealed(epoch=(committee >> 168) & MASK_32, next_committee_hash=next)
+
+
 @internal
 def _begin_epoch(epoch: uint256, committee_hash: bytes32):
     """@notice From now on the committee of this hash signs checkpoints; the registry refuses one that was not made."""
@@ -147,7 +184,7 @@ def _begin_epoch(epoch: uint256, committee_hash: bytes32):
     self.committee = (epoch << 168) | word
     self.second_blob = staticcall Registry(REGISTRY).second_blobs(committee_hash)
     extcall Registry(REGISTRY).begin_epoch(committee_hash)
-    log Activated(epoch=epoch, committee_size=word >> 160)
+    log EpochBegun(epoch=epoch, committee_size=word >> 160)
 
 
 # ---------------------------------------------------------------- inbox
@@ -186,9 +223,8 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     committee: uint256 = self.committee
     assert committee != 0, "checkpoint: not active"
     assert convert(header[W_VERSION], uint256) == HEADER_VERSION, "checkpoint: version"
-    assert convert(header[W_EPOCH], uint256) == committee >> 168, "checkpoint: epoch"
+    assert convert(header[W_EPOCH], uint256) == (committee >> 168) & MASK_32, "checkpoint: epoch"
     assert convert(header[W_VIEW], uint256) <= MASK_64, "checkpoint: view too large"
-    assert header[W_NEXT_COMMITTEE_HASH] == empty(bytes32), "checkpoint: no rotation yet"
     assert convert(header[W_ENGINE_VERSION], uint256) == ENGINE_VERSION, "checkpoint: engine not active"
 
     last: ledger.Last = ledger.unpack_last()
@@ -208,6 +244,7 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     signers: bytes32[4] = self._aggregate_without(committee, nonsigners)
     digest: bytes32 = self._finalize_digest(header[W_EPOCH], header[W_VIEW], header_hash)
     assert bls.is_signed(signers, digest, signature), "checkpoint: signature"
+    self._seal(committee, header[W_NEXT_COMMITTEE_HASH])
 
     # The committee's silence counts from the header's own time, or whoever keeps old headers could feign a pulse.
     certified_s: uint256 = min(convert(header[W_TIMESTAMP_MS], uint256) // 1000, block.timestamp)
@@ -363,7 +400,7 @@ def _aggregate_without(committee: uint256, nonsigners: Bytes[NONSIGNERS_MAX]) ->
 @view
 def epoch() -> uint256:
     """@notice The current epoch; 0 before activation."""
-    return self.committee >> 168
+    return (self.committee >> 168) & MASK_32
 
 
 @external

@@ -19,6 +19,10 @@ FORCE_DEADLINE_S = 3_600
 MAX_SILENCE_S = 7_200
 DEBT_MAX_QUOTE = 5_000
 COMMITTEE_SIZE = 4
+STAKE_UNITS = 100_000
+UNBONDING_S = 10_000
+SEATS_MAX = 9
+REGISTRATIONS_MAX = 12
 TRADER = b"\x77" * 20
 DEPOSIT_QUOTE = 1_000_000
 
@@ -68,7 +72,8 @@ class World:
         token = None if make_token is None else make_token(self.provider)
         self.deployment: Deployment = deploy(
             self.provider, funded_key(0), token=token, claim_delay_s=CLAIM_DELAY_S, force_deadline_s=FORCE_DEADLINE_S,
-            debt_max_quote=DEBT_MAX_QUOTE, max_silence_s=MAX_SILENCE_S,
+            debt_max_quote=DEBT_MAX_QUOTE, max_silence_s=MAX_SILENCE_S, stake_units=STAKE_UNITS,
+            unbonding_s=UNBONDING_S, seats_max=SEATS_MAX, registrations_max=REGISTRATIONS_MAX,
         )  # fmt: skip
         self.contract = self.as_account(0)
         self.secrets: list[PrivateKey] = [PopSchemeMPL.key_gen(bytes([i + 1]) * 32) for i in range(committee_size)]
@@ -90,6 +95,7 @@ class World:
         network_key = network_key or bytes([account + 1]) * 32
         registry = self.as_operator(account)
         key = bytes(secret.get_g1())
+        self.as_account(account).mint_test_usdc(registry.sender, STAKE_UNITS)
         digest = digests.possession_digest(registry.chain_id, registry.address_bytes, registry.sender, network_key, key)
         registry.register(key, bytes(PopSchemeMPL.sign(secret, digest)), network_key)
 

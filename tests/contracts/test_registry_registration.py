@@ -7,7 +7,6 @@ from settlement_world import World
 from consensus.committee import Committee
 from consensus.committee import Member as ConsensusMember
 from contracts import bls, digests
-from contracts.deployment import compute_committee_hash
 from contracts.devchain.chain import funded_key
 from contracts.digests import possession_digest
 from contracts.records import Refused, ValidatorState
@@ -43,7 +42,7 @@ def test_committee_is_read_back(world: World) -> None:
 def test_the_committee_hash_is_that_of_agreement(world: World) -> None:
     members = world.as_operator(0).committee(1)
     agreement = Committee(1, tuple(ConsensusMember(known.bls_key, known.network_key) for known in members))
-    assert world.as_operator(0).committee_hash(1) == agreement.hash() == compute_committee_hash(members)
+    assert world.as_operator(0).committee_hash(1) == agreement.hash() == digests.committee_hash(members)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_activation_rules(open_world: World) -> None:
         with pytest.raises(Refused, match=f"committee: {reason}"):
             registry.make_committee(numbers)
     chosen = registry.members([0, 2, 3])
-    committee_hash = compute_committee_hash(chosen)
+    committee_hash = digests.committee_hash(chosen)
     with pytest.raises(Refused, match="epoch: no such committee"):
         contract.activate(committee_hash)
     open_world.as_operator(5).make_committee([0, 2, 3])

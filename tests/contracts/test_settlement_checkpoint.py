@@ -159,7 +159,6 @@ def test_bad_point_is_refused(world: World, forge: Callable[[bytes], bytes]) -> 
         (replace(GOOD, view=2**64), "checkpoint: view too large"),
         (replace(GOOD, height=0), "checkpoint: height does not advance"),
         (replace(GOOD, height=2**48), "checkpoint: height too large"),
-        (replace(GOOD, next_committee_hash=b"\x01" * 32), "checkpoint: no rotation yet"),
         (replace(GOOD, engine_version=2), "checkpoint: engine not active"),
         (replace(GOOD, inbox_hash=b"\x01" * 32), "checkpoint: inbox hash"),
         (replace(GOOD, inbox_cursor=1), "checkpoint: cursor beyond the inbox"),

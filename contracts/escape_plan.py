@@ -37,7 +37,9 @@ class Wishes:
             yield proof
         if self.snapshot is not None:
             for index in range(SYSTEM_ACCOUNTS, self.snapshot.account_count):
-                if index not in seen and (self.is_everybody or self.snapshot.account(index).owner in self.owners):
+                if index in seen or not self.snapshot.has_account(index):
+                    continue
+                if self.is_everybody or self.snapshot.account(index).owner in self.owners:
                     yield prove(self.snapshot, index)
 
     def header(self) -> CertifiedHeader | None:

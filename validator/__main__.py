@@ -106,6 +106,32 @@ def uptime(
 
 
 @app.command
+def audit(
+    *,
+    home: Annotated[Path, Parameter(help="The node's folder, running or not, or a copy of it")],
+    from_snapshot: Annotated[Path | None, Parameter(help="Begin with this state instead of genesis")] = None,
+    compare: Annotated[tuple[Path, ...], Parameter(help="Another node's folder, a snapshot or a claims file")] = (),
+    rpc: Annotated[str | None, Parameter(help="Settlement chain endpoint; the node's own by default")] = None,
+    contract: Annotated[str | None, Parameter(help="Settlement contract; that of genesis.toml by default")] = None,
+    offline: Annotated[bool, Parameter(help="Leave the chain out", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print JSON", negative="")] = False,
+) -> int:
+    """Replay a node's stored blocks and compare everything with what the committee certified and the chain accepted.
+
+    Exits 1 and names height, table and field if something does not fit. With --compare, a root that differs is traced
+    to the first account or market that does.
+
+    For example:
+
+        hansa audit --home .hansa-testnet/node0
+        hansa audit --home node0 --from-snapshot node0/data/snapshots/000000001000.snapshot --compare node1 --json
+    """
+    from validator.audit_command import run_audit
+
+    return run_audit(home, from_snapshot, compare, rpc, contract, offline, as_json)
+
+
+@app.command
 def testnet(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
     """Run a local network: `hansa testnet up --help` tells how."""
     _become_testnet(list(tokens))

@@ -114,7 +114,7 @@ class Ledger:
             # Neither spends a nonce: anybody's copy of it may yet execute, after a deposit or with the right signature.
             if receipt["code"] in (Code.UNKNOWN_ACCOUNT, Code.BAD_SIGNATURE):
                 continue
-            rows.append((checked.ids[at], height, time_ms, *(int(receipt[name]) for name in _RECEIPT_COLUMNS)))
+            rows.append((checked.ids[at], height, time_ms, *(int(receipt[name]) for name in RECEIPT_COLUMNS)))
             self._finished.append(checked.ids[at])
             if receipt["code"] == Code.OK and checked.actions[at]["kind"] in (PLACE, AMEND, TRIGGER):
                 message = checked.messages[message_of_action[batch][at]]
@@ -163,7 +163,7 @@ class Ledger:
         rows: list[FillRow] = []
         trades, sides = [], []
         for at, fill in enumerate(fills):
-            values = [int(fill[name]) for name in _FILL_COLUMNS]
+            values = [int(fill[name]) for name in FILL_COLUMNS]
             # The ids under which the orders are known, whether or not they had come to rest.
             orders = [self.orders.get(order_id) for order_id in values[6:8]]
             values[6:8] = [order.order_id if order else raw_id for order, raw_id in zip(orders, values[6:8])]
@@ -262,11 +262,11 @@ class Ledger:
 
 
 _VALUES = ("value_a", "value_b", "value_c", "value_d")
-_RECEIPT_COLUMNS = (
+RECEIPT_COLUMNS = (
     "code", "order_state", "order_id", "filled_lots", "remaining_lots", "filled_value", "cancelled_count",
     "withdrawal_index", "account_index",
 )  # fmt: skip
-_FILL_COLUMNS = (
+FILL_COLUMNS = (
     "market", "price_ticks", "size_lots", "taker_side", "maker_account", "taker_account", "maker_order_id",
     "taker_order_id", "maker_fee_quote", "taker_fee_quote", "is_liquidation",
 )  # fmt: skip

@@ -15,7 +15,7 @@ from contracts.claims_file import ClaimsAccount, encode_accounts, encode_claims,
 from contracts.records import Refused
 from contracts.settlement import Settlement
 
-SYSTEM = [ClaimsAccount(index.to_bytes(20, "big"), 0, 0, bytes(32), 0) for index in range(64)]
+SYSTEM = [ClaimsAccount(bytes(20), 0, 0, bytes(32), 0)] * 64
 RICH, POOR, BROKE = b"\xa1" * 20, b"\xa2" * 20, b"\xa3" * 20
 USERS = [
     ClaimsAccount(RICH, 0, 3_000_000, b"\1" * 32, 2_000_000, ((0, 5),)),
@@ -38,8 +38,8 @@ class Archive(Desk):
     def __init__(self, world: World, folder: Path, url: str) -> None:
         super().__init__(world, folder, url)
         accounts = [*SYSTEM, *USERS]
-        leaves = {}
-        for at, account in enumerate(accounts):
+        leaves = {}  # the exchange's own accounts that nothing has touched are absent
+        for at, account in enumerate(USERS, len(SYSTEM)):
             sums = digests.encode_sums(account.claim_quote, account.debt_quote)
             leaves[at] = (digests.account_leaf(at, account.owner, account.subaccount, sums, account.digest), sums)
         (root, _), _ = fold_sum_tree(leaves, 0)

@@ -52,6 +52,10 @@ sim-epochs: $(STAMP)  ## committees follow each other under faults and one liar:
 crash-test: $(STAMP)  ## kill -9 at random points of a running network, everything audited: KILLS=1000
 	$(BIN)/python -m testnet.crash_test --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: drill-rotation
+drill-rotation: $(STAMP)  ## a committee of four becomes one of seven while it trades, and no block waits for it
+	$(BIN)/python -m testnet.drill_rotation $(ARGS)
+
 .PHONY: drill-escape
 drill-escape: $(STAMP)  ## a trading network loses its whole committee, and everybody gets out without it; SEED=7 decides when
 	$(BIN)/python -m testnet.drill_escape $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -101,7 +101,7 @@ def make_keys(folder: Path, operators: list[bytes]) -> list[Keys]:
 
 def make_network(
     chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int, court: str = "",
-    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS,
+    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS, epoch_length_ms: int = 0,
 ) -> NetworkConfig:  # fmt: skip
     """The configuration that is equal on every node."""
     return NetworkConfig(
@@ -114,6 +114,7 @@ def make_network(
         markets=markets,
         checkpoint_interval_blocks=60,
         court=court,
+        epoch_length_ms=epoch_length_ms,
     )
 
 

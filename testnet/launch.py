@@ -149,7 +149,7 @@ class Launcher:
             chain_id, validators = await in_thread(funding.register_committee, rpc_url, deployment.settlement, keys)
         network = homes.make_network(
             chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000,
-            deployment.court, self._options.terms.markets,
+            deployment.court, self._options.terms.markets, self._options.terms.epoch_length_ms,
         )  # fmt: skip
         homes.write_genesis(self._folder, network)
         homes.mark_ready(self._folder)

@@ -18,6 +18,7 @@ class Terms:
     force_deadline_s: int = FORCE_DEADLINE_S
     max_silence_s: int = MAX_SILENCE_S
     price_source: str = ""
+    epoch_length_ms: int = 0  # 0: the committee stays
 
 
 DEFAULT_TERMS = Terms()

@@ -40,13 +40,29 @@ def ask_over_http(url: str, timeout_s: float = RPC_TIMEOUT_S) -> Ask:
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as response:
                 answer = json.loads(response.read(ANSWER_BYTES_MAX))
-            if "error" in answer:
-                raise ChainError(f"the settlement chain's endpoint refuses {method}: {answer['error']}")
-            return answer["result"]
+            return take_result(method, answer)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ChainError(f"the settlement chain did not answer: {type(error).__name__}: {error}") from error
 
     return ask
+
+
+class RpcRefused(ChainError):
+    """The endpoint answered with an error."""
+
+    def __init__(self, method: str, message: str, data: object = None) -> None:
+        super().__init__(f"the settlement chain's endpoint refuses {method}: {message}")
+        self.message = message
+        self.data = data
+
+
+def take_result(method: str, answer: Any) -> Any:
+    """What a JSON-RPC answer says. Raises `RpcRefused`; `KeyError` or `TypeError` when it is none."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if error is not None:
+        parts = error if isinstance(error, dict) else {"message": error}
+        raise RpcRefused(method, str(parts.get("message")), parts.get("data"))
+    return answer["result"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from web3.contract import Contract
 from web3.providers.base import BaseProvider
 from web3.types import EventData
 
-from contracts import bls
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
-from contracts.digests import ACCOUNT_DEPTH, HEADER_BYTES, WITHDRAWAL_DEPTH
+from contracts.checkpoint_call import encode_checkpoint
+from contracts.digests import ACCOUNT_DEPTH, WITHDRAWAL_DEPTH
 from contracts.records import (
     ChainError,
     CheckpointRecord,
@@ -173,9 +173,7 @@ class Settlement:
 
     def checkpoint(self, header: bytes, nonsigners: list[int], signature96: bytes) -> TxResult:
         """Post a finalised header (640 bytes); `nonsigners` are the committee indices absent from the signature."""
-        if len(header) != HEADER_BYTES:
-            raise ValueError(f"a header has {HEADER_BYTES} bytes, not {len(header)}")
-        return self._send("checkpoint", _split(header), bytes(nonsigners), _split(bls.signature_words(signature96)))
+        return self._link.send_call(self.address_bytes, encode_checkpoint(header, nonsigners, signature96))
 
     def last(self) -> LastCheckpoint:
         """How far checkpoints have come; height 0 before the first."""

@@ -14,7 +14,7 @@ from web3.types import Nonce, RPCEndpoint, TxParams, Wei
 
 from contracts.chain_reader import Ask, take_result
 from contracts.records import ChainError, Refused, TxResult
-from contracts.sender import Sender, read_reason
+from contracts.sender import LIMIT_MAX_WEI, Sender, read_reason
 
 RPC_TIMEOUT_S = 30
 # Web3 asks the node for whatever of these is missing; the sender knows better.
@@ -34,13 +34,18 @@ def revert_reason(error: ContractLogicError) -> str:
 class ChainLink:
     """Calls may come from several threads."""
 
-    def __init__(self, endpoint: str | BaseProvider, private_key: bytes | None) -> None:
+    def __init__(
+        self, endpoint: str | BaseProvider, private_key: bytes | None, fee_limit_wei: int = LIMIT_MAX_WEI
+    ) -> None:
         """`endpoint` is an RPC address. Without a key only reading is possible."""
         if isinstance(endpoint, str):
             endpoint = HTTPProvider(endpoint, request_kwargs={"timeout": RPC_TIMEOUT_S})
         self.web3 = Web3(endpoint)
         self.chain_id: int = self.ask(lambda: self.web3.eth.chain_id)
-        self._sender = None if private_key is None else Sender(_ask_through(endpoint), private_key, self.chain_id)
+        self._sender: Sender | None = None
+        if private_key is not None:
+            ask = _ask_through(endpoint)
+            self._sender = Sender(ask, private_key, self.chain_id, limit_max_wei=fee_limit_wei)
 
     @property
     def sender(self) -> bytes:

@@ -24,6 +24,7 @@ from contracts.records import (
     Refused,
     TxResult,
 )
+from contracts.sender import LIMIT_MAX_WEI
 
 __all__ = [
     "ChainError", "CheckpointRecord", "FreezeOutlook", "InboxRecord", "LastCheckpoint", "Refused", "Settlement",
@@ -39,9 +40,17 @@ SYSTEM_ACCOUNTS = 64
 class Settlement:
     """The settlement contract at `address`, as seen through one RPC endpoint."""
 
-    def __init__(self, endpoint: str | BaseProvider, address: str, private_key: bytes | None = None) -> None:
-        """Raises `ChainError` if nothing answers or no contract is there."""
-        self._link = ChainLink(endpoint, private_key)
+    def __init__(
+        self,
+        endpoint: str | BaseProvider,
+        address: str,
+        private_key: bytes | None = None,
+        *,
+        fee_limit_wei: int = LIMIT_MAX_WEI,
+    ) -> None:
+        """Raises `ChainError` if nothing answers or no contract is there. `fee_limit_wei`: most for a unit of gas."""
+        self.endpoint = endpoint
+        self._link = ChainLink(endpoint, private_key, fee_limit_wei)
         self.chain_id = self._link.chain_id
         self.address = to_checksum_address(address)
         self.address_bytes = to_canonical_address(address)

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from validator.config import NetworkConfig
+from contracts.records import ChainError
+from validator.config import NetworkConfig, NodeConfig
 
 if TYPE_CHECKING:
     from contracts.court import Court
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from contracts.settlement import Settlement
 
 RECURSION_LIMIT = 1_000
+WEI_PER_GWEI = 10**9
 
 
 def limit_recursion() -> None:
@@ -23,27 +25,31 @@ def limit_recursion() -> None:
     sys.setrecursionlimit(RECURSION_LIMIT)
 
 
-def connect(
-    network: NetworkConfig, rpc_urls: Sequence[str], operator_key: bytes
-) -> "tuple[list[Settlement], Court | None]":
-    """The contract as each endpoint shows it, and the court where there is one. Blocks; raises `ChainError`."""
+def connect(network: NetworkConfig, config: NodeConfig, operator_key: bytes) -> "tuple[list[Settlement], Court | None]":
+    """The contract as each endpoint that answers shows it, and the court where there is one. Blocks; raises
+    `ChainError` when none does.
+    """
     try:
         from contracts.court import Court
         from contracts.settlement import Settlement
     finally:
         limit_recursion()
 
-    settlements = [Settlement(url, network.contract, operator_key) for url in rpc_urls]
-    return settlements, Court(rpc_urls[0], network.court, operator_key) if network.court else None
+    limit_wei = config.gas_price_max_gwei * WEI_PER_GWEI
+    settlements, failure = [], None
+    for url in config.rpc_urls:
+        try:
+            settlements.append(Settlement(url, network.contract, operator_key, fee_limit_wei=limit_wei))
+        except ChainError as error:
+            failure = error
+    if failure is not None and not settlements:
+        raise failure
+    court = Court(settlements[0].endpoint, network.court, operator_key) if network.court else None
+    return settlements, court
 
 
-def open_registries(
-    settlements: "Sequence[Settlement]", rpc_urls: Sequence[str], operator_key: bytes
-) -> "list[Registry]":
+def open_registries(settlements: "Sequence[Settlement]", operator_key: bytes) -> "list[Registry]":
     """The registry that the contract names, as each endpoint shows it. Blocks; raises `ChainError`."""
     from contracts.registry import Registry
 
-    return [
-        Registry(url, settlement.registry(), operator_key)
-        for settlement, url in zip(settlements, rpc_urls, strict=True)
-    ]
+    return [Registry(settlement.endpoint, settlement.registry(), operator_key) for settlement in settlements]

@@ -47,6 +47,7 @@ class NetworkConfig:
     min_interval_ms: int = 50
     inbox_inclusion_ms: int = 10_000
     checkpoint_interval_blocks: int = 150
+    checkpoint_interval_s: int = 600  # the longest time without one while blocks are certified
     court: str = ""  # address of the contract that takes evidence; empty: there is none
     epoch_length_ms: int = 0  # from an epoch's beginning until its committee may be replaced; 0: it never is
     epoch_extension_ms: int = 600_000  # EP7: the operator is told after several of these without a successor
@@ -111,6 +112,8 @@ class NodeConfig:
     doppelganger_wait_ms: int = 500
     # For a validator that lost its guard: vote again, but only above this view. 0: stay an observer.
     vote_above_view: int = 0
+    # The most that this operator pays for a unit of gas, in 1e-9 ether.
+    gas_price_max_gwei: int = 300
     log_level: str = "info"
 
 

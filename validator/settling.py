@@ -3,6 +3,7 @@ evidence to the court. What is found is handed to the node's loop; nothing here 
 """
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -20,7 +21,7 @@ from validator.inbox import Inbox
 from validator.prosecutor import Prosecutor
 from validator.statesync import Anchor
 from validator.store import ChainSeen
-from validator.submitter import CHECKPOINT_HEIGHTS_STEP, Candidate, Submitter
+from validator.submitter import CHECKPOINT_HEIGHTS_STEP, Cadence, Candidate, Submitter
 from validator.succession import Succession
 from validator.watcher import EAGER_INTERVAL_S, POLL_INTERVAL_S, OnChain, Outside, Watcher, name_endpoints
 
@@ -73,13 +74,16 @@ class Settling:
         while True:
             try:
                 settlements, court = await trio.to_thread.run_sync(
-                    connect, node.network, node.config.rpc_urls, self._operator_key
+                    connect, node.network, node.config, self._operator_key
                 )
                 break
             except ChainError as error:
                 log.warning("chain.unreachable error=%s (retrying)", error)
                 await trio.sleep(CHAIN_RETRY_S)
-        submitter = Submitter(settlements[0], node.network.checkpoint_interval_blocks)
+        network = node.network
+        cadence = Cadence(network.checkpoint_interval_blocks, network.checkpoint_interval_s)
+        posts = [partial(trio.to_thread.run_sync, settlement.checkpoint) for settlement in settlements]
+        submitter = Submitter(posts, cadence)
         succession = await self._open_succession(settlements)
         async with trio.open_nursery() as nursery:
             if succession is not None:
@@ -94,9 +98,7 @@ class Settling:
         node = self._node
         while node.network.epoch_length_ms:
             try:
-                registries = await trio.to_thread.run_sync(
-                    open_registries, settlements, node.config.rpc_urls, self._operator_key
-                )
+                registries = await trio.to_thread.run_sync(open_registries, settlements, self._operator_key)
                 return Succession(node, settlements[0], registries)
             except ChainError as error:
                 log.warning("chain.unreachable error=%s (retrying)", error)

@@ -18,7 +18,7 @@ from contracts.claims_file import (
     encode_claims,
     read_claims,
 )
-from contracts.saved_proof import parse_proof
+from contracts.saved_proof import CertifiedHeader, parse_proof
 
 VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "claims.json").read_text())
 BITMAP, SIGNATURE = b"\x07", b"\x5a" * 96
@@ -85,7 +85,7 @@ def test_every_account_is_proven_as_the_obvious_tree_proves_it(count: int) -> No
         proof = parse_proof(json.dumps(file.proof(index)))
         assert (proof.owner, proof.subaccount, proof.digest) == (account.owner, account.subaccount, account.digest)
         assert (proof.claim_quote, proof.debt_quote) == (account.claim_quote, account.debt_quote)
-        assert (proof.header, proof.bitmap, proof.signature) == (file.header, BITMAP, SIGNATURE)
+        assert proof.certified == CertifiedHeader(file.header, BITMAP, SIGNATURE)
 
 
 def test_an_owner_finds_all_accounts_and_only_those_that_exist_are_proven() -> None:

@@ -357,6 +357,7 @@ class Service:
             finality_p99_ms=self._stats.finality_ms(99), commands_per_s=self._stats.commands_per_s(),
             account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block,
             version="0.1.0", endpoints=self._on_chain.endpoints,
+            onchain_posted_height=self._on_chain.posted_height,
         )  # fmt: skip
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import wraps
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import trio
 
+from net.client import keeping
 from net.client.link import Link
 from net.client.operations import NAMES, Operation, Operations
 from net.client.protocol import Answer, Call, HansaError, Notification, OutcomeUnknown, decode_message, encode_call
@@ -67,11 +69,20 @@ class AsyncClient:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await self._link.unlisten(receiver)
 
+    async def keep_proofs(self, folder: str | Path) -> None:
+        """Keep the account's proof in `folder`, anew at every checkpoint, until cancelled (`net.client.keeping`)."""
+        await keeping.keep_proofs(lambda height: self._carry(self.operations.checkpoint_proof(height)), Path(folder))
+
     async def _carry(self, operation: Operation[T]) -> T:
         try:
             call = next(operation)
             while True:
-                call = operation.send(await self._link.call(call))
+                try:
+                    answer = await self._link.call(call)
+                except HansaError as error:
+                    call = operation.throw(error)
+                else:
+                    call = operation.send(answer)
         except StopIteration as done:
             result: T = done.value
             return result
@@ -82,6 +93,7 @@ class Client:
 
     def __init__(self, url: str, key: str | None = None, *, timeout_s: float = 30.0, **account: Any) -> None:
         self.operations = Operations(key, **account)
+        self._account = account
         self._url = url
         self._http = httpx.Client(base_url=url, timeout=timeout_s)
 
@@ -118,11 +130,25 @@ class Client:
         finally:
             reader.stop()
 
+    def keep_proofs(self, folder: str | Path) -> keeping.ProofKeeper:
+        """`with client.keep_proofs(folder): ...` keeps the account's proof there, anew at every checkpoint."""
+
+        async def run(place: Path) -> None:
+            async with AsyncClient(self._url, **self._account | {"owner": self.owner}) as client:
+                await client.keep_proofs(place)
+
+        return keeping.ProofKeeper(run, Path(folder))
+
     def _carry(self, operation: Operation[T]) -> T:
         try:
             call = next(operation)
             while True:
-                call = operation.send(self._post(call))
+                try:
+                    answer = self._post(call)
+                except HansaError as error:
+                    call = operation.throw(error)
+                else:
+                    call = operation.send(answer)
         except StopIteration as done:
             result: T = done.value
             return result

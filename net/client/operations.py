@@ -171,6 +171,20 @@ class Operations:
         claims, debt = Decimal(claims_quote).scaleb(-6), Decimal(debt_quote).scaleb(-6)
         return records.ProvenAccount(header.height, "0x" + header.hash().hex(), claims, debt, raw)
 
+    def checkpoint_proof(self, above_height: int = 0) -> Operation[records.ProvenAccount | None]:
+        """The account's proof at the last checkpoint on the settlement chain, checked; None if that is not above
+        `above_height`. Where the node has forgotten that state, the newest certified proof, whose header anyone may
+        post.
+        """
+        status = yield Call("public/status", {})
+        height = status["onchain_posted_height"]
+        if height <= above_height:
+            return None
+        try:
+            return (yield from self.proof(height))
+        except HansaError:
+            return (yield from self.proof())
+
     def withdrawals(self) -> Operation[list[dict[str, Any]]]:
         answer: list[dict[str, Any]] = yield Call("public/x_get_withdrawals", {"owner": self.owner})
         return answer

@@ -388,6 +388,7 @@ class NodeStatus:
     onchain_block: int
     version: str = ""
     endpoints: tuple[EndpointStatus, ...] = ()
+    onchain_posted_height: int = 0  # of the last checkpoint in the chain's youngest blocks, which may yet go again
 
 
 class Backend(Protocol):

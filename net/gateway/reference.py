@@ -54,6 +54,7 @@ client.batch([Cancel("BTC-PERPETUAL-17"), Buy("BTC-PERPETUAL", "0.010", "63990")
 client.account().equity, client.positions(), client.open_orders()
 client.order_book("BTC-PERPETUAL").bids[:3]
 client.proof().claims                                        # equity, checked leaf by leaf against a certified header
+client.keep_proofs("proofs")                                 # with ...: on your disk at every checkpoint
 client.withdraw("25.5").index
 for message in client.subscribe("trades.BTC-PERPETUAL.raw"): # reconnects by itself
     print(message.data)

@@ -78,6 +78,7 @@ class DictBackend:
         self.past_fills: list[AccountFill] = []
         self.payouts: list[WithdrawalView] = []
         self.claims_files: dict[bytes, Path] = {}
+        self.posted_height = 0
         self.height = 0
         self._finalised = trio.Condition()
         self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
@@ -345,7 +346,22 @@ class DictBackend:
 
     def status(self) -> NodeStatus:
         return NodeStatus(
-            self.height, self.height + 1, 1, self.time_ms, 3, 4, False, False, 120, 180, 42, ZERO_HASH, 0, 0, "test"
+            self.height,
+            self.height + 1,
+            1,
+            self.time_ms,
+            3,
+            4,
+            False,
+            False,
+            120,
+            180,
+            42,
+            ZERO_HASH,
+            0,
+            0,
+            "test",
+            onchain_posted_height=self.posted_height,
         )
 
     @asynccontextmanager

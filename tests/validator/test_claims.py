@@ -59,7 +59,11 @@ def test_a_trader_finds_the_own_accounts_and_a_proof_that_tools_take(proven: lis
     (long,), (short,) = file.accounts_of(OWNERS[0]), file.accounts_of(OWNERS[1])
     assert (file.account(long).positions, file.account(short).positions) == (((0, 3),), ((0, -3),))
     proof = parse_proof(json.dumps(file.proof(long)))
-    assert (proof.owner, proof.certified.height, proof.certified.signature) == (OWNERS[0], file.height, final.certificate.signature)
+    assert (proof.owner, proof.certified.height, proof.certified.signature) == (
+        OWNERS[0],
+        file.height,
+        final.certificate.signature,
+    )
 
 
 def keep(shelf: ClaimsShelf, height: int, proven: Proven | None, onchain_height: int) -> bool:

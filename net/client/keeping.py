@@ -1,0 +1,97 @@
+"""Keeps a trader's latest account proof on the trader's own disk, so that getting out needs no validator.
+
+One file an account, `OWNER-SUBACCOUNT.json`, is the answer of `public/x_get_proof` at the last checkpoint that the node
+has seen on the settlement chain, checked before it is kept. It is replaced whole, and the one before it stays beside it
+as `OWNER-SUBACCOUNT.previous.json`: the chain may take a checkpoint back.
+"""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import trio
+
+from net.client.proof import ProofError
+from net.client.protocol import HansaError
+from net.client.records import ProvenAccount
+
+logger = logging.getLogger(__name__)
+LOOK_INTERVAL_S = 1.0
+
+# The proof of a checkpoint above a height, None while there is none.
+FindProof = Callable[[int], Awaitable[ProvenAccount | None]]
+
+
+def save_proof(folder: Path, proof: ProvenAccount) -> Path:
+    """Durable and whole before it has its name; what had the name is the previous one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{proof.raw['owner']}-{proof.raw['subaccount']}.json"
+    aside = path.with_suffix(".partial")
+    with aside.open("w", encoding="utf-8") as file:
+        json.dump(proof.raw, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if path.exists():
+        os.replace(path, path.with_suffix(".previous.json"))
+    os.replace(aside, path)
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    return path
+
+
+async def keep_proofs(find: FindProof, folder: Path) -> None:
+    """Until cancelled. Whatever goes wrong is logged and tried again: a trader trades on without it."""
+    height, is_failing = 0, False
+    while True:
+        try:
+            proof = await find(height)
+            if proof is not None:
+                await trio.to_thread.run_sync(save_proof, folder, proof)
+                height = proof.height
+            is_failing = False
+        except (HansaError, ProofError, OSError) as error:
+            if not is_failing:
+                logger.warning("no proof of the newest checkpoint was kept: %s (trying again)", error)
+            is_failing = True
+        await trio.sleep(LOOK_INTERVAL_S)
+
+
+class ProofKeeper(threading.Thread):
+    """`keep_proofs` in a thread of its own, for the blocking client. Ends with its `with` block."""
+
+    def __init__(self, run: Callable[[Path], Awaitable[Any]], folder: Path) -> None:
+        super().__init__(name="hansa-proofs", daemon=True)
+        self._run, self._folder = run, folder
+        self._scope = trio.CancelScope()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._is_started = threading.Event()
+
+    def run(self) -> None:
+        trio.run(self._keep)
+
+    async def _keep(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._is_started.set()
+        with self._scope:
+            await self._run(self._folder)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_started.wait()
+        assert self._token is not None
+        try:
+            self._token.run_sync_soon(self._scope.cancel)
+        except trio.RunFinishedError:
+            return
+        self.join()

@@ -87,7 +87,7 @@ BODY_BYTES_MAX: dict[FrameType, int] = {
     FrameType.RANGE_RESPONSE: 8 * 1024 * 1024,
     FrameType.NOT_FOUND: 33,
     FrameType.SNAPSHOT_REQUEST: 8,
-    FrameType.SNAPSHOT_OFFER: 320 * 1024,
+    FrameType.SNAPSHOT_OFFER: 512 * 1024,
     FrameType.CHUNK_REQUEST: 36,
     FrameType.CHUNK: 36 + SNAPSHOT_CHUNK_BYTES,
 }
@@ -206,15 +206,28 @@ class SnapshotRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochRoot:
+    """The block that an epoch begins with: the sealing one of the epoch before, and what proves it (EP5)."""
+
+    block: Block
+    certificate: Certificate
+    trailing: tuple[Block, ...] = ()
+
+    def to_cbor(self) -> list[object]:
+        return [self.certificate.to_cbor(), *(block.to_cbor() for block in (self.block, *self.trailing))]
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotOffer:
     """A snapshot of the state after a directly finalised block: its size and the Keccak-256 of every chunk, all of
-    `SNAPSHOT_CHUNK_BYTES` but the last.
+    `SNAPSHOT_CHUNK_BYTES` but the last. After the first epoch, with the root of the block's own.
     """
 
     block: Block
     certificate: Certificate
     size_bytes: int
     chunk_hashes: tuple[bytes, ...]
+    root: EpochRoot | None = None
 
     def name(self) -> bytes:
         """32 bytes that name these very bytes of this very block's state."""
@@ -430,9 +443,9 @@ def _encode_snapshot_frame(frame: SnapshotRequest | SnapshotOffer | ChunkRequest
     match frame:
         case SnapshotRequest(above_height):
             return _SNAPSHOT_REQUEST.pack(above_height)
-        case SnapshotOffer(block, certificate, size_bytes, chunk_hashes):
+        case SnapshotOffer(block, certificate, size_bytes, chunk_hashes, root):
             item = [block.to_cbor(), certificate.to_cbor(), size_bytes, b"".join(chunk_hashes)]
-            return cbor2.dumps(item, canonical=True)
+            return cbor2.dumps(item if root is None else [*item, root.to_cbor()], canonical=True)
         case ChunkRequest(name, index):
             _check_length(name)
             return _CHUNK_REQUEST.pack(name, index)
@@ -492,19 +505,28 @@ def _decode_snapshot_frame(kind: FrameType, body: bytes) -> Frame:
 
 def _decode_offer(body: bytes) -> SnapshotOffer:
     item = _load(body)
-    if type(item) is not list or len(item) != 4:
-        raise WireError("an offer has four parts")
-    block, certificate, size_bytes, hashes = item
+    if type(item) is not list or len(item) not in (4, 5):
+        raise WireError("an offer has four parts, and perhaps the root of its epoch")
+    block, certificate, size_bytes, hashes = item[:4]
     if type(size_bytes) is not int or not 0 < size_bytes <= SNAPSHOT_CHUNKS_MAX * SNAPSHOT_CHUNK_BYTES:
         raise WireError("a snapshot of that size is none")
     chunk_count = -(-size_bytes // SNAPSHOT_CHUNK_BYTES)
     if type(hashes) is not bytes or len(hashes) != HASH_BYTES * chunk_count:
         raise WireError("one hash a chunk")
     chunk_hashes = tuple(hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES))
-    offer = SnapshotOffer(Block.from_cbor(block), Certificate.from_cbor(certificate), size_bytes, chunk_hashes)
+    root = _decode_root(item[4]) if len(item) == 5 else None
+    offer = SnapshotOffer(Block.from_cbor(block), Certificate.from_cbor(certificate), size_bytes, chunk_hashes, root)
     if _encode_snapshot_frame(offer) != body:
         raise WireError("not the canonical encoding")
     return offer
+
+
+def _decode_root(item: object) -> EpochRoot:
+    if type(item) is not list or not 2 <= len(item) <= 1 + RANGE_BLOCKS_MAX:
+        raise WireError("a root is a certificate and the blocks it covers")
+    certificate, block, *trailing = item
+    blocks = tuple(Block.from_cbor(entry) for entry in trailing)
+    return EpochRoot(Block.from_cbor(block), Certificate.from_cbor(certificate), blocks)
 
 
 def _load(body: bytes) -> object:

@@ -134,6 +134,7 @@ class RotationDrill:
             await in_thread(newcomers.register, network.rpc_url, network.config, keys, f"127.0.0.1:{peer}")
             newcomers.start_node(self._processes, self._folder, number)
             self._say(f"node{number} is registered")
+        for number in numbers:
             await self._wait_until_following(number)
             self._say(f"node{number} follows at height {self._pulse.height}")
         self.ready_height = self._pulse.height

@@ -146,30 +146,6 @@ def verify_me(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> 
 
 
 @app.command
-def claims(
-    *,
-    home: Annotated[Path, Parameter(help="Folder of a node that has run; the node may be dead, or running")],
-    out: Annotated[Path, Parameter(help="The claims file to write")],
-    height: Annotated[int | None, Parameter(help="Of which header; the newest without it")] = None,
-) -> int:
-    """Write the claims file of any certified header that a node's blocks hold: everybody's proof for `hansa escape`.
-
-    Nodes keep files of the last checkpoints themselves, in data/claims. This makes the others, from the blocks and
-    states on the disk of any single former validator; each root is compared with the certified one.
-
-    For example:
-
-        hansa claims --home .hansa-testnet/node2 --height 420 --out claims-420
-    """
-    from validator.compilecache import prepare_compile_cache
-
-    prepare_compile_cache()
-    from validator.claims_command import write_claims
-
-    return write_claims(home, height, out)
-
-
-@app.command
 def escape(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Take money out of the contract when the committee is gone: `hansa escape --help` tells how."""
     from contracts.escape_tool import main as run_escape

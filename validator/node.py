@@ -43,7 +43,7 @@ from validator.proposals import Proposals
 from validator.prosecutor import wait_for_court
 from validator.recovery import make_genesis_header, recover
 from validator.roster import Roster
-from validator.rotation import find_before, find_last_final, find_position
+from validator.rotation import adopt_root, find_before, find_last_final, find_position
 from validator.service import Service
 from validator.settling import Settling
 from validator.signer import Signer
@@ -539,6 +539,7 @@ class Node:
     def adopt_snapshot(self, offer: SnapshotOffer, data: bytes) -> None:
         """A state that was recomputed and found to be the committee's: durable first, then start from it."""
         write_bytes(self.home.data / "snapshots", offer.block.header.height, data)
+        adopt_root(self.store, self.roster, offer.block.header.epoch, offer.root)
         self.store.put_final(offer.block, offer.certificate)
         self.store.commit()
         self.store.sync()

@@ -17,7 +17,6 @@ from validator.store import FinalBlock, Store
 
 log = logging.getLogger("hansa.recovery")
 REPLAY_BLOCKS = 256
-HEIGHT_MAX = (1 << 62) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +40,10 @@ def make_genesis_header(state: EngineState, epoch: int) -> Header:
 def recover(
     snapshots: Iterable[EngineState], params: ExchangeParams, store: Store, genesis_state: EngineState,
     genesis: Header, separator: bytes, run_block: RunBlock = execute,
-    count_members: Callable[[int], int] | None = None, up_to_height: int = HEIGHT_MAX,
+    count_members: Callable[[int], int] | None = None,
 ) -> Recovered:  # fmt: skip
     """`snapshots`: the readable ones, newest first. `count_members`: see `Executor`. Raises `Stop` when a replayed
-    block does not give the root that the committee certified. Blocks above `up_to_height` are left alone.
+    block does not give the root that the committee certified.
     """
     state, final_hash = genesis_state, genesis.hash()
     for snapshot in snapshots:
@@ -58,9 +57,8 @@ def recover(
         finals = list(store.finals(executor.final.height + 1, REPLAY_BLOCKS))
         # A gap: a fetched snapshot bridged it, and is damaged now. What lies in it is fetched again.
         finals = [
-            final for at, final in enumerate(finals, executor.final.height + 1)
-            if final.block.header.height == at <= up_to_height
-        ]  # fmt: skip
+            final for at, final in enumerate(finals, executor.final.height + 1) if final.block.header.height == at
+        ]
         for final in finals:
             # The state to begin with is the caller's; those in between are nobody's.
             run = executor.execute if executor.final.state is state else executor.advance

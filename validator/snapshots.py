@@ -21,6 +21,7 @@ from engine.state import EngineState
 from net.wire import SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNKS_MAX, Chunk, SnapshotOffer
 from validator.executor import to_commitment
 from validator.files import write_whole
+from validator.rotation import find_epoch_root
 from validator.store import Store
 
 KEEP_COUNT = 3
@@ -125,7 +126,10 @@ class SnapshotShelf:
         hashes = tuple(keccak(data[at : at + SNAPSHOT_CHUNK_BYTES]) for at in range(0, len(data), SNAPSHOT_CHUNK_BYTES))
         if not 0 < len(hashes) <= SNAPSHOT_CHUNKS_MAX:
             return None
-        offer = SnapshotOffer(final.block, final.certificate, len(data), hashes)
+        root = find_epoch_root(store, final.block.header.epoch)
+        if root is None and final.block.header.epoch > 1:
+            return None  # nobody could begin that epoch with it
+        offer = SnapshotOffer(final.block, final.certificate, len(data), hashes, root)
         self._offered = {name: item for name, item in self._offered.items() if item.path.exists()}
         self._offered[offer.name()] = known = _Offered(offer, path, now_ms)
         return known

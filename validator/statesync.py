@@ -90,10 +90,12 @@ class StateSync:
         is_genuine: Callable[[Certificate], bool],
         anchor: Callable[[], Anchor],
         held: Callable[[SnapshotOffer], list[int]],
+        find_root_fault: Callable[[SnapshotOffer], str] = lambda _: "",
     ) -> None:
         """`held` tells which chunks of an offer an earlier run has kept; `quorum_of` an epoch is None when its
-        committee is not known.
+        committee is not known; `find_root_fault`: what is wrong with the root of the offer's epoch.
         """
+        self._find_root_fault = find_root_fault
         self._quorum_of = quorum_of
         self._is_genuine = is_genuine
         self._anchor = anchor
@@ -201,7 +203,8 @@ class StateSync:
         self._out += [AskSnapshot(peer, SnapshotRequest(own_height)) for peer in self._peers]
 
     def _take_offer(self, peer: int, offer: SnapshotOffer) -> None:
-        if self._quorum_of(offer.certificate.epoch) is None:
+        epoch = offer.certificate.epoch
+        if any(self._quorum_of(known) is None for known in (epoch, max(1, epoch - 1))):
             return  # perhaps right, but nothing that we could judge
         fault = self._find_fault(offer)
         if fault:
@@ -218,7 +221,8 @@ class StateSync:
         block, certificate, anchor = offer.block, offer.certificate, self._anchor()
         if block.header.height <= self._own_height:
             return "a snapshot that is no newer than asked for"
-        if certificate.kind != FINALIZE or certificate.header_hash != block.hash():
+        is_of_block = certificate.header_hash == block.hash() and certificate.epoch == block.header.epoch
+        if certificate.kind != FINALIZE or not is_of_block:
             return "a snapshot without a certificate of its block"
         if certificate.view != block.header.view or len(certificate.signers()) < (
             self._quorum_of(certificate.epoch) or 0
@@ -228,7 +232,7 @@ class StateSync:
             return "a snapshot with a forged certificate"
         if block.header.height == anchor.height and block.hash() != anchor.header_hash:
             return "a snapshot that contradicts the settlement chain's checkpoint"
-        return ""
+        return self._find_root_fault(offer)
 
     def _choose(self) -> None:
         """The newest bytes that two peers agree on, else the newest of all."""

@@ -17,6 +17,7 @@ from net.wire import Chunk, RangeResponse, SnapshotOffer
 from validator.batches import CheckedBatch, check_batch
 from validator.catchup import Accept, Ask, Blamed, CheckBatches, Head, RangeSync, SyncEffect, Wake
 from validator.clocks import Clocks
+from validator.rotation import find_root_fault
 from validator.snapshots import IncomingChunks, is_state_of
 from validator.statesync import AskSnapshot, Drop, KeepChunk, Load, StateSync, StateSyncEffect
 
@@ -51,6 +52,9 @@ class Syncing:
             is_genuine=node.agreement.is_genuine,
             anchor=lambda: node.settling.anchor,
             held=self._incoming.held,
+            find_root_fault=lambda offer: find_root_fault(
+                offer.block.header.epoch, offer.root, node.roster, node.agreement.is_genuine
+            ),
         )
 
     # inputs, from any task

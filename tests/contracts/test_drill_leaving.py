@@ -21,7 +21,6 @@ from net.gateway import present
 from net.gateway.backend import AccountProof, FinalisedHeader
 from testnet import homes
 from testnet.escape.cast import make_cast
-from testnet.escape.disks import Disks
 from testnet.escape.leave import Leaving, Outcome
 from testnet.escape.life import Plan, Remains
 from testnet.escape.market import list_markets
@@ -65,7 +64,7 @@ class DeadNetwork:
             markets=list_markets(0),
         )  # fmt: skip
         network = Network(config, url, [url.replace("http:", "http://127.0.0.1:1#")], [])
-        self.remains = Remains(network, self.cast, Plan(1, (0, 1, 2, 3)), Disks(folder, 4))
+        self.remains = Remains(network, self.cast, Plan(1, (0, 1, 2, 3)))
 
     def leave(self) -> Outcome:
         return Leaving(self.remains, seed=7, is_in_process=True).run()
@@ -147,7 +146,7 @@ def forget_a_withdrawal(dead: DeadNetwork) -> None:
 @pytest.mark.parametrize(
     ("spoil", "findings"),
     [
-        (lose_a_proof, ["who could still ask a validator has a proof of the last checkpoint on disk"]),
+        (lose_a_proof, ["every trader has a proof of the last checkpoint on disk"]),
         (
             give_the_contract_money,
             [

@@ -37,6 +37,7 @@ from net.wire import (
     Chunk,
     ChunkRequest,
     Consensus,
+    EpochRoot,
     Frame,
     FrameSplitter,
     FrameType,
@@ -101,6 +102,9 @@ def sample_frames() -> dict[str, Frame]:
         "not_found": NotFound(FrameType.BLOCK_REQUEST, HASH),
         "snapshot_request": SnapshotRequest(4_000),
         "snapshot_offer": SnapshotOffer(block, make_certificate(), SNAPSHOT_CHUNK_BYTES + 5, (HASH, HASH[::-1])),
+        "snapshot_offer_of_a_later_epoch": SnapshotOffer(
+            block, make_certificate(), 5, (HASH,), EpochRoot(block, make_certificate(), (make_block(b""),))
+        ),
         "chunk_request": ChunkRequest(HASH, 1),
         "chunk": Chunk(HASH, 1, b"bytes"),
     }

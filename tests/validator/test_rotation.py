@@ -17,14 +17,15 @@ from consensus.committee import Committee, Member
 from consensus.messages import ZERO_HASH, Ready, encode_message, ready_digest
 from engine.params import DEFAULT_MARKETS
 from net.identity import derive_network_key
-from net.wire import RangeRequest
+from net.wire import FrameType, RangeRequest, SnapshotOffer, decode_frame, encode_frame
 from validator.catchup import Accept, Ask, Head, RangeSync, Wake
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry
 from validator.keys import Keys
-from validator.node import Node
+from validator.node import Node, Restart
 from validator.ranges import answer_range
 from validator.roster import Seats
-from validator.rotation import find_last_final
+from validator.rotation import find_last_final, find_root_fault
+from validator.snapshots import SnapshotShelf, is_state_of, write_snapshot
 from validator.succession import find_handover
 
 LIMIT_S = 60
@@ -211,3 +212,54 @@ def test_without_the_next_committees_word_an_epoch_goes_on(tmp_path: Path) -> No
         assert final is not None
         assert final.block.header.timestamp_ms > NETWORK.genesis_time_ms + NETWORK.epoch_length_ms
         assert node.store.seal(1) is None
+
+
+def make_offer(veteran: Node, folder: Path) -> tuple[SnapshotOffer, bytes]:
+    """Of the newest block, as the veteran would make it."""
+    state = veteran.executor.final.state
+    path = write_snapshot(folder, state)
+    offer = SnapshotShelf(folder).offer(veteran.store, 0, 0)
+    assert offer is not None and offer.block.header.height == state.height
+    return offer, path.read_bytes()
+
+
+def test_a_snapshot_of_a_later_epoch_starts_a_node_that_was_never_in_the_first(tmp_path: Path, veteran: Node) -> None:
+    veteran.agreement.tick()
+    offer, data = make_offer(veteran, tmp_path / "offered")
+    with open_node(tmp_path / "late", NEWCOMER, 1) as late:
+        late.roster.learn(STAYS)
+        assert find_root_fault(2, offer.root, late.roster, late.agreement.is_genuine) == ""
+        assert is_state_of(data, late.params, offer.block.header)
+        with pytest.raises(Restart):
+            late.adopt_snapshot(offer, data)
+    with open_node(tmp_path / "late", NEWCOMER, 1) as again:
+        assert (again.agreement.epoch, again.executor.final_hash) == (2, offer.block.hash())
+        assert again.agreement.core.final_hash == offer.block.hash()
+        assert again.agreement.core.config.genesis == veteran.agreement.core.config.genesis
+        for _ in range(3):
+            work(veteran)
+        catch_up(again, veteran)
+        assert again.executor.final_hash == veteran.executor.final_hash
+
+
+def test_a_wrong_root_is_found_out(tmp_path: Path, veteran: Node) -> None:
+    offer, _ = make_offer(veteran, tmp_path)
+    root = offer.root
+    assert root is not None
+    judge = veteran.agreement.is_genuine
+    other_block = veteran.store.final(root.block.header.height - 1)
+    assert other_block is not None
+    certificate = root.certificate
+    rows = [
+        (2, None, "an epoch and a root that do not fit each other"),
+        (1, root, "an epoch and a root that do not fit each other"),
+        (2, replace(root, block=other_block.block), "a root that does not name the epoch's committee"),
+        (2, replace(root, trailing=(other_block.block,)), "a root with blocks that are no trailing ones"),
+        (2, replace(root, certificate=replace(certificate, view=certificate.view + 1)), "a root without a certificate"),
+        (2, replace(root, certificate=replace(certificate, bitmap=b"\0")), "a root without a certificate"),
+        (2, replace(root, certificate=replace(certificate, signature=bytes(96))), "a root with a forged certificate"),
+        (2, root, ""),
+    ]
+    for epoch, claimed, fault in rows:
+        assert find_root_fault(epoch, claimed, veteran.roster, judge) == fault
+    assert decode_frame(FrameType.SNAPSHOT_OFFER, encode_frame(offer)[5:]) == offer

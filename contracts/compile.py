@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-CONTRACTS = ("Council", "Evidence", "Registry", "Settlement", "TestUSDC")
+CONTRACTS = ("Council", "Evidence", "Payouts", "Registry", "Settlement", "TestUSDC")
 SOURCE_FOLDER = Path(__file__).parent / "src"
 ARTIFACT_FOLDER = Path(__file__).parent / "artifacts"
 

@@ -1,9 +1,10 @@
-"""Deploys the contracts of a network: registry, settlement, court, and a test token unless one is given.
+"""Deploys the contracts of a network: registry, settlement, court, payouts, council, and a test token unless given one.
 
 They name each other for ever, so each is told the addresses where the others will be: an address is a hash of the
-deployer and a count of its transactions. Settlement and court check that the registry names them, or do not come to be.
+deployer and a count of its transactions. Settlement, court and payouts check that they are named, or do not come to be.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from web3.providers.base import BaseProvider
 from contracts import digests
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
+from contracts.council import COOLDOWN_S, EXIT_WINDOW_S, PAUSE_S
 from contracts.records import ChainError, Member
 from contracts.registry import Registry
 from contracts.settlement import Settlement
@@ -27,7 +29,23 @@ STAKE_UNITS = 0
 UNBONDING_S = 21 * 24 * 3_600
 SEATS_MAX = 100
 REGISTRATIONS_MAX = 255
+# What claims pay in 24 hours at most.
+OUTFLOW_CAP_QUOTE = 1_000_000 * 10**6
 _ONE_BYTE_MAX = 0x7F
+
+
+@dataclass(frozen=True, slots=True)
+class CollateralToken:
+    """A token besides the quote token: its spot market, what a lot of it is, its outflow cap in token units."""
+
+    token: str
+    market: int
+    units_per_lot: int
+    outflow_cap_units: int
+
+    def setting(self) -> int:
+        """As `Payouts.add_token` takes it, and the council's proposal of a new token."""
+        return self.units_per_lot << 96 | self.market << 64 | self.outflow_cap_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +56,8 @@ class Deployment:
     token: str
     registry: str
     court: str
+    payouts: str
+    council: str
 
 
 def deploy(
@@ -54,6 +74,11 @@ def deploy(
     unbonding_s: int = UNBONDING_S,
     seats_max: int = SEATS_MAX,
     registrations_max: int = REGISTRATIONS_MAX,
+    outflow_cap_quote: int = OUTFLOW_CAP_QUOTE,
+    collaterals: Sequence[CollateralToken] = (),
+    pause_s: int = PAUSE_S,
+    cooldown_s: int = COOLDOWN_S,
+    exit_window_s: int = EXIT_WINDOW_S,
 ) -> Deployment:
     """Create a network's contracts, and a `TestUSDC` unless `token` is given. The account is the one that activates.
 
@@ -64,7 +89,7 @@ def deploy(
         token = link.deploy(_factory(link, "TestUSDC").constructor())
     sender = to_checksum_address(link.sender)
     nonce = link.ask(lambda: link.web3.eth.get_transaction_count(sender, "pending"))
-    registry, settlement, court = (predict_address(link.sender, nonce + step) for step in range(3))
+    registry, settlement, court, payouts, council = (predict_address(link.sender, nonce + step) for step in range(5))
     arguments: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
         (
             "Registry", registry,
@@ -72,14 +97,25 @@ def deploy(
         ),
         (
             "Settlement", settlement,
-            (registry, token, claim_delay_s, force_deadline_s, debt_max_quote, engine_version, max_silence_s),
+            (
+                registry, token, claim_delay_s, force_deadline_s, debt_max_quote, engine_version, max_silence_s,
+                payouts, council,
+            ),
         ),
         ("Evidence", court, (registry,)),
+        (
+            "Payouts", payouts,
+            (
+                settlement, council, outflow_cap_quote, [item.token for item in collaterals],
+                [item.setting() for item in collaterals],
+            ),
+        ),
+        ("Council", council, (settlement, pause_s, cooldown_s, exit_window_s)),
     )  # fmt: skip
     for name, expected, values in arguments:
         if link.deploy(_factory(link, name).constructor(*values)) != expected:
             raise ChainError(f"{name} is not where it was to be: the deployer sent something else; deploy again")
-    return Deployment(settlement, to_checksum_address(token), registry, court)
+    return Deployment(settlement, to_checksum_address(token), registry, court, payouts, council)
 
 
 def predict_address(sender: bytes, nonce: int) -> str:

@@ -14,7 +14,8 @@ from web3.types import EventData
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
 from contracts.checkpoint_call import encode_checkpoint
-from contracts.digests import ACCOUNT_DEPTH, WITHDRAWAL_DEPTH
+from contracts.digests import ACCOUNT_DEPTH
+from contracts.payouts import Payouts, Withdrawal
 from contracts.records import (
     ChainError,
     CheckpointRecord,
@@ -61,6 +62,7 @@ class Settlement:
         token = self._read("TOKEN")
         self.token_address = to_canonical_address(token)
         self._token: Contract = web3.eth.contract(token, abi=load_artifact("TestUSDC")["abi"])
+        self._payouts: Payouts | None = None
         self._deployed_block: int = self._read("DEPLOYED_BLOCK")
         # (index, block) of the youngest entry seen: where later ones are looked for.
         self._inbox_hint = (0, self._deployed_block)
@@ -101,8 +103,8 @@ class Settlement:
         return self._read_number("DEBT_MAX_QUOTE")
 
     def engine_version(self) -> int:
-        """The version of the engine whose headers are accepted."""
-        return self._read_number("ENGINE_VERSION")
+        """The newest version of the engine whose headers are accepted."""
+        return self._read_number("engine_version")
 
     # -------------------------------------------------------- committee
 
@@ -160,21 +162,24 @@ class Settlement:
             self._inbox_hint = (entries[-1].index, entries[-1].block_number)
         return entries
 
-    def deposit(self, beneficiary: bytes, subaccount: int, amount: int) -> TxResult:
-        """Bring `amount` of this account's token to the exchange; approves first where needed."""
-        owner = to_checksum_address(self._link.sender)
-        allowance = self._token.functions.allowance(owner, self.address)
-        if self._link.ask(lambda: allowance.call()) < amount:
-            self._link.send(self._token.functions.approve(self.address, amount))
-        return self._send("deposit", to_checksum_address(beneficiary), subaccount, amount)
+    def deposit(self, beneficiary: bytes, subaccount: int, amount: int, token: bytes | None = None) -> TxResult:
+        """Bring `amount` of this account's tokens (default: quote) to the exchange; approves first where needed."""
+        owner, target = to_checksum_address(self._link.sender), to_checksum_address(beneficiary)
+        functions = self._token.functions if token is None else self._token_at(token).functions
+        if self._link.ask(lambda: functions.allowance(owner, self.address).call()) < amount:
+            self._link.send(functions.approve(self.address, amount))
+        if token is None:
+            return self._send("deposit", target, subaccount, amount)
+        return self._send("deposit", target, subaccount, amount, to_checksum_address(token))
 
     def mint_test_usdc(self, to: bytes, amount: int) -> TxResult:
         """Create test money; only on networks whose token is `TestUSDC`."""
         return self._link.send(self._token.functions.mint(to_checksum_address(to), amount))
 
-    def token_balance(self, owner: bytes) -> int:
-        """Token units that `owner` holds on chain."""
-        question = self._token.functions.balanceOf(to_checksum_address(owner))
+    def token_balance(self, owner: bytes, token: bytes | None = None) -> int:
+        """Units of a token (default: quote) that `owner` holds on chain."""
+        contract = self._token if token is None else self._token_at(token)
+        question = contract.functions.balanceOf(to_checksum_address(owner))
         balance: int = self._link.ask(lambda: question.call())
         return balance
 
@@ -221,15 +226,26 @@ class Settlement:
 
     # -------------------------------------------------------- proofs
 
-    def claim_withdrawal(self, height: int, index: int, owner: bytes, amount: int, proof: list[bytes]) -> TxResult:
+    def payouts(self) -> Payouts:
+        """The contract that pays withdrawals out of this one."""
+        if self._payouts is None:
+            self._payouts = Payouts(self._link, self._read("PAYOUTS"))
+        return self._payouts
+
+    def paid_total(self, token: bytes | None = None) -> int:
+        """What a token (default: the quote token) has paid for withdrawals and escapes in kind, in its units."""
+        return self._read_number("paid_total", to_checksum_address(token or self.token_address))
+
+    def claim_withdrawal(
+        self, height: int, index: int, owner: bytes, amount: int, proof: list[bytes], token: bytes | None = None
+    ) -> TxResult:
         """Have withdrawal `index` paid to `owner`, proven against checkpoint `height`; siblings from the leaf up."""
-        _check_length(proof, WITHDRAWAL_DEPTH)
         record = self._require_checkpoint(height)
-        return self._send("claim_withdrawal", record.to_abi(), index, to_checksum_address(owner), amount, proof)
+        return self.payouts().claim(record, Withdrawal(index, owner, token or self.token_address, amount, proof))
 
     def is_claimed(self, index: int) -> bool:
         """Whether withdrawal `index` has been paid."""
-        return self._read_flag("is_claimed", index)
+        return self.payouts().is_claimed(index)
 
     def verify_account(
         self, height: int, index: int, owner: bytes, subaccount: int, claim: int, debt: int, digest: bytes,
@@ -283,8 +299,8 @@ class Settlement:
     def refund(self, entry: InboxRecord) -> TxResult:
         """Return a deposit that no checkpoint consumed to its sender."""
         return self._send(
-            "refund", entry.index, to_checksum_address(entry.beneficiary), entry.subaccount,
-            to_checksum_address(entry.sender), entry.amount, entry.time_s,
+            "refund", entry.index, to_checksum_address(entry.token), to_checksum_address(entry.beneficiary),
+            entry.subaccount, to_checksum_address(entry.sender), entry.amount, entry.time_s,
         )  # fmt: skip
 
     def is_refunded(self, index: int) -> bool:
@@ -298,6 +314,12 @@ class Settlement:
         if record is None:
             raise ChainError(f"height {height} has no checkpoint yet: wait for one or name another height")
         return record
+
+    def _token_at(self, token: bytes) -> Contract:
+        contract: Contract = self._link.web3.eth.contract(
+            to_checksum_address(token), abi=load_artifact("TestUSDC")["abi"]
+        )
+        return contract
 
     def _read(self, name: str, *arguments: Any) -> Any:
         function = self._contract.functions[name](*arguments)

@@ -29,12 +29,15 @@ interface Custody:
     def epoch() -> uint256: view
     def CLAIM_DELAY_S() -> uint256: view
     def FORCE_DEADLINE_S() -> uint256: view
+    def PAYOUTS() -> address: view
     def engine_version() -> uint256: view
+    def set_engine_version(version: uint256): nonpayable
+
+interface Payouts:
     def outflow_cap(token: address) -> uint256: view
     def is_token(token: address) -> bool: view
-    def set_engine_version(version: uint256): nonpayable
     def set_outflow_cap(token: address, cap: uint256): nonpayable
-    def add_token(token: address, cap: uint256): nonpayable
+    def add_token(token: address, setting: uint256): nonpayable
 
 
 # ---------------------------------------------------------------- events
@@ -90,7 +93,8 @@ struct Proposal:
     is_closed: bool
 
 # Kinds of proposals. 1: `setting` is the newest engine version whose headers are accepted. 2: `setting` is the outflow cap of
-# the token `target`. 3: `target` becomes collateral, with the outflow cap `setting`.
+# the token `target`. 3: `target` becomes collateral; `setting` is as
+# `Payouts.add_token` takes it.
 ENGINE_VERSION: constant(uint256) = 1
 OUTFLOW_CAP: constant(uint256) = 2
 ADD_TOKEN: constant(uint256) = 3
@@ -121,6 +125,7 @@ MOTION_VETO: constant(uint256) = 3
 # ---------------------------------------------------------------- immutables and storage
 
 SETTLEMENT: public(immutable(address))
+PAYOUTS: public(immutable(address))
 REGISTRY: public(immutable(address))
 DEPLOYED_BLOCK: public(immutable(uint256))
 PAUSE_S: public(immutable(uint256))
@@ -156,6 +161,7 @@ def __init__(settlement: address, pause_s: uint256, cooldown_s: uint256, exit_wi
     assert exit_window_s <= EXIT_WINDOW_LIMIT_S, "council: exit window too long"
     SETTLEMENT = settlement
     REGISTRY = staticcall Custody(settlement).REGISTRY()
+    PAYOUTS = staticcall Custody(settlement).PAYOUTS()
     DEPLOYED_BLOCK = block.number
     PAUSE_S = pause_s
     COOLDOWN_S = cooldown_s
@@ -259,9 +265,9 @@ def execute(id: uint256):
     elif proposal.kind == OUTFLOW_CAP:
         if self.cap_floors[proposal.target] == 0:
             self.cap_floors[proposal.target] = self._cap_floor(proposal.target)
-        extcall Custody(SETTLEMENT).set_outflow_cap(proposal.target, proposal.setting)
+        extcall Payouts(PAYOUTS).set_outflow_cap(proposal.target, proposal.setting)
     else:
-        extcall Custody(SETTLEMENT).add_token(proposal.target, proposal.setting)
+        extcall Payouts(PAYOUTS).add_token(proposal.target, proposal.setting)
 
 
 @internal
@@ -273,15 +279,17 @@ def _check_bounds(kind: uint256, target: address, setting: uint256):
         assert target == empty(address), "council: engine versions have no target"
         assert setting > active and setting <= active + ENGINE_STEP_MAX, "council: engine version out of bounds"
         return
-    assert setting > 0 and setting < CAP_LIMIT, "council: cap out of bounds"
+    # A new token's setting says more than its cap: Payouts checks the rest.
+    cap_wanted: uint256 = setting & (2**64 - 1) if kind == ADD_TOKEN else setting
+    assert cap_wanted > 0 and cap_wanted < CAP_LIMIT, "council: cap out of bounds"
     if kind == OUTFLOW_CAP:
-        assert staticcall Custody(SETTLEMENT).is_token(target), "council: no collateral token"
-        cap: uint256 = staticcall Custody(SETTLEMENT).outflow_cap(target)
+        assert staticcall Payouts(PAYOUTS).is_token(target), "council: no collateral token"
+        cap: uint256 = staticcall Payouts(PAYOUTS).outflow_cap(target)
         assert setting <= cap * CAP_STEP and setting * CAP_STEP >= cap, "council: cap changes too much"
         assert setting >= self._cap_floor(target), "council: cap below its floor"
     else:
-        assert target.is_contract and target not in [SETTLEMENT, REGISTRY, self], "council: token is no contract"
-        assert not staticcall Custody(SETTLEMENT).is_token(target), "council: already a collateral token"
+        assert target.is_contract and target not in [SETTLEMENT, REGISTRY, PAYOUTS, self], "council: token is no contract"
+        assert not staticcall Payouts(PAYOUTS).is_token(target), "council: already a collateral token"
 
 
 @internal
@@ -289,7 +297,7 @@ def _check_bounds(kind: uint256, target: address, setting: uint256):
 def _cap_floor(token: address) -> uint256:
     # Nobody else sets caps: until the first change here, the token has the cap that it came with.
     known: uint256 = self.cap_floors[token]
-    return known if known != 0 else max(staticcall Custody(SETTLEMENT).outflow_cap(token) // CAP_FLOOR_PART, 1)
+    return known if known != 0 else max(staticcall Payouts(PAYOUTS).outflow_cap(token) // CAP_FLOOR_PART, 1)
 
 
 @internal

@@ -12,6 +12,7 @@
 """
 
 import bls
+import custody
 import escape_hatch
 import inbox
 import ledger
@@ -19,19 +20,18 @@ import proofs
 
 initializes: ledger
 initializes: inbox[ledger := ledger]
+initializes: custody[ledger := ledger]
 initializes: escape_hatch[inbox := inbox, ledger := ledger]
-exports: (inbox.__interface__, ledger.__interface__, escape_hatch.__interface__)
+exports: (inbox.__interface__, ledger.__interface__, custody.__interface__, escape_hatch.__interface__)
+
+interface Payouts:
+    def is_token(token: address) -> bool: view
 
 interface Registry:
     def SETTLEMENT() -> address: view
     def committees(committee_hash: bytes32) -> uint256: view
     def second_blobs(committee_hash: bytes32) -> address: view
     def begin_epoch(committee_hash: bytes32): nonpayable
-
-interface Token:
-    def balanceOf(owner: address) -> uint256: view
-    def transfer(receiver: address, amount: uint256) -> bool: nonpayable
-    def transferFrom(owner: address, receiver: address, amount: uint256) -> bool: nonpayable
 
 
 # ---------------------------------------------------------------- events
@@ -44,11 +44,6 @@ event EpochBegun:
     epoch: indexed(uint256)
     committee_size: uint256
 
-event WithdrawalClaimed:
-    index: indexed(uint256)
-    owner: indexed(address)
-    amount: uint256
-
 
 # ---------------------------------------------------------------- types and constants
 
@@ -56,6 +51,7 @@ HEADER_VERSION: constant(uint256) = 1
 FIRST_EPOCH: constant(uint256) = 1
 NONSIGNERS_MAX: constant(uint256) = 84  # a committee has at most 255 members: (255 - 1) // 3
 DEPOSIT_LIMIT: constant(uint256) = 2**62  # the engine counts money in signed 64-bit integers
+ENGINE_VERSION_MAX: constant(uint256) = 2**23 - 1
 MASK_32: constant(uint256) = 2**32 - 1
 MASK_48: constant(uint256) = 2**48 - 1
 MASK_64: constant(uint256) = 2**64 - 1
@@ -78,7 +74,8 @@ W_WITHDRAWALS_TOTAL: constant(uint256) = 18
 W_ENGINE_VERSION: constant(uint256) = 19
 
 # In the packed word of the committee.
-SEALED: constant(uint256) = 2**200
+SEALED: constant(uint256) = 2**255
+ENGINE_BITS: constant(uint256) = 2**255 - 2**200
 # Where the registry keeps keys in contract code: after a STOP byte the aggregate and members 0-127; members 128-254 in a
 # second blob.
 BLOB_KEYS: constant(uint256) = 128
@@ -87,22 +84,18 @@ BLOB_KEYS: constant(uint256) = 128
 # ---------------------------------------------------------------- immutables and storage
 
 REGISTRY: public(immutable(address))
+COUNCIL: public(immutable(address))
 DEPLOYER: public(immutable(address))
 DEPLOYED_BLOCK: public(immutable(uint256))
 DEBT_MAX_QUOTE: public(immutable(uint256))
-ENGINE_VERSION: public(immutable(uint256))
 
-# The current committee, packed in one slot: whether it has sealed its epoch (bit 200), epoch (168-199), size (160-167),
-# address of the first blob of its keys. Zero before activation.
+# The current committee, packed in one slot: whether it has sealed its epoch (bit 255), newest engine version that the council
+# admits (232-254), engine version of the last checkpoint (200-231), epoch (168-199), size (160-167), address of the first
+# blob of its keys. The epoch is zero before activation.
 committee: uint256
 second_blob: address
 # Who follows, as the committee has signed when it sealed its epoch; zero before.
 next_committee_hash: public(bytes32)
-
-# Paid withdrawals, 256 to a word.
-claimed: HashMap[uint256, uint256]
-# Sum of the paid withdrawals, in quote units.
-paid_total: public(uint256)
 
 
 @deploy
@@ -114,6 +107,8 @@ def __init__(
     debt_max_quote: uint256,
     engine_version: uint256,
     max_silence_s: uint256,
+    payouts: address,
+    council: address,
 ):
     """
     @param registry Who may be in the committee; made for this contract's address
@@ -121,18 +116,23 @@ def __init__(
     @param claim_delay_s Age a checkpoint needs before withdrawals are paid against it
     @param force_deadline_s Age at which an unconsumed inbox entry blocks checkpoints and allows `freeze`
     @param debt_max_quote Largest sum of negative equity a checkpoint may show
-    @param engine_version The one version of the engine whose answers are accepted
+    @param engine_version The first version of the engine whose answers are accepted
     @param max_silence_s Time without a newer header that allows `freeze`
+    @param payouts Where the contract will be that pays withdrawals; it checks that this is its custody
+    @param council Where the council will be; zero for none: then the engine's version never changes
     """
     assert staticcall Registry(registry).SETTLEMENT() == self, "deploy: the registry is another contract's"
     ledger.__init__(token, claim_delay_s)
+    custody.__init__(payouts)
     inbox.__init__(force_deadline_s)
     escape_hatch.__init__(max_silence_s)
     REGISTRY = registry
+    COUNCIL = council
     DEPLOYER = msg.sender
     DEPLOYED_BLOCK = block.number
     DEBT_MAX_QUOTE = debt_max_quote
-    ENGINE_VERSION = engine_version
+    assert engine_version > 0 and engine_version <= ENGINE_VERSION_MAX, "deploy: engine version"
+    self.committee = (engine_version << 232) | (engine_version << 200)
 
 
 # ---------------------------------------------------------------- committee
@@ -144,7 +144,7 @@ def activate(committee_hash: bytes32):
     @param committee_hash A committee that was made in the registry
     """
     assert msg.sender == DEPLOYER, "activate: not the deployer"
-    assert self.committee == 0, "activate: already active"
+    assert self._epoch(self.committee) == 0, "activate: already active"
     self._begin_epoch(FIRST_EPOCH, committee_hash)
     ledger.start()
 
@@ -160,7 +160,7 @@ def advance_epoch():
     assert not ledger.unpack_last().is_frozen, "epoch: frozen"
     next: bytes32 = self.next_committee_hash
     self.next_committee_hash = empty(bytes32)
-    self._begin_epoch(((committee >> 168) & MASK_32) + 1, next)
+    self._begin_epoch(self._epoch(committee) + 1, next)
 
 
 @internal
@@ -174,14 +174,37 @@ def _seal(committee: uint256, next: bytes32):
     elif next != empty(bytes32):
         self.committee = committee | SEALED
         self.next_committee_hash = next
-        log Sealed(epoch=(committee >> 168) & MASK_32, next_committee_hash=next)
+        log Sealed(epoch=self._epoch(committee), next_committee_hash=next)
+
+
+@external
+def set_engine_version(version: uint256):
+    """
+    @notice Admit headers of newer engines up to `version`. Only the council. The first one that comes ends the old version.
+    """
+    assert msg.sender == COUNCIL, "engine: not the council"
+    word: uint256 = self.committee
+    assert version > self._newest_engine(word) and version <= ENGINE_VERSION_MAX, "engine: version"
+    self.committee = word + ((version - self._newest_engine(word)) << 232)
+
+
+@internal
+@pure
+def _epoch(committee: uint256) -> uint256:
+    return (committee >> 168) & MASK_32
+
+
+@internal
+@pure
+def _newest_engine(committee: uint256) -> uint256:
+    return (committee >> 232) & ENGINE_VERSION_MAX
 
 
 @internal
 def _begin_epoch(epoch: uint256, committee_hash: bytes32):
     """@notice From now on the committee of this hash signs checkpoints; the registry refuses one that was not made."""
     word: uint256 = staticcall Registry(REGISTRY).committees(committee_hash)
-    self.committee = (epoch << 168) | word
+    self.committee = (self.committee & ENGINE_BITS) | (epoch << 168) | word
     self.second_blob = staticcall Registry(REGISTRY).second_blobs(committee_hash)
     extcall Registry(REGISTRY).begin_epoch(committee_hash)
     log EpochBegun(epoch=epoch, committee_size=word >> 160)
@@ -191,8 +214,12 @@ def _begin_epoch(epoch: uint256, committee_hash: bytes32):
 
 @external
 @nonreentrant
-def deposit(beneficiary: address, subaccount: uint256, amount: uint256):
-    """@notice Bring `amount` of the token for an account of the exchange; needs the caller's allowance."""
+def deposit(beneficiary: address, subaccount: uint256, amount: uint256, token: address = empty(address)):
+    """
+    @notice Bring `amount` of a collateral token for an account of the exchange; needs the caller's allowance.
+    @param token Without it, the quote token
+    """
+    data: bytes32 = empty(bytes32)
     last: ledger.Last = ledger.unpack_last()
     assert last.certified_s != 0, "deposit: not active"
     assert not last.is_frozen, "deposit: frozen"
@@ -202,12 +229,14 @@ def deposit(beneficiary: address, subaccount: uint256, amount: uint256):
     assert amount < DEPOSIT_LIMIT, "deposit: amount too large"
 
     # The token moves first here: only the balance tells what really arrived. `nonreentrant` keeps the order honest.
-    before: uint256 = staticcall Token(ledger.TOKEN).balanceOf(self)
-    assert extcall Token(ledger.TOKEN).transferFrom(msg.sender, self, amount, default_return_value=True), "deposit: refused"
-    arrived: uint256 = staticcall Token(ledger.TOKEN).balanceOf(self) - before
-    assert arrived == amount, "deposit: inexact transfer"
-    data: bytes32 = empty(bytes32)
-    inbox.append(inbox.KIND_DEPOSIT, ledger.TOKEN, beneficiary, subaccount, amount, data, amount)
+    if token == empty(address) or token == ledger.TOKEN:
+        custody.take_in(ledger.TOKEN, amount)
+        inbox.append(inbox.KIND_DEPOSIT, ledger.TOKEN, beneficiary, subaccount, amount, data, amount)
+    else:
+        assert staticcall Payouts(custody.PAYOUTS).is_token(token), "deposit: no collateral"
+        custody.take_in(token, amount)
+        index: uint256 = inbox.append(inbox.KIND_DEPOSIT, token, beneficiary, subaccount, amount, data, 0)
+        custody.note_deposit(token, index, amount)
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -221,11 +250,13 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     @param signature Aggregate finalisation signature, G2
     """
     committee: uint256 = self.committee
-    assert committee != 0, "checkpoint: not active"
+    assert self._epoch(committee) != 0, "checkpoint: not active"
     assert convert(header[W_VERSION], uint256) == HEADER_VERSION, "checkpoint: version"
-    assert convert(header[W_EPOCH], uint256) == (committee >> 168) & MASK_32, "checkpoint: epoch"
+    assert convert(header[W_EPOCH], uint256) == self._epoch(committee), "checkpoint: epoch"
     assert convert(header[W_VIEW], uint256) <= MASK_64, "checkpoint: view too large"
-    assert convert(header[W_ENGINE_VERSION], uint256) == ENGINE_VERSION, "checkpoint: engine not active"
+    version: uint256 = convert(header[W_ENGINE_VERSION], uint256)
+    version_before: uint256 = (committee >> 200) & MASK_32
+    assert version >= version_before and version <= self._newest_engine(committee), "checkpoint: engine not active"
 
     last: ledger.Last = ledger.unpack_last()
     assert not last.is_frozen, "checkpoint: frozen"
@@ -246,6 +277,8 @@ def checkpoint(header: bytes32[20], nonsigners: Bytes[NONSIGNERS_MAX], signature
     assert bls.is_signed(signers, digest, signature), "checkpoint: signature"
     self._seal(committee, header[W_NEXT_COMMITTEE_HASH])
 
+    if version != version_before:
+        self.committee += (version - version_before) << 200
     # The committee's silence counts from the header's own time, or whoever keeps old headers could feign a pulse.
     certified_s: uint256 = min(convert(header[W_TIMESTAMP_MS], uint256) // 1000, block.timestamp)
     ledger.put_checkpoint(
@@ -296,38 +329,6 @@ def _check_solvency(account_sums: uint256, withdrawals: uint256, deposited: uint
 
 
 # ---------------------------------------------------------------- withdrawals and account proofs
-
-@external
-@nonreentrant
-def claim_withdrawal(
-    record: ledger.Record,
-    index: uint256,
-    owner: address,
-    amount: uint256,
-    proof: bytes32[proofs.WITHDRAWAL_DEPTH],
-):
-    """
-    @notice Pay withdrawal `index` to its owner. Anyone may call, once per index.
-    @param record A checkpoint that is kept and at least CLAIM_DELAY_S old, as its event told it
-    @param proof Siblings from the leaf up
-    """
-    ledger.check_record(record)
-    assert block.timestamp >= record.posted_s + ledger.CLAIM_DELAY_S, "claim: too early"
-    bit: uint256 = 1 << (index & 255)
-    word: uint256 = self.claimed[index >> 8]
-    assert word & bit == 0, "claim: already paid"
-    root: bytes32 = proofs.withdrawal_root(index, owner, ledger.TOKEN, amount, proof)
-    assert root == record.withdrawals_root, "claim: wrong proof"
-    # A root may hide leaves that no header's total counts: nobody else's money may pay them.
-    last: ledger.Last = ledger.unpack_last()
-    paid: uint256 = self.paid_total + amount
-    assert paid <= last.withdrawals_total, "claim: more than was withdrawn"
-
-    self.claimed[index >> 8] = word | bit
-    self.paid_total = paid
-    log WithdrawalClaimed(index=index, owner=owner, amount=amount)
-    assert extcall Token(ledger.TOKEN).transfer(owner, amount, default_return_value=True), "claim: transfer refused"
-
 
 @external
 @view
@@ -400,7 +401,14 @@ def _aggregate_without(committee: uint256, nonsigners: Bytes[NONSIGNERS_MAX]) ->
 @view
 def epoch() -> uint256:
     """@notice The current epoch; 0 before activation."""
-    return (self.committee >> 168) & MASK_32
+    return self._epoch(self.committee)
+
+
+@external
+@view
+def engine_version() -> uint256:
+    """@notice The newest engine version whose headers are accepted."""
+    return self._newest_engine(self.committee)
 
 
 @external
@@ -415,13 +423,6 @@ def committee_size() -> uint256:
 def is_frozen() -> bool:
     """@notice Whether deposits and checkpoints have ended for ever."""
     return ledger.unpack_last().is_frozen
-
-
-@external
-@view
-def is_claimed(index: uint256) -> bool:
-    """@notice Whether withdrawal `index` has been paid."""
-    return (self.claimed[index >> 8] >> (index & 255)) & 1 == 1
 
 
 @external

@@ -11,15 +11,13 @@
      Each payment is a transfer of its own: an owner whom the token refuses stops nobody else and may be paid later.
 """
 
+import custody
 import inbox
 import ledger
 import proofs
 
 uses: inbox
 uses: ledger
-
-interface Token:
-    def transfer(receiver: address, amount: uint256) -> bool: nonpayable
 
 event Frozen:
     height: indexed(uint256)
@@ -36,6 +34,7 @@ event Escaped:
 event Refunded:
     index: indexed(uint256)
     sender: indexed(address)
+    token: address
     amount: uint256
 
 # The exchange's own accounts (insurance, fees, markets): nobody has their keys, so their claims stay in the pool.
@@ -115,13 +114,19 @@ def escape(
 
     self.escaped[index >> 8] = word | bit
     log Escaped(index=index, owner=owner, subaccount=subaccount, claim=claim, amount=amount)
-    assert extcall Token(ledger.TOKEN).transfer(owner, amount, default_return_value=True), "escape: transfer refused"
+    assert custody.transfer(ledger.TOKEN, owner, amount), "escape: transfer refused"
 
 
 @external
 @nonreentrant
 def refund(
-    index: uint256, beneficiary: address, subaccount: uint256, sender: address, amount: uint256, time_s: uint256
+    index: uint256,
+    token: address,
+    beneficiary: address,
+    subaccount: uint256,
+    sender: address,
+    amount: uint256,
+    time_s: uint256,
 ):
     """
     @notice Return the deposit of inbox entry `index`, which no checkpoint consumed, to its sender. Anyone may call,
@@ -135,7 +140,7 @@ def refund(
         inbox.inbox_hash[index],
         index,
         inbox.KIND_DEPOSIT,
-        ledger.TOKEN,
+        token,
         beneficiary,
         subaccount,
         sender,
@@ -149,8 +154,8 @@ def refund(
     assert word & bit == 0, "refund: already paid"
 
     self.refunded[index >> 8] = word | bit
-    log Refunded(index=index, sender=sender, amount=amount)
-    assert extcall Token(ledger.TOKEN).transfer(sender, amount, default_return_value=True), "refund: transfer refused"
+    log Refunded(index=index, sender=sender, token=token, amount=amount)
+    assert custody.transfer(token, sender, amount), "refund: transfer refused"
 
 
 @internal

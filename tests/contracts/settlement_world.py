@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from blspy import G1Element, PopSchemeMPL, PrivateKey
 
 from contracts import digests
-from contracts.deployment import Deployment, activate, deploy
+from contracts.deployment import OUTFLOW_CAP_QUOTE, CollateralToken, Deployment, activate, deploy
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
@@ -64,9 +64,13 @@ class World:
     """The chain, the contract seen by its deployer, and the committee's secrets."""
 
     def __init__(
-        self, committee_size: int = COMMITTEE_SIZE, make_token: Callable[[InProcessProvider], str] | None = None
+        self,
+        committee_size: int = COMMITTEE_SIZE,
+        make_token: Callable[[InProcessProvider], str] | None = None,
+        outflow_cap_quote: int = OUTFLOW_CAP_QUOTE,
+        make_collaterals: Callable[[InProcessProvider], list[CollateralToken]] | None = None,
     ) -> None:
-        """The collateral is `make_token`'s, by default a `TestUSDC`."""
+        """The quote token is `make_token`'s, by default a `TestUSDC`; further tokens are `make_collaterals`'."""
         self.chain = Chain()
         self.provider = InProcessProvider(Rpc(self.chain))
         token = None if make_token is None else make_token(self.provider)
@@ -74,6 +78,8 @@ class World:
             self.provider, funded_key(0), token=token, claim_delay_s=CLAIM_DELAY_S, force_deadline_s=FORCE_DEADLINE_S,
             debt_max_quote=DEBT_MAX_QUOTE, max_silence_s=MAX_SILENCE_S, stake_units=STAKE_UNITS,
             unbonding_s=UNBONDING_S, seats_max=SEATS_MAX, registrations_max=REGISTRATIONS_MAX,
+            outflow_cap_quote=outflow_cap_quote,
+            collaterals=make_collaterals(self.provider) if make_collaterals else (),
         )  # fmt: skip
         self.contract = self.as_account(0)
         self.secrets: list[PrivateKey] = [PopSchemeMPL.key_gen(bytes([i + 1]) * 32) for i in range(committee_size)]

@@ -7,6 +7,7 @@ from settlement_world import CLAIM_DELAY_S, HeaderFields, World
 from trees import fold_withdrawal_tree
 
 from contracts import digests
+from contracts.payouts import Withdrawal
 from contracts.records import CheckpointRecord
 from contracts.settlement import Refused
 
@@ -104,8 +105,8 @@ def test_nomad_2022_what_was_never_written_proves_nothing(world: World) -> None:
     assert not world.contract.is_kept(nothing)
     world.deposit(1_000)
     world.pass_time(CLAIM_DELAY_S)
-    owner = world.contract._link.web3.to_checksum_address("0x" + "a1" * 20)
+    token = world.contract.token_address
     with pytest.raises(Refused, match="record: no kept checkpoint"):
-        world.contract._send("claim_withdrawal", nothing.to_abi(), 0, owner, 300, [bytes(32)] * 32)
+        world.contract.payouts().claim(nothing, Withdrawal(0, b"\xa1" * 20, token, 300, [bytes(32)] * 32))
     post_one(world, 1)
     assert not world.contract.is_kept(nothing)

@@ -108,13 +108,14 @@ def test_unset_checkpoint_proves_nothing(world: World) -> None:
     assert record is not None
     owner = "0x" + ALICE.hex()
     owner = world.contract._link.web3.to_checksum_address(owner)
+    token = world.contract._link.web3.to_checksum_address(world.contract.token_address)
     zero = (0, bytes(32), bytes(32), bytes(32), bytes(32), bytes(32), 0)
     for shown in [
         zero, replace(record, height=2).to_abi(), replace(record, timestamp_s=0).to_abi(),
         replace(record, withdrawals_root=bytes(32)).to_abi(),
     ]:  # fmt: skip
         with pytest.raises(Refused, match="record: no kept checkpoint"):
-            world.contract._send("claim_withdrawal", shown, 0, owner, 300, proofs[0])
+            world.contract.payouts()._send("claim_withdrawal", shown, (0, owner, token, 300, proofs[0]))
     with pytest.raises(ValueError, match="32 siblings"):
         world.contract.claim_withdrawal(1, 0, ALICE, 300, proofs[0][:-1])
 

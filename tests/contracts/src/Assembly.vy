@@ -50,6 +50,12 @@ def REGISTRY() -> address:
 
 
 @external
+@view
+def PAYOUTS() -> address:
+    return self
+
+
+@external
 def obey(council: address):
     self.COUNCIL = council
 

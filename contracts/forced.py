@@ -69,6 +69,13 @@ class ForcedActions:
         """The quote token's address."""
         return self._settlement.token_address
 
+    def decimals(self, token: bytes) -> int:
+        """How many decimals a token's amounts are shown with."""
+        abi = load_artifact("TestUSDC")["abi"]
+        found: Contract = self._link.web3.eth.contract(to_checksum_address(token), abi=abi)
+        number: int = self._link.ask(lambda: found.functions["decimals"]().call())
+        return number
+
     def cancel(self, subaccount: int, market: int = ALL_MARKETS) -> ForcedAction:
         """Cancel every order, trigger and offer, of one market or of all."""
         return self._send("force_cancel", subaccount, market)

@@ -11,6 +11,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from validator.evidence_command import app as evidence_app
+from validator.force_command import app as force_app
 
 app = cyclopts.App(
     name="hansa",
@@ -18,6 +19,7 @@ app = cyclopts.App(
     version="0.1.0",
 )
 app.command(evidence_app)
+app.command(force_app)
 EXIT_CONFIG = 2
 
 

@@ -30,6 +30,7 @@ from net.gateway.backend import (
     Status,
     TradeView,
 )
+from validator.answers import make_answers
 from validator.batches import CheckedBatch
 from validator.executor import Executed
 from validator.orders import Orders
@@ -68,6 +69,7 @@ class Ledger:
         header, result, state = block.header, executed.result, executed.state
         if result is None:
             raise ValueError("a finalised block has a result")
+        has_entries = result.inbox_cursor != self._state.inbox_cursor
         height, time_ms, self._state = header.height, header.timestamp_ms, state
         self._store.put_final(block, certificate)
         self._store.place_batches([checked.batch_hash for checked in batches], height)
@@ -79,6 +81,8 @@ class Ledger:
             self.orders.on_cancelled(int(row["order_id"]), time_ms, int(row["reason"]))
         self._look_at_orders(state, seen | self._fired, result, time_ms)
         self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])
+        if has_entries:
+            self._store.put_answers(make_answers(block, result))
         command_count = sum(len(checked.ids) for checked in batches)
         self._stats.on_final(time_ms, command_count, is_live)
         self._unpublished.append(

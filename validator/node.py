@@ -185,8 +185,8 @@ class Node:
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
-            on_chain=self.settling.on_chain, claims=self.settling.claims, uptime=self.uptime, roster=self.roster,
-            epoch=lambda: self.agreement.epoch,
+            on_chain=self.settling.on_chain, claims=self.settling.claims, inbox=self.settling.inbox,
+            uptime=self.uptime, roster=self.roster, epoch=lambda: self.agreement.epoch,
             receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms, enqueue=self._enqueue,
             backlog=self._backlog, health=self._health,
         )  # fmt: skip

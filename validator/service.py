@@ -29,6 +29,7 @@ from net.gateway.backend import (
     EvidenceView,
     FillView,
     FinalisedHeader,
+    InboxView,
     NetworkInfo,
     NodeStatus,
     OrderView,
@@ -43,9 +44,11 @@ from net.gateway.backend import (
     WithdrawalProof,
     WithdrawalView,
 )
+from validator.answers import show_answer, show_waiting
 from validator.claims import ClaimsShelf
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
+from validator.inbox import Inbox
 from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
 from validator.prechecks import account_key, may_sign, precheck
 from validator.roster import Roster
@@ -77,6 +80,7 @@ class Service:
         stats: Stats,
         on_chain: OnChain,
         claims: ClaimsShelf,
+        inbox: Inbox,
         uptime: Uptime,
         roster: Roster,
         epoch: Callable[[], int],
@@ -97,6 +101,7 @@ class Service:
         self._stats = stats
         self._on_chain = on_chain
         self._claims = claims
+        self._inbox = inbox
         self._uptime = uptime
         self._roster = roster
         self._epoch = epoch
@@ -312,6 +317,12 @@ class Service:
                 )
             )  # fmt: skip
         return found
+
+    def inbox(self, owner: bytes, count: int) -> Sequence[InboxView]:
+        """See `Backend.inbox`."""
+        waiting = self._inbox.slice(self._executor.final.state.inbox_cursor, self._inbox.count)
+        answered = [show_answer(row) for row in self._store.answers_of(owner, count)]
+        return show_waiting(waiting, owner)[::-1] + answered
 
     def certificate(self, height: int | None) -> FinalisedHeader | None:
         """The header and the certificate that covers it; for a height without one of its own, a later one's."""

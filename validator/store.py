@@ -43,6 +43,9 @@ CREATE INDEX IF NOT EXISTS fills_by_taker_order ON fills (taker_order_id);
 CREATE TABLE IF NOT EXISTS withdrawals (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
     account INTEGER NOT NULL, owner BLOB NOT NULL, amount_quote INTEGER NOT NULL, asset INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS withdrawals_by_owner ON withdrawals (owner, id);
+CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+    owner BLOB NOT NULL, code INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS answers_by_owner ON answers (owner, id);
 CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT NULL, volume_lots INTEGER NOT NULL,
     high_ticks INTEGER NOT NULL, low_ticks INTEGER NOT NULL, turnover INTEGER NOT NULL, last_fill INTEGER NOT NULL,
     PRIMARY KEY (market, minute)) WITHOUT ROWID;
@@ -72,6 +75,9 @@ ResultRow = tuple[Any, ...]  # the command's id, then numbers
 FillRow = tuple[int, ...]
 # index, height, time_ms, account, owner, amount (units of the asset's token), asset
 WithdrawalRow = tuple[int, int, int, int, bytes, int, int]
+
+# index of the inbox entry, height, time_ms, owner, code, number of the notice, the entry in CBOR
+AnswerRow = tuple[int, int, int, bytes, int, int, bytes]
 
 CaseRow = tuple[bytes, bytes, bytes | None]  # key, evidence, hash of the transaction that brought it to the contract
 
@@ -398,6 +404,15 @@ class Store:
 
     def put_withdrawals(self, rows: list[WithdrawalRow]) -> None:
         self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?,?,?)", rows)
+
+    def put_answers(self, rows: list[AnswerRow]) -> None:
+        """What became of inbox entries."""
+        self._write("INSERT OR IGNORE INTO answers VALUES (?,?,?,?,?,?,?)", rows)
+
+    def answers_of(self, owner: bytes, count: int) -> list[AnswerRow]:
+        """The newest of an owner first."""
+        sql = "SELECT * FROM answers WHERE owner=? ORDER BY id DESC LIMIT ?"
+        return self._db.execute(sql, (owner, count)).fetchall()
 
     def has_withdrawal_above(self, height: int) -> bool:
         """Whether a withdrawal waits for a checkpoint above `height`."""

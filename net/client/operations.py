@@ -189,6 +189,11 @@ class Operations:
         answer: list[dict[str, Any]] = yield Call("public/x_get_withdrawals", {"owner": self.owner})
         return answer
 
+    def inbox(self) -> Operation[list[dict[str, Any]]]:
+        """Own deposits and forced actions: which wait, and what became of the others."""
+        answer: list[dict[str, Any]] = yield Call("public/x_get_inbox", {"owner": self.owner})
+        return answer
+
     def withdrawal_proof(self, index: int, height: int | None = None) -> Operation[dict[str, Any]]:
         """Its path in the withdrawal tree of block `height`: ask the contract by which checkpoint it pays."""
         params = {"index": index} | ({} if height is None else {"height": height})

@@ -339,6 +339,26 @@ class EvidenceView:
 
 
 @dataclass(frozen=True, slots=True)
+class InboxView:
+    """An entry of the settlement contract's inbox. `height` is that of the final block that consumed it, 0 before;
+    `code` and `number` are its answer: docs/spec.md, FRC-6, of a deposit the account, -1 if it was paid straight back.
+    """
+
+    index: int
+    kind: int
+    owner: bytes
+    subaccount: int
+    token: bytes
+    amount_units: int  # the token's units; lots of a close; quote units of a key's cap
+    data: bytes
+    entered_s: int
+    height: int
+    time_ms: int
+    code: Code
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimsView:
     """A file that proves every account below `account_root`, of the certified header `header_hash`."""
 
@@ -440,6 +460,9 @@ class Backend(Protocol):
         """
 
     def withdrawals(self, owner: bytes) -> Sequence[WithdrawalView]: ...
+
+    def inbox(self, owner: bytes, count: int) -> Sequence[InboxView]:
+        """Entries of the owner's accounts, newest first: those that wait and the last that were answered."""
 
     def certificate(self, height: int | None) -> FinalisedHeader | None: ...
 

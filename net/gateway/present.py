@@ -32,7 +32,7 @@ from engine.commands import (
     Command,
 )
 from engine.params import MarketParams
-from engine.results import OrderState
+from engine.results import Code, OrderState
 from engine.units import format_price, format_quote, format_size
 from net.gateway.backend import (
     WHOLE_POSITION_LOTS,
@@ -44,6 +44,7 @@ from net.gateway.backend import (
     EvidenceView,
     FillView,
     FinalisedHeader,
+    InboxView,
     NetworkInfo,
     OrderView,
     PositionView,
@@ -59,6 +60,7 @@ from net.gateway.book import BookMirror, Level
 from net.gateway.instruments import Instruments
 
 CURRENCY = "USDC"
+INBOX_KINDS = {1: "deposit", 2: "cancel", 3: "close", 4: "withdraw", 5: "key"}
 _NEVER_MS = 32_503_708_800_000  # the year 3000, as Deribit writes it for perpetuals
 _DIRECTIONS = ("buy", "sell")
 _PHASES = ("continuous", "auction", "cancel_only", "post_only", "settled")
@@ -416,6 +418,19 @@ def withdrawal(view: WithdrawalView) -> dict[str, Any]:
         "index": view.index, "owner": hexed(view.owner), "subaccount": view.subaccount, "currency": CURRENCY,
         "amount": format_quote(view.amount_quote), "created_timestamp": view.time_ms, "x_height": view.height,
         "x_status": str(view.status), "state": "completed" if view.is_claimed else "confirmed",
+    }  # fmt: skip
+
+
+def inbox_entry(view: InboxView) -> dict[str, Any]:
+    is_waiting = view.height == 0
+    return {
+        "index": view.index, "kind": INBOX_KINDS.get(view.kind, str(view.kind)), "owner": hexed(view.owner),
+        "subaccount": view.subaccount, "token": hexed(view.token), "amount": str(view.amount_units),
+        "data": hexed(view.data),
+        "created_timestamp": view.entered_s * 1000,
+        "state": "waiting" if is_waiting else "done" if view.code == Code.OK else "refused",
+        "x_height": None if is_waiting else view.height, "x_timestamp": None if is_waiting else view.time_ms,
+        "x_code": None if is_waiting else int(view.code), "x_number": None if is_waiting else view.number,
     }  # fmt: skip
 
 

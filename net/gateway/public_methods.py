@@ -15,6 +15,7 @@ from net.gateway.params import I64_MAX, U32_MAX
 T = TypeVar("T")
 _DEPTH_MAX = 10_000
 _COUNT_MAX = 1000
+_INBOX_COUNT, _INBOX_COUNT_MAX = 20, 100
 _HEARTBEAT_S_MAX = 3600
 
 
@@ -113,6 +114,11 @@ async def get_withdrawal_proof(call: Call) -> object:
 
 async def get_withdrawals(call: Call) -> object:
     return [present.withdrawal(view) for view in call.backend.withdrawals(call.params.hex_bytes("owner", 20))]
+
+
+async def get_inbox(call: Call) -> object:
+    count = call.params.integer("count", 1, _INBOX_COUNT_MAX, _INBOX_COUNT)
+    return [present.inbox_entry(view) for view in call.backend.inbox(call.params.hex_bytes("owner", 20), count)]
 
 
 async def get_certificate(call: Call) -> object:

@@ -90,6 +90,9 @@ def trade_once(client: Client) -> None:
     assert client.status()["peer_count"] == 3 and len(client.instruments()) == 2
     withdrawing = client.withdraw("12.5")
     assert withdrawing.index == 0 and client.withdrawals()[0]["amount"] == "12.500000"
+    assert [(entry["index"], entry["state"], entry["x_code"]) for entry in client.inbox()] == [
+        (8, "waiting", None), (7, "refused", Code.INSUFFICIENT_BALANCE),
+    ]  # fmt: skip
     assert client.withdrawal_proof(0)["index"] == 0
     assert client.command_status(withdrawing.progress.command_id)["is_final"] is True
     assert client.certificate()["height"] == account.height + 1

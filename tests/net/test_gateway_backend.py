@@ -40,6 +40,7 @@ from net.gateway.backend import (
     EvidenceView,
     FillView,
     FinalisedHeader,
+    InboxView,
     LevelChange,
     NetworkInfo,
     NodeStatus,
@@ -325,6 +326,10 @@ class DictBackend:
 
     def withdrawals(self, owner: bytes) -> list[WithdrawalView]:
         return [view for view in self.payouts if view.owner == owner]
+
+    def inbox(self, owner: bytes, count: int) -> list[InboxView]:
+        waiting = InboxView(8, 4, owner, 0, TOKEN, 5, bytes(32), 1_700_000_000, 0, 0, Code.OK, 0)
+        return [waiting, replace(waiting, index=7, height=3, time_ms=9, code=Code.INSUFFICIENT_BALANCE)][:count]
 
     def certificate(self, height: int | None) -> FinalisedHeader | None:
         return self._finalise_header(ZERO_HASH, ZERO_HASH) if height in (None, self.height) else None

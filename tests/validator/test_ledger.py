@@ -18,9 +18,12 @@ from engine.commands import (
     WITHDRAW,
     command_id,
 )
+from engine.payload import InboxEntry
 from engine.results import Code, OrderState
 from engine.tables import BY_OWNER_ALL
-from tests.validator.chainlet import GENESIS_STATE, MARK_TICKS, OWNERS, SEPARATOR, Chainlet, certify, seal, sign
+from engine.views import find_account
+from tests.validator.chainlet import GENESIS_STATE, MARK_TICKS, OWNERS, SEPARATOR, TOKEN, Chainlet, certify, seal, sign
+from validator.answers import show_answer, show_waiting
 from validator.ledger import Ledger
 from validator.stats import Stats
 from validator.store import Store
@@ -168,6 +171,28 @@ def test_a_reduce_only_order_is_as_large_as_its_position(teller):
     (order,) = teller.ledger.orders.open_of(OWNERS[0], 0)
     assert (order.size_lots, order.remaining_lots) == (2, 2)
     assert open_orders(teller) == follow_anew(teller)
+
+
+def test_inbox_entries_are_answered_by_owner_newest_first(teller):
+    """What waits comes from the inbox; what a final block consumed has its code and height."""
+    chain, cursor = teller.chain, teller.chain.executor.final.state.inbox_cursor
+    asked = ((4, 0, OWNERS[0], 5), (4, 9, OWNERS[0], 5), (9, 0, OWNERS[0], 5), (1, 0, OWNERS[1], 8))
+    entries = tuple(
+        InboxEntry(cursor + at, kind, TOKEN, OWNERS[0], sub, sender, amount, bytes(32), 1_700_000_000)
+        for at, (kind, sub, sender, amount) in enumerate(asked)
+    )
+    assert [view.index for view in show_waiting(entries, OWNERS[0])] == [cursor, cursor + 1, cursor + 2, cursor + 3]
+    assert show_waiting(entries, OWNERS[1]) == []
+    account = find_account(chain.executor.final.state, OWNERS[0], 0)
+    block = chain.add([], entries, with_prices=True)
+    teller.follow(block, [])
+    views = [show_answer(row) for row in teller.store.answers_of(OWNERS[0], 4)]
+    assert [(view.index - cursor, view.code, view.number) for view in views] == [
+        (3, Code.OK, account), (2, Code.MALFORMED, 0), (1, Code.UNKNOWN_ACCOUNT, 0), (0, Code.OK, 0),
+    ]  # fmt: skip
+    assert {(view.height, view.time_ms) for view in views} == {(block.header.height, block.header.timestamp_ms)}
+    assert [view.amount_units for view in views] == [8, 5, 5, 5] and len(teller.store.answers_of(OWNERS[0], 2)) == 2
+    assert [row[0] for row in teller.store.answers_of(OWNERS[1], 10)] == [1]  # its first deposit
 
 
 def test_withdrawals_are_listed_by_owner_with_their_time(teller):

@@ -353,6 +353,12 @@ async def test_http_get_forms_pages_and_cors() -> None:
         assert (await http.get("/health")).json()["ok"] is True
         page = await http.get("/")
         assert "Hansa" in page.text and "default-src 'none'" in page.headers["content-security-policy"]
+        page = await http.get("/escape")
+        assert (
+            "Get your money out" in page.text and "connect-src http: https:" in page.headers["content-security-policy"]
+        )
+        named = (await http.get("/api/v2/public/x_get_domain")).json()["result"]["domain"]
+        assert named["verifyingContract"].startswith("0x")  # where the page finds the contract's address
         status = (await http.get("/api/v2/public/status")).json()
         assert status["result"]["validator_count"] == 4 and status["testnet"] is True
         assert status["usDiff"] == status["usOut"] - status["usIn"]

@@ -44,7 +44,8 @@ class Settling:
         self._operator_key = operator_key
         self.prosecutor: Prosecutor | None = None
         self.claims = ClaimsShelf(node.home.data / "claims")
-        self._checkpoint_seen = trio.Event()
+        self._checkpoint_seen, self._final_seen = trio.Event(), trio.Event()
+        self._posted_cursor = (0, 0)  # of the checkpoint at a height, what it consumed
         state = node.executor.final.state
         seen, entries = node.store.chain(state.inbox_cursor)
         entry_hash = state.inbox_hash
@@ -122,6 +123,8 @@ class Settling:
     def on_final(self, inbox_cursor: int) -> None:
         """A final block has consumed the inbox up to there."""
         self.inbox.forget_before(inbox_cursor)
+        self._final_seen.set()
+        self._final_seen = trio.Event()
 
     @property
     def anchor(self) -> Anchor:
@@ -176,14 +179,20 @@ class Settling:
             return None  # not ours to post, or not yet: the contract takes headers of its own epoch only
         return Candidate(final.block.header, final.certificate, index, len(seats.numbers))
 
-    def is_urgent(self) -> bool:
-        """Whether somebody waits for a checkpoint: for a withdrawal, or because the contract does not know yet that a
-        forced action was heard.
+    def is_urgent(self, candidate: Candidate, posted_height: int) -> bool:
+        """Whether somebody waits for this checkpoint: for a withdrawal, or because the contract does not know yet that
+        a forced action was heard.
         """
-        store, posted_height = self._node.store, self.on_chain.posted_height
-        if store.has_withdrawal_above(posted_height):
+        store = self._node.store
+        if store.has_withdrawal_between(posted_height, candidate.header.height):
             return True
-        posted = store.final(posted_height)
-        cursor = 0 if posted is None else Commitment.decode(posted.block.header.commitment).inbox_cursor
-        consumed = self.inbox.slice(cursor, self._node.executor.final.state.inbox_cursor)
-        return any(entry.kind != KIND_DEPOSIT for entry in consumed)
+        if self._posted_cursor[0] != posted_height:
+            posted = store.final(posted_height)
+            cursor = 0 if posted is None else Commitment.decode(posted.block.header.commitment).inbox_cursor
+            self._posted_cursor = posted_height, cursor
+        heard = self.inbox.slice(self._posted_cursor[1], Commitment.decode(candidate.header.commitment).inbox_cursor)
+        return any(entry.kind != KIND_DEPOSIT for entry in heard)
+
+    async def wait_final(self) -> None:
+        """Until another block is final."""
+        await self._final_seen.wait()

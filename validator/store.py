@@ -46,6 +46,7 @@ CREATE INDEX IF NOT EXISTS withdrawals_by_owner ON withdrawals (owner, id);
 CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
     owner BLOB NOT NULL, code INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS answers_by_owner ON answers (owner, id);
+CREATE INDEX IF NOT EXISTS withdrawals_by_height ON withdrawals (height);
 CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT NULL, volume_lots INTEGER NOT NULL,
     high_ticks INTEGER NOT NULL, low_ticks INTEGER NOT NULL, turnover INTEGER NOT NULL, last_fill INTEGER NOT NULL,
     PRIMARY KEY (market, minute)) WITHOUT ROWID;
@@ -414,9 +415,10 @@ class Store:
         sql = "SELECT * FROM answers WHERE owner=? ORDER BY id DESC LIMIT ?"
         return self._db.execute(sql, (owner, count)).fetchall()
 
-    def has_withdrawal_above(self, height: int) -> bool:
-        """Whether a withdrawal waits for a checkpoint above `height`."""
-        return self._db.execute("SELECT 1 FROM withdrawals WHERE height>? LIMIT 1", (height,)).fetchone() is not None
+    def has_withdrawal_between(self, above_height: int, through_height: int) -> bool:
+        """Whether the blocks above one height up to another hold a withdrawal."""
+        sql = "SELECT 1 FROM withdrawals WHERE height>? AND height<=? LIMIT 1"
+        return self._db.execute(sql, (above_height, through_height)).fetchone() is not None
 
     def withdrawals(self, through_height: int) -> list[WithdrawalRow]:
         """All up to a height, in order of index."""

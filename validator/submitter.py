@@ -44,8 +44,11 @@ class Source(Protocol):
     def find_candidate(self, above_height: int) -> Candidate | None:
         """The newest certified header that members post."""
 
-    def is_urgent(self) -> bool:
-        """Whether somebody waits for a checkpoint."""
+    def is_urgent(self, candidate: Candidate, posted_height: int) -> bool:
+        """Whether somebody waits for this checkpoint after the one at `posted_height`."""
+
+    async def wait_final(self) -> None:
+        """Until another block is final."""
 
     async def prepare(self, height: int) -> None:
         """Make durable what proves the claims of a header that is about to be posted."""
@@ -73,7 +76,8 @@ class Submitter:
     async def run(self, on_chain: OnChain, source: Source) -> None:
         """Until cancelled."""
         while True:
-            await trio.sleep(LOOK_INTERVAL_S)
+            with trio.move_on_after(LOOK_INTERVAL_S):
+                await source.wait_final()
             candidate = self._find_dropped(on_chain) or self._find_due(on_chain, source)
             if candidate is not None:
                 await source.prepare(candidate.header.height)
@@ -94,7 +98,7 @@ class Submitter:
         if posted_height != self._last[0]:
             self._last = posted_height, now_s
         candidate = source.find_candidate(posted_height)
-        if candidate is None or not self._is_due(candidate, now_s, source.is_urgent()):
+        if candidate is None or not self._is_due(candidate, now_s, source.is_urgent(candidate, posted_height)):
             self._due_since_s = None
             return None
         if self._due_since_s is None:

@@ -203,4 +203,6 @@ def test_withdrawals_are_listed_by_owner_with_their_time(teller):
     (row,) = teller.store.withdrawals_of(OWNERS[2])
     assert row[:3] == (0, head.height, head.timestamp_ms) and row[4:] == (OWNERS[2], 77, 0)
     assert teller.store.withdrawals(head.height) == [row] and teller.store.withdrawals(head.height - 1) == []
-    assert teller.store.has_withdrawal_above(head.height - 1) and not teller.store.has_withdrawal_above(head.height)
+    has_between = teller.store.has_withdrawal_between
+    assert has_between(head.height - 1, head.height) and has_between(0, head.height + 9)
+    assert not has_between(head.height, head.height + 9) and not has_between(0, head.height - 1)

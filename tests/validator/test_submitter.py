@@ -61,8 +61,11 @@ class FakeNode:
     def find_candidate(self, above_height: int) -> Candidate | None:
         return candidate(self.certified, self.me) if self.certified > above_height else None
 
-    def is_urgent(self) -> bool:
+    def is_urgent(self, candidate: Candidate, posted_height: int) -> bool:
         return self.urgent
+
+    async def wait_final(self) -> None:
+        await trio.sleep_forever()
 
     async def prepare(self, height: int) -> None:
         self.prepared.append(height)

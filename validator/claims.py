@@ -8,7 +8,8 @@ The newest few are kept, and the one of the last checkpoint always: after a free
 """
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,11 @@ import trio
 from consensus.messages import DecodeError, Header
 from contracts.claims_file import ACCOUNT_BYTES, MAGIC, POSITION_BYTES, encode_claims
 from contracts.digests import HEADER_BYTES
+from contracts.withdrawals_file import MAGIC as WITHDRAWALS_MAGIC
+from contracts.withdrawals_file import ROW_BYTES, FiledWithdrawal
+from engine.inbox import read_token
 from engine.state import EngineState
-from engine.tables import ACCOUNT_COUNT, POSITIONS_USED
+from engine.tables import ACCOUNT_COUNT, ASSET_COUNT, POSITIONS_USED
 from net.gateway.backend import ClaimsView
 from validator.files import write_whole
 from validator.store import FinalBlock
@@ -67,10 +71,45 @@ def encode_state(state: EngineState, final: FinalBlock) -> bytes:
     )  # fmt: skip
 
 
+def list_tokens(state: EngineState) -> list[bytes]:
+    """Tokens of all assets, by the assets' numbers."""
+    return [read_token(state, asset) for asset in range(int(state.tables.counters[ASSET_COUNT]))]
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     view: ClaimsView
     path: Path
+
+
+class WithdrawalsLog:
+    """The withdrawals file, `data/claims/withdrawals`: rows are appended, synced before a checkpoint needs them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "withdrawals"
+        size_bytes = self._path.stat().st_size if self._path.exists() else 0
+        self.count = max(0, size_bytes - len(WITHDRAWALS_MAGIC)) // ROW_BYTES
+
+    def path(self) -> Path | None:
+        """None while there is nothing in it."""
+        return self._path if self.count else None
+
+    def append(self, rows: Sequence[FiledWithdrawal]) -> None:
+        """Blocking. Rows that do not continue the file are left out: a node that started from a peer's snapshot lacks
+        the first ones, and others have them.
+        """
+        if not rows or rows[0].index != self.count:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("r+b" if self.count else "wb") as file:
+            file.seek(0)
+            file.write(WITHDRAWALS_MAGIC)
+            file.seek(len(WITHDRAWALS_MAGIC) + self.count * ROW_BYTES)
+            file.truncate()  # what a crash left of a row
+            file.write(b"".join(row.encode() for row in rows))
+            file.flush()
+            os.fsync(file.fileno())
+        self.count += len(rows)
 
 
 class ClaimsShelf:
@@ -78,6 +117,7 @@ class ClaimsShelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.withdrawals = WithdrawalsLog(folder)
         self._kept: dict[bytes, _Kept] = {}
         for path in sorted(folder.glob("*")):
             found = _read_head(path)

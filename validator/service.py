@@ -15,10 +15,9 @@ from consensus.messages import Commitment
 from engine import tree, views
 from engine.commands import Command, command_id, compute_action_ids, is_well_formed, recover_signer
 from engine.funding import CLAMP_RATE, RATE_ONE, RATE_PER_BPS
-from engine.inbox import read_token
 from engine.results import Code
 from engine.state import EngineState
-from engine.tables import ASSET_COUNT, KIND_CALL, KIND_PUT
+from engine.tables import KIND_CALL, KIND_PUT
 from net.gateway.backend import (
     AccountProof,
     AccountView,
@@ -45,7 +44,7 @@ from net.gateway.backend import (
     WithdrawalView,
 )
 from validator.answers import show_answer, show_waiting
-from validator.claims import ClaimsShelf
+from validator.claims import ClaimsShelf, list_tokens
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.inbox import Inbox
@@ -290,7 +289,7 @@ class Service:
         state, rows = self._executor.final.state, self._store.withdrawals(final.block.header.height)
         if rows[0][0] != 0:
             return None  # this node started from a snapshot and lacks the first leaves: another node has them
-        tokens = [read_token(state, asset) for asset in range(int(state.tables.counters[ASSET_COUNT]))]
+        tokens = list_tokens(state)
 
         def compute() -> list[bytes]:
             return tree.withdrawal_proof(
@@ -343,6 +342,10 @@ class Service:
     def claims_path(self, account_root: bytes) -> Path | None:
         """See `Backend.claims_path`."""
         return self._claims.path(account_root)
+
+    def withdrawals_path(self) -> Path | None:
+        """See `Backend.withdrawals_path`."""
+        return self._claims.withdrawals.path()
 
     # the committee
 

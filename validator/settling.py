@@ -11,10 +11,11 @@ import trio
 from consensus.messages import Certificate, Commitment
 from contracts.chain_reader import ChainReader, ask_over_http
 from contracts.records import ChainError
+from contracts.withdrawals_file import FiledWithdrawal
 from engine.payload import KIND_DEPOSIT, InboxEntry
 from validator.agreement import Stop
 from validator.chain_access import connect, open_registries
-from validator.claims import ClaimsShelf
+from validator.claims import ClaimsShelf, list_tokens
 from validator.clocks import Clocks
 from validator.endpoints import Agreed
 from validator.inbox import Inbox
@@ -44,6 +45,7 @@ class Settling:
         self._operator_key = operator_key
         self.prosecutor: Prosecutor | None = None
         self.claims = ClaimsShelf(node.home.data / "claims")
+        self._preparing = trio.Lock()
         self._checkpoint_seen, self._final_seen = trio.Event(), trio.Event()
         self._posted_cursor = (0, 0)  # of the checkpoint at a height, what it consumed
         state = node.executor.final.state
@@ -162,8 +164,14 @@ class Settling:
         """Have the claims file of a header that is, or is about to be, a checkpoint. A node that was not there when the
         block was executed cannot write it; others can, and its blocks give it again.
         """
+        node, withdrawals = self._node, self.claims.withdrawals
         try:
-            await self.claims.keep(height, self._node.service.proven, self.on_chain.height)
+            async with self._preparing:
+                rows = node.store.withdrawals_from(withdrawals.count, height)
+                tokens = list_tokens(node.executor.final.state) if rows else []
+                filed = [FiledWithdrawal(row[0], row[1], row[4], tokens[row[6]], row[5]) for row in rows]
+                await trio.to_thread.run_sync(withdrawals.append, filed)
+                await self.claims.keep(height, node.service.proven, self.on_chain.height)
         except OSError as error:
             log.error("claims.unwritten height=%d error=%s: make room on this disk", height, error)
 

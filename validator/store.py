@@ -424,6 +424,11 @@ class Store:
         """All up to a height, in order of index."""
         return self._db.execute("SELECT * FROM withdrawals WHERE height<=? ORDER BY id", (through_height,)).fetchall()
 
+    def withdrawals_from(self, index: int, through_height: int) -> list[WithdrawalRow]:
+        """Those from an index on that blocks up to a height hold."""
+        sql = "SELECT * FROM withdrawals WHERE id>=? AND height<=? ORDER BY id"
+        return self._db.execute(sql, (index, through_height)).fetchall()
+
     def withdrawal(self, index: int) -> WithdrawalRow | None:
         row: WithdrawalRow | None = self._db.execute("SELECT * FROM withdrawals WHERE id=?", (index,)).fetchone()
         return row

@@ -475,6 +475,9 @@ class Backend(Protocol):
     def claims_path(self, account_root: bytes) -> Path | None:
         """Where a claims file lies; None for one that is not there."""
 
+    def withdrawals_path(self) -> Path | None:
+        """Where the withdrawals file lies; None while there is none."""
+
     def uptime(self) -> UptimeView: ...
 
     def status(self) -> NodeStatus: ...

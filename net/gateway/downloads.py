@@ -1,4 +1,5 @@
-"""Claims files for whoever wants to mirror them: `GET /claims` lists them, `GET /claims/ROOT` is one of them.
+"""Claims files for whoever wants to mirror them: `GET /claims` lists them, `GET /claims/ROOT` is one of them,
+`GET /claims/withdrawals` the withdrawals file.
 
 They prove themselves, so a mirror needs no trust and no encryption. Few are sent at once, because they are large; the
 rest is told to come again.
@@ -6,6 +7,7 @@ rest is told to come again.
 
 import logging
 import os
+from pathlib import Path
 from typing import BinaryIO
 
 import trio
@@ -31,7 +33,11 @@ class Downloads:
         self._slots: list[object] = []  # one item for each file that is being sent
 
     def routes(self) -> list[Route]:
-        return [Route("/claims", self._on_index), Route("/claims/{root:str}", self._on_file)]
+        return [
+            Route("/claims", self._on_index),
+            Route("/claims/withdrawals", self._on_withdrawals),
+            Route("/claims/{root:str}", self._on_claims),
+        ]
 
     async def _on_index(self, request: HttpRequest) -> Response:
         rows = [
@@ -42,16 +48,22 @@ class Downloads:
             }
             for view in self._backend.claims()
         ]  # fmt: skip
-        return JSONResponse({"claims": rows})
+        withdrawals = None if self._backend.withdrawals_path() is None else "/claims/withdrawals"
+        return JSONResponse({"claims": rows, "withdrawals": withdrawals})
 
-    async def _on_file(self, request: HttpRequest) -> Response:
+    async def _on_claims(self, request: HttpRequest) -> Response:
         try:
             root = bytes.fromhex(request.path_params["root"].removeprefix("0x"))
         except ValueError:
             root = b""
-        path = self._backend.claims_path(root)
+        return self._send(self._backend.claims_path(root), "public, max-age=31536000, immutable")
+
+    async def _on_withdrawals(self, request: HttpRequest) -> Response:
+        return self._send(self._backend.withdrawals_path(), "no-cache")
+
+    def _send(self, path: Path | None, cache_control: str) -> Response:
         if path is None:
-            return JSONResponse({"error": "no claims file of that root here: /claims lists them"}, 404)
+            return JSONResponse({"error": "no such file here: /claims lists what there is"}, 404)
         if len(self._slots) >= DOWNLOADS_MAX:
             busy = {"retry-after": str(_RETRY_AFTER_S)}
             return JSONResponse({"error": "too many downloads at once: come again"}, 503, headers=busy)
@@ -59,17 +71,17 @@ class Downloads:
             # Opened here: a file that is dropped while it is sent stays readable.
             file = path.open("rb")
         except FileNotFoundError:
-            return JSONResponse({"error": "the claims file has just been dropped: /claims lists newer ones"}, 404)
-        return _FileResponse(file, os.fstat(file.fileno()).st_size, self._slots)
+            return JSONResponse({"error": "the file has just been dropped: /claims lists newer ones"}, 404)
+        return _FileResponse(file, os.fstat(file.fileno()).st_size, cache_control, self._slots)
 
 
 class _FileResponse(Response):
-    """Sends an open file while it holds a slot; a client that reads too slowly is cut off."""
+    """Sends an open file, as long as it is now, while it holds a slot; a client that reads too slowly is cut off."""
 
-    def __init__(self, file: BinaryIO, size_bytes: int, slots: list[object]) -> None:
-        headers = {"content-length": str(size_bytes), "cache-control": "public, max-age=31536000, immutable"}
+    def __init__(self, file: BinaryIO, size_bytes: int, cache_control: str, slots: list[object]) -> None:
+        headers = {"content-length": str(size_bytes), "cache-control": cache_control}
         super().__init__(headers=headers, media_type="application/octet-stream")
-        self._file = file
+        self._file, self._left_bytes = file, size_bytes
         self._slots = slots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +89,9 @@ class _FileResponse(Response):
         try:
             with self._file as file, trio.fail_after(DOWNLOAD_S_MAX):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                while chunk := await trio.to_thread.run_sync(file.read, _CHUNK_BYTES):
+                while self._left_bytes > 0:
+                    chunk = await trio.to_thread.run_sync(file.read, min(_CHUNK_BYTES, self._left_bytes))
+                    self._left_bytes -= len(chunk) or self._left_bytes
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except trio.TooSlowError:

@@ -346,6 +346,9 @@ class DictBackend:
     def claims_path(self, account_root: bytes) -> Path | None:
         return self.claims_files.get(account_root)
 
+    def withdrawals_path(self) -> Path | None:
+        return self.claims_files.get(b"withdrawals")
+
     def uptime(self) -> UptimeView:
         return UptimeView(11, 20, 8, (8, 6, 0, 7))
 

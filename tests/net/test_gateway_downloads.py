@@ -69,3 +69,16 @@ async def _stand_still(
         await anext(response.aiter_raw(1024))
         task_status.started()
         await trio.sleep_forever()
+
+
+async def test_the_withdrawals_file_is_sent_as_long_as_it_is_and_not_cached(
+    backend: DictBackend, tmp_path: Path
+) -> None:
+    async with running(backend) as url, httpx.AsyncClient(base_url=url) as http:
+        assert (await http.get("/claims/withdrawals")).status_code == 404
+        assert (await http.get("/claims")).json()["withdrawals"] is None
+        path = backend.claims_files[b"withdrawals"] = tmp_path / "withdrawals"
+        for data in (b"two rows", b"two rows and a third"):
+            path.write_bytes(data)
+            answer = await http.get((await http.get("/claims")).json()["withdrawals"])
+            assert (answer.content, answer.headers["cache-control"]) == (data, "no-cache")

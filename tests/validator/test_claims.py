@@ -8,11 +8,12 @@ import trio
 
 from contracts.claims_file import ClaimsFileError, read_claims
 from contracts.saved_proof import parse_proof
+from contracts.withdrawals_file import FiledWithdrawal, read_withdrawals
 from engine import tree
 from engine.commands import BUY, PLACE, SELL
 from engine.tables import ACCOUNT_COUNT, USER_ACCOUNT_FIRST
-from tests.validator.chainlet import MARK_TICKS, OWNERS, Chainlet, certify, seal, sign
-from validator.claims import KEEP_COUNT, ClaimsShelf, Proven, encode_state
+from tests.validator.chainlet import MARK_TICKS, OWNERS, TOKEN, Chainlet, certify, seal, sign
+from validator.claims import KEEP_COUNT, ClaimsShelf, Proven, WithdrawalsLog, encode_state
 from validator.store import FinalBlock
 
 
@@ -123,3 +124,37 @@ def test_old_files_go_but_never_the_one_that_is_on_the_chain(tmp_path: Path) -> 
     heights = [view.height for view in shelf.views()]
     assert heights == [*range(chain.head.height, chain.head.height - KEEP_COUNT, -1), 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(view.account_root.hex() for view in shelf.views())
+
+
+def make_rows(first: int, end: int) -> list[FiledWithdrawal]:
+    return [FiledWithdrawal(index, 10 + index, bytes([index]) * 20, TOKEN, index + 1) for index in range(first, end)]
+
+
+def header_with(root: bytes, height: int) -> bytes:
+    words = [bytes(32)] * 20
+    words[3], words[17] = height.to_bytes(32, "big"), root
+    return b"".join(words)
+
+
+def test_withdrawals_are_appended_once_and_proven_against_each_header(tmp_path: Path) -> None:
+    log = WithdrawalsLog(tmp_path)
+    assert log.path() is None
+    log.append([])
+    log.append(make_rows(0, 3))
+    log.append(make_rows(0, 3))  # they are there
+    log.append(make_rows(4, 5))  # a gap
+    assert log.count == 3
+    path = log.path()
+    assert path is not None
+    path.write_bytes(path.read_bytes() + b"half a row that a crash left")
+    again = WithdrawalsLog(tmp_path)
+    again.append(make_rows(3, 5))
+    frontier, leaves = tree.EMPTY_FRONTIER, []
+    for row in make_rows(0, 5):
+        frontier = tree.append_withdrawal(frontier, row.index, row.leaf())
+        leaves.append(row.leaf())
+        header = header_with(tree.compute_withdrawals_root(frontier, row.index + 1), row.height)
+        file = read_withdrawals(path.read_bytes(), header)
+        assert file.rows == make_rows(0, row.index + 1)
+        assert file.proof(row.index) == tree.withdrawal_proof(leaves, row.index)
+    assert ClaimsShelf(tmp_path).views() == []  # it is no claims file

@@ -69,6 +69,14 @@ exhaustive: $(STAMP)  ## four members, two views, one byzantine: every order of 
 fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS="--plant" finds planted bugs
 	$(BIN)/python -m tests.engine.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: fuzz-contracts
+fuzz-contracts: $(STAMP)  ## forge drives the contracts with random calls, where forge or npm is there: ARGS="--runs 256"
+	$(BIN)/python -m tests.foundry.run $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: drill-quorum
+drill-quorum: $(STAMP)  ## three of four voting keys are stolen: what the contracts refuse, slash, delay and cap
+	$(BIN)/python -m testnet.drill_quorum $(ARGS)
+
 determinism: $(STAMP)  ## the same roots however the engine is compiled: processors, bounds checks, optimisation, Python 3.12
 	HANSA_DETERMINISM=all $(BIN)/python -m pytest tests/engine/test_determinism.py
 

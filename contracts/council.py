@@ -81,7 +81,7 @@ class PauseState:
 class Council:
     """The council at `address`, as seen through one RPC endpoint."""
 
-    def __init__(self, endpoint: str | BaseProvider, address: str, private_key: bytes | None = None) -> None:
+    def __init__(self, endpoint: str | BaseProvider, address: str | bytes, private_key: bytes | None = None) -> None:
         """Raises `ChainError` if nothing answers or no contract is there."""
         self._link = ChainLink(endpoint, private_key)
         self.address = to_checksum_address(address)

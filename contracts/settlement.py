@@ -226,6 +226,10 @@ class Settlement:
 
     # -------------------------------------------------------- proofs
 
+    def council(self) -> bytes:
+        """Address of the council that pauses claims and changes what may change; zero for none."""
+        return to_canonical_address(self._read("COUNCIL"))
+
     def payouts(self) -> Payouts:
         """The contract that pays withdrawals out of this one."""
         if self._payouts is None:

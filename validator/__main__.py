@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import cyclopts
 from cyclopts import Parameter
 
+from validator.council_command import app as council_app
 from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
 
@@ -18,6 +19,7 @@ app = cyclopts.App(
     help="One derivatives exchange run by a committee of validators.\n\nStart with `hansa testnet up`.",
     version="0.1.0",
 )
+app.command(council_app)
 app.command(evidence_app)
 app.command(force_app)
 EXIT_CONFIG = 2

@@ -3,6 +3,9 @@
 Members come and go while it runs (`update`): besides those of the current committee there are the next ones, who follow
 the chain before they vote, and those who have just left. The member with the higher index dials. Delivery is not
 guaranteed: after each `PeerUp` both sides compare height and view and send again what the other lacks.
+
+Whoever is no member may listen: up to `strangers_max` of them, each in a slot, as an index from `STRANGER_FIRST` on.
+They are sent what is sent to all, may ask for what they lack, and stand in `peers` and `statistics` nowhere.
 """
 
 import logging
@@ -30,6 +33,7 @@ from net.wire import Frame, Priority, encode_frame, frame_type, priority_of
 
 LINK_PROTOCOL = TProtocol("/hansa/link/1")
 NEGOTIATE_TIMEOUT_S = 5
+STRANGER_FIRST = 1 << 16
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +58,7 @@ class CommitteeLimits:
     allowance: Allowance = field(default_factory=Allowance)
     events_max: int = 256
     members_max: int = 160
+    strangers_max: int = 0
     inbound_slots: int = 256
     dial_timeout_s: float = 5.0
     redial_first_s: float = 0.1
@@ -158,6 +163,7 @@ class Committee:
         self._members: dict[int, MemberAddress] = {}
         self._peer_ids: dict[int, ID] = {}
         self._indices: dict[ID, int] = {}
+        self._strangers: dict[int, ID] = {}
         self._dialed: dict[int, None] = {}  # those whom a task of ours keeps linked
         self._book = PeerBook(limits.allowance)
         self._counters: dict[int, PeerCounters] = {}
@@ -180,6 +186,9 @@ class Committee:
         for index in gone:
             if index in self._links:
                 self._links[index].close("no member any more")
+        for index, peer_id in self._strangers.items():
+            if peer_id in self._indices and index in self._links:
+                self._links[index].close("no stranger any more")
         for index in wanted:
             self._counters.setdefault(index, PeerCounters())
             if index < self.me and index not in self._dialed:
@@ -203,7 +212,7 @@ class Committee:
 
     def peers(self) -> list[int]:
         """Indices of the connected members, ascending."""
-        return sorted(index for index, link in self._links.items() if not link.reason)
+        return sorted(index for index, link in self._links.items() if not link.reason and index in self._members)
 
     def report(self, peer: int, offence: Offence) -> None:
         """Counts an offence against a peer; too many in a short time ban it for a while."""
@@ -242,7 +251,16 @@ class Committee:
 
     def _admits_inbound(self, peer_id: ID) -> bool:
         index = self._indices.get(peer_id)
-        return index is not None and index > self.me and not self._is_banned(index)
+        if index is None:
+            return self._find_slot(peer_id) is not None
+        return index > self.me and not self._is_banned(index)
+
+    def _find_slot(self, peer_id: ID) -> int | None:
+        """The index under which a stranger may listen: the one it has, or a free one."""
+        slots = range(STRANGER_FIRST, STRANGER_FIRST + self._limits.strangers_max)
+        held = [index for index, known in self._strangers.items() if known == peer_id]
+        free = [index for index in slots if index not in self._strangers and not self._is_banned(index)]
+        return next(iter(held + free), None)
 
     def _admits_outbound(self, peer_id: ID) -> bool:
         index = self._indices.get(peer_id)
@@ -309,12 +327,21 @@ class Committee:
 
     async def _accept_stream(self, stream: Any) -> None:
         index = self._indices.get(stream.muxed_conn.peer_id)
+        is_stranger = index is None
         if index is None:
-            abort_connection(stream.muxed_conn)  # a member no more, since it was admitted
+            index = self._find_slot(stream.muxed_conn.peer_id)
+        if index is None:
+            abort_connection(stream.muxed_conn)  # no room any more, since it was admitted
             return
-        protocols = Multiselect({LINK_PROTOCOL: None})
-        await protocols.negotiate(MultiselectCommunicator(stream), NEGOTIATE_TIMEOUT_S)
-        await self._serve_link(index, stream)
+        if is_stranger:
+            self._strangers[index] = stream.muxed_conn.peer_id
+        try:
+            protocols = Multiselect({LINK_PROTOCOL: None})
+            await protocols.negotiate(MultiselectCommunicator(stream), NEGOTIATE_TIMEOUT_S)
+            await self._serve_link(index, stream)
+        finally:
+            if is_stranger and index not in self._links:
+                self._strangers.pop(index, None)
 
     async def _keep_linked(self, index: int) -> None:
         """Dials a member with a lower index whenever there is no link to it, for as long as it is one."""
@@ -351,13 +378,14 @@ class Committee:
 
     async def _serve_link(self, peer: int, stream: Any) -> bool:
         """Runs a link from hello to end; False when it never was up."""
-        if peer not in self._members:
+        if not self._is_known(peer):
             abort_connection(stream.muxed_conn)
             return False
-        link = Link(peer, stream, self._hooks, self._limits.link, self._counters[peer])
+        counters = self._counters.setdefault(peer, PeerCounters())
+        link = Link(peer, stream, self._hooks, self._limits.link, counters, has_number=peer < STRANGER_FIRST)
         try:
             hello = await link.exchange_hello()
-            if hello is None or self._is_banned(peer) or peer not in self._members:
+            if hello is None or self._is_banned(peer) or not self._is_known(peer):
                 return False
             await self._replace(peer, link)
             _log.info("member %d is up at height %d", peer, hello.height)
@@ -373,9 +401,12 @@ class Committee:
                 await self._send_events.send(PeerDown(peer, link.reason))
         return True
 
+    def _is_known(self, peer: int) -> bool:
+        return peer in self._members or peer in self._strangers
+
     async def _replace(self, peer: int, link: Link) -> None:
         """The newer link wins: a peer that dials again has lost the old one, even if we have not noticed."""
-        peer_id = self._peer_ids[peer]
+        peer_id = self._strangers[peer] if peer in self._strangers else self._peer_ids[peer]
         while peer in self._links:
             old = self._links[peer]
             old.close("replaced by a newer link")

@@ -88,8 +88,13 @@ class _LinkFailure(Exception):
 class Link:
     """One stream to one peer. `exchange_hello`, then `run`; `send` and `close` at any time from any task."""
 
-    def __init__(self, peer: int, stream: Any, hooks: LinkHooks, limits: LinkLimits, counters: PeerCounters) -> None:
+    def __init__(
+        self, peer: int, stream: Any, hooks: LinkHooks, limits: LinkLimits, counters: PeerCounters,
+        has_number: bool = True,
+    ) -> None:  # fmt: skip
+        """`has_number`: the other side must know that it is `peer`."""
         self.peer = peer
+        self._has_number = has_number
         self.reason = ""
         self.finished = trio.Event()
         self._stream = stream
@@ -182,7 +187,7 @@ class Link:
             problem = f"network {hello.network_id.hex()[:16]}, ours is {self._hooks.network_id.hex()[:16]}"
         elif hello.protocol_version != PROTOCOL_VERSION:
             problem = f"protocol version {hello.protocol_version}, ours is {PROTOCOL_VERSION}"
-        elif hello.index != self.peer:
+        elif self._has_number and hello.index != self.peer:
             problem = f"claims to be member {hello.index}"
         else:
             if hello.engine_digest != self._hooks.state().engine_digest:

@@ -17,7 +17,7 @@ from consensus.messages import Block, Certificate, Header, compute_domain, decod
 from consensus.timeouts import CoreConfig
 from engine.state import EngineState, genesis
 from engine.warm import warm
-from net.committee import Committee, MemberAddress, open_committee
+from net.committee import STRANGER_FIRST, Committee, CommitteeLimits, MemberAddress, open_committee
 from net.gateway.backend import NetworkInfo, Refusal
 from net.identity import NetworkSigner
 from net.link import HelloState
@@ -60,6 +60,8 @@ SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
 DISK_THREADS = 3
+# Where committees change, so many nodes without a number may follow the chain here before they join.
+STRANGERS_MAX = 8
 LOG_INTERVAL_S = 2.0
 
 
@@ -201,6 +203,7 @@ class Node:
                 seed=self._keys.network, me=self.config.index, members=self._find_links(),
                 network_id=self.network.digest(), listen_host=self.config.listen_host,
                 listen_port=self.config.listen_port, hello=self._hello,
+                limits=CommitteeLimits(strangers_max=STRANGERS_MAX if self.network.epoch_length_ms else 0),
             ) as committee, trio.open_nursery() as nursery:  # fmt: skip
                 self._committee = committee
                 self._peering = Peering(self, committee, self._clocks)
@@ -290,7 +293,7 @@ class Node:
         counting = self.voting.counting(peer)
         if counting is not None:
             self.send(peer, Consensus(counting))
-        if self._syncing is not None:
+        if self._syncing is not None and peer < STRANGER_FIRST:
             self._syncing.on_peer(peer, height)
         self.wake()
 

@@ -9,7 +9,17 @@ import trio
 
 from engine.commands import CANCEL_ALL, Command
 from engine.payload import Batch
-from net.committee import Committee, CommitteeLimits, Event, Inbound, MemberAddress, PeerDown, PeerUp, open_committee
+from net.committee import (
+    STRANGER_FIRST,
+    Committee,
+    CommitteeLimits,
+    Event,
+    Inbound,
+    MemberAddress,
+    PeerDown,
+    PeerUp,
+    open_committee,
+)
 from net.identity import derive_network_key
 from net.link import HelloState, LinkLimits
 from net.wire import BatchFrame, BlockRequest, RangeRequest
@@ -120,6 +130,33 @@ async def test_a_newcomer_is_linked_once_both_know_it_and_cut_off_when_it_leaves
         for committee in old[1:]:
             committee.update(members)
         await until(lambda: all(len(committee.peers()) == 3 for committee in (*old, newcomer)))
+
+
+async def test_a_stranger_listens_within_its_slot_until_it_is_a_member() -> None:
+    members = make_members(5)
+    limits = CommitteeLimits(link=FAST.link, strangers_max=1)
+    async with AsyncExitStack() as stack:
+        host = await stack.enter_async_context(open_member(members[:1], 0, limits))
+        stranger = await stack.enter_async_context(open_member(members, 3))
+        await until(lambda: stranger.peers() == [0])
+        up = await next_event(host, PeerUp)
+        assert isinstance(up, PeerUp) and up.peer == STRANGER_FIRST
+        assert host.peers() == [] and host.statistics() == {}
+        assert host.broadcast(BlockRequest(bytes(32))) == 1 and host.send(STRANGER_FIRST, BlockRequest(bytes(32)))
+        another = await stack.enter_async_context(open_member(members, 4))
+        await trio.sleep(0.5)
+        assert 0 not in another.peers(), "there is one slot"
+        host.update([members[0], members[3]])
+        await until(lambda: host.peers() == [3] and 0 in stranger.peers())
+        await assert_linked(host, stranger)
+        await until(lambda: 0 in another.peers())
+
+
+async def test_without_slots_no_stranger_is_admitted() -> None:
+    members = make_members(2)
+    async with open_member(members[:1], 0), open_member(members, 1) as stranger:
+        await trio.sleep(0.5)
+        assert stranger.peers() == []
 
 
 async def test_no_more_members_are_linked_than_the_limit_says() -> None:

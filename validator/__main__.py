@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import cyclopts
 from cyclopts import Parameter
 
+from validator.claims_command import app as claims_app
 from validator.council_command import app as council_app
 from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
@@ -20,6 +21,7 @@ app = cyclopts.App(
     version="0.1.0",
 )
 app.command(council_app)
+app.command(claims_app)
 app.command(evidence_app)
 app.command(force_app)
 EXIT_CONFIG = 2

@@ -96,6 +96,11 @@ class Audit:
             raise self._explain(found, start)
         return header
 
+    @property
+    def state(self) -> EngineState:
+        """After the last block that was replayed."""
+        return self._executor.final.state
+
     def run(self, last_height: int) -> Tally:
         """Replay up to a height. Raises `Mismatch`."""
         for stored in self._rows.blocks(self._head.height + 1, last_height):

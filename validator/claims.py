@@ -83,10 +83,10 @@ class _Kept:
 
 
 class WithdrawalsLog:
-    """The withdrawals file, `data/claims/withdrawals`: rows are appended, synced before a checkpoint needs them."""
+    """The withdrawals file, `data/claims/withdrawals.log`: rows are appended, synced before a checkpoint needs them."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "withdrawals"
+        self._path = folder / "withdrawals.log"
         size_bytes = self._path.stat().st_size if self._path.exists() else 0
         self.count = max(0, size_bytes - len(WITHDRAWALS_MAGIC)) // ROW_BYTES
 

@@ -50,6 +50,8 @@ COMMITTEE = {
     ),
     "infinity, points off the curve and coordinates from p on are refused": (
         "settlement_checkpoint: bad_point_is_refused",
+        "wrong_subgroup: a_signature_outside_the_group_is_none",
+        "wrong_subgroup: a_key_outside_the_group_does_not_register",
         "registry_registration: zero_and_foreign_points_are_refused",
     ),
     "the contract accepts what blspy verifies, and nothing else": (

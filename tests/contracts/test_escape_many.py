@@ -42,15 +42,19 @@ class Archive(Desk):
         for at, account in enumerate(USERS, len(SYSTEM)):
             sums = digests.encode_sums(account.claim_quote, account.debt_quote)
             leaves[at] = (digests.account_leaf(at, account.owner, account.subaccount, sums, account.digest), sums)
-        (root, _), _ = fold_sum_tree(leaves, 0)
+        (self.root, _), _ = fold_sum_tree(leaves, 0)
         world.deposit(POOL - self.world.contract.deposited_total(1))
-        fields = world.consumed(replace(self.fields, account_root=root, claims=CLAIMS, debt=1_000))
-        header, self.path = fields.encode(), folder / "claims"
-        self.path.write_bytes(
-            encode_claims(header, b"\x0f", world.sign(world.digest(header)), *encode_accounts(accounts))
-        )
+        self.rows, self.path = encode_accounts(accounts), folder / "claims"
+        self.save_claims(self.fields)
         self.common = ["--rpc", url, "--contract", world.deployment.settlement]
         self.sending = [*self.common, "--key", str(self.key_path)]
+
+    def save_claims(self, fields: HeaderFields) -> None:
+        """Under a header that has read the whole inbox."""
+        fields = replace(fields, account_root=self.root, claims=CLAIMS, debt=1_000)
+        header = self.world.consumed(fields).encode()
+        signature = self.world.sign(self.world.digest(header))
+        self.path.write_bytes(encode_claims(header, b"\x0f", signature, *self.rows))
 
     def run(self, *more: str) -> int:
         return escape_tool.main([*self.sending, *more])

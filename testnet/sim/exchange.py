@@ -20,7 +20,7 @@ from engine.commands import (
     compute_domain_separator,
 )
 from engine.params import DEFAULT_MARKETS, ExchangeParams
-from engine.payload import KIND_DEPOSIT, Batch, InboxEntry, PriceReport
+from engine.payload import KIND_DEPOSIT, KIND_WITHDRAW, Batch, InboxEntry, PriceReport
 from engine.state import EngineState, genesis
 from net.identity import NetworkSigner, verify_price_report
 from testnet.sim.clocks import START_MS
@@ -101,8 +101,10 @@ def draw_command(rng: random.Random, owner: bytes, nonce: int) -> Command:
     )  # fmt: skip
 
 
-def make_deposit(index: int, owner: bytes, amount_quote: int, time_s: int) -> InboxEntry:
-    return InboxEntry(index, KIND_DEPOSIT, TOKEN, owner, 0, owner, amount_quote, bytes(32), time_s)
+def make_entry(index: int, owner: bytes, amount_quote: int, time_s: int) -> InboxEntry:
+    """A deposit, or one time in three a forced withdrawal, by the amount."""
+    kind = KIND_WITHDRAW if amount_quote % 3 == 2 else KIND_DEPOSIT
+    return InboxEntry(index, kind, TOKEN, owner, 0, owner, amount_quote, bytes(32), time_s)
 
 
 class Shared:

@@ -3,14 +3,14 @@
 import random
 
 from engine.payload import InboxEntry
-from testnet.sim.exchange import DEPOSIT_QUOTE, make_deposit, traders
+from testnet.sim.exchange import DEPOSIT_QUOTE, make_entry, traders
 
 BLOCK_MS = 1_000
 FINAL_AFTER_BLOCKS = 2
 
 
 class SettlementChain:
-    """Deposits become inbox entries when their block is final; a reorganisation moves those that are not."""
+    """Deposits and forced withdrawals become entries when their block is final; a reorganisation moves the others."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -21,7 +21,7 @@ class SettlementChain:
             self._waiting.append((0, owner, DEPOSIT_QUOTE))
 
     def deposit(self, now_ms: int) -> None:
-        """Somebody pays in: in the block that is next."""
+        """Somebody pays in or wants out: in the block that is next."""
         _, owner = self._rng.choice(traders())
         self._waiting.append((now_ms // BLOCK_MS + 1, owner, self._rng.randint(1, 10**9)))
 
@@ -48,5 +48,5 @@ class SettlementChain:
         self._waiting.sort(key=lambda item: item[0])
         while self._waiting and self._waiting[0][0] <= final:
             block, owner, amount_quote = self._waiting.pop(0)
-            self.entries.append(make_deposit(len(self.entries), owner, amount_quote, block))
+            self.entries.append(make_entry(len(self.entries), owner, amount_quote, block))
             self._entry_blocks.append(block)

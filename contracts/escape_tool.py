@@ -217,9 +217,17 @@ class Escape:
         if self.settlement.is_claimed(withdrawal.index):
             self.problems.append(f"{name}: {_PAID_BEFORE}")
             return
-        if not self.settlement.is_frozen():
-            self._post(header)
         record = self.settlement.checkpoint_at(header.height)
+        if record is None and not self.settlement.is_frozen():
+            accounts = self.wishes.header()
+            if accounts is not None and accounts.hash != header.hash:
+                self.problems.append(
+                    f"{name}: its proof is of height {header.height}, which is no checkpoint, and to make it the last"
+                    f" one would spoil the accounts' proofs of height {accounts.height}: save one of that height"
+                )
+                return
+            self._post(header)
+            record = self.settlement.checkpoint_at(header.height)
         if record is None or record.header_hash != header.hash:
             self.problems.append(
                 f"{name}: its proof is of height {header.height}, which is no checkpoint: save another"

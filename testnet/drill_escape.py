@@ -70,7 +70,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         numbers = (claim.claim_quote, claim.debt_quote, due.share_quote, due.withdrawn_quote, due.returned_quote)
         part = f"{due.share_quote / claim.claim_quote:.6%}" if claim.claim_quote else "-"
         table.add_row(due.person.name, str(claim.index), *map(money, (*numbers, payment.paid_quote)), part)
-    console.print(table, width=TABLE_WIDTH)
+    console.print(table)
     for check in outcome.checks:
         mark = "ok  " if check.is_met else "FAIL"
         console.print(f"{mark}  {check.text}" + (f": {check.detail}" if check.detail else ""), markup=False,
@@ -91,7 +91,7 @@ def write_results(remains: Remains, outcome: Outcome, seed: int, elapsed_s: floa
     body = {
         "passed": all(check.is_met for check in outcome.checks), "seed": seed, "elapsed_s": round(elapsed_s, 1),
         "death_height": remains.death_height, "checkpoint_height": remains.checkpoint_height,
-        "death_order": remains.plan.death_order, "life_s": remains.plan.life_s,
+        "plan": asdict(remains.plan),
         "checks": [asdict(check) for check in outcome.checks],
         "payments": [to_plain(payment) for payment in outcome.payments],
         "figures": outcome.figures | {
@@ -116,16 +116,19 @@ def drill(
     dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-testnet/drill-escape"),
     rate: Annotated[float, Parameter(help="commands per second, all traders together")] = 30.0,
     base_port: Annotated[int, Parameter(help="first port to try")] = 31600,
+    late_poster: Annotated[
+        bool, Parameter(help="a dishonest validator posts an old certified header just before the freeze", negative="")
+    ] = False,
     life_s: Annotated[float | None, Parameter(name="--life", help="seconds of trading; drawn without it")] = None,
 ) -> int:
     """Kill a trading network's whole committee, and let every trader escape with its proof file.
 
     Example: python -m testnet.drill_escape --seed 7
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, width=TABLE_WIDTH)
     options = make_options(dir.resolve(), seed, rate, base_port)
     plan = Plan.draw(seed, VALIDATOR_COUNT)
-    plan = plan if life_s is None else replace(plan, life_s=life_s)
+    plan = replace(plan, life_s=plan.life_s if life_s is None else life_s, has_late_poster=late_poster)
     started_s = time.monotonic()
     failures: list[BaseException] = []
     try:

@@ -30,8 +30,8 @@ class Person:
 
     @property
     def proof_path(self) -> Path:
-        """The newest proof; replaced in one step."""
-        return self.folder / "proof.json"
+        """Where the SDK keeps the newest proof of the account (`net.client.keeping`)."""
+        return self.folder / f"{self.account.address_text}-0.json"
 
     def withdrawal_paths(self) -> list[Path]:
         """The proofs of own withdrawals."""

@@ -1,7 +1,7 @@
-"""What every trader's client does while the exchange works: after each checkpoint it keeps a proof on disk.
+"""What every trader's client does while the exchange works: after each checkpoint it keeps proofs on disk.
 
-Only a proof of the contract's last checkpoint pays after a freeze, so it is asked for by that height. `proof.json` in
-the trader's folder is the newest; `withdrawal-N.json` proves an own withdrawal against the same checkpoint.
+The account's proof is kept by the SDK (`net.client.keeping`). Beside it `withdrawal-N.json` proves an own withdrawal
+against a checkpoint. Only a proof of the contract's last checkpoint pays an account after a freeze.
 """
 
 import json
@@ -13,76 +13,77 @@ import trio
 from contracts.records import ChainError
 from contracts.settlement import Settlement
 from net.client import AsyncClient, HansaError
-from net.client.proof import ProofError
+from net.client.keeping import save_proof
 from testnet.escape.cast import Person
 from testnet.launch import in_thread
 
-POLL_S = 0.3
+POLL_S = 0.5
 CALL_S = 5
 
 
 class Keeper:
-    """Keeps the proofs of `people`. `heights` are those of the newest proofs on disk."""
+    """Keeps the proofs of `people`, each from their own node."""
 
     def __init__(self, people: list[Person], urls: list[str], settlement: Settlement) -> None:
         self._people = people
         self._urls = urls
         self._settlement = settlement
-        self.heights: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Until cancelled. A node that does not answer is asked again after the next poll."""
+        """Until cancelled."""
         async with trio.open_nursery() as nursery:
             for person in self._people:
                 nursery.start_soon(self._follow, person)
 
-    async def catch_up(self, url: str, height: int) -> list[str]:
-        """Ask another node for what is still missing of a checkpoint; names of those who have no proof of it."""
-        for person in self._people:
-            if self.heights.get(person.name) != height:
-                async with AsyncClient(url, owner=person.account.address_text, timeout_s=CALL_S) as client:
-                    await self._keep(person, client, height)
-        return [person.name for person in self._people if self.heights.get(person.name) != height]
+    def find_lacking(self, height: int) -> list[Person]:
+        """Those who have a proof that is not of this checkpoint, or no proof at all."""
+        return [person for person in self._people if read_heights(person) != {height}]
+
+    async def catch_up(self, url: str, height: int) -> None:
+        """Ask another node for what is still missing of a checkpoint. Raises `HansaError` or `ProofError`."""
+        for person in self.find_lacking(height):
+            async with AsyncClient(url, owner=person.account.address_text, timeout_s=CALL_S) as client:
+                proof = await client.proof(height)
+                await in_thread(save_proof, person.folder, proof)
+                await self._keep_withdrawals(person, client, height)
 
     async def _follow(self, person: Person) -> None:
-        """The trader's own node first; after a failure the next, for not every node can prove every height."""
-        at = person.node_index
+        url = self._urls[person.node_index]
+        async with (
+            AsyncClient(url, owner=person.account.address_text, timeout_s=CALL_S) as client,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(client.keep_proofs, person.folder)
+            nursery.start_soon(self._follow_withdrawals, person, client)
+
+    async def _follow_withdrawals(self, person: Person, client: AsyncClient) -> None:
+        kept_height = 0
         while True:
-            async with AsyncClient(self._urls[at], owner=person.account.address_text, timeout_s=CALL_S) as client:
-                while await self._keep_newest(person, client):
-                    await trio.sleep(POLL_S)
             await trio.sleep(POLL_S)
-            at = (at + 1) % len(self._urls)
+            try:
+                height = (await in_thread(self._settlement.last)).height
+                if height > kept_height:
+                    await self._keep_withdrawals(person, client, height)
+                    kept_height = height
+            except (ChainError, HansaError):
+                continue
 
-    async def _keep_newest(self, person: Person, client: AsyncClient) -> bool:
-        """False when this node does not have what is asked for."""
-        try:
-            height = (await in_thread(self._settlement.last)).height
-        except ChainError:
-            return True
-        return height <= self.heights.get(person.name, 0) or await self._keep(person, client, height)
-
-    async def _keep(self, person: Person, client: AsyncClient, height: int) -> bool:
-        try:
-            proven = await client.proof(height)
-            withdrawals = [
-                await client.withdrawal_proof(entry["index"])
-                for entry in await client.withdrawals()
-                if entry["x_height"] <= height
-            ]
-        except (HansaError, ProofError):
-            return False
-        # A node that lacks the checkpoint proves withdrawals against another header, which the contract does not know.
-        if any(proof["certificate"]["height"] != height for proof in withdrawals):
-            return False
-        _replace(person.proof_path, proven.raw)
-        for proof in withdrawals:
-            _replace(person.folder / f"withdrawal-{proof['index']}.json", proof)
-        self.heights[person.name] = height
-        return True
+    @staticmethod
+    async def _keep_withdrawals(person: Person, client: AsyncClient, height: int) -> None:
+        """Anew at every checkpoint: the contract keeps the last one, and of those before it not all."""
+        for entry in await client.withdrawals():
+            if entry["x_height"] <= height:
+                proof = await client.withdrawal_proof(entry["index"], height)
+                _write(person.folder / f"withdrawal-{entry['index']}.json", proof)
 
 
-def _replace(path: Path, content: dict[str, Any]) -> None:
+def read_heights(person: Person) -> set[int]:
+    """Of all proofs on the trader's disk."""
+    paths = [path for path in (person.proof_path, *person.withdrawal_paths()) if path.exists()]
+    return {json.loads(path.read_text())["certificate"]["height"] for path in paths}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     aside = path.with_suffix(".new")
     aside.write_text(json.dumps(content))
     aside.replace(path)

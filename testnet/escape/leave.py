@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 
 from contracts import escape_tool
+from contracts.claims_file import ClaimsFile, read_claims
 from contracts.digests import KIND_DEPOSIT, KIND_WITHDRAW
 from contracts.records import InboxRecord, Refused
 from contracts.saved_proof import parse_proof
@@ -25,6 +27,7 @@ from testnet.escape.life import Remains
 from testnet.funding import DEPLOYER, derive_account
 
 TOOL_S = 120
+LATE_S = 30
 _PAID = re.compile(r"^(?:paid|returned) ([0-9.]+) USDC to", re.MULTILINE)
 
 
@@ -88,11 +91,15 @@ class Leaving:
         self._chain = ChainControl(network.rpc_url)
         # Anyone at all: an account that never traded.
         self._stranger = Settlement(network.rpc_url, self._contract, derive_account(DEPLOYER).key)
+        self._needy: list[Person] = []
+        self._claims: ClaimsFile | None = None
+        self._claims_path: Path | None = None
 
     def run(self) -> Outcome:
         outcome = Outcome(Books(1, 0, 0))
         self._check_silence(outcome)
         self._freeze(outcome)
+        self._fetch_claims(outcome)
         outcome.books = self._read_books()
         self._check_story(outcome)
         escrow_quote = self._balance()
@@ -115,10 +122,51 @@ class Leaving:
                 httpx.get(f"{url}/health", timeout=2)
                 answering.append(url)
         outcome.check("no validator answers", not answering, " ".join(answering))
+        missing, is_sudden = self._remains.without_proof, self._remains.plan.is_sudden
+        outcome.figures["without_proof"] = len(missing)
         outcome.check(
-            "every trader has a proof of the last checkpoint on disk", not self._remains.without_proof,
-            " ".join(self._remains.without_proof),
+            "who could still ask a validator has a proof of the last checkpoint on disk", is_sudden or not missing,
+            f"without one: {' '.join(missing) or 'nobody'}",
         )  # fmt: skip
+
+    def _post_old_header(self, outcome: Outcome) -> None:
+        """The contract takes any certified header that is newer than its last one, from anybody, until it is frozen."""
+        node = self._remains.plan.death_order[0]
+        heights = self._remains.disks.certified_heights(node, self._remains.checkpoint_height)
+        if len(heights) < 2:
+            outcome.check("a dishonest validator has an old header to post", False, str(heights))
+            return
+        height = self._draw.choice(heights[:-1])
+        final = self._remains.disks.certified(node, height)
+        signers = set(final.certificate.signers())
+        absent = [index for index in range(len(self._remains.network.nodes)) if index not in signers]
+        self._stranger.checkpoint(final.block.header.encode(), absent, final.certificate.signature)
+        outcome.check(
+            "a dishonest validator posted an old certified header just before the freeze",
+            self._stranger.last().height == height, f"height {height}, newest {heights[-1]}",
+        )  # fmt: skip
+        outcome.figures["late_height"] = height
+
+    def _fetch_claims(self, outcome: Outcome) -> None:
+        """Whose proof is not of the last checkpoint takes part in a claims file from a dead validator's disk."""
+        people = self._remains.cast.everybody
+        self._needy = people if self._remains.plan.has_late_poster else [
+            person for person in people if person.name in self._remains.without_proof
+        ]  # fmt: skip
+        if not self._needy:
+            return
+        paid = [person.name for person in self._needy if self._try_proof(person)]
+        outcome.check("their own proofs are of no use now", not paid, " ".join(paid))
+        last = self._stranger.last()
+        path = self._remains.cast.late.folder.with_name(f"claims-{last.height}")
+        said = self._remains.disks.write_claims(last.height, path)
+        outcome.check("a dead validator's disk gives everybody's proofs", bool(said), said)
+        if not said:
+            return
+        self._claims, self._claims_path = read_claims(path.read_bytes()), path
+        for person in self._needy:
+            for proof in self._remains.disks.prove_withdrawals(self._claims, person.account.address):
+                (person.folder / f"withdrawal-{proof['index']}.json").write_text(json.dumps(proof))
 
     def _freeze(self, outcome: Outcome) -> None:
         """Too early first, then when the forced entry is overdue."""
@@ -129,6 +177,10 @@ class Leaving:
         is_soon = 0 < wait_s <= deadline_s + 1
         outcome.check("an entry that nobody consumes allows a freeze in time", is_soon, f"{wait_s} s")
         outcome.figures["waited_s"] = wait_s
+        if self._remains.plan.has_late_poster:
+            self._chain.pass_time(wait_s - LATE_S)
+            self._post_old_header(outcome)
+            wait_s = LATE_S
         self._chain.pass_time(wait_s + 1)
         outlook = self._stranger.can_freeze()
         outcome.check("the entry is overdue", outlook.is_possible and "overdue" in outlook.cause, outlook.cause)
@@ -148,9 +200,12 @@ class Leaving:
         claims = [self._read_claim(person) for person in self._remains.cast.everybody]
         return Books(sums >> 128, sums % 2**128, self._stranger.pool(), claims)
 
-    @staticmethod
-    def _read_claim(person: Person) -> Claim:
-        text = person.proof_path.read_text()
+    def _read_claim(self, person: Person) -> Claim:
+        if person in self._needy and self._claims is not None:
+            (index,) = self._claims.accounts_of(person.account.address)
+            text = json.dumps(self._claims.proof(index))
+        else:
+            text = person.proof_path.read_text()
         proof = parse_proof(text)
         holdings = bytes.fromhex(json.loads(text)["holdings"].removeprefix("0x"))
         return Claim(person.name, proof.index, proof.claim_quote, proof.debt_quote, read_markets(holdings))
@@ -255,9 +310,18 @@ class Leaving:
         told_quote = read_told(tool(self._tool_arguments(person)))
         return self._stranger.token_balance(person.account.address) - before_quote, told_quote
 
+    def _try_proof(self, person: Person) -> int:
+        """What the trader's own account proof brings."""
+        if not person.proof_path.exists():
+            return 0
+        options = ["--rpc", self._rpc_url, "--contract", self._contract, "--key", str(person.key_path)]
+        return read_told(self._run_tool_here([str(person.proof_path), *options]))
+
     def _tool_arguments(self, person: Person) -> list[str]:
         """All that the trader has: account proof, withdrawal proofs, and the wish to have deposits back."""
         files = [str(path) for path in (person.proof_path, *person.withdrawal_paths()) if path.exists()]
+        if self._claims_path is not None and person in self._needy:
+            files = ["--snapshot", str(self._claims_path), *map(str, person.withdrawal_paths())]
         return [
             *files, "--rpc", self._rpc_url, "--contract", self._contract, "--key", str(person.key_path), "--refund",
             "--owner", person.account.address_text,

@@ -21,6 +21,7 @@ from net.gateway import present
 from net.gateway.backend import AccountProof, FinalisedHeader
 from testnet import homes
 from testnet.escape.cast import make_cast
+from testnet.escape.disks import Disks
 from testnet.escape.leave import Leaving, Outcome
 from testnet.escape.life import Plan, Remains
 from testnet.escape.market import list_markets
@@ -64,7 +65,7 @@ class DeadNetwork:
             markets=list_markets(0),
         )  # fmt: skip
         network = Network(config, url, [url.replace("http:", "http://127.0.0.1:1#")], [])
-        self.remains = Remains(network, self.cast, Plan(1, (0, 1, 2, 3)))
+        self.remains = Remains(network, self.cast, Plan(1, (0, 1, 2, 3)), Disks(folder, 4))
 
     def leave(self) -> Outcome:
         return Leaving(self.remains, seed=7, is_in_process=True).run()
@@ -131,10 +132,6 @@ def test_everybody_leaves_a_dead_network(dead: DeadNetwork) -> None:
     assert outcome.figures["left_quote"] == pool - sum(shares.values())
 
 
-def lose_a_proof(dead: DeadNetwork) -> None:
-    dead.remains.without_proof = ["taker3"]
-
-
 def give_the_contract_money(dead: DeadNetwork) -> None:
     dead.world.contract.mint_test_usdc(dead.world.contract.address_bytes, 1)
 
@@ -146,7 +143,6 @@ def forget_a_withdrawal(dead: DeadNetwork) -> None:
 @pytest.mark.parametrize(
     ("spoil", "findings"),
     [
-        (lose_a_proof, ["every trader has a proof of the last checkpoint on disk"]),
         (
             give_the_contract_money,
             [

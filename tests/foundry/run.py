@@ -21,13 +21,13 @@ PACKAGES = ("@foundry-rs/forge@1.7.1", "solc@0.8.37")
 NO_FORGE = "forge is not on the PATH and there is no npm to fetch it with: the contracts were not fuzzed by it"
 
 
-def find_tools() -> tuple[str, dict[str, str]] | None:
+def find_tools(may_fetch: bool) -> tuple[str, dict[str, str]] | None:
     """Path of forge, and what its environment needs; None, with the reason said, where it cannot be had."""
     modules = CACHE / "node_modules"
     forge = shutil.which("forge") or str(modules / ".bin" / "forge")
     solc = shutil.which("solc")
     if not Path(forge).exists() or (solc is None and not (modules / "solc").is_dir()):
-        npm = shutil.which("npm")
+        npm = shutil.which("npm") if may_fetch else None
         if npm is None:
             print(NO_FORGE, file=sys.stderr)
             return None
@@ -48,7 +48,7 @@ def fuzz(
     seed: Annotated[int | None, Parameter(help="repeat the calls of an earlier time")] = None,
 ) -> int:
     """Exit code 0 if every invariant held, or forge cannot be had here."""
-    tools = find_tools()
+    tools = find_tools(may_fetch=True)
     if tools is None:
         return 0
     forge, needed = tools

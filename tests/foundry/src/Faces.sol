@@ -34,6 +34,7 @@ struct Last {
 interface IToken {
     function mint(address receiver, uint256 amount) external;
     function approve(address spender, uint256 amount) external returns (bool);
+    function transfer(address receiver, uint256 amount) external returns (bool);
     function balanceOf(address owner) external view returns (uint256);
 }
 
@@ -45,6 +46,33 @@ interface IRegistry {
         returns (bytes32);
     function next_numbers() external view returns (uint256[] memory);
     function make_committee(uint256[] calldata numbers) external returns (bytes32);
+    function leave() external;
+    function rejoin() external;
+    function withdraw_stake() external;
+    function slash(uint256 epoch, uint256 member) external;
+    function bring_to_insurance() external;
+    function standing(uint256 number) external view returns (Standing memory);
+    function queue(bool isExit, uint256 limit) external view returns (uint256[] memory);
+    function epoch() external view returns (uint256);
+    function committee_size(uint256 epoch) external view returns (uint256);
+}
+
+struct Standing {
+    uint256 state;
+    uint256 serving_epoch;
+    uint256 since_s;
+}
+
+struct Statement {
+    uint256 kind;
+    uint256 view_number;
+    bytes32 header_hash;
+    uint256 signers;
+    bytes32[8] signature;
+}
+
+interface ICourt {
+    function submit(uint256 epoch, Statement calldata first, Statement calldata second) external returns (bool);
 }
 
 struct Claim {
@@ -70,6 +98,7 @@ interface ISettlement {
     function domain() external view returns (bytes32);
     function deposit(address beneficiary, uint256 subaccount, uint256 amount) external;
     function checkpoint(bytes32[20] calldata header, bytes calldata nonsigners, bytes32[8] calldata signature) external;
+    function advance_epoch() external;
     function freeze() external;
     function escape(
         Record calldata record,

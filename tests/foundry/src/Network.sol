@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Curve} from "./Curve.sol";
-import {ICouncil, IPayouts, IRegistry, ISettlement, IToken, Vm} from "./Faces.sol";
+import {ICouncil, ICourt, IPayouts, IRegistry, ISettlement, IToken, Vm} from "./Faces.sol";
 
 /// A network founded from the committed artefacts. Member i has the secret key i + 1, and this contract signs for all.
 contract Network {
@@ -15,6 +15,9 @@ contract Network {
     uint256 public constant DEBT_MAX = 5_000;
     uint256 public constant OUTFLOW_CAP = 2e11;
     uint256 public constant PAUSE_S = 3_600;
+    uint256 public constant UNBONDING_S = 5_000;
+    uint256 public constant SEATS_MAX = 7;
+    uint256 public constant REGISTRATIONS_MAX = 12;
     uint256 internal constant START_S = 1_800_000_000;
 
     IToken public token;
@@ -22,6 +25,7 @@ contract Network {
     ISettlement public settlement;
     IPayouts public payouts;
     ICouncil public council;
+    ICourt public court;
     bytes32 internal domain;
 
     constructor() {
@@ -34,7 +38,11 @@ contract Network {
         settlement = ISettlement(made[1]);
         payouts = IPayouts(made[3]);
         council = ICouncil(made[4]);
-        deploy("Registry", abi.encode(settlement, made[2], token, 0, 0, 100, 255));
+        court = ICourt(made[2]);
+        deploy(
+            "Registry",
+            abi.encode(settlement, court, token, stake(), UNBONDING_S, SEATS_MAX, REGISTRATIONS_MAX)
+        );
         bytes memory terms = abi.encode(
             registry, token, plantedDelay(), FORCE_DEADLINE_S, DEBT_MAX, 1, MAX_SILENCE_S, payouts, council
         );
@@ -43,14 +51,28 @@ contract Network {
         deploy("Payouts", abi.encode(settlement, council, plantedCap(), new address[](0), new uint256[](0)));
         deploy("Council", abi.encode(settlement, PAUSE_S, PAUSE_S, 86_400));
         domain = settlement.domain();
-        for (uint256 i = 0; i < COMMITTEE_SIZE; i++) {
-            bytes32[4] memory key = Curve.key(i + 1);
-            bytes32 digest = registry.possession_digest(operator(i), bytes32(i + 1), key);
-            bytes32[8] memory possession = Curve.sign(i + 1, digest);
-            VM.prank(operator(i));
-            registry.register(key, possession, bytes32(i + 1));
-        }
+        for (uint256 i = 0; i < COMMITTEE_SIZE; i++) register(i);
         settlement.activate(registry.make_committee(registry.next_numbers()));
+    }
+
+    function stake() internal pure virtual returns (uint256) {
+        return 0;
+    }
+
+    /// Number i registers, with the stake.
+    function register(uint256 i) internal {
+        bytes32[4] memory key = Curve.key(i + 1);
+        bytes32 digest = registry.possession_digest(operator(i), bytes32(i + 1), key);
+        bytes32[8] memory possession = Curve.sign(i + 1, digest);
+        bringStake(operator(i));
+        VM.prank(operator(i));
+        registry.register(key, possession, bytes32(i + 1));
+    }
+
+    function bringStake(address payer) internal {
+        token.mint(payer, stake());
+        VM.prank(payer);
+        token.approve(address(registry), stake());
     }
 
     /// What the contracts are told, which is the truth except where a test plants a fault.

@@ -1,11 +1,12 @@
 """`python -m testnet.drill_rotation`: four validators become seven while they trade, and no block waits for it.
 
-Four newcomers make their homes, register and follow the chain as observers; one member leaves. Epochs are short, and
+Four newcomers follow the chain as observers, then register; one member leaves. Epochs are short, and
 the registry lets newcomers in over two of them. Then it is read from everybody's disk what happened: one chain without
 a gap, a seal for each epoch, checkpoints in the new one, and how long nothing was final. Exit code 0 only if all hold.
 """
 
 import json
+import sqlite3
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -129,22 +130,30 @@ class RotationDrill:
     async def _join(self, network: Network) -> None:
         numbers = range(FOUNDERS, FOUNDERS + NEWCOMERS)
         ports = self._ports.choose(self._options.base_port + 200, 2 * NEWCOMERS)
-        for number, peer, api in zip(numbers, ports[::2], ports[1::2]):
-            keys = newcomers.make_home(self._folder, network.config, number, NodePorts(peer, api))
-            await in_thread(newcomers.register, network.rpc_url, network.config, keys, f"127.0.0.1:{peer}")
+        places = [NodePorts(peer, api) for peer, api in zip(ports[::2], ports[1::2])]
+        keys = [newcomers.make_home(self._folder, network.config, *place) for place in zip(numbers, places)]
+        for number in numbers:
             newcomers.start_node(self._processes, self._folder, number)
-            self._say(f"node{number} is registered")
         for number in numbers:
             await self._wait_until_following(number)
-            self._say(f"node{number} follows at height {self._pulse.height}")
+            self._say(f"node{number} follows at height {self._pulse.height}, as nobody yet")
         self.ready_height = self._pulse.height
+        for number, place, own in zip(numbers, places, keys):
+            await in_thread(newcomers.register, network.rpc_url, network.config, own, f"127.0.0.1:{place.peer}")
+            self._say(f"node{number} is registered at height {self._pulse.height}")
 
     async def _wait_until_following(self, number: int) -> None:
         """It is where the others are, give or take what one look takes."""
-        path = node_home(self._folder, number).data / "blocks.sqlite"
         with trio.fail_after(LIMIT_S):
-            while not path.exists() or self._store(number).height() + CLOSE_BLOCKS < self._pulse.height:
+            while self._height(number) + CLOSE_BLOCKS < self._pulse.height:
                 await trio.sleep(0.2)
+
+    def _height(self, number: int) -> int:
+        """0 while the node has not made its store yet."""
+        try:
+            return self._store(number).height()
+        except sqlite3.OperationalError:
+            return 0
 
     async def _leave(self, network: Network) -> None:
         operator = (node_home(self._folder, LEAVER).keys / "operator.key").read_text().strip()

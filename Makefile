@@ -11,8 +11,8 @@ PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-net bench-consensus sim sim-forks \
-	sim-court sim-epochs mutants crash-test exhaustive docs clean
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-submit bench-net bench-consensus \
+	sim sim-forks sim-court sim-epochs mutants crash-test exhaustive docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -88,6 +88,9 @@ bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; 
 
 bench-gas: $(STAMP)  ## what the settlement contract costs
 	$(BIN)/python -m contracts.bench_gas
+
+bench-submit: $(STAMP)  ## from a certified header to a transaction on its way
+	$(BIN)/python -m contracts.bench_submit
 
 bench-net: $(STAMP)  ## what a link between validators carries
 	$(BIN)/python -m net.bench_net

@@ -13,6 +13,7 @@ from contracts.digests import KIND_DEPOSIT
 from contracts.records import InboxRecord
 from contracts.saved_proof import CertifiedHeader, ProofError, SavedProof, SavedWithdrawal, parse_saved, prove
 from contracts.settlement import INBOX_PAGE_MAX, SYSTEM_ACCOUNTS, Settlement
+from contracts.withdrawals_file import WithdrawalsFile, WithdrawalsFileError, read_withdrawals
 
 
 class NotPaid(Exception):
@@ -25,6 +26,7 @@ class Wishes:
 
     proofs: list[SavedProof] = field(default_factory=list)
     withdrawals: list[SavedWithdrawal] = field(default_factory=list)
+    filed: list[SavedWithdrawal] = field(default_factory=list)  # of a withdrawals file, where most were paid long ago
     snapshot: ClaimsFile | None = None
     owners: frozenset[bytes] = frozenset()
     is_everybody: bool = False
@@ -60,9 +62,12 @@ class Wishes:
 
 
 def read_wishes(
-    paths: Iterable[Path], snapshot: Path | None, owners: Iterable[bytes], is_everybody: bool
+    paths: Iterable[Path], snapshot: Path | None, owners: Iterable[bytes], is_everybody: bool,
+    withdrawals: Path | None = None,
 ) -> Wishes:  # fmt: skip
-    """Raises `ProofError` or `NotPaid`, naming the file, and `OSError`."""
+    """`withdrawals`: a withdrawals file, proven by the snapshot's header. Raises `ProofError` or `NotPaid`, naming the
+    file, and `OSError`.
+    """
     wishes = Wishes(owners=frozenset(owners), is_everybody=is_everybody)
     for path in paths:
         try:
@@ -81,7 +86,24 @@ def read_wishes(
             raise ProofError(f"{snapshot}: {error}") from None
         if not (wishes.owners or is_everybody):
             raise NotPaid("say for whom: --owner ADDRESS, a proof file, or --all for everybody in the claims file")
+    if withdrawals is not None:
+        if wishes.snapshot is None:
+            raise NotPaid("--withdrawals needs --snapshot, too: the header in the claims file proves them")
+        try:
+            filed = read_withdrawals(withdrawals.read_bytes(), wishes.snapshot.header)
+        except WithdrawalsFileError as error:
+            raise ProofError(f"{withdrawals}: {error}") from None
+        wishes.filed = list(_list_withdrawals(filed, wishes, wishes.snapshot))
     return wishes
+
+
+def _list_withdrawals(filed: WithdrawalsFile, wishes: Wishes, snapshot: ClaimsFile) -> Iterator[SavedWithdrawal]:
+    """Those of the owners, paid out or not, but for those that have a proof of their own."""
+    saved = {withdrawal.index for withdrawal in wishes.withdrawals}
+    certified = CertifiedHeader(snapshot.header, snapshot.bitmap, snapshot.signature)
+    for row in filed.rows:
+        if wishes.is_owner(row.owner) and row.index not in saved:
+            yield SavedWithdrawal(row.index, row.owner, row.token, row.amount, filed.proof(row.index), certified)
 
 
 @dataclass(frozen=True, slots=True)

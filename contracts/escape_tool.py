@@ -31,10 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         owners = [_read_address(text, "owner") for text in options.owner]
-        wishes = read_wishes([*options.proof, *options.files], options.snapshot, owners, options.all)
+        wishes = read_wishes(
+            [*options.proof, *options.files], options.snapshot, owners, options.all, options.withdrawals
+        )
         _read_address(options.contract, "settlement contract")
         key = None if options.key is None else _read_key(options.key)
         settlement = Settlement(options.rpc, options.contract, key)
+        wishes.withdrawals += [filed for filed in wishes.filed if not settlement.is_claimed(filed.index)]
         if key is None or options.dry_run:
             return show(settlement, wishes)
         problems = Escape(settlement, wishes, options.refund).run()
@@ -54,6 +57,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--contract", required=True, help="address of the settlement contract")
     parser.add_argument("--proof", type=Path, action="append", default=[], help="the same as FILES")
     parser.add_argument("--snapshot", type=Path, help="a claims file: its accounts of the owners, or all")
+    parser.add_argument("--withdrawals", type=Path, help="a withdrawals file: what is open of the owners', or all")
     parser.add_argument("--owner", action="append", default=[], help="address whose accounts and deposits are meant")
     parser.add_argument("--all", action="store_true", help="everybody in the claims file; anyone may pay the gas")
     parser.add_argument("--refund", action="store_true", help="also return the owners' unconsumed deposits")

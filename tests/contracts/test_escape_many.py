@@ -14,6 +14,7 @@ from contracts import digests, escape_tool
 from contracts.claims_file import ClaimsAccount, encode_accounts, encode_claims, read_claims
 from contracts.records import Refused
 from contracts.settlement import Settlement
+from contracts.withdrawals_file import MAGIC, FiledWithdrawal
 
 SYSTEM = [ClaimsAccount(bytes(20), 0, 0, bytes(32), 0)] * 64
 RICH, POOR, BROKE = b"\xa1" * 20, b"\xa2" * 20, b"\xa3" * 20
@@ -184,6 +185,36 @@ def test_unconsumed_deposits_go_back(archive: Archive, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.count("returned") == 2
     assert archive.run("--refund", *owner) == 0
     assert archive.balance(sender) - before == POOL
+
+
+def test_a_withdrawals_file_pays_what_is_open_with_no_proof_saved(
+    archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Of three withdrawals up to height 9 and one later; a claims file of height 9 brings the header."""
+    token = archive.world.contract.token_address
+    rows = [
+        FiledWithdrawal(index, height, owner, token, 100 + index)
+        for index, (height, owner) in enumerate([(3, OWNER), (4, RICH), (9, OWNER), (10, OWNER)])
+    ]
+    root, _ = fold_withdrawal_tree([row.leaf() for row in rows[:3]], 0)
+    archive.world.deposit(303)
+    archive.save_claims(HeaderFields(height=9, withdrawals_root=root, withdrawals_total=303))
+    path = tmp_path / "withdrawals.log"
+    path.write_bytes(MAGIC + b"".join(row.encode() for row in rows))
+    assert archive.run("--withdrawals", str(path)) == 1
+    assert "needs --snapshot" in capsys.readouterr().err
+    files = ["--snapshot", str(archive.path), "--withdrawals", str(path), "--owner", "0x" + OWNER.hex()]
+    archive.run(*files)  # posts the header
+    archive.world.pass_time(CLAIM_DELAY_S + 1)
+    archive.run(*files)
+    assert archive.balance(OWNER) == 100 + 102 and archive.balance(RICH) == 0
+    assert archive.world.contract.is_claimed(0) and not archive.world.contract.is_claimed(1)
+    capsys.readouterr()
+    archive.run(*files)
+    assert "withdrawal" not in capsys.readouterr().err  # what is paid is passed over
+    path.write_bytes(path.read_bytes()[:-65])
+    assert archive.run(*files) == 1
+    assert "not those of the header" in capsys.readouterr().err
 
 
 def test_an_open_withdrawal_is_claimed_without_a_freeze(

@@ -14,7 +14,8 @@ from web3.providers.base import BaseProvider
 from contracts import bls
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
-from contracts.records import ChainError, TxResult
+from contracts.records import ChainError, TxResult, ValidatorState
+from contracts.registry import Registry
 
 COURT_OFFENCES = (1, 2, 3, 4, 6)  # 5, a double proposal, counts as 1 there
 
@@ -56,6 +57,9 @@ class Court:
     def __init__(self, endpoint: str | BaseProvider, address: str, private_key: bytes | None = None) -> None:
         """Raises `ChainError` if nothing answers or no contract is there."""
         self._link = ChainLink(endpoint, private_key)
+        self._endpoint, self._private_key = endpoint, private_key
+        # Opened when somebody is to be slashed, which is seldom: it takes questions to the chain.
+        self._registry: Registry | None = None
         self.address = to_checksum_address(address)
         web3 = self._link.web3
         if not self._link.ask(lambda: web3.eth.get_code(self.address)):
@@ -73,6 +77,15 @@ class Court:
     def settlement(self) -> bytes:
         """Address of the settlement contract whose committee it judges."""
         return to_canonical_address(self._read("SETTLEMENT"))
+
+    def is_jailed(self, epoch: int, member: int) -> bool:
+        """Whether the registry has taken the member's stake, and will let it serve no more."""
+        registry = self._open_registry()
+        return registry.standing(registry.member(epoch, member).number).state == ValidatorState.JAILED
+
+    def slash(self, epoch: int, member: int) -> TxResult:
+        """Have the registry take the stake of a member that was convicted; the sender gets a part of it."""
+        return self._open_registry().slash(epoch, member)
 
     def is_decided(self, key: bytes) -> bool:
         """Whether the case `keccak(epoch ‖ view ‖ offence ‖ culprits)` is known; culprits are a bitmap."""
@@ -99,6 +112,11 @@ class Court:
             )
             for log in logs
         ]  # fmt: skip
+
+    def _open_registry(self) -> Registry:
+        if self._registry is None:
+            self._registry = Registry(self._endpoint, self.registry(), self._private_key)
+        return self._registry
 
     def _read(self, name: str, *arguments: Any) -> Any:
         function = self._contract.functions[name](*arguments)

@@ -18,7 +18,7 @@ from contracts.digests import possession_digest
 from contracts.registry import Registry
 from contracts.settlement import Settlement
 from engine.limits import ENGINE_VERSION
-from testnet.terms import DEFAULT_TERMS, Terms
+from testnet.terms import DEFAULT_TERMS, NUMBERS_MAX, Terms
 from validator.config import ValidatorEntry, address_bytes
 from validator.keys import Keys
 
@@ -65,16 +65,21 @@ def deploy_contracts(rpc_url: str, terms: Terms = DEFAULT_TERMS) -> Deployment:
     """The network's contracts and its test token."""
     return deploy(
         rpc_url, derive_account(DEPLOYER).key, claim_delay_s=terms.claim_delay_s, engine_version=ENGINE_VERSION,
-        force_deadline_s=terms.force_deadline_s, max_silence_s=terms.max_silence_s,
+        force_deadline_s=terms.force_deadline_s, max_silence_s=terms.max_silence_s, stake_units=terms.stake_quote,
+        unbonding_s=terms.unbonding_s, seats_max=NUMBERS_MAX, registrations_max=NUMBERS_MAX,
     )  # fmt: skip
 
 
 def register_committee(rpc_url: str, contract: str, keys: list[Keys]) -> tuple[int, list[ValidatorEntry]]:
-    """Register every validator with its proof of possession and start epoch 1; chain id and the committee in order."""
+    """Register every validator with its stake and proof of possession and start epoch 1; chain id and the committee in
+    order.
+    """
     settlement = Settlement(rpc_url, contract)
     # Committee indices follow the order of registration, so that node0 is member 0.
     for node in keys:
-        _register(Registry(rpc_url, settlement.registry(), node.operator), node)
+        registry = Registry(rpc_url, settlement.registry(), node.operator)
+        Settlement(rpc_url, contract, node.operator).mint_test_usdc(registry.sender, registry.stake_amount())
+        _register(registry, node)
     committee = [
         ValidatorEntry("0x" + member.operator.hex(), member.bls_key.hex(), member.network_key.hex())
         for member in activate(rpc_url, derive_account(DEPLOYER).key, contract)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from consensus.crypto import derive_secret
 from engine.params import DEFAULT_MARKETS, MarketParams
+from testnet.terms import NUMBERS_MAX
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry, load_network, save_toml
 from validator.keys import Keys, save_keys
 
@@ -115,6 +116,7 @@ def make_network(
         checkpoint_interval_blocks=60,
         court=court,
         epoch_length_ms=epoch_length_ms,
+        validators_max=NUMBERS_MAX,
     )
 
 

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from contracts.deployment import FORCE_DEADLINE_S, MAX_SILENCE_S
+from contracts.deployment import FORCE_DEADLINE_S, MAX_SILENCE_S, UNBONDING_S
 from engine.params import DEFAULT_MARKETS, MarketParams
+
+# Who may ever register, as `validators_max` of genesis.toml and as the registry's limit.
+NUMBERS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Terms:
     max_silence_s: int = MAX_SILENCE_S
     price_source: str = ""
     epoch_length_ms: int = 0  # 0: the committee stays
+    stake_quote: int = 10_000 * 10**6
+    unbonding_s: int = UNBONDING_S
 
 
 DEFAULT_TERMS = Terms()

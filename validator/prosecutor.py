@@ -1,8 +1,9 @@
 """Brings evidence to the court on the settlement chain, so that no committee can keep it quiet (R10).
 
 Members take turns, in an order that each case draws by its key, because the finder may be the only honest one in reach
-and any culprit may be among the members. Who comes later finds the case decided and only notes that. A case is closed
-for good once the court has it; until then it is tried again after every outage and every restart.
+and any culprit may be among the members. Who comes later finds the case decided and the stakes taken, and only notes
+that. A case is closed for good once the court has it and every culprit's stake is taken; until then it is tried again
+after every outage and every restart.
 """
 
 import logging
@@ -48,6 +49,11 @@ def find_turn(key: bytes, me: int, member_count: int) -> int:
     return (me - int.from_bytes(key[:4], "big")) % member_count
 
 
+def find_culprits(evidence: Evidence) -> list[int]:
+    """Committee indices of whoever signed both statements."""
+    return sorted(set(evidence.first.signers()) & set(evidence.second.signers()))
+
+
 class Prosecutor:
     """One node's share of the work. Runs in the node's loop, which owns the store; calls of the chain in threads."""
 
@@ -58,6 +64,7 @@ class Prosecutor:
         self._member_count = member_count
         self._seen_s: dict[bytes, float] = {}
         self._not_before_s: dict[bytes, float] = {}
+        self._sent: dict[bytes, bytes] = {}  # our transactions of cases that are not closed yet
         self.is_urgent = False  # the node is about to end: no waiting for turns
 
     async def run(self) -> None:
@@ -78,12 +85,18 @@ class Prosecutor:
     async def _prosecute(self, key: bytes, evidence: Evidence) -> None:
         epoch = evidence.first.epoch
         pair = make_statement(evidence.first), make_statement(evidence.second)
+        transaction = self._sent.get(key, b"")
         try:
             if await trio.to_thread.run_sync(self._court.is_decided, key):
-                self._store.close_case(key, b"")
-                log.info("evidence.decided key=%s by=another", key.hex())
-                return
-            result = await trio.to_thread.run_sync(self._court.submit, epoch, *pair)
+                log.info("evidence.decided key=%s by=%s", key.hex(), "us" if transaction else "another")
+            else:
+                result = await trio.to_thread.run_sync(self._court.submit, epoch, *pair)
+                self._sent[key] = transaction = result.tx_hash
+                log.info(
+                    "evidence.accepted key=%s transaction=%s gas=%d", key.hex(), transaction.hex(), result.gas_used
+                )
+            for member in find_culprits(evidence):
+                await trio.to_thread.run_sync(self._slash, epoch, member)
         except Refused as refusal:
             # It was verified here, so the court lacks something, such as this epoch's committee: later, perhaps.
             self._not_before_s[key] = trio.current_time() + 30 * RETRY_INTERVAL_S
@@ -92,8 +105,19 @@ class Prosecutor:
             self._not_before_s[key] = trio.current_time() + RETRY_INTERVAL_S
             log.warning("evidence.unsent key=%s error=%s (retrying)", key.hex(), error)
         else:
-            self._store.close_case(key, result.tx_hash)
-            log.info("evidence.accepted key=%s transaction=%s gas=%d", key.hex(), result.tx_hash.hex(), result.gas_used)
+            self._store.close_case(key, transaction)
+
+    def _slash(self, epoch: int, member: int) -> None:
+        """Blocking. Whoever is faster gets the reporter's part, which is no reason to fail."""
+        if self._court.is_jailed(epoch, member):
+            return
+        try:
+            result = self._court.slash(epoch, member)
+        except Refused:
+            if not self._court.is_jailed(epoch, member):
+                raise
+        else:
+            log.info("stake.slashed epoch=%d member=%d transaction=%s", epoch, member, result.tx_hash.hex())
 
 
 async def wait_for_court(store: Store, prosecutor: Prosecutor | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 from blspy import PrivateKey
-from settlement_world import World
+from settlement_world import STAKE_UNITS, World
 
 from consensus.core import Core, CoreConfig
 from consensus.effects import Effect, PublishEvidence, VerifyCertificates
@@ -27,6 +27,7 @@ from contracts.court import Court
 from contracts.devchain.chain import funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
+from contracts.records import ValidatorState
 from testnet.sim.forks import GENESIS, ForkRun, draw_fork_plan
 from testnet.sim.realkeys import RealKeys
 from validator import prosecutor as prosecution
@@ -124,6 +125,10 @@ def test_two_conflicting_votes_end_in_a_conviction(case: Case, tmp_path: Path) -
     operator = case.world.as_operator(0).committee(1)[LIAR].operator
     assert (conviction.member, conviction.operator, conviction.offence, conviction.view) == (LIAR, operator, 3, 3)
     assert store.evidence() == [(key_of(evidence), encode_message(evidence), conviction.tx_hash)]
+    registry = case.world.as_operator(0)
+    states = [registry.standing(number).state for number in range(MEMBERS)]
+    assert [state == ValidatorState.JAILED for state in states] == [member == LIAR for member in range(MEMBERS)]
+    assert registry.insurance_owed() == STAKE_UNITS - STAKE_UNITS // 20
     store.close()
     # Another finder, after a restart: it sees that the court knows, and sends nothing.
     head = case.world.chain.head.block_number
@@ -149,6 +154,7 @@ def test_a_forced_fork_convicts_more_than_f_and_only_liars(case: Case, tmp_path:
         case.court.submit(1, make_statement(evidence.first), make_statement(evidence.second))
     prosecute(store, case.court, 0)
     guilty = [member for member in range(MEMBERS) if case.court.is_culprit(1, member)]
+    assert [member for member in range(MEMBERS) if case.court.is_jailed(1, member)] == guilty
     assert len(guilty) >= fault_bound(MEMBERS) + 1
     assert set(guilty) <= set(plan.twins)
     culprits_of_pairs = {known.member for known in case.court.convictions() if known.offence == 6}

@@ -39,6 +39,23 @@ class Registry:
         """Address of the account that sends; `TypeError` without a key."""
         return self._link.sender
 
+    def balance_wei(self, account: bytes) -> int:
+        """What an account has for gas."""
+        owner = to_checksum_address(account)
+        return self._link.ask(lambda: self._link.web3.eth.get_balance(owner))
+
+    def gas_price_wei(self) -> int:
+        """The most that a unit of gas costs in the near future."""
+        return 2 * self._link.ask(lambda: self._link.web3.eth.gas_price)
+
+    def block_time_s(self) -> int:
+        """The time of the chain's youngest block."""
+        return self._link.ask(lambda: self._link.web3.eth.get_block("latest")["timestamp"])
+
+    def finalized_block(self) -> int:
+        """Number of the last block that the chain will not take back."""
+        return self._link.ask(lambda: self._link.web3.eth.get_block("finalized")["number"])
+
     # -------------------------------------------------------- terms
 
     def settlement(self) -> bytes:
@@ -100,6 +117,18 @@ class Registry:
         key = _split(bls.key_words(bls_key48))
         is_operator, is_key, is_network_key = self._read("is_taken", to_checksum_address(operator), key, network_key)
         return is_operator, is_key, is_network_key
+
+    def possession_digest(self, operator: bytes, network_key: bytes, bls_key48: bytes) -> bytes:
+        """What the key signs to prove that it is this operator's, as the contract computes it."""
+        key = _split(bls.key_words(bls_key48))
+        digest: bytes = self._read("possession_digest", to_checksum_address(operator), network_key, key)
+        return digest
+
+    def stake_allowance(self, operator: bytes) -> int:
+        """What the account has approved for its stake."""
+        allowance = self._open_token().functions.allowance(to_checksum_address(operator), self.address)
+        amount: int = self._link.ask(lambda: allowance.call())
+        return amount
 
     def entry_queue(self, limit: int = 255, block: int | None = None) -> list[int]:
         """Numbers that wait to serve, first come first."""
@@ -209,12 +238,13 @@ class Registry:
 
     def _approve_stake(self) -> None:
         amount = self.stake_amount()
-        if amount == 0:
-            return
-        token = self._link.web3.eth.contract(to_checksum_address(self.token()), abi=load_artifact("TestUSDC")["abi"])
-        allowance = token.functions.allowance(to_checksum_address(self.sender), self.address)
-        if self._link.ask(lambda: allowance.call()) < amount:
-            self._link.send(token.functions.approve(self.address, amount))
+        if amount != 0 and self.stake_allowance(self.sender) < amount:
+            self._link.send(self._open_token().functions.approve(self.address, amount))
+
+    def _open_token(self) -> Contract:
+        abi = load_artifact("TestUSDC")["abi"]
+        token: Contract = self._link.web3.eth.contract(to_checksum_address(self.token()), abi=abi)
+        return token
 
     def _read(self, name: str, *arguments: Any, block: int | None = None) -> Any:
         function = self._contract.functions[name](*arguments)

@@ -11,6 +11,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from validator.claims_command import app as claims_app
+from validator.committee_command import app as committee_app
 from validator.council_command import app as council_app
 from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
@@ -22,6 +23,7 @@ app = cyclopts.App(
 )
 app.command(council_app)
 app.command(claims_app)
+app.command(committee_app)
 app.command(evidence_app)
 app.command(force_app)
 EXIT_CONFIG = 2

@@ -18,6 +18,7 @@ from sha3 import keccak_256
 from consensus import crypto
 from consensus.messages import FINALIZE, NULLIFY, ZERO_HASH, Commitment, Header, Vote, compute_domain, vote_digest
 from contracts.court import Court
+from contracts.forced import ForcedActions
 from contracts.settlement import Refused
 from engine.commands import PLACE, TRIGGER, Command, command_id, compute_domain_separator
 from engine.tree import encode_sums
@@ -244,6 +245,35 @@ def test_a_withdrawal_is_claimed_with_its_proof_exactly_once(network):
     assert network.settlement.token_balance(trader.address) - before_quote == amount_quote
     with pytest.raises(Refused, match="already paid"):
         claim()
+
+
+def test_forced_actions_are_obeyed_answered_and_in_a_checkpoint(network):
+    """The owner speaks to the settlement chain alone; then a key that no node was told of trades."""
+    trader, session = network.traders[2], PrivateKey(b"\x07" * 32)
+    forced = ForcedActions(network.chain.rpc_url, network.config.contract, trader.key)
+    key = keccak_256(session.public_key.format(compressed=False)[1:]).digest()[12:]
+    sent = [
+        forced.withdraw(0, forced.token, 7_000_000), forced.withdraw(0, forced.token, 1 << 60),
+        forced.set_key(0, key, 1, 1 << 50), forced.cancel(0), forced.close(0, 0),
+    ]  # fmt: skip
+
+    def answers(node: int) -> dict[int, tuple[str, int]]:
+        shown = {entry["index"]: (entry["state"], entry["x_code"]) for entry in network.client(node, trader).inbox()}
+        found = {at: shown.get(action.index, ("waiting", 0)) for at, action in enumerate(sent)}
+        return {at: answer for at, answer in found.items() if answer[0] != "waiting"}
+
+    expected = {0: ("done", 0), 1: ("refused", 403), 2: ("done", 0), 3: ("done", 0), 4: ("refused", 313)}
+    for node in range(NODE_COUNT):
+        wait_until(lambda node=node: len(answers(node)) == len(sent), 60, "the answers")
+        assert answers(node) == expected
+    assert network.client(1, trader).withdrawals()[-1]["amount"] == "7.000000"
+    separator = compute_domain_separator(network.config.chain_id, address_bytes(network.config.contract))
+    now_ms = time.time_ns() // 1_000_000
+    order = Command.of(PLACE, trader.address, now_ms * 1000, now_ms + 60_000, price_ticks=1, size_lots=1)
+    command = order.signed(session, separator).encode().hex()
+    network.client(2).call("public/x_submit", command=command)
+    assert network.client(2, trader).cancel_all().count == 1  # the order that the key had signed
+    wait_until(lambda: all(forced.status(action.index).is_consumed for action in sent), 60, "a checkpoint")
 
 
 def test_a_killed_validator_is_not_missed_and_votes_again_after_its_restart(network):

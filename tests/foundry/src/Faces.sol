@@ -120,6 +120,7 @@ interface ISettlement {
         uint256 amount,
         uint256 time_s
     ) external;
+    function force_cancel(uint256 subaccount, uint256 market) external returns (uint256);
     function inbox_length() external view returns (uint256);
     function inbox_hash(uint256 cursor) external view returns (bytes32);
     function last_checkpoint() external view returns (Last memory);

@@ -62,7 +62,26 @@ contract Traders is Network {
     // ------------------------------------------------------------ honest use
 
     function deposit(uint256 seed, uint256 amount) external {
-        amount = 1 + amount % 1e12;
+        bring(seed, 1 + amount % 1e12);
+    }
+
+    /// Forced actions, and a small deposit now and then: many more than a checkpoint consumes at once.
+    function flood(uint256 seed) external {
+        uint256 count = seed % 8 == 0 ? 300 : seed % 8;
+        for (uint256 i = 0; i < count; i++) {
+            if (i % 32 == 5) bring(seed >> 8, 1 + i);
+            address payer = owner((seed >> 8) % OWNERS);
+            VM.prank(payer);
+            try settlement.force_cancel(0, 2 ** 32 - 1) {
+                require(!isFrozen, "forced in a frozen custody");
+                entries.push(Entry(payer, payer, 0, block.timestamp, false));
+            } catch {
+                require(isFrozen, "force refused");
+            }
+        }
+    }
+
+    function bring(uint256 seed, uint256 amount) private {
         address payer = owner(seed % OWNERS);
         token.mint(payer, amount);
         VM.prank(payer);
@@ -101,18 +120,36 @@ contract Traders is Network {
             tryCheckpoint(makeHeader(), seed, "checkpoint into a frozen custody");
             return;
         }
-        for (; consumed < entries.length; consumed++) {
-            free[uint160(entries[consumed].beneficiary) - 0xB0000] += entries[consumed].amount;
-        }
+        uint256 before = consumed;
+        uint256 waiting = entries.length - consumed;
+        uint256 leftOut = (seed >> 32) % 3 == 0 ? (seed >> 40) % (waiting + 1) : 0;
+        consume(entries.length - leftOut);
         bytes32[20] memory header = makeHeader();
         (bool isOneAbsent, uint256 absent) = (seed & 1 == 1, (seed >> 1) % COMMITTEE_SIZE);
         bytes memory nonsigners = isOneAbsent ? abi.encodePacked(uint8(absent)) : bytes("");
-        settlement.checkpoint(header, nonsigners, certify(header, isOneAbsent, absent));
+        try settlement.checkpoint(header, nonsigners, certify(header, isOneAbsent, absent)) {}
+        catch {
+            require(leftOut > 0 && block.timestamp >= entries[consumed].time_s + FORCE_DEADLINE_S, "refused");
+            giveBack(before);
+            return;
+        }
         Record memory record = Record(
             uint256(header[3]), keccak256(abi.encode(header)), header[14], header[15], header[16], header[17],
             block.timestamp
         );
         posted.push(Posted(record, withdrawals.length, free));
+    }
+
+    function consume(uint256 cursor) private {
+        for (; consumed < cursor; consumed++) {
+            free[uint160(entries[consumed].beneficiary) - 0xB0000] += entries[consumed].amount;
+        }
+    }
+
+    function giveBack(uint256 cursor) private {
+        for (; consumed > cursor; consumed--) {
+            free[uint160(entries[consumed - 1].beneficiary) - 0xB0000] -= entries[consumed - 1].amount;
+        }
     }
 
     function claim(uint256 seed, uint256 index) external {
@@ -199,7 +236,8 @@ contract Traders is Network {
         if (entries.length == 0) return;
         index = index % entries.length;
         Entry storage entry = entries[index];
-        bool isDue = isFrozen && index >= settlement.last_checkpoint().inbox_cursor && !entry.isReturned;
+        bool isOpen = index >= settlement.last_checkpoint().inbox_cursor && !entry.isReturned;
+        bool isDue = isFrozen && isOpen && entry.amount > 0;
         try settlement.refund(index, address(token), entry.beneficiary, 0, entry.sender, entry.amount, entry.time_s) {
             require(isDue, "refunded wrongly");
             entry.isReturned = true;

@@ -37,7 +37,7 @@ contract MoneyTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory chosen) {
-        bytes4[] memory selectors = new bytes4[](13);
+        bytes4[] memory selectors = new bytes4[](14);
         selectors[0] = Traders.deposit.selector;
         selectors[1] = Traders.withdraw.selector;
         selectors[2] = Traders.trade.selector;
@@ -51,6 +51,7 @@ contract MoneyTest {
         selectors[10] = Traders.lie.selector;
         selectors[11] = Traders.forge.selector;
         selectors[12] = Traders.pause.selector;
+        selectors[13] = Traders.flood.selector;
         chosen = new FuzzSelector[](1);
         chosen[0] = FuzzSelector(address(traders), selectors);
     }

@@ -97,6 +97,7 @@ interface ISettlement {
     function activate(bytes32 committeeHash) external;
     function domain() external view returns (bytes32);
     function deposit(address beneficiary, uint256 subaccount, uint256 amount) external;
+    function deposit(address beneficiary, uint256 subaccount, uint256 amount, address token) external;
     function checkpoint(bytes32[20] calldata header, bytes calldata nonsigners, bytes32[8] calldata signature) external;
     function advance_epoch() external;
     function freeze() external;

@@ -21,6 +21,8 @@ contract Network {
     uint256 internal constant START_S = 1_800_000_000;
 
     IToken public token;
+    // Collateral that is not the quote token; a lot of it is one unit.
+    IToken public coin;
     IRegistry public registry;
     ISettlement public settlement;
     IPayouts public payouts;
@@ -31,6 +33,7 @@ contract Network {
     constructor() {
         VM.warp(START_S);
         token = IToken(deploy("TestUSDC", ""));
+        coin = IToken(deploy("TestUSDC", ""));
         uint256 nonce = VM.getNonce(address(this));
         address[5] memory made;
         for (uint256 i = 0; i < made.length; i++) made[i] = VM.computeCreateAddress(address(this), nonce + i);
@@ -48,7 +51,10 @@ contract Network {
         );
         deploy("Settlement", terms);
         deploy("Evidence", abi.encode(registry));
-        deploy("Payouts", abi.encode(settlement, council, plantedCap(), new address[](0), new uint256[](0)));
+        address[] memory coins = new address[](1);
+        uint256[] memory settings = new uint256[](1);
+        (coins[0], settings[0]) = (address(coin), (1 << 96) | (3 << 64) | OUTFLOW_CAP);
+        deploy("Payouts", abi.encode(settlement, council, plantedCap(), coins, settings));
         deploy("Council", abi.encode(settlement, PAUSE_S, PAUSE_S, 86_400));
         domain = settlement.domain();
         for (uint256 i = 0; i < COMMITTEE_SIZE; i++) register(i);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: UNLICENSED
 pragma solidity ^0.8.28;
 
-import {Claim, Last, Record} from "./Faces.sol";
+import {Claim, IToken, Last, Record} from "./Faces.sol";
 import {Network} from "./Network.sol";
 import {Trees} from "./Trees.sol";
 
@@ -17,6 +17,7 @@ contract Traders is Network {
         address owner;
         uint256 amount;
         uint256 paid;
+        bool isCoin;
     }
 
     struct Entry {
@@ -25,6 +26,7 @@ contract Traders is Network {
         uint256 amount;
         uint256 time_s;
         bool isReturned;
+        bool isCoin;
     }
 
     struct Posted {
@@ -34,11 +36,13 @@ contract Traders is Network {
     }
 
     struct Payment {
+        bool isCoin;
         uint256 amount;
         uint256 time_s;
     }
 
     uint256[OWNERS] public free;
+    uint256[OWNERS] public coins;
     bool[OWNERS] public hasEscaped;
     Withdrawal[] public withdrawals;
     Entry[] public entries;
@@ -51,6 +55,8 @@ contract Traders is Network {
     uint256 public escapedTotal;
     uint256 public refundedTotal;
     uint256 public donatedTotal;
+    uint256 public coinsIn;
+    uint256 public coinsOut;
     uint256 public poolAtFreeze;
     uint256 public frozenAtHeight;
     bool public isFrozen;
@@ -65,6 +71,30 @@ contract Traders is Network {
         bring(seed, 1 + amount % 1e12);
     }
 
+    function depositCoins(uint256 seed, uint256 amount) external {
+        amount = 1 + amount % 1e12;
+        address payer = owner(seed % OWNERS);
+        coin.mint(payer, amount);
+        VM.prank(payer);
+        coin.approve(address(settlement), amount);
+        VM.prank(payer);
+        try settlement.deposit(owner((seed >> 8) % OWNERS), 0, amount, address(coin)) {
+            require(!isFrozen, "deposit into a frozen custody");
+            entries.push(Entry(payer, owner((seed >> 8) % OWNERS), amount, block.timestamp, false, true));
+            coinsIn += amount;
+        } catch {
+            require(isFrozen, "deposit refused");
+        }
+    }
+
+    function withdrawCoins(uint256 seed, uint256 amount) external {
+        uint256 who = seed % OWNERS;
+        if (coins[who] == 0 || isFrozen || withdrawals.length == WITHDRAWALS_MAX) return;
+        amount = 1 + amount % coins[who];
+        coins[who] -= amount;
+        withdrawals.push(Withdrawal(owner(who), amount, 0, true));
+    }
+
     /// Forced actions, and a small deposit now and then: many more than a checkpoint consumes at once.
     function flood(uint256 seed) external {
         uint256 count = seed % 8 == 0 ? 300 : seed % 8;
@@ -74,7 +104,7 @@ contract Traders is Network {
             VM.prank(payer);
             try settlement.force_cancel(0, 2 ** 32 - 1) {
                 require(!isFrozen, "forced in a frozen custody");
-                entries.push(Entry(payer, payer, 0, block.timestamp, false));
+                entries.push(Entry(payer, payer, 0, block.timestamp, false, false));
             } catch {
                 require(isFrozen, "force refused");
             }
@@ -89,7 +119,7 @@ contract Traders is Network {
         VM.prank(payer);
         try settlement.deposit(owner((seed >> 8) % OWNERS), 0, amount) {
             require(!isFrozen, "deposit into a frozen custody");
-            entries.push(Entry(payer, owner((seed >> 8) % OWNERS), amount, block.timestamp, false));
+            entries.push(Entry(payer, owner((seed >> 8) % OWNERS), amount, block.timestamp, false, false));
             depositedTotal += amount;
         } catch {
             require(isFrozen, "deposit refused");
@@ -103,7 +133,7 @@ contract Traders is Network {
         amount = 1 + amount % free[who];
         free[who] -= amount;
         withdrawnTotal += amount;
-        withdrawals.push(Withdrawal(owner(who), amount, 0));
+        withdrawals.push(Withdrawal(owner(who), amount, 0, false));
     }
 
     /// Profit and loss between two accounts.
@@ -142,13 +172,19 @@ contract Traders is Network {
 
     function consume(uint256 cursor) private {
         for (; consumed < cursor; consumed++) {
-            free[uint160(entries[consumed].beneficiary) - 0xB0000] += entries[consumed].amount;
+            Entry storage entry = entries[consumed];
+            uint256 who = uint160(entry.beneficiary) - 0xB0000;
+            if (entry.isCoin) coins[who] += entry.amount;
+            else free[who] += entry.amount;
         }
     }
 
     function giveBack(uint256 cursor) private {
         for (; consumed > cursor; consumed--) {
-            free[uint160(entries[consumed - 1].beneficiary) - 0xB0000] -= entries[consumed - 1].amount;
+            Entry storage entry = entries[consumed - 1];
+            uint256 who = uint160(entry.beneficiary) - 0xB0000;
+            if (entry.isCoin) coins[who] -= entry.amount;
+            else free[who] -= entry.amount;
         }
     }
 
@@ -159,27 +195,29 @@ contract Traders is Network {
         index = index % under.count;
         Withdrawal storage wanted = withdrawals[index];
         (, bytes32[32] memory proof) = Trees.foldWithdrawals(withdrawalLeaves(under.count), index);
-        uint256 before = token.balanceOf(wanted.owner);
+        IToken paidIn = wanted.isCoin ? coin : token;
+        uint256 before = paidIn.balanceOf(wanted.owner);
         try payouts.claim_withdrawal(
-            under.record, Claim(index, wanted.owner, address(token), wanted.amount, proof)
+            under.record, Claim(index, wanted.owner, address(paidIn), wanted.amount, proof)
         ) {
-            uint256 got = token.balanceOf(wanted.owner) - before;
+            uint256 got = paidIn.balanceOf(wanted.owner) - before;
             require(got > 0 && wanted.paid + got <= wanted.amount, "paid twice");
             require(block.timestamp >= under.record.posted_s + CLAIM_DELAY_S, "paid too early");
             require(!council.is_paused(), "paid in a pause");
             wanted.paid += got;
-            paidTotal += got;
-            payments.push(Payment(got, block.timestamp));
-            requireCap();
+            if (wanted.isCoin) coinsOut += got;
+            else paidTotal += got;
+            payments.push(Payment(wanted.isCoin, got, block.timestamp));
+            requireCap(wanted.isCoin);
         } catch {}
     }
 
     /// No 24 hours pay more than the cap.
-    function requireCap() private view {
+    function requireCap(bool isCoin) private view {
         uint256 day = 0;
         for (uint256 i = payments.length; i > 0; i--) {
             if (payments[i - 1].time_s + 86_400 <= block.timestamp) break;
-            day += payments[i - 1].amount;
+            if (payments[i - 1].isCoin == isCoin) day += payments[i - 1].amount;
         }
         require(day <= OUTFLOW_CAP, "more than the cap");
     }
@@ -238,10 +276,11 @@ contract Traders is Network {
         Entry storage entry = entries[index];
         bool isOpen = index >= settlement.last_checkpoint().inbox_cursor && !entry.isReturned;
         bool isDue = isFrozen && isOpen && entry.amount > 0;
-        try settlement.refund(index, address(token), entry.beneficiary, 0, entry.sender, entry.amount, entry.time_s) {
+        try settlement.refund(index, address(entry.isCoin ? coin : token), entry.beneficiary, 0, entry.sender, entry.amount, entry.time_s) {
             require(isDue, "refunded wrongly");
             entry.isReturned = true;
-            refundedTotal += entry.amount;
+            if (entry.isCoin) coinsOut += entry.amount;
+            else refundedTotal += entry.amount;
         } catch {
             require(!isDue, "refund refused");
         }
@@ -329,7 +368,9 @@ contract Traders is Network {
     function withdrawalLeaves(uint256 count) private view returns (bytes32[] memory leaves) {
         leaves = new bytes32[](count);
         for (uint256 i = 0; i < count; i++) {
-            leaves[i] = Trees.withdrawalLeaf(i, withdrawals[i].owner, address(token), withdrawals[i].amount);
+            leaves[i] = Trees.withdrawalLeaf(
+                i, withdrawals[i].owner, address(withdrawals[i].isCoin ? coin : token), withdrawals[i].amount
+            );
         }
     }
 

@@ -37,7 +37,7 @@ contract MoneyTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory chosen) {
-        bytes4[] memory selectors = new bytes4[](14);
+        bytes4[] memory selectors = new bytes4[](16);
         selectors[0] = Traders.deposit.selector;
         selectors[1] = Traders.withdraw.selector;
         selectors[2] = Traders.trade.selector;
@@ -52,6 +52,8 @@ contract MoneyTest {
         selectors[11] = Traders.forge.selector;
         selectors[12] = Traders.pause.selector;
         selectors[13] = Traders.flood.selector;
+        selectors[14] = Traders.depositCoins.selector;
+        selectors[15] = Traders.withdrawCoins.selector;
         chosen = new FuzzSelector[](1);
         chosen[0] = FuzzSelector(address(traders), selectors);
     }
@@ -69,6 +71,8 @@ contract MoneyTest {
         uint256 held = traders.token().balanceOf(address(traders.settlement()));
         uint256 out = traders.paidTotal() + traders.escapedTotal() + traders.refundedTotal();
         require(held + out == traders.depositedTotal() + traders.donatedTotal(), "money");
+        uint256 coinsHeld = traders.coin().balanceOf(address(traders.settlement()));
+        require(coinsHeld + traders.coinsOut() == traders.coinsIn(), "coins");
         require(out <= traders.depositedTotal(), "paid more than was deposited");
         require(traders.settlement().paid_total(address(traders.token())) == traders.paidTotal(), "paid total");
     }
@@ -79,8 +83,8 @@ contract MoneyTest {
         uint256 open = last.withdrawals_total - traders.paidTotal();
         uint256 waiting = 0;
         for (uint256 i = last.inbox_cursor; i < traders.settlement().inbox_length(); i++) {
-            (,, uint256 amount,, bool isReturned) = traders.entries(i);
-            if (!isReturned) waiting += amount;
+            (,, uint256 amount,, bool isReturned, bool isCoin) = traders.entries(i);
+            if (!isReturned && !isCoin) waiting += amount;
         }
         require(held >= open + waiting, "not covered");
     }
@@ -107,6 +111,13 @@ contract MoneyTest {
         traders.passTime(700);
         traders.claim(1, 0);
         require(traders.paidTotal() == 300, "claim");
+        traders.depositCoins(0, 49);
+        traders.checkpoint(0);
+        traders.withdrawCoins(0, 29);
+        traders.checkpoint(0);
+        traders.passTime(700);
+        traders.claim(3, 1);
+        require(traders.coinsOut() == 30, "coins");
         traders.deposit(2, 9);
         for (uint256 i = 0; i < 3; i++) traders.passTime(2_999);
         traders.freeze();
@@ -114,7 +125,7 @@ contract MoneyTest {
         traders.escape(0);
         traders.escape(1);
         require(traders.escapedTotal() == 1_200, "escape");
-        traders.refund(2);
+        traders.refund(3);
         require(traders.refundedTotal() == 10, "refund");
         invariant_money();
     }

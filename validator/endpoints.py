@@ -40,6 +40,7 @@ class EndpointView:
     final_block: int = 0
     read_block: int = 0
     posted_height: int = 0
+    page_blocks: int = PAGE_BLOCKS  # how many blocks' logs it gives at once
     entries: list[InboxRecord] = field(default_factory=list)
     checkpoints: list[SeenCheckpoint] = field(default_factory=list)
 
@@ -94,7 +95,12 @@ class Endpoints:
         if view.read_block >= final_block:
             view.final_block = final_block
             return None
-        return view.read_block + 1, min(view.read_block + PAGE_BLOCKS, final_block)
+        return view.read_block + 1, min(view.read_block + view.page_blocks, final_block)
+
+    def on_refused_page(self, view: EndpointView, first_block: int, last_block: int) -> None:
+        """It gives no logs of so many blocks at once: providers differ. Half of it, next time."""
+        view.page_blocks = max(1, (last_block - first_block + 1) // 2)
+        view.fault = f"gives no logs of {last_block - first_block + 1} blocks at once"
 
     def on_news(self, view: EndpointView, last_block: int, news: News) -> bool:
         """The logs of a page; False if they contradict themselves or what is agreed."""
@@ -111,6 +117,7 @@ class Endpoints:
             self._reset(view)
             self.on_failure(view, f"its inbox has {reason}")
             return False
+        view.page_blocks = min(2 * view.page_blocks, PAGE_BLOCKS)
         view.entries += fresh
         view.checkpoints += news.checkpoints
         view.read_block = view.final_block = last_block

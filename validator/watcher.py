@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from contracts.chain_reader import ChainReader
+from contracts.chain_reader import ChainReader, RpcRefused
 from contracts.records import ChainError, InboxRecord
 from engine.payload import InboxEntry
 from net.gateway.backend import EndpointStatus
@@ -96,7 +96,11 @@ class Watcher:
                 page = self._endpoints.next_page(view, final_block)
                 if page is None:
                     return False
-                news = await _in_thread(reader.news, *page)
+                try:
+                    news = await _in_thread(reader.news, *page)
+                except RpcRefused:
+                    self._endpoints.on_refused_page(view, *page)
+                    return False
                 if not self._endpoints.on_news(view, page[1], news):
                     return False
             return True

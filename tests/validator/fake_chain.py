@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from consensus.messages import compute_domain
-from contracts.chain_reader import _CHECKPOINT_TOPIC, _ENTRY_TOPIC, ChainReader
+from contracts.chain_reader import _CHECKPOINT_TOPIC, _ENTRY_TOPIC, PAGE_BLOCKS, ChainReader, RpcRefused
 from contracts.digests import keccak, next_inbox_hash
 from contracts.records import ChainError, InboxRecord
 
@@ -55,6 +55,7 @@ class FakeEndpoint:
         self.chain = chain
         self.is_dead = False
         self.chain_id = CHAIN_ID
+        self.range_max = PAGE_BLOCKS
         self.asked: dict[str, int] = {}
         self.ranges: list[tuple[int, int]] = []
 
@@ -76,6 +77,8 @@ class FakeEndpoint:
             return "0x" + _WORDS[params[0]["data"]].hex()
         assert method == "eth_getLogs"
         first, last = int(params[0]["fromBlock"], 16), int(params[0]["toBlock"], 16)
+        if last - first >= self.range_max:
+            raise RpcRefused(method, "query exceeds max block range")
         self.ranges.append((first, last))
         logs = [_entry_log(entry) for entry in self.chain.entries if first <= entry.block_number <= last]
         return logs + [_checkpoint_log(item) for item in self.chain.checkpoints if first <= item[2] <= last]

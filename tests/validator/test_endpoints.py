@@ -241,6 +241,16 @@ def test_a_poll_costs_the_same_however_long_the_chain_is() -> None:
     assert sum(endpoint.asked.values()) - sum(before.values()) == 3
 
 
+def test_an_endpoint_that_gives_few_blocks_at_once_is_asked_for_few() -> None:
+    chain = make_chain(5, 6, final_block=400)
+    endpoint = FakeEndpoint(chain)
+    endpoint.range_max = 100
+    node = Node(endpoint)
+    node.poll(20)
+    assert (node.amounts, node.on_chain.block, node.faults) == ([5, 6], 400, [""])
+    assert [first for first, _ in endpoint.ranges[1:]] == [last + 1 for _, last in endpoint.ranges[:-1]]
+
+
 def test_a_node_that_starts_again_reads_on_from_where_it_was() -> None:
     chain = make_chain(5, 6, final_block=2 * PAGE_BLOCKS)
     first = Node(FakeEndpoint(chain))

@@ -87,6 +87,10 @@ class Court:
         """Have the registry take the stake of a member that was convicted; the sender gets a part of it."""
         return self._open_registry().slash(epoch, member)
 
+    def bring_to_insurance(self) -> TxResult:
+        """Have the registry deposit what was slashed for the exchange's insurance account."""
+        return self._open_registry().bring_to_insurance()
+
     def is_decided(self, key: bytes) -> bool:
         """Whether the case `keccak(epoch ‖ view ‖ offence ‖ culprits)` is known; culprits are a bitmap."""
         return bool(self._read("is_decided", key))

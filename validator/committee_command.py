@@ -183,6 +183,8 @@ def _send_join(applicant: "Applicant") -> list[str]:
     elif registry.standing(number).state in (ValidatorState.LEAVING, ValidatorState.UNBONDING, ValidatorState.GONE):
         result = registry.rejoin()
         done.append(f"number {number} comes again: transaction 0x{result.tx_hash.hex()}, gas {result.gas_used}")
+    if number != applicant.node.index:
+        done.append(f"somebody was faster: write index = {number} into config.toml and restart the node")
     if number is not None and registry.advertised_address(number) != applicant.advertised:
         result = registry.advertise(applicant.advertised)
         done.append(f"told the others {applicant.advertised}: transaction 0x{result.tx_hash.hex()}")

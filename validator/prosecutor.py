@@ -7,6 +7,7 @@ after every outage and every restart.
 """
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -118,6 +119,8 @@ class Prosecutor:
                 raise
         else:
             log.info("stake.slashed epoch=%d member=%d transaction=%s", epoch, member, result.tx_hash.hex())
+            with suppress(Refused):  # somebody was faster, or the custody takes no deposits: the registry keeps it
+                self._court.bring_to_insurance()
 
 
 async def wait_for_court(store: Store, prosecutor: Prosecutor | None) -> None:

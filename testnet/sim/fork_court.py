@@ -2,7 +2,8 @@
 
 `python -m testnet.sim.fork_court --forks 400`: the forks of `testnet.sim.forks`, but the committees (4 and 7 members)
 are registered with a settlement contract on an embedded chain, and everything that honest nodes publish is brought to
-the court. After each fork it must have convicted at least f+1 members, and liars only; then the chain is rewound.
+the court. After each fork it must have convicted at least f+1 members, and liars only, and the registry takes exactly
+their stakes; then the chain is rewound.
 """
 
 import argparse
@@ -33,6 +34,8 @@ from validator.config import address_bytes
 from validator.prosecutor import make_statement
 
 KEY_SEED = 1
+STAKE_UNITS = 10**9
+EPOCH = 1
 RESULTS = Path("build/results/sim-fork-court.json")
 
 
@@ -61,10 +64,12 @@ class Courthouse:
     def __init__(self, member_count: int) -> None:
         self._chain = Chain()
         provider = InProcessProvider(Rpc(self._chain))
-        deployment = deploy(provider, funded_key(0))
+        deployment = deploy(provider, funded_key(0), stake_units=STAKE_UNITS)
         secrets = RealKeys(KEY_SEED, member_count, b"").secrets
         for index, secret in enumerate(secrets):
-            register(Registry(provider, deployment.registry, funded_key(index)), index, secret)
+            operator = Registry(provider, deployment.registry, funded_key(index))
+            Settlement(provider, deployment.settlement, funded_key(index)).mint_test_usdc(operator.sender, STAKE_UNITS)
+            register(operator, index, secret)
         activate(provider, funded_key(0), deployment.settlement)
         domain = Settlement(provider, deployment.settlement).domain()
         self.keys = RealKeys(KEY_SEED, member_count, domain)
@@ -86,9 +91,14 @@ class Courthouse:
         convictions = self._court.convictions()
         trial.convicted = sorted({known.member for known in convictions})
         trial.offences = [known.offence for known in convictions]
+        for member in trial.convicted:
+            self._court.slash(EPOCH, member)
+        jailed = [member for member in range(plan.member_count) if self._court.is_jailed(EPOCH, member)]
         innocent = [member for member in trial.convicted if member not in plan.twins]
         if innocent:
             trial.failure = f"S9 the court convicted the honest members {innocent}"
+        elif jailed != trial.convicted:
+            trial.failure = f"the registry took the stakes of {jailed}, not of {trial.convicted}"
         elif trial.is_fork and len(trial.convicted) < trial.needed:
             trial.failure = f"A1 the court convicted {len(trial.convicted)} of at least {trial.needed}"
         return trial

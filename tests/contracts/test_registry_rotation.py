@@ -262,6 +262,17 @@ def test_no_stake_no_number(guild: Guild) -> None:
     assert guild.registry.registration_count() == 4
 
 
+def test_what_others_do_costs_nobody_gas(guild: Guild) -> None:
+    """Queues are linked, not searched: coming and leaving costs the same in a long queue and in a short one."""
+    for number in (4, 5, 6):
+        guild.join(number)
+    of_three = [guild.operator(5).leave().gas_used, guild.operator(5).rejoin().gas_used]
+    for number in range(7, REGISTRATIONS_MAX):
+        guild.join(number)
+    of_eight = [guild.operator(8).leave().gas_used, guild.operator(8).rejoin().gas_used]
+    assert of_eight == pytest.approx(of_three, abs=100)
+
+
 def test_only_the_registered_come_and_go(guild: Guild) -> None:
     stranger = guild.operator(REPORTER)
     for action in (stranger.leave, stranger.withdraw_stake, lambda: stranger.advertise("here:1")):

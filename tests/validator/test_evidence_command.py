@@ -111,9 +111,11 @@ def test_a_case_from_finding_to_conviction(
     key = place.home.keys / "operator.key"
     assert evidence_command.submit(file, rpc=place.rpc_url, genesis=place.home.genesis, key=key) == 0
     operator = place.network.validators[1].operator
-    assert f"member 1 ({operator})" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"member 1 ({operator})" in told
+    assert "took the stake of member 1" in told and "took the stake of member 2" in told
     assert evidence_command.submit(file, rpc=place.rpc_url, genesis=place.home.genesis, key=key) == 0
-    assert "before" in capsys.readouterr().out
+    assert capsys.readouterr().out == "the court has decided this case before\n"
 
     assert evidence_command.show(home=home, as_json=True) == 0
     votes, certificates = json.loads(capsys.readouterr().out)

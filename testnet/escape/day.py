@@ -17,7 +17,7 @@ from net.client import AsyncClient, HansaError
 from testnet.escape.cast import Cast, Person
 from testnet.escape.market import BPS_UNIT, Prices
 
-WAIT_S = 60
+WAIT_S = 180
 POLL_S = 0.3
 LEVERAGE = 17
 FALL_BPS = 500

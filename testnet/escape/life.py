@@ -26,8 +26,8 @@ from testnet.launch import Launcher, Network, Options, in_thread
 from testnet.local import Child, Processes
 from testnet.watch import read_commitment, read_sums
 
-CHECKPOINT_S = 60
-LAST_WORDS_S = 20
+CHECKPOINT_S = 180
+LAST_WORDS_S = 60
 WITHDRAWAL_USDC = "321.5"
 SUDDEN_CHANCE = 0.3
 # A late poster needs certified headers above the last checkpoint to choose from.

@@ -123,7 +123,14 @@ WORLD = {
         "settlement_money: inbox_is_the_protocols_hash_chain",
     ),
     "no sum overflows": ("settlement_money: account_proof_never_overflows",),
-    "the committee dies and everybody leaves": ("settlement_escape: the_whole_exchange_leaves", MACHINE),
+    "the committee dies and everybody leaves": (
+        "settlement_escape: the_whole_exchange_leaves",
+        "drill_leaving: everybody_leaves_a_dead_network",
+        MACHINE,
+    ),
+    "nobody's own tool makes the own proof useless": (
+        "escape_headers: a_withdrawals_newer_header_is_not_posted_over_the_accounts_proof",
+    ),
 }
 INCIDENTS = {
     "Nomad 2022, $190M: the zero root was trusted": (
@@ -150,6 +157,10 @@ INCIDENTS = {
         "hostile_tokens: a_live_custody_is_not_entered_twice",
         "hostile_tokens: a_frozen_custody_is_not_entered_twice",
         "hostile_tokens: the_calls_back_are_good_ones",
+    ),
+    "Vyper until 0.4.1: a precompile that failed went unnoticed": (
+        "settlement_checkpoint: bad_point_is_refused",
+        "wrong_subgroup: a_signature_outside_the_group_is_none",
     ),
     "Hyperliquid 2024: endpoints told wrong things": (
         "endpoints: endpoints_that_dispute_are_believed_again_when_the_liar_mends_its_ways",

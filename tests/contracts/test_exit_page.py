@@ -82,8 +82,9 @@ def follow(folder: Folder) -> None:
     archive, lines = folder.archive, commands()
     contract = archive.world.contract
     assert [line.split("=")[0] for line in lines[:2]] == ["export RPC", "export CONTRACT"]
-    verify, look_withdrawal, claim, look, act, refund, look_owner, everybody = lines[2:]
+    verify, look_withdrawal, claim, *force, look, act, refund, look_owner, everybody = lines[2:]
     (folder.path / "gas.key").write_text(archive.key_path.read_text())
+    (folder.path / "owner.key").write_text(archive.key_path.read_text())
     folder.save_withdrawal()
     (folder.path / "proof.json").write_text(json.dumps(read_claims(archive.path.read_bytes()).proof(65)))
 
@@ -93,6 +94,12 @@ def follow(folder: Folder) -> None:
     assert ended.returncode == 0 and "would pay 1.500000 USDC" in ended.stdout, ended
     ended = folder.type(claim)
     assert ended.returncode == 0 and archive.balance(RICH) == WITHDRAWN, ended
+
+    for line in force:
+        ended = folder.type(line)
+        assert ended.returncode == 0 and "anyone may freeze" in ended.stderr, ended
+    entries = contract.inbox_entries(0, 100, contract.latest_block())
+    assert [entry.kind for entry in entries[-3:]] == [2, 3, 4]
 
     archive.world.deposit(4_321)  # nobody reads it any more
     ended = folder.type(look)

@@ -23,6 +23,7 @@ from contracts.records import ChainError, Refused
 from contracts.settlement import Settlement
 from net.client import HansaError
 from testnet import newcomers
+from testnet.drill_escape import list_leaves
 from testnet.homes import FolderError, NodePorts, node_home
 from testnet.launch import Launcher, LaunchError, Network, Options, in_thread
 from testnet.local import ChildDied, Processes
@@ -37,6 +38,8 @@ PAUSE_MS_MAX = 2_000
 LOOK_INTERVAL_S = 0.01
 AFTER_S = 10.0
 CLOSE_BLOCKS = 3
+# What stands against a folder that nothing was done with yet.
+NOT_READY = {"stake", "node", "clock", "address"}
 LIMIT_S = 420.0
 RESULTS = Path("build/results/drill-rotation.json")
 EXIT_FAILED, EXIT_BROKEN = 1, 2
@@ -92,6 +95,8 @@ class RotationDrill:
         self.ready_height = 0  # where all of them follow
         self.epochs: list[EpochLine] = []
         self.pauses_ms: dict[str, int] = {}
+        self.refused: newcomers.Answer | None = None  # who asked before anything was ready
+        self.dry_runs: dict[int, newcomers.Answer] = {}
 
     async def run(self) -> list[Check]:
         network = await self._launcher.bring_up()
@@ -101,7 +106,7 @@ class RotationDrill:
             await trio.sleep(10)
             self.joined_height = self._pulse.height
             await self._join(network)
-            await self._leave(network)
+            await self._leave()
             epoch = await self._wait_for_seven()
             self._say(f"seven members agree; {AFTER_S:.0f} s more, and a checkpoint of theirs")
             await trio.sleep(AFTER_S)
@@ -132,15 +137,21 @@ class RotationDrill:
         ports = self._ports.choose(self._options.base_port + 200, 2 * NEWCOMERS)
         places = [NodePorts(peer, api) for peer, api in zip(ports[::2], ports[1::2])]
         keys = [newcomers.make_home(self._folder, network.config, *place) for place in zip(numbers, places)]
-        for number in numbers:
+        self.refused = await in_thread(newcomers.join, self._folder, FOUNDERS, "--dry-run")
+        self._say(f"node{FOUNDERS} asks too early, and hears why it cannot join:")
+        for name, words in self.refused.against.items():
+            self._say(f"  {name}: {words}")
+        for number, own in zip(numbers, keys):
+            await in_thread(newcomers.bring_stake, network.rpc_url, network.config, own)
             newcomers.start_node(self._processes, self._folder, number)
         for number in numbers:
             await self._wait_until_following(number)
             self._say(f"node{number} follows at height {self._pulse.height}, as nobody yet")
         self.ready_height = self._pulse.height
-        for number, place, own in zip(numbers, places, keys):
-            await in_thread(newcomers.register, network.rpc_url, network.config, own, f"127.0.0.1:{place.peer}")
-            self._say(f"node{number} is registered at height {self._pulse.height}")
+        for number in numbers:
+            self.dry_runs[number] = await in_thread(newcomers.join, self._folder, number, "--dry-run")
+            answer = await in_thread(newcomers.join, self._folder, number)
+            self._say(f"node{number} has joined the queue at height {self._pulse.height}: {len(answer.checks)} checks")
 
     async def _wait_until_following(self, number: int) -> None:
         """It is where the others are, give or take what one look takes."""
@@ -155,10 +166,8 @@ class RotationDrill:
         except sqlite3.OperationalError:
             return 0
 
-    async def _leave(self, network: Network) -> None:
-        operator = (node_home(self._folder, LEAVER).keys / "operator.key").read_text().strip()
-        registry = await in_thread(newcomers.open_registry, network.rpc_url, network.config, bytes.fromhex(operator))
-        await in_thread(registry.leave)
+    async def _leave(self) -> None:
+        await in_thread(newcomers.leave, self._folder, LEAVER)
         self._say(f"node{LEAVER} asks to leave")
 
     async def _wait_for_seven(self) -> int:
@@ -239,8 +248,16 @@ class RotationDrill:
         longest = max(chains.values(), key=len)
         is_whole = all(sorted(chain) == list(range(min(chain), max(chain) + 1)) for chain in chains.values() if chain)
         is_one = all(longest.get(height, name) == name for chain in chains.values() for height, name in chain.items())
+        told = set() if self.refused is None else set(self.refused.against)
         first_height = next(line.first_height for line in epochs if line.epoch == epoch)
         return [
+            Check("who asked too early was told every reason, and nothing was sent", told >= NOT_READY,
+                  ", ".join(sorted(told))),
+            Check("the dry runs before joining found nothing against it",
+                  all(answer.exit_code == 0 and not answer.against for answer in self.dry_runs.values())
+                  and len(self.dry_runs) == NEWCOMERS,
+                  "; ".join(f"node{number} {answer.against}" for number, answer in self.dry_runs.items()
+                            if answer.against)),
             Check("seven members agree", len(last.numbers) == MEMBERS_AT_LAST, str(last.numbers)),
             Check("who left is not among them, the newcomers are", LEAVER not in last.numbers
                   and set(range(FOUNDERS, FOUNDERS + NEWCOMERS)) <= set(last.numbers)),
@@ -297,7 +314,7 @@ def main(
         try:
             checks = trio.run(drill.run)
         except* (FolderError, LaunchError, ChildDied, ChainError, Refused, HansaError) as group:
-            failures += group.exceptions
+            failures += list_leaves(group)
     for failure in failures:
         console.print(f"drill: {failure}", markup=False, highlight=False, soft_wrap=True)
     if failures:

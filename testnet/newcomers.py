@@ -1,31 +1,29 @@
-"""Validators that join a local network while it runs: a home, a place in the registry's queue, a process."""
+"""Validators that join a local network while it runs: a home, a process, and the command that an operator types."""
 
+import json
+import secrets
+import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eth_account import Account
-from nacl.signing import SigningKey
-
 from consensus import crypto
-from contracts.digests import possession_digest
 from contracts.registry import Registry
 from contracts.settlement import Settlement
-from testnet.funding import derive_account
-from testnet.homes import NodePorts, node_home
+from testnet.funding import OPERATOR_FIRST, derive_account
+from testnet.homes import FolderError, NodePorts, node_home
 from testnet.local import Child, Processes
-from validator.config import NetworkConfig, address_bytes, load_node, save_toml
+from validator.config import NetworkConfig, load_node, save_toml
 from validator.keys import Keys, save_keys
 
-OPERATOR_FIRST = 10
+JOIN_S_MAX = 180
 
 
 def make_home(folder: Path, network: NetworkConfig, number: int, ports: NodePorts) -> Keys:
     """As an operator makes it: the network's genesis.toml, a config.toml of its own, fresh keys."""
     home = node_home(folder, number)
     operator = derive_account(OPERATOR_FIRST + number).key
-    seed = crypto.derive_secret(f"newcomer {number} of {network.contract}".encode().ljust(32))
-    keys = Keys(seed, bytes(SigningKey.generate()), operator)
+    keys = Keys(crypto.derive_secret(secrets.token_bytes(32)), secrets.token_bytes(32), operator)
     save_keys(home.keys, keys)
     save_toml(home.genesis, network)
     first = load_node(node_home(folder, 0).config)
@@ -34,23 +32,39 @@ def make_home(folder: Path, network: NetworkConfig, number: int, ports: NodePort
     return keys
 
 
-def open_registry(rpc_url: str, network: NetworkConfig, operator: bytes) -> Registry:
-    """Blocking."""
-    return Registry(rpc_url, Settlement(rpc_url, network.contract).registry(), operator)
-
-
-def register(rpc_url: str, network: NetworkConfig, keys: Keys, listens_at: str) -> None:
-    """Pay the stake, prove the key's possession, tell where the node listens. Blocking."""
-    registry = open_registry(rpc_url, network, keys.operator)
+def bring_stake(rpc_url: str, network: NetworkConfig, keys: Keys) -> None:
+    """What the registry asks for, in test money. Blocking."""
     settlement = Settlement(rpc_url, network.contract, keys.operator)
-    operator = address_bytes(Account.from_key(keys.operator).address)
-    stake = registry.stake_amount()
-    if stake > settlement.token_balance(operator):
-        settlement.mint_test_usdc(operator, stake)
-    bls_key, network_key = crypto.derive_public_key(keys.bls), bytes(SigningKey(keys.network).verify_key)
-    digest = possession_digest(registry.chain_id, registry.address_bytes, operator, network_key, bls_key)
-    registry.register(bls_key, crypto.prove_possession(keys.bls, digest), network_key)
-    registry.advertise(listens_at)
+    settlement.mint_test_usdc(settlement.sender, Registry(rpc_url, settlement.registry()).stake_amount())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `hansa committee join` said: the names of its checks, those that stand against it with their words."""
+
+    exit_code: int
+    checks: tuple[str, ...]
+    against: dict[str, str]
+
+
+def join(folder: Path, number: int, *options: str) -> Answer:
+    """The command that an operator types. Blocking."""
+    argv = [sys.executable, "-m", "validator", "committee", "join", "--home", str(node_home(folder, number).path)]
+    done = subprocess.run([*argv, *options, "--json"], capture_output=True, text=True, timeout=JOIN_S_MAX)
+    try:
+        checks = json.loads(done.stdout)["checks"]
+    except (ValueError, KeyError):
+        raise FolderError(f"`hansa committee join` of node{number} failed: {done.stderr.strip()}") from None
+    against = {check["name"]: check["words"] for check in checks if not check["is_ok"]}
+    return Answer(done.returncode, tuple(check["name"] for check in checks), against)
+
+
+def leave(folder: Path, number: int) -> None:
+    """The same of leaving. Blocking."""
+    argv = [sys.executable, "-m", "validator", "committee", "leave", "--home", str(node_home(folder, number).path)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=JOIN_S_MAX)
+    if done.returncode:
+        raise FolderError(f"`hansa committee leave` of node{number} failed: {done.stderr.strip()}")
 
 
 def start_node(processes: Processes, folder: Path, number: int) -> Child:

@@ -86,8 +86,8 @@ bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; 
 	@test -d build/peers || $(UV) pip install -q --no-deps --python $(BIN)/python --target build/peers $(PEERS)
 	PYTHONPATH=build/peers $(BIN)/python -m tests.engine.bench $(ARGS)
 
-bench-gas: $(STAMP)  ## what the settlement contract costs
-	$(BIN)/python -m contracts.bench_gas
+bench-gas: $(STAMP)  ## what the contracts cost, beside two other ways to do it; goals judged; ARGS="--chain anvil --members 4"
+	$(BIN)/python -m contracts.bench_gas $(ARGS)
 
 bench-submit: $(STAMP)  ## from a certified header to a transaction on its way
 	$(BIN)/python -m contracts.bench_submit

@@ -310,11 +310,13 @@ def _check_inbox(cursor: uint256, hash: bytes32) -> uint256:
     @notice The header has read exactly our first `cursor` entries and ignored no overdue one.
     @return Deposits of those entries
     """
-    # Beyond the inbox every slot is zero, and so would be the hash: an entry's own time tells that it exists.
-    assert cursor == 0 or inbox.inbox_totals[cursor] != 0, "checkpoint: cursor beyond the inbox"
-    assert hash == inbox.inbox_hash[cursor], "checkpoint: inbox hash"
-    assert block.timestamp <= inbox.overdue_after_s(cursor), "checkpoint: skips an overdue entry"
-    return inbox.deposited(cursor)
+    expected: bytes32 = empty(bytes32)
+    deposited: uint256 = 0
+    overdue_after_s: uint256 = 0
+    expected, deposited, overdue_after_s = inbox.prefix(cursor)
+    assert hash == expected, "checkpoint: inbox hash"
+    assert block.timestamp <= overdue_after_s, "checkpoint: skips an overdue entry"
+    return deposited
 
 
 @internal

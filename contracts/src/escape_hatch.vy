@@ -27,8 +27,6 @@ event Frozen:
 event Escaped:
     index: indexed(uint256)
     owner: indexed(address)
-    subaccount: uint256
-    claim: uint256
     amount: uint256
 
 event Refunded:
@@ -66,8 +64,9 @@ def freeze():
     silent_after_s: uint256 = 0
     overdue_after_s, silent_after_s = self._deadlines(last)
     assert block.timestamp > min(overdue_after_s, silent_after_s), "freeze: too early"
-    ledger.freeze()
-    log Frozen(height=last.height, pool=self._pool(last), frozen_s=block.timestamp)
+    pool: uint256 = self._pool(last)
+    ledger.freeze(pool)
+    log Frozen(height=last.height, pool=pool, frozen_s=block.timestamp)
 
 
 @internal
@@ -98,8 +97,7 @@ def escape(
     @param digest keccak of its holdings and the rest
     @param sibling_hashes From the leaf up; `sibling_sums` likewise
     """
-    last: ledger.Last = ledger.unpack_last()
-    assert last.is_frozen, "escape: not frozen"
+    pool: uint256 = ledger.frozen_pool()
     ledger.check_newest(record)
     root: bytes32 = empty(bytes32)
     sums: uint256 = 0
@@ -109,11 +107,11 @@ def escape(
     bit: uint256 = 1 << (index & 255)
     word: uint256 = self.escaped[index >> 8]
     assert word & bit == 0, "escape: already paid"
-    amount: uint256 = self._entitlement(claim, sums >> 128, self._pool(last))
+    amount: uint256 = self._entitlement(claim, sums >> 128, pool)
     assert amount > 0, "escape: nothing to pay"
 
     self.escaped[index >> 8] = word | bit
-    log Escaped(index=index, owner=owner, subaccount=subaccount, claim=claim, amount=amount)
+    log Escaped(index=index, owner=owner, amount=amount)
     assert custody.transfer(ledger.TOKEN, owner, amount), "escape: transfer refused"
 
 
@@ -137,7 +135,7 @@ def refund(
     assert index < inbox.length(), "refund: no such entry"
     assert index >= last.inbox_cursor, "refund: consumed by a checkpoint"
     hash: bytes32 = proofs.inbox_hash(
-        inbox.inbox_hash[index],
+        inbox.hash_after(index),
         index,
         inbox.KIND_DEPOSIT,
         token,
@@ -148,7 +146,7 @@ def refund(
         empty(bytes32),
         time_s,
     )
-    assert hash == inbox.inbox_hash[index + 1], "refund: not this entry"
+    assert hash == inbox.hash_after(index + 1), "refund: not this entry"
     bit: uint256 = 1 << (index & 255)
     word: uint256 = self.refunded[index >> 8]
     assert word & bit == 0, "refund: already paid"
@@ -161,7 +159,9 @@ def refund(
 @internal
 @view
 def _pool(last: ledger.Last) -> uint256:
-    # Never below zero: a checkpoint's withdrawals do not exceed its deposits.
+    # Never below zero: a checkpoint's withdrawals do not exceed its deposits. A freeze fixes it.
+    if last.is_frozen:
+        return ledger.frozen_pool()
     return inbox.deposited(last.inbox_cursor) - last.withdrawals_total
 
 

@@ -32,7 +32,8 @@ struct Record:
     posted_s: uint256
 
 # The last checkpoint, packed in one slot: height (48 bits) | posted_s (40) | certified_s (40) | 15 bits free | frozen (1) |
-# inbox cursor (48) | withdrawals_total (64). `certified_s` is when the committee last worked as far as the contract can know:
+# inbox cursor (48) | withdrawals_total (64). A freeze needs no times any more and puts the pool of the escapes in their place
+# (80 bits): then posted_s is 0 and certified_s 1. `certified_s` is when the committee last worked as far as the contract can know:
 # the time of the last checkpoint's header, and before the first one that of activation. Zero means not active.
 struct Last:
     height: uint256
@@ -45,6 +46,7 @@ struct Last:
 MASK_40: constant(uint256) = 2**40 - 1
 MASK_48: constant(uint256) = 2**48 - 1
 MASK_64: constant(uint256) = 2**64 - 1
+MASK_80: constant(uint256) = 2**80 - 1
 FROZEN: constant(uint256) = 2**112
 
 # Which checkpoints are kept: the newest, and of each span of BUCKET_S seconds the last one, until its slot is needed again
@@ -87,9 +89,10 @@ def start():
 
 
 @internal
-def freeze():
+def freeze(pool: uint256):
     """@notice No deposit and no checkpoint any more, for ever: what this module holds no longer changes."""
-    self.last |= FROZEN
+    # 2**80 units are more than all money there is; should there be more, the rest would stay where it is.
+    self.last = (self.last & ~(MASK_80 << 128)) | (min(pool, MASK_80) << 128) | FROZEN
 
 
 @internal
@@ -121,14 +124,24 @@ def put_checkpoint(before: Last, last: Last, record: Record):
 @view
 def unpack_last() -> Last:
     word: uint256 = self.last
+    is_frozen: bool = word & FROZEN != 0
     return Last(
         height=word >> 208,
-        certified_s=(word >> 128) & MASK_40,
+        certified_s=1 if is_frozen else (word >> 128) & MASK_40,
         inbox_cursor=(word >> 64) & MASK_48,
         withdrawals_total=word & MASK_64,
-        is_frozen=word & FROZEN != 0,
-        posted_s=(word >> 168) & MASK_40,
+        is_frozen=is_frozen,
+        posted_s=0 if is_frozen else (word >> 168) & MASK_40,
     )
+
+
+@internal
+@view
+def frozen_pool() -> uint256:
+    """@notice What the accounts of the last checkpoint share. Only when frozen."""
+    word: uint256 = self.last
+    assert word & FROZEN != 0, "escape: not frozen"
+    return (word >> 128) & MASK_80
 
 
 @internal

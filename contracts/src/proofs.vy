@@ -64,15 +64,17 @@ def account_root(
     sums: uint256 = (claim << 128) | debt
     node: bytes32 = keccak256(abi_encode(convert(1, uint256), index, owner, subaccount, sums, digest))
     path: uint256 = index
-    for level: uint256 in range(ACCOUNT_DEPTH):
+    level: uint256 = 0
+    for sibling: bytes32 in sibling_hashes:
         other: uint256 = sibling_sums[level]
         if path & 1 == 0:
-            node = keccak256(abi_encode(node, sums, sibling_hashes[level], other))
+            node = keccak256(abi_encode(node, sums, sibling, other))
         else:
-            node = keccak256(abi_encode(sibling_hashes[level], other, node, sums))
+            node = keccak256(abi_encode(sibling, other, node, sums))
         # Neither part may wrap: a carry from debt into claims would let a forged sum pass.
         total: uint256 = unsafe_add(sums, other)
         assert total >= sums and total & MASK_128 >= sums & MASK_128, "account: sum too large"
         sums = total
         path >>= 1
+        level = unsafe_add(level, 1)
     return node, sums

@@ -12,7 +12,7 @@ from web3.contract import Contract
 
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
-from contracts.digests import WITHDRAWAL_DEPTH
+from contracts.digests import ACCOUNT_DEPTH, WITHDRAWAL_DEPTH
 from contracts.records import CheckpointRecord, TxResult
 
 BATCH_MAX = 32
@@ -33,6 +33,30 @@ class Withdrawal:
         if len(self.siblings) != WITHDRAWAL_DEPTH:
             raise ValueError(f"a proof has {WITHDRAWAL_DEPTH} siblings, not {len(self.siblings)}")
         return self.index, to_checksum_address(self.owner), to_checksum_address(self.token), self.amount, self.siblings
+
+
+@dataclass(frozen=True, slots=True)
+class AccountProof:
+    """An account of the last checkpoint: its leaf, with what its digest is of; siblings from the leaf up."""
+
+    index: int
+    owner: bytes
+    subaccount: int
+    claim: int
+    debt: int
+    holdings: bytes
+    aux_hash: bytes
+    sibling_hashes: list[bytes]
+    sibling_sums: list[bytes]
+
+    def to_abi(self) -> tuple[Any, ...]:
+        """The contract's struct `Account`."""
+        if len(self.sibling_hashes) != ACCOUNT_DEPTH or len(self.sibling_sums) != ACCOUNT_DEPTH:
+            raise ValueError(f"an account's proof has {ACCOUNT_DEPTH} siblings")
+        return (
+            self.index, to_checksum_address(self.owner), self.subaccount, self.claim, self.debt, self.holdings,
+            self.aux_hash, self.sibling_hashes, [int.from_bytes(word, "big") for word in self.sibling_sums],
+        )  # fmt: skip
 
 
 class Payouts:
@@ -80,6 +104,24 @@ class Payouts:
     def collect(self, token: bytes, receiver: bytes) -> TxResult:
         """Send this account's credit to `receiver`."""
         return self._send("collect", to_checksum_address(token), to_checksum_address(receiver))
+
+    # -------------------------------------------------------- collateral in kind, after a freeze
+
+    def escape_in_kind(self, record: CheckpointRecord, token: bytes, account: AccountProof) -> TxResult:
+        """Have the account's lots of a collateral token paid to its owner, proven against the last checkpoint."""
+        return self._send("escape_in_kind", record.to_abi(), to_checksum_address(token), account.to_abi())
+
+    def open_redemption(self) -> TxResult:
+        """Start the 30 days in which debtors' collateral is redeemed."""
+        return self._send("open_redemption")
+
+    def pay_debt(self, record: CheckpointRecord, account: AccountProof) -> TxResult:
+        """Pay the account's debt with this account's quote tokens, which it has approved: its lots are free then."""
+        return self._send("pay_debt", record.to_abi(), account.to_abi())
+
+    def share(self, record: CheckpointRecord, account: AccountProof) -> TxResult:
+        """Have the account paid its part of what debtors brought, once the redemption is over."""
+        return self._send("share", record.to_abi(), account.to_abi())
 
     # -------------------------------------------------------- tokens
 

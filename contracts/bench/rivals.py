@@ -9,7 +9,7 @@ from typing import Any
 
 from blspy import G1Element, PopSchemeMPL, PrivateKey
 from eth_account import Account
-from eth_utils import to_canonical_address
+from eth_utils import to_canonical_address, to_checksum_address
 from web3.providers.base import BaseProvider
 
 from contracts import bls, digests
@@ -48,7 +48,7 @@ class EcdsaMultisig:
         artifact = _compile("EcdsaMultisig")
         factory = self._link.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
         address = self._link.deploy(factory.constructor(blob, member_count))
-        self._contract = self._link.web3.eth.contract(address, abi=artifact["abi"])
+        self._contract = self._link.web3.eth.contract(to_checksum_address(address), abi=artifact["abi"])
         self._domain = digests.compute_domain(self._link.chain_id, to_canonical_address(address))
 
     def checkpoint(self, header: bytes) -> TxResult:
@@ -77,7 +77,7 @@ class HashPerKey:
         artifact = _compile("HashPerKey")
         factory = self._link.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
         address = self._link.deploy(factory.constructor(self._keys))
-        self._contract = self._link.web3.eth.contract(address, abi=artifact["abi"])
+        self._contract = self._link.web3.eth.contract(to_checksum_address(address), abi=artifact["abi"])
         self._domain = digests.compute_domain(self._link.chain_id, to_canonical_address(address))
 
     def checkpoint(self, header: bytes, absent: list[int]) -> TxResult:

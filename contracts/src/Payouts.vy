@@ -10,12 +10,14 @@
 @dev What is paid follows the leaf's index, never the bytes of its proof: none is paid twice.
 """
 
+import in_kind
 import ledger
 import outflow
 import proofs
 
 initializes: outflow
-exports: outflow.__interface__
+initializes: in_kind[outflow := outflow]
+exports: (outflow.__interface__, in_kind.__interface__)
 
 interface Custody:
     def PAYOUTS() -> address: view
@@ -91,6 +93,7 @@ def __init__(
     """
     assert staticcall Custody(settlement).PAYOUTS() == self, "deploy: the settlement contract names another one"
     outflow.__init__(council, staticcall Custody(settlement).TOKEN(), quote_cap, tokens, settings)
+    in_kind.__init__(settlement)
     SETTLEMENT = settlement
     CLAIM_DELAY_S = staticcall Custody(settlement).CLAIM_DELAY_S()
 

@@ -91,8 +91,10 @@ def show(settlement: Settlement, wishes: Wishes) -> int:
         if settlement.is_claimed(withdrawal.index):
             _say(f"withdrawal {withdrawal.index}: {_PAID_BEFORE}")
             continue
-        print(f"would pay {_money(withdrawal.amount)} to 0x{withdrawal.owner.hex()} for withdrawal {withdrawal.index}")
-        total_quote += withdrawal.amount
+        rest = withdrawal.amount - settlement.payouts().paid_part(withdrawal.index)
+        text = _amount(settlement, withdrawal.token, rest)
+        print(f"would pay {text} to 0x{withdrawal.owner.hex()} for withdrawal {withdrawal.index}")
+        total_quote += rest if withdrawal.token == settlement.token_address else 0
     for entry in find_refunds(settlement, wishes, cursor):
         print(f"would return {_money(entry.amount)} to 0x{entry.sender.hex()} for deposit {entry.index} (--refund)")
         total_quote += entry.amount
@@ -237,15 +239,23 @@ class Escape:
                 f"{name}: its proof is of height {header.height}, which is no checkpoint: save another"
             )
             return
+        payouts = self.settlement.payouts()
+        before = payouts.paid_part(withdrawal.index)
         try:
             self.settlement.claim_withdrawal(
-                header.height, withdrawal.index, withdrawal.owner, withdrawal.amount, withdrawal.siblings
-            )
+                header.height, withdrawal.index, withdrawal.owner, withdrawal.amount, withdrawal.siblings,
+                withdrawal.token,
+            )  # fmt: skip
         except Refused as refusal:
             minutes = -(-self.settlement.claim_delay_s() // 60)
             self.problems.append(f"{name}: {refusal.reason}; a checkpoint pays {minutes} min after it was posted")
             return
-        print(f"paid {_money(withdrawal.amount)} to 0x{withdrawal.owner.hex()}", flush=True)
+        is_whole = self.settlement.is_claimed(withdrawal.index)
+        paid = withdrawal.amount if is_whole else payouts.paid_part(withdrawal.index)
+        text = _amount(self.settlement, withdrawal.token, paid - before)
+        print(f"paid {text} to 0x{withdrawal.owner.hex()}", flush=True)
+        if not is_whole:
+            self.problems.append(f"{name}: the day's outflow cap admits no more; run this again later for the rest")
 
 
 def _check_height(settlement: Settlement, header: CertifiedHeader, may_post: bool = False) -> None:
@@ -313,6 +323,10 @@ def _say(line: str) -> None:
 
 def _money(amount_quote: int) -> str:
     return f"{amount_quote // 10**6}.{amount_quote % 10**6:06} USDC"
+
+
+def _amount(settlement: Settlement, token: bytes, amount: int) -> str:
+    return _money(amount) if token == settlement.token_address else f"{amount} units of token 0x{token.hex()}"
 
 
 def _duration(duration_s: int) -> str:

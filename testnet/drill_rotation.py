@@ -297,7 +297,7 @@ def main(
     *,
     dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-testnet/drill-rotation"),
     rate: Annotated[float, Parameter(help="commands per second, all traders together")] = 20.0,
-    base_port: Annotated[int, Parameter(help="first port to try")] = 33600,
+    base_port: Annotated[int, Parameter(help="first port to try")] = 32300,
     epoch_s: Annotated[float, Parameter(help="length of an epoch")] = EPOCH_MS / 1_000,
 ) -> int:
     """Let a committee of four become one of seven while it works.

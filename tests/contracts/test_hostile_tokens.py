@@ -4,7 +4,7 @@ Each of them is a token that the deployer should not have chosen. The custody mu
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -171,6 +171,26 @@ def test_what_the_token_refuses_to_pay_for_a_claim_becomes_credit(bazaar: Bazaar
     bazaar.claim(1)
     assert (bazaar.balance(owner_of(12)), payouts.credit(token, owner_of(12))) == (60, 0)
     assert bazaar.world.contract.paid_total() == 60
+
+
+def test_credit_goes_where_its_owner_likes(bazaar: Bazaar) -> None:
+    """Also while the token still refuses the owner itself."""
+    world, token, payouts = bazaar.world, bazaar.world.contract.token_address, bazaar.world.contract.payouts()
+    owner = ChainLink(world.provider, funded_key(5)).sender
+    leaves = [*bazaar.leaves(), digests.withdrawal_leaf(2, owner, token, 33)]
+    root, proof = fold_withdrawal_tree(leaves, 2)
+    fields = replace(bazaar.header(2), withdrawals_root=root, withdrawals_total=133, claims=BOOK.claims - 33)
+    world.post(world.consumed(fields))
+    world.pass_time(CLAIM_DELAY_S)
+    bazaar.tell("blacklist", to_checksum_address(owner))
+    world.contract.claim_withdrawal(2, 2, owner, 33, proof)
+    mine = world.as_account(5).payouts()
+    with pytest.raises(Refused, match="collect: transfer refused"):
+        mine.collect(token, owner)
+    with pytest.raises(Refused, match="collect: no credit"):
+        payouts.collect(token, owner_of(20))
+    mine.collect(token, owner_of(20))
+    assert (bazaar.balance(owner_of(20)), payouts.credit(token, owner)) == (33, 0)
 
 
 def test_a_blacklisted_owner_holds_nobody_up(bazaar: Bazaar) -> None:

@@ -10,7 +10,10 @@ from settlement_world import CLAIM_DELAY_S, FORCE_DEADLINE_S, MAX_SILENCE_S, Hea
 from trees import fold_withdrawal_tree
 
 from contracts import digests
-from contracts.council import Council
+from contracts.artifact import load_artifact
+from contracts.chain_link import ChainLink
+from contracts.council import EXIT_WINDOW_S, Council, Kind
+from contracts.deployment import CollateralToken
 from contracts.devchain.chain import funded_key
 from contracts.payouts import Withdrawal
 from contracts.records import CheckpointRecord, Refused
@@ -192,3 +195,41 @@ def test_only_the_contract_of_payouts_moves_money_and_only_the_council_moves_its
         payouts._send("add_token", token, 2**100)
     with pytest.raises(Refused, match="engine: not the council"):
         contract._send("set_engine_version", 2)
+
+
+def test_the_council_changes_its_three_things_and_a_new_token_comes_and_goes(desk: Desk) -> None:
+    """Cap, engine version and token, each by a quorum and after the exit window."""
+    world, contract, payouts = desk.world, desk.world.contract, desk.world.contract.payouts()
+    link = ChainLink(world.provider, funded_key(0))
+    artifact = load_artifact("TestUSDC")
+    coin = link.deploy(link.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"]).constructor())
+    token, nobody = bytes.fromhex(coin[2:]), bytes(20)
+    setting = CollateralToken(coin, 5, 10, 4_000).setting()
+    councillors = [Council(world.provider, desk.council, funded_key(seat)) for seat in range(3)]
+    changes = (
+        (Kind.OUTFLOW_CAP, contract.token_address, 2 * CAP), (Kind.ENGINE_VERSION, nobody, 2),
+        (Kind.ADD_TOKEN, token, setting),
+    )  # fmt: skip
+    numbers = [councillors[0].propose(0, *change) for change in changes]
+    for seat in (1, 2):
+        for number in numbers:
+            councillors[seat].approve(seat, number)
+    world.pass_time(EXIT_WINDOW_S + 1)
+    for number in numbers:
+        councillors[0].execute(number)
+    assert payouts.outflow_cap(contract.token_address) == 2 * CAP
+    assert (contract.engine_version(), payouts.is_token(token), payouts.outflow_cap(token)) == (2, True, 4_000)
+
+    minted = link.web3.eth.contract(link.web3.to_checksum_address(token), abi=artifact["abi"]).functions.mint
+    link.send(minted(link.web3.to_checksum_address(contract.sender), 500))
+    contract.deposit(owner_of(9), 0, 500, token)
+    leaf = digests.withdrawal_leaf(0, owner_of(9), token, 500)
+    root, siblings = fold_withdrawal_tree([leaf], 0)
+    world.post(world.consumed(HeaderFields(height=2, engine_version=2, withdrawals_root=root, withdrawals_total=3_100)))
+    with pytest.raises(Refused, match="checkpoint: engine not active"):
+        world.post(world.consumed(HeaderFields(height=3, withdrawals_root=root, withdrawals_total=3_100)))
+    world.pass_time(CLAIM_DELAY_S)
+    payouts.claim(desk.record(), Withdrawal(0, owner_of(9), token, 500, siblings))
+    assert contract.token_balance(owner_of(9), token) == 500
+    with pytest.raises(Refused, match="deposit: no collateral"):
+        contract._send("deposit", link.web3.to_checksum_address(owner_of(9)), 0, 1, desk.council)

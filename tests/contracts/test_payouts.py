@@ -165,6 +165,37 @@ def test_ronin_and_harmony_stolen_keys_cannot_empty_the_custody_at_once(desk: De
     assert 0 < taken <= CAP
 
 
+def test_polygon_plasma_2021_one_withdrawal_has_one_nullifier(desk: Desk) -> None:
+    """The same exit was paid again for other bytes of its proof: here the index alone says what is paid."""
+    payouts, good = desk.world.contract.payouts(), desk.withdrawals()[0]
+    desk.claim(0)
+    with pytest.raises(Refused, match="claim: already paid"):
+        payouts.claim(desk.record(), good)
+    for bit in (32, 33, 200, 255):
+        with pytest.raises(Refused, match="claim: index too large"):
+            payouts.claim(desk.record(), replace(good, index=good.index | 1 << bit))
+    for level in (0, 7, 31):
+        siblings = [bytes(32) if at == level else node for at, node in enumerate(good.siblings)]
+        other = [b"\x01" * 32 if at == level else node for at, node in enumerate(good.siblings)]
+        for index, proof in ((1, siblings), (1 << level, good.siblings), (3, other)):
+            with pytest.raises(Refused, match=r"claim: (wrong proof|already paid)"):
+                payouts.claim(desk.record(), replace(good, index=index, siblings=proof))
+    assert desk.balance(0) == AMOUNTS[0]
+
+
+def test_amounts_that_no_token_has_stop_nobody(desk: Desk) -> None:
+    """A forged leaf of the largest number there is: refused or paid in parts, and the next claim goes through."""
+    world, token = desk.world, desk.world.contract.token_address
+    leaves = [digests.withdrawal_leaf(i, owner_of(i), token, amount) for i, amount in enumerate((2**256 - 1, 10))]
+    root, _ = fold_withdrawal_tree(leaves, 0)
+    world.post(world.consumed(HeaderFields(height=2, withdrawals_root=root, withdrawals_total=10_000)))
+    world.pass_time(CLAIM_DELAY_S)
+    for index, amount in enumerate((2**256 - 1, 10)):
+        proof = fold_withdrawal_tree(leaves, index)[1]
+        world.contract.payouts().claim(desk.record(), Withdrawal(index, owner_of(index), token, amount, proof))
+    assert (desk.balance(0), desk.balance(1)) == (CAP // 4, 10)
+
+
 def test_a_pause_blocks_claims_and_nothing_else(desk: Desk) -> None:
     world = desk.world
     for seat in (0, 3):

@@ -18,6 +18,8 @@ SIZES = (
     (31, 5, 3_000),
     (100, 1, 500),
 )
+# Every lie goes to everybody, who answer it: thirty liars among a hundred members are a day's work.
+LIARS_MAX = 10
 ORACLE_FAULTS = ("missing", "stale", "extreme")
 FAULTS_OF_A_KIND_MAX = 4
 BIG_STEP_MS = 10_000
@@ -58,7 +60,7 @@ def draw_liars(rng: random.Random, plan: Plan) -> dict[int, str]:
     campaigns have every kind, too.
     """
     count = max(rng.randint(0, plan.fault_bound), rng.choice((0, 0, 1)))
-    members = rng.sample(range(plan.member_count), min(count, plan.fault_bound))
+    members = rng.sample(range(plan.member_count), min(count, plan.fault_bound, LIARS_MAX))
     kinds = [BEHAVIOURS[plan.seed % len(BEHAVIOURS)], *rng.choices(BEHAVIOURS, k=plan.fault_bound)]
     return {member: kind.name for member, kind in zip(members, kinds)}
 

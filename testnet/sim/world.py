@@ -36,6 +36,7 @@ LIVENESS_LIMIT_MS = 60_000
 LIVENESS_BLOCKS = 10
 TIP_DISTANCE_MAX = 2
 EVENTS_MAX = 1_000_000
+EVENTS_OF_A_PAIR_MAX = 400  # messages go from each to each: what a hundred members need is more
 SIZES_EVERY_EVENTS = 64
 KINDS = {kind.name: kind for kind in BEHAVIOURS}
 
@@ -294,7 +295,7 @@ class World:
         at_ms, _, node, incarnation, what, data = heapq.heappop(self.heap)
         self.now_ms = at_ms
         self.event_count += 1
-        if self.event_count > EVENTS_MAX:
+        if self.event_count > max(EVENTS_MAX, EVENTS_OF_A_PAIR_MAX * self.plan.member_count**2):
             raise Violation("L7 too many events")
         if node is None:
             self.apply(what, data)

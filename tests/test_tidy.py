@@ -415,3 +415,9 @@ def test_every_unit_exception_is_still_needed() -> None:
         files = sorted(target.rglob("*.py")) if target.is_dir() else [target] if target.exists() else []
         found = any(name == bound for file in files for _, bound in bound_names(ast.parse(file.read_text())))
         assert found or not files or prefix == "contracts/", f"{prefix} no longer binds {name}: drop the exception"
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest imports them by their names alone, and would end on the second one."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -190,6 +190,8 @@ class Leaving:
             lambda: self._as(self._remains.cast.late).deposit(self._remains.cast.late.account.address, 0, 1)
         )
         outcome.check("no deposit goes in any more", bool(reason), reason)
+        if self._remains.plan.has_late_poster:  # withdrawals under a header are paid when it has stood for the delay
+            self._chain.pass_time(self._stranger.claim_delay_s())
 
     # -------------------------------------------------------- what there is
 

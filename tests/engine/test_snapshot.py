@@ -46,7 +46,7 @@ from tests.engine.blocks import (
 from tests.engine.days import live, write_day
 from tests.engine.worlds import build_block
 
-DAY_SEED, BLOCKS, CUT = 5, 44, 25
+DAY_SEED, BLOCKS, CUT = 11, 44, 25
 
 
 @pytest.fixture(scope="module")

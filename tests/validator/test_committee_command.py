@@ -42,7 +42,9 @@ class Town:
         return self.chain.rpc_url
 
     def mine(self) -> None:
-        """Two blocks, so that everything before is final."""
+        """Two blocks of a later second, so that everything before is final and past."""
+        later = {"jsonrpc": "2.0", "id": 1, "method": "evm_increaseTime", "params": [1]}
+        httpx.post(self.rpc_url, json=later)
         for _ in range(2):
             httpx.post(self.rpc_url, json={"jsonrpc": "2.0", "id": 1, "method": "evm_mine", "params": []})
 

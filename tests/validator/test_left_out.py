@@ -80,6 +80,7 @@ def test_lean_web3_reads_and_signs_and_leaves_the_recursion_limit_alone() -> Non
         from testnet import funding
         from testnet.ports import PortLease
         from validator.chain_access import connect
+        from validator.config import NodeConfig
         from types import SimpleNamespace
 
         with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +90,7 @@ def test_lean_web3_reads_and_signs_and_leaves_the_recursion_limit_alone() -> Non
                 deployed = funding.deploy_contracts(chain.rpc_url)
                 network = SimpleNamespace(contract=deployed.settlement, court=deployed.court)
                 key = funding.derive_accounts(0, 1)[0].key
-                (settlement,), judge = connect(network, [chain.rpc_url], key)
+                (settlement,), judge = connect(network, NodeConfig(0, (chain.rpc_url,)), key)
                 length, domain = settlement.inbox_length(), len(settlement.domain())
                 print(json.dumps([length, domain, judge.is_decided(bytes(32)), sys.getrecursionlimit()]))
             finally:

@@ -223,8 +223,10 @@ def _check_own_lists(tables: Tables, live: np.ndarray) -> None:
         _check_list(name, accounts[first], table["next"], table["account"], table["is_live"] != 0)
     protected = np.flatnonzero(accounts["protection"])
     protections = tables.protections[accounts["protection"][protected]]
-    is_own = (protections["account"] == protected) & (protections["is_live"] != 0)
-    _require(is_own.all(), "a protection is another's")
+    _require((protections["account"] == protected).all(), "a protection is another's")
+    # Whoever ended his keeps the row (ORD-8).
+    is_live = protections["is_live"] != 0
+    _require((is_live == (protections["window_ms"] != 0)).all(), "a protection is neither live nor ended")
 
 
 def _check_positions(tables: Tables, live_orders: np.ndarray) -> None:

@@ -73,6 +73,7 @@ def test_a_restored_day_continues_alike(day) -> None:
     for counter in (ORDERS_LIVE, POSITIONS_OPEN, TRIGGERS_LIVE, OFFERS_LIVE, SESSIONS_LIVE):
         assert counters[counter] > 0
     assert counters[PROTECTIONS_USED] > 1
+    assert not restored.tables.protections["is_live"][1 : counters[PROTECTIONS_USED]].all(), "somebody ended his"
     held = restored.tables.positions[restored.tables.positions["lots"] != 0]["market"]
     assert (restored.tables.markets["kind"][held] == KIND_CALL).any(), "somebody holds an option"
     steps = write_day(DAY_SEED, BLOCKS, 14).steps

@@ -109,7 +109,7 @@ docs: $(STAMP)  ## write the generated pages and contract artefacts anew
 	$(BIN)/python -m contracts.compile
 
 clean:  ## remove the environment, caches and local networks
-	rm -rf .venv .cache build .hansa-testnet .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .venv .cache build .hansa-testnet .hansa-drills .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml uv.lock

@@ -165,7 +165,7 @@ def crash_test(
     *,
     kills: Annotated[int, Parameter(help="how many validators to kill")] = 1_000,
     seed: Annotated[int, Parameter(help="of who dies when; the machine adds its own chance")] = 1,
-    dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-testnet/crash"),
+    dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-drills/crash"),
     rate: Annotated[float, Parameter(help="commands per second, all traders together")] = 30.0,
     base_port: Annotated[int, Parameter(help="first port to try")] = 29600,
 ) -> int:

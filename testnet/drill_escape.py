@@ -113,7 +113,7 @@ def list_leaves(group: BaseExceptionGroup) -> list[BaseException]:
 def drill(
     *,
     seed: Annotated[int, Parameter(help="of prices, traders, the moment of death and the order of leaving")] = 1,
-    dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-testnet/drill-escape"),
+    dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-drills/escape"),
     rate: Annotated[float, Parameter(help="commands per second, all traders together")] = 30.0,
     base_port: Annotated[int, Parameter(help="first port to try")] = 31600,
     late_poster: Annotated[

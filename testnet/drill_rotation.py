@@ -295,7 +295,7 @@ def write_results(drill: RotationDrill, checks: list[Check], elapsed_s: float) -
 
 def main(
     *,
-    dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-testnet/drill-rotation"),
+    dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-drills/rotation"),
     rate: Annotated[float, Parameter(help="commands per second, all traders together")] = 20.0,
     base_port: Annotated[int, Parameter(help="first port to try")] = 32300,
     epoch_s: Annotated[float, Parameter(help="length of an epoch")] = EPOCH_MS / 1_000,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from consensus.leaders import get_leader
 from consensus.messages import FINALIZE, NOTARIZE, Certificate, Proposal, encode_message
 from testnet.sim.byzantine.behaviour import Behaviour, Out
 from testnet.sim.keys import decode
@@ -19,9 +20,12 @@ class Usurper(Behaviour):
 
     def on_receive(self, node: Node, peer: int, data: bytes) -> Out:
         message = decode(data)
-        if not isinstance(message, Proposal) or message.block.header.proposer == node.index:
+        if not isinstance(message, Proposal):
             return []
         block = message.block
+        rightful = get_leader(node.world.leaders, block.header.view)
+        if block.header.proposer != rightful or rightful == node.index:
+            return []  # two usurpers that copied each other would never end
         moved = type(block)(block.header._replace(proposer=node.index), block.payload)
         vote = node.world.keys.sign(node.index, NOTARIZE, moved.header.epoch, moved.header.view, moved.hash())
         node.world.headers[moved.hash()] = moved.header

@@ -14,6 +14,10 @@
 """
 
 import bls
+import keyring
+import queues
+
+initializes: queues
 
 interface Token:
     def balanceOf(owner: address) -> uint256: view
@@ -107,28 +111,13 @@ REPORTER_DIVISOR: constant(uint256) = 20
 # Owner of the exchange's insurance account: what is slashed makes good what the exchange could not collect.
 INSURANCE_OWNER: constant(address) = 0x0000000000000000000000000000000000000002
 
-# Queues are rings of links through a head; a validator's position is its number plus two.
-ENTRY_QUEUE: constant(uint256) = 0
-EXIT_QUEUE: constant(uint256) = 1
-POSITION_FIRST: constant(uint256) = 2
 MASK_16: constant(uint256) = 2**16 - 1
 MASK_32: constant(uint256) = 2**32 - 1
 MASK_64: constant(uint256) = 2**64 - 1
 
-# Keys live in contract code: a STOP byte so that the code never runs, then words. The code limit of 24 576 bytes holds
-# 191 points, hence two blobs: the aggregate and members 0-127; members 128-254.
-BLOB_KEYS: constant(uint256) = 128
-BLOB_POINTS_MAX: constant(uint256) = 129
-
 # A member is 88 bytes of what the committee's hash covers: compressed key (48), network key (32), weight (8).
 MEMBER_BYTES: constant(uint256) = 88
 MEMBER_WORDS_MAX: constant(uint256) = 704  # 255 members, and what the last one's words touch
-WEIGHT: constant(uint256) = 1
-# (p - 1) / 2 of the base field, high and low word: a larger y sets the sign bit of a compressed key.
-HALF_HIGH: constant(bytes32) = 0x000000000000000000000000000000000d0088f51cbff34d258dd3db21a5d66b
-HALF_LOW: constant(bytes32) = 0xb23ba5c279c2895fb39869507b587b120f55ffff58a9ffffdcff7fffffffd555
-COMPRESSED: constant(uint256) = 2**255
-SIGN: constant(uint256) = 2**253
 
 
 # ---------------------------------------------------------------- immutables and storage
@@ -152,8 +141,6 @@ network_key_taken: HashMap[bytes32, bool]
 standings: HashMap[uint256, uint256]
 # What each operator says where it listens for its peers, such as "validator.example:26656".
 advertised: public(HashMap[uint256, String[ADVERT_MAX]])
-# By position: next (bits 16-31) and previous (0-15).
-links: HashMap[uint256, uint256]
 
 # By committee hash: size (bits 160-167) and address of the first blob; the second blob; 16 numbers to a word.
 committees: public(HashMap[bytes32, uint256])
@@ -188,7 +175,7 @@ def __init__(
     assert settlement != empty(address) and court != empty(address), "deploy: address is zero"
     assert token.is_contract, "deploy: token is no contract"
     assert seats_max > 0 and seats_max <= COMMITTEE_MAX, "deploy: seats"
-    assert registrations_max >= seats_max and registrations_max <= NUMBERS_MAX - POSITION_FIRST, "deploy: registrations"
+    assert registrations_max >= seats_max and registrations_max <= NUMBERS_MAX - queues.POSITION_FIRST, "deploy: registrations"
     SETTLEMENT = settlement
     COURT = court
     TOKEN = token
@@ -197,7 +184,7 @@ def __init__(
     UNBONDING_S = unbonding_s
     SEATS_MAX = seats_max
     REGISTRATIONS_MAX = registrations_max
-    self.links[EXIT_QUEUE] = (EXIT_QUEUE << 16) | EXIT_QUEUE  # the other ring is empty when zero
+    queues.__init__()
 
 
 # ---------------------------------------------------------------- coming and going
@@ -229,7 +216,7 @@ def register(key: bytes32[4], possession: bytes32[8], network_key: bytes32):
     self.registrations[number] = Registration(operator=msg.sender, network_key=network_key, key=key)
     self.registration_count = number + 1
     log Registered(number=number, operator=msg.sender, network_key=network_key, key=key)
-    self._append(ENTRY_QUEUE, number)
+    queues.append(queues.ENTRY_QUEUE, number)
     self._put_state(number, WAITING)
     self._take_stake()
 
@@ -254,11 +241,11 @@ def leave():
     is_frozen: bool = staticcall Custody(SETTLEMENT).is_frozen()
     assert state == WAITING or state == SERVING or (is_frozen and state == LEAVING), "leave: neither waiting nor serving"
     if state == SERVING and not is_frozen:
-        self._append(EXIT_QUEUE, number)
+        queues.append(queues.EXIT_QUEUE, number)
         self._put_state(number, LEAVING)
     else:
         if state != SERVING:
-            self._unlink(number)
+            queues.unlink(number)
         self._put_state(number, UNBONDING)
 
 
@@ -271,10 +258,10 @@ def rejoin():
     assert state == LEAVING or state == UNBONDING or state == GONE, "rejoin: has not left"
     assert not staticcall Custody(SETTLEMENT).is_frozen(), "rejoin: frozen"
     if state == LEAVING:
-        self._unlink(number)
+        queues.unlink(number)
         self._put_state(number, SERVING)
         return
-    self._append(ENTRY_QUEUE, number)
+    queues.append(queues.ENTRY_QUEUE, number)
     self._put_state(number, WAITING)
     if state == GONE:
         self._take_stake()
@@ -319,7 +306,7 @@ def slash(epoch: uint256, member: uint256):
     state: uint256 = self._standing(number).state
     assert state != JAILED, "slash: done before"
     if state == WAITING or state == LEAVING:
-        self._unlink(number)
+        queues.unlink(number)
     self._put_state(number, JAILED)
     taken: uint256 = 0 if state == GONE else STAKE
     reward: uint256 = taken // REPORTER_DIVISOR
@@ -366,11 +353,11 @@ def next_numbers() -> DynArray[uint256, COMMITTEE_MAX]:
             present.append(number)
 
     enter_max: uint256 = SEATS_MAX if size == 0 else max(2, (size + 1) // 2)
-    waiting: DynArray[uint256, COMMITTEE_MAX] = self._first_of(ENTRY_QUEUE, enter_max)
+    waiting: DynArray[uint256, COMMITTEE_MAX] = queues.first_of(queues.ENTRY_QUEUE, enter_max)
     spare: uint256 = len(present) + len(waiting)
     spare = spare - COMMITTEE_MIN if spare > COMMITTEE_MIN else 0
     leave_max: uint256 = 0 if size == 0 else min(spare, max(1, (size - 1) // 3))
-    leaving: DynArray[uint256, COMMITTEE_MAX] = self._first_of(EXIT_QUEUE, leave_max)
+    leaving: DynArray[uint256, COMMITTEE_MAX] = queues.first_of(queues.EXIT_QUEUE, leave_max)
 
     chosen: DynArray[uint256, COMMITTEE_MAX] = []
     for number: uint256 in present:
@@ -402,8 +389,8 @@ def make_committee(numbers: DynArray[uint256, COMMITTEE_MAX]) -> bytes32:
     size: uint256 = len(numbers)
     assert size > 0, "committee: empty"
     total: uint256 = self.registration_count
-    first: bytes32[4][BLOB_POINTS_MAX] = empty(bytes32[4][BLOB_POINTS_MAX])
-    second: bytes32[4][BLOB_POINTS_MAX] = empty(bytes32[4][BLOB_POINTS_MAX])
+    first: bytes32[4][keyring.BLOB_POINTS_MAX] = empty(bytes32[4][keyring.BLOB_POINTS_MAX])
+    second: bytes32[4][keyring.BLOB_POINTS_MAX] = empty(bytes32[4][keyring.BLOB_POINTS_MAX])
     aggregate: bytes32[4] = empty(bytes32[4])
     encoded: uint256[MEMBER_WORDS_MAX] = empty(uint256[MEMBER_WORDS_MAX])
     packed: uint256[NUMBERS_A_WORD] = empty(uint256[NUMBERS_A_WORD])
@@ -413,11 +400,11 @@ def make_committee(numbers: DynArray[uint256, COMMITTEE_MAX]) -> bytes32:
         assert i == 0 or number > numbers[i - 1], "committee: numbers not increasing"
         registration: Registration = self.registrations[number]
         aggregate = bls.add_g1(aggregate, registration.key)
-        if i < BLOB_KEYS:
+        if i < keyring.BLOB_KEYS:
             first[i + 1] = registration.key
         else:
-            second[i - BLOB_KEYS] = registration.key
-        words: uint256[3] = self._encode_member(registration)
+            second[i - keyring.BLOB_KEYS] = registration.key
+        words: uint256[3] = keyring.encode_member(registration.key, registration.network_key)
         at: uint256 = i * MEMBER_BYTES // 32
         offset: uint256 = i * MEMBER_BYTES % 32 * 8
         for k: uint256 in range(3):
@@ -432,10 +419,10 @@ def make_committee(numbers: DynArray[uint256, COMMITTEE_MAX]) -> bytes32:
         return committee_hash
     for k: uint256 in range((size + NUMBERS_A_WORD - 1) // NUMBERS_A_WORD, bound=NUMBERS_A_WORD):
         self.committee_numbers[committee_hash][k] = packed[k]
-    blob: address = self._write_blob(first, min(size, BLOB_KEYS) + 1)
+    blob: address = keyring.write_blob(first, min(size, keyring.BLOB_KEYS) + 1)
     self.committees[committee_hash] = (size << 160) | convert(blob, uint256)
-    if size > BLOB_KEYS:
-        self.second_blobs[committee_hash] = self._write_blob(second, size - BLOB_KEYS)
+    if size > keyring.BLOB_KEYS:
+        self.second_blobs[committee_hash] = keyring.write_blob(second, size - keyring.BLOB_KEYS)
     log CommitteeMade(committee_hash=committee_hash, committee_size=size)
     return committee_hash
 
@@ -459,7 +446,7 @@ def begin_epoch(committee_hash: bytes32):
         standing: Standing = self._standing(number)
         if standing.serving_epoch != epoch and (standing.state == SERVING or standing.state == LEAVING):
             if standing.state == LEAVING:
-                self._unlink(number)
+                queues.unlink(number)
             self._put_state(number, UNBONDING)
     log EpochBegun(epoch=epoch, committee_hash=committee_hash, committee_size=size)
 
@@ -470,43 +457,14 @@ def _seat(number: uint256, epoch: uint256):
     standing: Standing = self._standing(number)
     state: uint256 = standing.state
     if state == WAITING:
-        self._unlink(number)
+        queues.unlink(number)
         state = SERVING
     elif state == UNBONDING:  # it left the entry queue too late, so its stake stays for what it signs
-        self._append(EXIT_QUEUE, number)
+        queues.append(queues.EXIT_QUEUE, number)
         state = LEAVING
     self.standings[number] = (standing.since_s << 40) | (epoch << 8) | state
     if state != standing.state:
         log StateChanged(number=number, state=state)
-
-
-@internal
-@pure
-def _encode_member(registration: Registration) -> uint256[3]:
-    """@notice The 88 bytes of a member, from the left: compressed key, network key, weight."""
-    x_high: uint256 = convert(registration.key[0], uint256)
-    x_low: uint256 = convert(registration.key[1], uint256)
-    y_high: uint256 = convert(registration.key[2], uint256)
-    y_low: uint256 = convert(registration.key[3], uint256)
-    half_high: uint256 = convert(HALF_HIGH, uint256)
-    flags: uint256 = COMPRESSED
-    if y_high > half_high or (y_high == half_high and y_low > convert(HALF_LOW, uint256)):
-        flags |= SIGN
-    network_key: uint256 = convert(registration.network_key, uint256)
-    return [
-        flags | (x_high << 128) | (x_low >> 128),
-        (x_low << 128) | (network_key >> 128),
-        (network_key << 128) | (WEIGHT << 64),
-    ]
-
-
-@internal
-def _write_blob(points: bytes32[4][BLOB_POINTS_MAX], count: uint256) -> address:
-    """@notice Create a contract whose code is STOP and the first `count` points."""
-    data: Bytes[BLOB_POINTS_MAX * 128] = slice(abi_encode(points), 0, count * 128)
-    # PUSH2 length, DUP1, PUSH1 offset, PUSH0, CODECOPY, PUSH0, RETURN: returns all that follows these ten bytes.
-    length: bytes2 = convert(convert(count * 128 + 1, uint16), bytes2)
-    return raw_create(concat(b"\x61", length, b"\x80\x60\x0a\x5f\x39\x5f\xf3", b"\x00", data))
 
 
 # ---------------------------------------------------------------- inside
@@ -563,40 +521,6 @@ def _put_state(number: uint256, state: uint256):
     log StateChanged(number=number, state=state)
 
 
-@internal
-def _append(queue: uint256, number: uint256):
-    position: uint256 = number + POSITION_FIRST
-    last: uint256 = self.links[queue] & MASK_16
-    self.links[position] = (queue << 16) | last
-    # The head may be its own neighbour, so what changes is read when it is written.
-    self.links[last] = (position << 16) | (self.links[last] & MASK_16)
-    self.links[queue] = (self.links[queue] & ~MASK_16) | position
-
-
-@internal
-def _unlink(number: uint256):
-    word: uint256 = self.links[number + POSITION_FIRST]
-    next: uint256 = word >> 16
-    previous: uint256 = word & MASK_16
-    self.links[previous] = (next << 16) | (self.links[previous] & MASK_16)
-    self.links[next] = (self.links[next] & ~MASK_16) | previous
-    self.links[number + POSITION_FIRST] = 0
-
-
-@internal
-@view
-def _first_of(queue: uint256, count: uint256) -> DynArray[uint256, COMMITTEE_MAX]:
-    """@notice At most `count` numbers from the front of a queue."""
-    found: DynArray[uint256, COMMITTEE_MAX] = []
-    position: uint256 = self.links[queue] >> 16
-    for _: uint256 in range(count, bound=COMMITTEE_MAX):
-        if position == queue:
-            break
-        found.append(position - POSITION_FIRST)
-        position = self.links[position] >> 16
-    return found
-
-
 # ---------------------------------------------------------------- views
 
 @external
@@ -635,7 +559,7 @@ def stake_of(number: uint256) -> uint256:
 @view
 def queue(is_exit: bool, limit: uint256) -> DynArray[uint256, COMMITTEE_MAX]:
     """@notice The first numbers of the exit or the entry queue, at most 255."""
-    return self._first_of(EXIT_QUEUE if is_exit else ENTRY_QUEUE, min(limit, COMMITTEE_MAX))
+    return queues.first_of(queues.EXIT_QUEUE if is_exit else queues.ENTRY_QUEUE, min(limit, COMMITTEE_MAX))
 
 
 @external

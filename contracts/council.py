@@ -6,15 +6,14 @@ the contract says no (do not). A seat is an index in the current committee.
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Any
 
 from eth_utils import to_canonical_address, to_checksum_address
-from web3.contract import Contract
 from web3.providers.base import BaseProvider
 
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
-from contracts.records import ChainError, TxResult
+from contracts.contract_client import ContractClient
+from contracts.records import TxResult
 
 PAUSE_S = 24 * 3_600
 COOLDOWN_S = 24 * 3_600
@@ -78,22 +77,12 @@ class PauseState:
     few: int
 
 
-class Council:
+class Council(ContractClient):
     """The council at `address`, as seen through one RPC endpoint."""
 
     def __init__(self, endpoint: str | BaseProvider, address: str | bytes, private_key: bytes | None = None) -> None:
         """Raises `ChainError` if nothing answers or no contract is there."""
-        self._link = ChainLink(endpoint, private_key)
-        self.address = to_checksum_address(address)
-        web3 = self._link.web3
-        if not self._link.ask(lambda: web3.eth.get_code(self.address)):
-            raise ChainError(f"there is no contract at {self.address} on chain {self._link.chain_id}: wrong address?")
-        self._contract: Contract = web3.eth.contract(self.address, abi=load_artifact("Council")["abi"])
-
-    @property
-    def sender(self) -> bytes:
-        """Address of the account that votes; `TypeError` without a key."""
-        return self._link.sender
+        super().__init__(ChainLink(endpoint, private_key), address, "Council")
 
     # -------------------------------------------------------- voting
 
@@ -179,17 +168,6 @@ class Council:
     def now_s(self) -> int:
         """Time of the latest block."""
         return self._link.ask(lambda: self._link.web3.eth.get_block("latest")["timestamp"])
-
-    def _read(self, name: str, *arguments: Any) -> Any:
-        function = self._contract.functions[name](*arguments)
-        return self._link.ask(lambda: function.call())
-
-    def _read_number(self, name: str, *arguments: Any) -> int:
-        number: int = self._read(name, *arguments)
-        return number
-
-    def _send(self, name: str, *arguments: Any) -> TxResult:
-        return self._link.send(self._contract.functions[name](*arguments))
 
 
 def deploy_council(

@@ -5,16 +5,14 @@ the contract says no (do not).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from eth_utils import to_canonical_address, to_checksum_address
-from web3.contract import Contract
+from eth_utils import to_canonical_address
 from web3.providers.base import BaseProvider
 
 from contracts import bls
-from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
-from contracts.records import ChainError, TxResult, ValidatorState
+from contracts.contract_client import ContractClient
+from contracts.records import TxResult, ValidatorState
 from contracts.registry import Registry
 
 COURT_OFFENCES = (1, 2, 3, 4, 6)  # 5, a double proposal, counts as 1 there
@@ -51,20 +49,15 @@ class Conviction:
     tx_hash: bytes
 
 
-class Court:
+class Court(ContractClient):
     """The court at `address`, as seen through one RPC endpoint."""
 
     def __init__(self, endpoint: str | BaseProvider, address: str, private_key: bytes | None = None) -> None:
         """Raises `ChainError` if nothing answers or no contract is there."""
-        self._link = ChainLink(endpoint, private_key)
+        super().__init__(ChainLink(endpoint, private_key), address, "Evidence")
         self._endpoint, self._private_key = endpoint, private_key
         # Opened when somebody is to be slashed, which is seldom: it takes questions to the chain.
         self._registry: Registry | None = None
-        self.address = to_checksum_address(address)
-        web3 = self._link.web3
-        if not self._link.ask(lambda: web3.eth.get_code(self.address)):
-            raise ChainError(f"there is no contract at {self.address} on chain {self._link.chain_id}: wrong address?")
-        self._contract: Contract = web3.eth.contract(self.address, abi=load_artifact("Evidence")["abi"])
 
     def submit(self, epoch: int, first: Statement, second: Statement) -> TxResult:
         """Bring a case; changes nothing if the court has decided it before."""
@@ -121,7 +114,3 @@ class Court:
         if self._registry is None:
             self._registry = Registry(self._endpoint, self.registry(), self._private_key)
         return self._registry
-
-    def _read(self, name: str, *arguments: Any) -> Any:
-        function = self._contract.functions[name](*arguments)
-        return self._link.ask(lambda: function.call())

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_utils import to_checksum_address
-from web3.contract import Contract
 
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
+from contracts.contract_client import ContractClient
 from contracts.digests import ACCOUNT_DEPTH, WITHDRAWAL_DEPTH
 from contracts.records import CheckpointRecord, TxResult
 
@@ -59,13 +59,11 @@ class AccountProof:
         )  # fmt: skip
 
 
-class Payouts:
+class Payouts(ContractClient):
     """The contract of payouts at `address`; `Settlement.payouts` knows it."""
 
     def __init__(self, link: ChainLink, address: str | bytes) -> None:
-        self._link = link
-        self.address = to_checksum_address(address)
-        self._contract: Contract = self._link.web3.eth.contract(self.address, abi=load_artifact("Payouts")["abi"])
+        super().__init__(link, address, "Payouts")
 
     # -------------------------------------------------------- claims
 
@@ -137,16 +135,3 @@ class Payouts:
     def outflow_left(self, token: bytes) -> int:
         """The largest withdrawal that would be paid whole now."""
         return self._read_number("outflow_left", to_checksum_address(token))
-
-    # -------------------------------------------------------- inside
-
-    def _read(self, name: str, *arguments: Any) -> Any:
-        function = self._contract.functions[name](*arguments)
-        return self._link.ask(lambda: function.call())
-
-    def _read_number(self, name: str, *arguments: Any) -> int:
-        number: int = self._read(name, *arguments)
-        return number
-
-    def _send(self, name: str, *arguments: Any) -> TxResult:
-        return self._link.send(self._contract.functions[name](*arguments))

@@ -5,39 +5,25 @@ Blocking; from async code call it in worker threads. Every method raises `ChainE
 is read at a finalised one, so that all nodes read the same.
 """
 
-from typing import Any
-
 from eth_utils import to_canonical_address, to_checksum_address
 from web3.contract import Contract
 from web3.providers.base import BaseProvider
-from web3.types import BlockIdentifier
 
 from contracts import bls
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
-from contracts.records import ChainError, Member, Standing, TxResult, ValidatorState
+from contracts.contract_client import ContractClient
+from contracts.records import Member, Standing, TxResult, ValidatorState
 
 ADVERT_BYTES_MAX = 128
 
 
-class Registry:
+class Registry(ContractClient):
     """The registry at `address`, as seen through one RPC endpoint."""
 
     def __init__(self, endpoint: str | BaseProvider, address: str | bytes, private_key: bytes | None = None) -> None:
         """Raises `ChainError` if nothing answers or no contract is there."""
-        self._link = ChainLink(endpoint, private_key)
-        self.chain_id = self._link.chain_id
-        self.address = to_checksum_address(address)
-        self.address_bytes = to_canonical_address(address)
-        web3 = self._link.web3
-        if not self._link.ask(lambda: web3.eth.get_code(self.address)):
-            raise ChainError(f"there is no contract at {self.address} on chain {self.chain_id}: wrong address?")
-        self._contract: Contract = web3.eth.contract(self.address, abi=load_artifact("Registry")["abi"])
-
-    @property
-    def sender(self) -> bytes:
-        """Address of the account that sends; `TypeError` without a key."""
-        return self._link.sender
+        super().__init__(ChainLink(endpoint, private_key), address, "Registry")
 
     def balance_wei(self, account: bytes) -> int:
         """What an account has for gas."""
@@ -245,18 +231,6 @@ class Registry:
         abi = load_artifact("TestUSDC")["abi"]
         token: Contract = self._link.web3.eth.contract(to_checksum_address(self.token()), abi=abi)
         return token
-
-    def _read(self, name: str, *arguments: Any, block: int | None = None) -> Any:
-        function = self._contract.functions[name](*arguments)
-        at: BlockIdentifier = "latest" if block is None else block
-        return self._link.ask(lambda: function.call(block_identifier=at))
-
-    def _read_number(self, name: str, *arguments: Any, block: int | None = None) -> int:
-        number: int = self._read(name, *arguments, block=block)
-        return number
-
-    def _send(self, name: str, *arguments: Any) -> TxResult:
-        return self._link.send(self._contract.functions[name](*arguments))
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -14,6 +14,7 @@ from web3.types import EventData
 from contracts.artifact import load_artifact
 from contracts.chain_link import ChainLink
 from contracts.checkpoint_call import encode_checkpoint
+from contracts.contract_client import ContractClient
 from contracts.digests import ACCOUNT_DEPTH
 from contracts.payouts import Payouts, Withdrawal
 from contracts.records import (
@@ -38,7 +39,7 @@ CHECKPOINT_PAGE_BLOCKS = 2_000
 SYSTEM_ACCOUNTS = 64
 
 
-class Settlement:
+class Settlement(ContractClient):
     """The settlement contract at `address`, as seen through one RPC endpoint."""
 
     def __init__(
@@ -51,26 +52,14 @@ class Settlement:
     ) -> None:
         """Raises `ChainError` if nothing answers or no contract is there. `fee_limit_wei`: most for a unit of gas."""
         self.endpoint = endpoint
-        self._link = ChainLink(endpoint, private_key, fee_limit_wei)
-        self.chain_id = self._link.chain_id
-        self.address = to_checksum_address(address)
-        self.address_bytes = to_canonical_address(address)
-        web3 = self._link.web3
-        if not self._link.ask(lambda: web3.eth.get_code(self.address)):
-            raise ChainError(f"there is no contract at {self.address} on chain {self.chain_id}: wrong address?")
-        self._contract: Contract = web3.eth.contract(self.address, abi=load_artifact("Settlement")["abi"])
+        super().__init__(ChainLink(endpoint, private_key, fee_limit_wei), address, "Settlement")
         token = self._read("TOKEN")
         self.token_address = to_canonical_address(token)
-        self._token: Contract = web3.eth.contract(token, abi=load_artifact("TestUSDC")["abi"])
+        self._token: Contract = self._link.web3.eth.contract(token, abi=load_artifact("TestUSDC")["abi"])
         self._payouts: Payouts | None = None
         self._deployed_block: int = self._read("DEPLOYED_BLOCK")
         # (index, block) of the youngest entry seen: where later ones are looked for.
         self._inbox_hint = (0, self._deployed_block)
-
-    @property
-    def sender(self) -> bytes:
-        """Address of the account that sends; `TypeError` without a key."""
-        return self._link.sender
 
     # -------------------------------------------------------- the chain
 
@@ -325,14 +314,6 @@ class Settlement:
         )
         return contract
 
-    def _read(self, name: str, *arguments: Any) -> Any:
-        function = self._contract.functions[name](*arguments)
-        return self._link.ask(lambda: function.call())
-
-    def _read_number(self, name: str, *arguments: Any) -> int:
-        number: int = self._read(name, *arguments)
-        return number
-
     def _read_bytes(self, name: str, *arguments: Any) -> bytes:
         data: bytes = self._read(name, *arguments)
         return data
@@ -340,9 +321,6 @@ class Settlement:
     def _read_flag(self, name: str, *arguments: Any) -> bool:
         flag: bool = self._read(name, *arguments)
         return flag
-
-    def _send(self, name: str, *arguments: Any) -> TxResult:
-        return self._link.send(self._contract.functions[name](*arguments))
 
     def _find_events(self, name: str, filters: dict[str, Any], first_block: int, last_block: int) -> list[EventData]:
         event = self._contract.events[name]

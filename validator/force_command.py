@@ -220,13 +220,12 @@ def _run(rpc: str, contract: str, key: Path | None, act: "Callable[[ForcedAction
 
 
 def _read_address(text: str) -> bytes:
+    from validator.config import ConfigError, address_bytes
+
     try:
-        address = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        address = b""
-    if len(address) != 20:
-        raise CommandError(f"{text!r} is no address: 40 hexadecimal digits")
-    return address
+        return address_bytes(text)
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
 
 
 def _read_secret(path: Path) -> bytes:

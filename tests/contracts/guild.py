@@ -27,6 +27,12 @@ class Guild:
         self.world.activate()
         self.height = 0
 
+    def rewind(self, block: int) -> None:
+        """Back to what was at this block of the chain."""
+        self.world.chain.rewind(block)
+        self.world.chain.reset_clock()
+        self.height = 0
+
     def join(self, number: int) -> None:
         self.world.register(number, self.secrets[number])
 

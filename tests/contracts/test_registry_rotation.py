@@ -27,9 +27,7 @@ def founded_guild() -> Iterator[tuple[Guild, int]]:
 def guild(founded_guild: tuple[Guild, int]) -> Guild:
     """Validators 0 to 3 are the committee of epoch 1; nobody waits."""
     shared, block = founded_guild
-    shared.world.chain.rewind(block)
-    shared.world.chain.reset_clock()
-    shared.height = 0
+    shared.rewind(block)
     return shared
 
 

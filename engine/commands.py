@@ -1,6 +1,6 @@
 """The signed nouns: what a trader may ask for, as bytes, as EIP-712 struct and as rows of arrays.
 
-A message is a header of 112 bytes and 1 to 64 actions of 96 bytes: one signature and one nonce for all of them. Layout
+A message is a header of 112 bytes and 1 to 128 actions of 96 bytes: one signature and one nonce for all of them. Layout
 and type strings: docs/protocol.md, section 5. Bytes that decode here are well-formed at most; whether the state allows
 them is `engine.apply`'s question. Importing this module starts no compiler.
 """
@@ -30,7 +30,7 @@ ACTION = np.dtype(
 )  # fmt: skip
 HEADER_BYTES, ACTION_BYTES = MESSAGE.itemsize, ACTION.itemsize
 COUNT_OFFSET = 105
-ACTIONS_MAX = 64
+ACTIONS_MAX = 128
 MESSAGE_BYTES_MAX = HEADER_BYTES + ACTIONS_MAX * ACTION_BYTES
 _HEADER_PACK = struct.Struct("<20sIqq65sB6x")
 _ACTION_PACK = struct.Struct("<BBBBI8q24s")
@@ -93,7 +93,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One signed message of an owner: 1 to 64 actions that share nonce, expiry and signature."""
+    """One signed message of an owner: 1 to 128 actions that share nonce, expiry and signature."""
 
     owner: bytes
     nonce: int
@@ -118,7 +118,7 @@ class Command:
     def encode(self) -> bytes:
         """Header and actions. Raises `struct.error` or `ValueError` when a field does not fit."""
         if len(self.owner) != 20 or len(self.signature) != 65 or not 1 <= len(self.actions) <= ACTIONS_MAX:
-            raise ValueError("owner has 20 bytes, signature 65, and there are 1 to 64 actions")
+            raise ValueError("owner has 20 bytes, signature 65, and there are 1 to 128 actions")
         header = _HEADER_PACK.pack(
             self.owner, self.subaccount, self.nonce, self.expiry_ms, self.signature, len(self.actions)
         )

@@ -62,7 +62,7 @@ class Operations:
         return records.Placed.parse((yield _waiting(protocol.place_call(network, signer, order), wait)))
 
     def batch(self, requests: Sequence[Request], *, wait: str = "final") -> Operation[records.Batched]:
-        """Up to 64 orders and cancels under one signature: `Buy`, `Sell`, `Cancel`, `CancelLabel`, `CancelAll`.
+        """Up to 128 orders and cancels under one signature: `Buy`, `Sell`, `Cancel`, `CancelLabel`, `CancelAll`.
 
         A refused one leaves the others alone and is the `error` of its outcome.
         """

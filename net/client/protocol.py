@@ -316,7 +316,7 @@ def transfer_call(network: Network, signer: Signer, amount_usdc: Exact, to_subac
 
 
 def batch_call(network: Network, signer: Signer, requests: Sequence[Request]) -> Call:
-    """Up to 64 requests in one message with one signature."""
+    """Up to 128 requests in one message with one signature."""
     if not 1 <= len(requests) <= ACTIONS_MAX:
         raise HansaError(0, f"{len(requests)} requests", f"a batch has 1 to {ACTIONS_MAX}")
     command = signer.sign(network, *(request.to_action(network) for request in requests))

@@ -12,7 +12,7 @@ _ACCOUNT = (
 )
 _CURRENCY = Param("currency", "text", "accepted and not used: there is one currency, USDC", False)
 _CHANNELS = Param("channels", "list of text", "names from the table of channels")
-_COMMAND = Param("command", "hex", "a signed message with 1 to 64 actions: docs/protocol.md, section 5")
+_COMMAND = Param("command", "hex", "a signed message with 1 to 128 actions: docs/protocol.md, section 5")
 _SIGNED = (
     *_ACCOUNT,
     Param("nonce", "integer", "above every nonce used before, usually the time in microseconds"),

@@ -50,7 +50,7 @@ client.edit(placed.order.order_id, "0.020", "63990.0")       # keeps its id
 client.cancel(placed.order.order_id)
 client.transfer("100", to_subaccount=1), client.cancel_all_after(0)
 client.sell("BTC-PERPETUAL", "0.010", "63990", time_in_force="immediate_or_cancel", label=7)
-client.batch([Cancel("BTC-PERPETUAL-17"), Buy("BTC-PERPETUAL", "0.010", "63990")]).outcomes  # one signature, up to 64
+client.batch([Cancel("BTC-PERPETUAL-17"), Buy("BTC-PERPETUAL", "0.010", "63990")]).outcomes  # one signature, up to 128
 client.account().equity, client.positions(), client.open_orders()
 client.order_book("BTC-PERPETUAL").bids[:3]
 client.proof().claims                                        # equity, checked leaf by leaf against a certified header

@@ -11,6 +11,7 @@ from engine.apply import execute
 from engine.commands import (
     ACCEPT,
     ACTION_BYTES,
+    ACTIONS_MAX,
     AMEND,
     BUY,
     CANCEL,
@@ -98,7 +99,10 @@ UNPARSABLE = [
     ("an odd byte", GOOD + b"\0"),
     ("a header without an action", GOOD[:HEADER_BYTES]),
     ("a message that counts none", GOOD[:COUNT_OFFSET] + b"\0" + GOOD[COUNT_OFFSET + 1 : HEADER_BYTES]),
-    ("a message of 65 actions", GOOD[:COUNT_OFFSET] + b"\x41" + bytes(6) + bytes(65 * ACTION_BYTES)),
+    (
+        "a message of too many actions",
+        GOOD[:COUNT_OFFSET] + bytes([ACTIONS_MAX + 1]) + bytes(6 + (ACTIONS_MAX + 1) * ACTION_BYTES),
+    ),
 ]
 
 
@@ -111,12 +115,12 @@ def test_what_is_no_batch(blob: bytes) -> None:
 
 
 def test_batches_have_limits() -> None:
-    wide = message(1, *[Action(CANCEL_ALL)] * 64).encode()
+    wide = message(1, *[Action(CANCEL_ALL)] * ACTIONS_MAX).encode()
     for blob, is_good in (
         (GOOD * BATCH_MESSAGES_MAX, True),
         (GOOD * (BATCH_MESSAGES_MAX + 1), False),
-        (wide * (BATCH_ACTIONS_MAX // 64), True),
-        (wide * (BATCH_ACTIONS_MAX // 64) + GOOD, False),
+        (wide * (BATCH_ACTIONS_MAX // ACTIONS_MAX), True),
+        (wide * (BATCH_ACTIONS_MAX // ACTIONS_MAX) + GOOD, False),
         (GOOD * (BATCH_BYTES_MAX // len(GOOD) + 1), False),
         (b"", False),
     ):

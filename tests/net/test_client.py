@@ -58,7 +58,7 @@ def quote_once(client: Client) -> None:
     assert cancels[1].error.code == Code.UNKNOWN_ORDER
     single = client.batch([CancelAll(MARKET)]).outcomes
     assert [item.cancelled_count for item in single] == [0]
-    with pytest.raises(HansaError, match="1 to 64"):
+    with pytest.raises(HansaError, match="1 to 128"):
         client.batch([])
 
 

@@ -248,7 +248,7 @@ class Audit:
         tally.last_height = header.height
         tally.blocks += 1
         tally.batches += len(batches)
-        tally.commands += sum(len(checked.ids) for checked in batches)
+        tally.commands += sum(len(checked.actions) for checked in batches)
 
     def _explain(self, found: Mismatch, state: EngineState) -> Mismatch:
         """Where the states part, if another source has one of this height."""

@@ -36,7 +36,7 @@ def check_tables(rows: Rows, header: Header, executed: Executed, batches: list[C
     _compare(height, "fills", _FILL_NAMES, found, fills)
     for receipt in result.receipts:
         if receipt["code"] not in (Code.UNKNOWN_ACCOUNT, Code.BAD_SIGNATURE):
-            command_id = batches[int(receipt["batch_index"])].ids[int(receipt["command_index"])]
+            command_id = batches[int(receipt["batch_index"])].ids[int(receipt["command_index"])].tobytes()
             values = tuple(int(receipt[name]) for name in RECEIPT_COLUMNS)
             _check_result(rows, (command_id, height, time_ms, *values), is_done=receipt["code"] == Code.OK)
     return len(wanted)

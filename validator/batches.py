@@ -22,13 +22,13 @@ PENDING_BATCHES_PER_AUTHOR_MAX = 512
 # Eight such blocks, the most that one certificate can finalise together, still fit into one answer to a lagging peer.
 BLOCK_BYTES_MAX = 1_000_000
 # So that executing a block stays within the time that agreement leaves for it.
-BLOCK_ACTIONS_MAX = 5_000
+BLOCK_ACTIONS_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CheckedBatch:
-    """A batch whose author signature holds: messages (m,), actions (n,), the address that signed each message (zero:
-    nobody), and the id of each action.
+    """A batch whose author signature holds: messages (m,), actions (n,), the address that signed each message, (m, 20)
+    uint8 (zero: nobody), and the id of each action, (n, 32) uint8.
     """
 
     batch: Batch
@@ -36,7 +36,7 @@ class CheckedBatch:
     messages: np.ndarray
     actions: np.ndarray
     signers: np.ndarray
-    ids: tuple[bytes, ...]
+    ids: np.ndarray
 
     def to_input(self) -> BatchInput:
         return BatchInput(self.batch.author, self.batch.sequence, self.messages, self.actions, self.signers)
@@ -57,9 +57,7 @@ def make_checked(batch: Batch, domain_separator: bytes, signers: np.ndarray | No
     """
     messages, actions = decode_batch(batch.commands)
     verified = verify_messages(messages, actions, domain_separator, signers)
-    names = verified.ids.tobytes()
-    ids = tuple(names[at : at + 32] for at in range(0, len(names), 32))
-    return CheckedBatch(batch, batch.hash(), messages, actions, verified.signers, ids)
+    return CheckedBatch(batch, batch.hash(), messages, actions, verified.signers, verified.ids)
 
 
 def sort_refs(refs: tuple[tuple[int, int, bytes], ...]) -> tuple[tuple[int, int, bytes], ...]:
@@ -141,6 +139,7 @@ class BatchPool:
         self._by_hash: dict[bytes, CheckedBatch] = {}
         # An author that equivocates has several batches of one sequence; blocks may name any of them.
         self._pending: list[dict[int, list[CheckedBatch]]] = [{} for _ in range(author_count)]
+        self._action_counts = [0] * author_count
 
     def add(self, checked: CheckedBatch) -> bool:
         """False when the author's share of the pool is full or the sequence is taken by another batch."""
@@ -157,6 +156,7 @@ class BatchPool:
         if checked.batch_hash not in self._by_hash:
             self._by_hash[checked.batch_hash] = checked
             self._pending[checked.batch.author].setdefault(checked.batch.sequence, []).append(checked)
+            self._action_counts[checked.batch.author] += len(checked.actions)
 
     def is_full(self, author: int) -> bool:
         """Whether an author's unfinished batches have used up its share."""
@@ -184,7 +184,7 @@ class BatchPool:
                 if depth >= len(queue):
                     continue
                 checked = queue[depth]
-                next_bytes, next_actions = size_bytes + len(checked.batch.commands), action_count + len(checked.ids)
+                next_bytes, next_actions = size_bytes + len(checked.batch.commands), action_count + len(checked.actions)
                 if next_bytes > BLOCK_BYTES_MAX or next_actions > BLOCK_ACTIONS_MAX:
                     queue.clear()
                 elif len(refs) < BATCH_REFS_MAX:
@@ -206,7 +206,7 @@ class BatchPool:
 
     def command_count_of(self, author: int) -> int:
         """Actions in an author's batches that are not final yet."""
-        return sum(len(checked.ids) for same in self._pending[author].values() for checked in same)
+        return self._action_counts[author]
 
     def holds_as_named(self, refs: tuple[tuple[int, int, bytes], ...]) -> bool:
         """Whether held batches are what references call them, and together within a block's limits."""
@@ -216,7 +216,7 @@ class BatchPool:
             if checked is None or (checked.batch.author, checked.batch.sequence) != (author, sequence):
                 return False
             size_bytes += len(checked.batch.commands)
-            action_count += len(checked.ids)
+            action_count += len(checked.actions)
         return size_bytes <= BLOCK_BYTES_MAX and action_count <= BLOCK_ACTIONS_MAX
 
     def has_work(self, cursors: list[int]) -> bool:
@@ -226,6 +226,7 @@ class BatchPool:
         """Forget an author that no block may name any more; gives back its batches."""
         dropped = [checked for same in self._pending[author].values() for checked in same]
         self._pending[author] = {}
+        self._action_counts[author] = 0
         for checked in dropped:
             del self._by_hash[checked.batch_hash]
         return dropped
@@ -237,5 +238,6 @@ class BatchPool:
             for sequence in [sequence for sequence in pending if sequence <= cursors[author]]:
                 for checked in pending.pop(sequence):
                     del self._by_hash[checked.batch_hash]
+                    self._action_counts[author] -= len(checked.actions)
                     dropped.append(checked)
         return dropped

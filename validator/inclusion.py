@@ -117,11 +117,11 @@ class _Room:
         known = [pool.get(batch_hash) for _, _, batch_hash in refs]
         self._refs_left = BATCH_REFS_MAX - len(refs)
         self._bytes_left = BLOCK_BYTES_MAX - sum(len(item.batch.commands) for item in known if item is not None)
-        self._actions_left = BLOCK_ACTIONS_MAX - sum(len(item.ids) for item in known if item is not None)
+        self._actions_left = BLOCK_ACTIONS_MAX - sum(len(item.actions) for item in known if item is not None)
 
     def fits(self, checked: CheckedBatch) -> bool:
         return (
             self._refs_left > 0
             and len(checked.batch.commands) <= self._bytes_left
-            and len(checked.ids) <= self._actions_left
+            and len(checked.actions) <= self._actions_left
         )

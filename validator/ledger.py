@@ -83,7 +83,7 @@ class Ledger:
         self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])
         if has_entries:
             self._store.put_answers(make_answers(block, result))
-        command_count = sum(len(checked.ids) for checked in batches)
+        command_count = sum(len(checked.actions) for checked in batches)
         self._stats.on_final(time_ms, command_count, is_live)
         self._unpublished.append(
             BlockEvent(
@@ -118,8 +118,9 @@ class Ledger:
             # Neither spends a nonce: anybody's copy of it may yet execute, after a deposit or with the right signature.
             if receipt["code"] in (Code.UNKNOWN_ACCOUNT, Code.BAD_SIGNATURE):
                 continue
-            rows.append((checked.ids[at], height, time_ms, *(int(receipt[name]) for name in RECEIPT_COLUMNS)))
-            self._finished.append(checked.ids[at])
+            command_id = checked.ids[at].tobytes()
+            rows.append((command_id, height, time_ms, *(int(receipt[name]) for name in RECEIPT_COLUMNS)))
+            self._finished.append(command_id)
             if receipt["code"] == Code.OK and checked.actions[at]["kind"] in (PLACE, AMEND, TRIGGER):
                 message = checked.messages[message_of_action[batch][at]]
                 action, order_id = Action.decode(checked.actions[at].tobytes()), int(receipt["order_id"])

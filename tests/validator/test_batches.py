@@ -48,7 +48,7 @@ def test_a_sealed_batch_passes_the_check_of_every_other_node():
     assert made.seal() is None
     checked = check_batch(Batch.decode(own.batch.encode()), NETWORK_KEYS[own.batch.author], DOMAIN, SEPARATOR)
     assert [row.tobytes() for row in checked.signers] == [OWNER, OWNER]
-    assert checked.ids == tuple(command_id(item, SEPARATOR) for item in commands) == own.ids
+    assert checked.ids.tobytes() == b"".join(command_id(item, SEPARATOR) for item in commands) == own.ids.tobytes()
     assert checked.batch_hash == own.batch_hash
 
 
@@ -92,7 +92,7 @@ def test_messages_that_were_passed_by_are_sealed_again_first():
     made.put_back([passed_by])
     assert made.waiting_count == 3
     again = made.seal()
-    assert again.messages["nonce"].tolist() == [1, 2, 3] and again.ids[:2] == passed_by.ids
+    assert again.messages["nonce"].tolist() == [1, 2, 3] and (again.ids[:2] == passed_by.ids).all()
     assert made.waiting_count == 0 and made.seal() is None
 
 
@@ -147,3 +147,8 @@ def test_one_author_cannot_fill_the_pool_but_what_a_block_names_is_always_taken(
     assert not pool.add(late)
     pool.add_named(late)
     assert pool.get(late.batch_hash) is late
+    assert pool.command_count_of(0) == PENDING_BATCHES_PER_AUTHOR_MAX + 1
+    pool.drop_through([10, 0, 0])
+    assert pool.command_count_of(0) == PENDING_BATCHES_PER_AUTHOR_MAX - 9
+    pool.drop_author(0)
+    assert pool.command_count_of(0) == 0

@@ -85,6 +85,7 @@ class Ledger:
             self._store.put_answers(make_answers(block, result))
         command_count = sum(len(checked.actions) for checked in batches)
         self._stats.on_final(time_ms, command_count, is_live)
+        self._stats.on_codes(result.receipts["code"])
         self._unpublished.append(
             BlockEvent(
                 height=height, header_hash=block.hash(), state_root=result.state_root, time_ms=time_ms,

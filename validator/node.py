@@ -191,6 +191,7 @@ class Node:
             uptime=self.uptime, roster=self.roster, epoch=lambda: self.agreement.epoch,
             receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms, enqueue=self._enqueue,
             backlog=self._backlog, health=self._health,
+            links=lambda: self._committee.statistics() if self._committee else {},
         )  # fmt: skip
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
 

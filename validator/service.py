@@ -2,6 +2,7 @@
 next batch.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,6 +19,7 @@ from engine.funding import CLAMP_RATE, RATE_ONE, RATE_PER_BPS
 from engine.results import Code
 from engine.state import EngineState
 from engine.tables import KIND_CALL, KIND_PUT
+from net.committee import PeerStatistics
 from net.gateway.backend import (
     AccountProof,
     AccountView,
@@ -29,7 +31,9 @@ from net.gateway.backend import (
     FillView,
     FinalisedHeader,
     InboxView,
+    LinkCounters,
     NetworkInfo,
+    NodeCounters,
     NodeStatus,
     OrderView,
     PositionView,
@@ -88,6 +92,7 @@ class Service:
         enqueue: Callable[[bytes, bytes], None],
         backlog: Callable[[], int],
         health: Callable[[], tuple[int, int, bool, Refusal | None]],
+        links: Callable[[], dict[int, PeerStatistics]],
     ) -> None:
         """`enqueue(message, signer)`; `backlog()`: our actions that no final block holds yet; `health()`: (view, peers,
         is syncing, refusal); `epoch()`: the current one.
@@ -109,6 +114,7 @@ class Service:
         self._enqueue = enqueue
         self._backlog = backlog
         self._health = health
+        self._links = links
         self._receipts: OrderedDict[bytes, Receipt] = OrderedDict()
         self._proof_states: OrderedDict[int, Executed] = OrderedDict()
         self._checkpoint_states: OrderedDict[int, Executed] = OrderedDict()
@@ -372,6 +378,18 @@ class Service:
             account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block,
             version="0.1.0", endpoints=self._on_chain.endpoints,
             onchain_posted_height=self._on_chain.posted_height,
+        )  # fmt: skip
+
+    def counters(self) -> NodeCounters:
+        """See `Backend.counters`."""
+        links = tuple(
+            LinkCounters(peer, seen.frames_in, seen.frames_out, seen.bytes_in, seen.bytes_out, seen.writes)
+            for peer, seen in self._links().items()
+        )
+        return NodeCounters(
+            time_ms=self._wall_ms(), cpu_us=time.process_time_ns() // 1000, height=self._executor.final.height,
+            actions_by_code=self._stats.actions_by_code(), blocks_by_finality_ms=self._stats.blocks_by_finality_ms(),
+            links=links,
         )  # fmt: skip
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:

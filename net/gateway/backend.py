@@ -411,6 +411,30 @@ class NodeStatus:
     onchain_posted_height: int = 0  # of the last checkpoint in the chain's youngest blocks, which may yet go again
 
 
+@dataclass(frozen=True, slots=True)
+class LinkCounters:
+    """What went over the links to one member since the node started."""
+
+    peer: int
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    writes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCounters:
+    """Totals since the node started: who reads them twice knows what happened in between."""
+
+    time_ms: int  # when they were read, by the node's clock
+    cpu_us: int  # of the node's process, all threads
+    height: int
+    actions_by_code: dict[int, int]
+    blocks_by_finality_ms: dict[int, int]
+    links: tuple[LinkCounters, ...]
+
+
 class Backend(Protocol):
     """The node, seen from its API."""
 
@@ -481,6 +505,8 @@ class Backend(Protocol):
     def uptime(self) -> UptimeView: ...
 
     def status(self) -> NodeStatus: ...
+
+    def counters(self) -> NodeCounters: ...
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:
         """One event per finalised block. The buffer is bounded: a subscriber that lags has its channel closed."""

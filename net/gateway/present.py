@@ -46,6 +46,7 @@ from net.gateway.backend import (
     FinalisedHeader,
     InboxView,
     NetworkInfo,
+    NodeCounters,
     OrderView,
     PositionView,
     Receipt,
@@ -449,6 +450,15 @@ def uptime(view: UptimeView) -> dict[str, Any]:
             {"index": index, "signed": count, "signed_bps": count * 10_000 // max(1, view.block_count)}
             for index, count in enumerate(view.signed_counts)
         ],
+    }  # fmt: skip
+
+
+def counters(view: NodeCounters) -> dict[str, Any]:
+    return {
+        "time_ms": view.time_ms, "cpu_us": view.cpu_us, "height": view.height,
+        "actions_by_code": {str(code): count for code, count in view.actions_by_code.items()},
+        "blocks_by_finality_ms": {str(ms): count for ms, count in view.blocks_by_finality_ms.items()},
+        "links": [asdict(link) for link in view.links],
     }  # fmt: skip
 
 

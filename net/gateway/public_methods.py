@@ -134,6 +134,10 @@ async def get_uptime(call: Call) -> object:
     return present.uptime(call.backend.uptime())
 
 
+async def get_counters(call: Call) -> object:
+    return present.counters(call.backend.counters())
+
+
 async def get_command_status(call: Call) -> object:
     result = call.backend.command_status(call.params.hex_bytes("command_id", 32))
     return present.command_result(call.instruments, _found(result, "command_id"))

@@ -42,7 +42,9 @@ from net.gateway.backend import (
     FinalisedHeader,
     InboxView,
     LevelChange,
+    LinkCounters,
     NetworkInfo,
+    NodeCounters,
     NodeStatus,
     OrderView,
     PositionView,
@@ -351,6 +353,10 @@ class DictBackend:
 
     def uptime(self) -> UptimeView:
         return UptimeView(11, 20, 8, (8, 6, 0, 7))
+
+    def counters(self) -> NodeCounters:
+        links = (LinkCounters(1, 10, 20, 1000, 2000, 15),)
+        return NodeCounters(self.time_ms, 5_000, self.height, {0: 40, 103: 2}, {31: 6, 250: 1}, links)
 
     def status(self) -> NodeStatus:
         return NodeStatus(

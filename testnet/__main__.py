@@ -24,7 +24,7 @@ EXAMPLES = """Examples:
 @app.command(help_epilogue=EXAMPLES)
 def up(
     *,
-    validators: Annotated[int, Parameter(help="committee size, 1 to 9; 4 tolerate one faulty member")] = 4,
+    validators: Annotated[int, Parameter(help="committee size, 1 to 32; 3f + 1 tolerate f faulty members")] = 4,
     dir: Annotated[Path, Parameter(help="where the network lives; an existing one is continued")] = FOLDER,
     chain: Annotated[str, Parameter(help="embedded, anvil, or the URL of a chain with EIP-2537")] = "embedded",
     seed: Annotated[int, Parameter(help="of prices and traders; a continued network keeps its prices")] = 1,

@@ -1,7 +1,7 @@
 """What the launcher does on the settlement chain: deploy the contract, register the committee, give traders money.
 
 The accounts are those of the well-known test mnemonic, which the embedded chain and anvil fund with ether: 0-9 trade,
-10-18 operate validators, 19 deploys.
+10-18 operate the first nine validators, 19 deploys, 20-42 operate the other validators.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,8 +26,10 @@ MNEMONIC = "test test test test test test test test test test test junk"
 TRADER_COUNT = 10
 OPERATOR_FIRST = 10
 DEPLOYER = 19
-ACCOUNT_COUNT = DEPLOYER + 1
-VALIDATORS_MAX = DEPLOYER - OPERATOR_FIRST
+# More members than this vote through collectors, which one machine has no use for.
+VALIDATORS_MAX = 32
+# Operators beyond the ninth come after the deployer.
+ACCOUNT_COUNT = OPERATOR_FIRST + VALIDATORS_MAX + 1
 
 USDC_QUOTE = 1_000_000
 # The insurance fund is the exchange's account 1, and this is its owner.
@@ -59,6 +61,12 @@ def derive_account(number: int) -> ChainAccount:
 
 def derive_accounts(first: int, count: int) -> list[ChainAccount]:
     return [derive_account(number) for number in range(first, first + count)]
+
+
+def derive_operator(number: int) -> ChainAccount:
+    """Who operates validator `number`, from 0."""
+    place = OPERATOR_FIRST + number
+    return derive_account(place if place < DEPLOYER else place + 1)
 
 
 def deploy_contracts(rpc_url: str, terms: Terms = DEFAULT_TERMS) -> Deployment:

@@ -19,6 +19,7 @@ from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, Valid
 from validator.keys import Keys, save_keys
 
 MANIFEST = "manifest.json"
+LOOPBACK = "127.0.0.1"
 
 
 class FolderError(Exception):
@@ -42,6 +43,12 @@ class NodePorts:
 
     peer: int
     api: int
+    peer_host: str = LOOPBACK
+    api_host: str = LOOPBACK
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{self.api_host}:{self.api}"
 
 
 def open_folder(folder: Path, wanted: Manifest, is_fresh: bool) -> Manifest:
@@ -131,12 +138,14 @@ def read_genesis(folder: Path) -> NetworkConfig:
 
 def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed: int, price_source: str = "") -> None:
     """Each operator's own file; ports may differ from start to start. `price_source` empty: the path of `seed`."""
-    peers = tuple(PeerAddress("127.0.0.1", port.peer) for port in ports)
+    peers = tuple(PeerAddress(port.peer_host, port.peer) for port in ports)
     for index, port in enumerate(ports):
         config = NodeConfig(
             index=index,
             rpc_urls=(rpc_url,),
+            listen_host=port.peer_host,
             listen_port=port.peer,
+            api_host=port.api_host,
             api_port=port.api,
             peers=peers,
             price_source=price_source or f"path:seed={seed},noise_bps=2",

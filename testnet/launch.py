@@ -1,5 +1,6 @@
 """Brings the processes of a local network up, step by step, and says what it does."""
 
+import os
 import shutil
 import sys
 import time
@@ -14,7 +15,7 @@ import trio
 from rich.console import Console
 
 from testnet import funding, homes
-from testnet.homes import FolderError, Manifest, NodePorts
+from testnet.homes import LOOPBACK, FolderError, Manifest, NodePorts
 from testnet.local import Child, Processes
 from testnet.ports import PortLease
 from testnet.report import REPORT
@@ -25,6 +26,7 @@ from validator.config import NetworkConfig
 CHAIN_START_S_MAX = 60
 NODES_START_S_MAX = 180
 COMPILE_S_MAX = 600
+STARTS_PER_PROCESSOR = 2
 CHAINS = ("embedded", "anvil")
 
 T = TypeVar("T")
@@ -33,6 +35,26 @@ Question = Callable[[httpx.AsyncClient], Awaitable[bool]]
 
 class LaunchError(Exception):
     """The network does not come up; the message says why and shows the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the processes of a network live: all on this machine's own loopback address, unless each validator has a
+    place of its own. `prefixes`: what its command line begins with, to start there.
+    """
+
+    chain_host: str = LOOPBACK
+    peer_hosts: tuple[str, ...] = ()
+    api_hosts: tuple[str, ...] = ()
+    prefixes: tuple[tuple[str, ...], ...] = ()
+
+    def place(self, index: int, peer_port: int, api_port: int) -> NodePorts:
+        if not self.prefixes:
+            return NodePorts(peer_port, api_port)
+        return NodePorts(peer_port, api_port, self.peer_hosts[index], self.api_hosts[index])
+
+    def prefix(self, index: int) -> tuple[str, ...]:
+        return self.prefixes[index] if self.prefixes else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +71,7 @@ class Options:
     base_port: int
     is_fresh: bool
     terms: Terms = DEFAULT_TERMS
+    site: Site = Site()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +107,13 @@ class Launcher:
         if not manifest.is_ready:
             await self._found(rpc_url)
         config = homes.read_genesis(self._folder)
-        ports = [NodePorts(peer, api) for peer, api in zip(node_ports[::2], node_ports[1::2])]
+        pairs = zip(node_ports[::2], node_ports[1::2])
+        ports = [options.site.place(index, *pair) for index, pair in enumerate(pairs)]
         homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed, options.terms.price_source)
         with self._step("engine compiled (about a minute the first time, cached afterwards)"):
             await self._compile()
-        network = Network(config, rpc_url, [f"http://127.0.0.1:{port.api}" for port in ports], [])
-        with self._step(f"{options.validator_count} validators"):
-            await self._start_nodes(network)
+        network = Network(config, rpc_url, [port.api_url for port in ports], [])
+        await self._start_nodes(network)
         if not manifest.is_funded:
             with self._step(f"deposits of the insurance fund and {len(ROLES)} traders"):
                 await self._fund(network)
@@ -99,7 +122,7 @@ class Launcher:
     def start_node(self, index: int) -> Child:
         """One validator's process, in the home that was made for it."""
         home = homes.node_home(self._folder, index).path
-        argv = [sys.executable, "-m", "validator", "start", "--home", str(home)]
+        argv = [*self._options.site.prefix(index), sys.executable, "-m", "validator", "start", "--home", str(home)]
         return self._processes.start(f"node{index}", argv, home / "log.txt")
 
     def start_traders(self, withdraw_after_s: float) -> Child:
@@ -119,15 +142,26 @@ class Launcher:
             await self._wait_for_chain(chain)
             return chain
         data = self._folder / "chain"
-        argv = [sys.executable, "-m", "contracts.devchain", "--port", str(port), "--data", str(data)]
+        host = self._options.site.chain_host
+        argv = [sys.executable, "-m", "contracts.devchain", "--host", host, "--port", str(port), "--data", str(data)]
         if chain == "anvil":
             if shutil.which("anvil") is None:
                 raise LaunchError("anvil is not on the PATH: install it, or leave --chain at embedded")
-            argv = ["anvil", "--port", str(port), "--state", str(data / "state.json"), "--block-time", "1"]
+            argv = [
+                "anvil",
+                "--host",
+                host,
+                "--port",
+                str(port),
+                "--state",
+                str(data / "state.json"),
+                "--block-time",
+                "1",
+            ]
             argv += ["--accounts", str(funding.ACCOUNT_COUNT), "--slots-in-an-epoch", "1", "--silent"]
         data.mkdir(parents=True, exist_ok=True)
         self._processes.start("settlement chain", argv, data / "log.txt")
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://{host}:{port}"
         await self._wait_for_chain(url)
         return url
 
@@ -144,7 +178,7 @@ class Launcher:
         with self._step("settlement contract"):
             deployment = await in_thread(funding.deploy_contracts, rpc_url, self._options.terms)
         with self._step("committee registered with proofs of possession"):
-            operators = funding.derive_accounts(funding.OPERATOR_FIRST, self._options.validator_count)
+            operators = [funding.derive_operator(number) for number in range(self._options.validator_count)]
             keys = homes.make_keys(self._folder, [operator.key for operator in operators])
             chain_id, validators = await in_thread(funding.register_committee, rpc_url, deployment.settlement, keys)
         network = homes.make_network(
@@ -167,14 +201,29 @@ class Launcher:
             raise LaunchError(f"the engine does not compile; the end of {child.log_path}:\n{child.tail()}")
 
     async def _start_nodes(self, network: Network) -> None:
-        network.nodes.extend(self.start_node(index) for index in range(self._options.validator_count))
-        for index, url in enumerate(network.api_urls):
+        """A few at a time: a start is two seconds of a processor's work, and whoever waits for a processor is late for
+        its peers, too. Who answers may still be waiting for the others.
+        """
+        count, at_once = self._options.validator_count, STARTS_PER_PROCESSOR * (os.cpu_count() or 1)
+        with self._step(f"{count} validators") as show:
+            for index in range(count):
+                if index >= at_once:
+                    await self._wait_for_node(network, index - at_once, is_ready=False)
+                network.nodes.append(self.start_node(index))
+                show(f"{index + 1} of {count} validators started")
+            for index in range(count):
+                await self._wait_for_node(network, index, is_ready=True)
+                show(f"{index + 1} of {count} validators ready")
 
-            async def is_up(client: httpx.AsyncClient, url: str = url) -> bool:
-                answer = (await client.get(f"{url}/api/v2/public/status")).json()
-                return not answer["result"]["is_syncing"]
+    async def _wait_for_node(self, network: Network, index: int, is_ready: bool) -> None:
+        """Until it answers; `is_ready`: until it has caught up and votes."""
+        url = network.api_urls[index]
 
-            await self._wait_until(is_up, NODES_START_S_MAX, f"node{index} at {url}")
+        async def is_up(client: httpx.AsyncClient) -> bool:
+            result = (await client.get(f"{url}/api/v2/public/status")).json()["result"]
+            return not (is_ready and result["is_syncing"])
+
+        await self._wait_until(is_up, NODES_START_S_MAX, f"node{index} at {url}")
 
     async def _fund(self, network: Network) -> None:
         contract = network.config.contract
@@ -203,10 +252,11 @@ class Launcher:
                 await trio.sleep(0.1)
 
     @contextmanager
-    def _step(self, what: str) -> Iterator[None]:
+    def _step(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Says what is done while it lasts and how long it took. The value shows how far it has come."""
         started_s = time.monotonic()
-        with self._console.status(what):
-            yield
+        with self._console.status(what) as status:
+            yield status.update
         self._console.print(f"[green]ok[/] {what} [dim]{time.monotonic() - started_s:.1f} s[/]", highlight=False)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from consensus import crypto
 from contracts.registry import Registry
 from contracts.settlement import Settlement
-from testnet.funding import OPERATOR_FIRST, derive_account
+from testnet.funding import derive_operator
 from testnet.homes import FolderError, NodePorts, node_home
 from testnet.local import Child, Processes
 from validator.config import NetworkConfig, load_node, save_toml
@@ -22,7 +22,7 @@ JOIN_S_MAX = 180
 def make_home(folder: Path, network: NetworkConfig, number: int, ports: NodePorts) -> Keys:
     """As an operator makes it: the network's genesis.toml, a config.toml of its own, fresh keys."""
     home = node_home(folder, number)
-    operator = derive_account(OPERATOR_FIRST + number).key
+    operator = derive_operator(number).key
     keys = Keys(crypto.derive_secret(secrets.token_bytes(32)), secrets.token_bytes(32), operator)
     save_keys(home.keys, keys)
     save_toml(home.genesis, network)

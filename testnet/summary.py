@@ -65,8 +65,8 @@ CONDITIONS: tuple[Condition, ...] = (
     ("withdrawal_claimed", "a withdrawal was claimed on chain", lambda facts: facts.withdrawals_claimed > 0),
     (
         "traded_across_nodes",
-        "traders connected to different nodes traded with each other",
-        lambda facts: facts.cross_node_trades > 0,
+        "traders traded with each other, those of different nodes where there are several",
+        lambda facts: (facts.trades_seen if facts.validator_count == 1 else facts.cross_node_trades) > 0,
     ),
     (
         "money_conserved",

@@ -38,6 +38,17 @@ def test_node_configs_read_back_with_all_peers(tmp_path: Path) -> None:
         assert config.price_source == "path:seed=9,noise_bps=2"
 
 
+def test_nodes_with_hosts_of_their_own_listen_there_and_find_each_other(tmp_path: Path) -> None:
+    hosts = [f"198.18.0.{number}" for number in (1, 2)]
+    ports = [NodePorts(1000, 2000, host, "198.19.0.1") for host in hosts]
+    homes.write_node_configs(tmp_path, ports, "http://198.19.0.254:8545", seed=9)
+    for index, host in enumerate(hosts):
+        config = load_node(homes.node_home(tmp_path, index).config)
+        assert (config.listen_host, config.api_host) == (host, "198.19.0.1")
+        assert [peer.host for peer in config.peers] == hosts
+    assert ports[0].api_url == "http://198.19.0.1:2000"
+
+
 def test_keys_are_private_distinct_and_usable(tmp_path: Path) -> None:
     made = homes.make_keys(tmp_path, [bytes([1 + index]) * 32 for index in range(3)])
     assert len({keys.bls for keys in made} | {keys.network for keys in made}) == 6

@@ -37,6 +37,14 @@ def test_good_facts_pass() -> None:
     assert "FAIL" not in to_text(facts)
 
 
+def test_the_traders_of_one_node_need_no_other() -> None:
+    facts = make_good_facts()
+    facts.validator_count, facts.heights, facts.cross_node_trades = 1, [100], 0
+    assert not judge(facts)["traded_across_nodes"]
+    facts.trades_seen = 1
+    assert exit_code(facts) == 0
+
+
 BAD: list[tuple[str, str, object]] = [
     ("nodes_alive", "nodes_lost", 1),
     ("nodes_alive", "validator_count", 0),

@@ -60,8 +60,26 @@ class NetworkSigner:
         unsigned = PriceReport(validator, time_ms, feeds_e8, bytes(SIGNATURE_BYTES))
         return PriceReport(validator, time_ms, feeds_e8, self._sign(unsigned.signing_bytes(self._domain)))
 
+    def sign_checkpoint(self, number: int, height: int, header_hash: bytes, chain_block: int) -> bytes:
+        """See `checkpoint_signing_bytes`."""
+        return self._sign(checkpoint_signing_bytes(self._domain, number, height, header_hash, chain_block))
+
     def _sign(self, message: bytes) -> bytes:
         return self._key.sign(message).signature
+
+
+def checkpoint_signing_bytes(domain: bytes, number: int, height: int, header_hash: bytes, chain_block: int) -> bytes:
+    """What a member signs when it tells what the settlement contract holds; whoever asks the chain need not believe."""
+    numbers = (number.to_bytes(4, "big"), height.to_bytes(8, "big"), chain_block.to_bytes(8, "big"))
+    return b"hansa/checkpoint/v1" + domain + b"".join(numbers) + header_hash
+
+
+def verify_checkpoint(
+    network_key: bytes, domain: bytes, number: int, height: int, header_hash: bytes, chain_block: int, signature: bytes
+) -> bool:
+    """Whether `network_key` said so. Total like `verify_batch`."""
+    message = checkpoint_signing_bytes(domain, number, height, header_hash, chain_block)
+    return _verify(network_key, message, signature)
 
 
 def verify_batch(batch: Batch, network_key: bytes, domain: bytes) -> bool:

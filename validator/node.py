@@ -30,6 +30,7 @@ from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, address_bytes
 from validator.doppelganger import Memory, VoteWatch
 from validator.executor import Executor
+from validator.feed import NodeFeed
 from validator.journal import Journal
 from validator.keys import Keys
 from validator.ledger import Ledger
@@ -193,6 +194,7 @@ class Node:
             backlog=self._backlog, health=self._health,
             links=lambda: self._committee.statistics() if self._committee else {},
         )  # fmt: skip
+        self.feed = NodeFeed(self, self._network_signer)
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
 
     # running
@@ -214,6 +216,7 @@ class Node:
                 nursery.start_soon(self._syncing.run)
                 nursery.start_soon(self._report_prices)
                 nursery.start_soon(self._seal_batches)
+                nursery.start_soon(self.feed.run)
                 nursery.start_soon(self.settling.run)
                 nursery.start_soon(self._write_snapshots)
                 nursery.start_soon(self._keep_log_short)
@@ -383,6 +386,7 @@ class Node:
         if checked is None:
             return False
         self.on_batch(checked, is_named=True)
+        self.feed.on_sealed(checked)
         if self._peering is not None:
             self._peering.broadcast_batch(checked.batch)
         return True
@@ -441,6 +445,7 @@ class Node:
         refs, cursors = payload.batch_refs, self.final_sequences()
         batches = [checked for ref in refs if (checked := self.pool.get(ref[2])) is not None]
         self.ledger.apply(block, certificate, executed, batches, is_live)
+        self.feed.on_final(block, certificate, block_hash, batches)
         if is_live:
             self.proposals.on_final(block.header.height, payload, cursors, self._clocks.wall_ms())
         self._forget_batches(cursors, {ref[2] for ref in refs})
@@ -551,6 +556,7 @@ class Node:
 
     def _after_flush(self) -> None:
         self.ledger.publish()
+        self.feed.flush()
         # Not before the store holds the block: a snapshot without its block helps no restart.
         if self._due_snapshot is not None:
             self._snapshot_ready.set()

@@ -1,0 +1,86 @@
+"""A small chain of certified blocks without an engine: real keys, real signatures, made-up commitments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nacl.signing import SigningKey
+
+from consensus import crypto
+from consensus.committee import Committee, Member
+from consensus.messages import (
+    COMMITMENT_BYTES,
+    FINALIZE,
+    ZERO_HASH,
+    Block,
+    Certificate,
+    Header,
+    Vote,
+    compute_domain,
+    keccak,
+    vote_digest,
+)
+from validator.roster import Seats
+
+DOMAIN = compute_domain(31337, bytes(19) + b"\x07")
+GENESIS_HASH = keccak(b"genesis")
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The committee of one epoch with its secrets."""
+
+    epoch: int
+    seeds: tuple[bytes, ...]  # of the network keys
+    secrets: tuple[bytes, ...]  # of the voting keys
+
+    @property
+    def seats(self) -> Seats:
+        members = tuple(
+            Member(crypto.derive_public_key(secret), bytes(SigningKey(seed).verify_key))
+            for secret, seed in zip(self.secrets, self.seeds)
+        )
+        return Seats(Committee(self.epoch, members), tuple(range(len(members))))
+
+
+def make_keyring(count: int, epoch: int = 1, salt: int = 0) -> Keyring:
+    seeds = tuple(keccak(bytes([salt, epoch, index])) for index in range(count))
+    return Keyring(epoch, seeds, tuple(crypto.derive_secret(seed) for seed in seeds))
+
+
+def certify(keyring: Keyring, block: Block, signers: Sequence[int] | None = None) -> Certificate:
+    """By the first quorum, or by whom the test says."""
+    committee = keyring.seats.committee
+    chosen = range(committee.quorum) if signers is None else signers
+    header_hash, view = block.hash(), block.header.view
+    digest = vote_digest(DOMAIN, FINALIZE, keyring.epoch, view, header_hash)
+    votes = [
+        Vote(FINALIZE, keyring.epoch, view, header_hash, signer, crypto.sign(keyring.secrets[signer], digest))
+        for signer in chosen
+    ]
+    keys = [member.bls_key for member in committee.members]
+    certificate, _ = crypto.make_certificate(votes, keys, digest, keyring.epoch, len(keys))
+    assert certificate is not None
+    return certificate
+
+
+class Chain:
+    """Grows block by block."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self.keyring = keyring
+        self.blocks: list[Block] = []
+
+    def grow(self, payload: bytes = b"\x80", next_committee_hash: bytes = ZERO_HASH) -> Block:
+        """One more block on top; heights begin at 1."""
+        parent = self.blocks[-1] if self.blocks else None
+        view = 1 if parent is None else parent.header.view + 1
+        header = Header(
+            self.keyring.epoch, view, len(self.blocks) + 1, GENESIS_HASH if parent is None else parent.hash(),
+            view - 1, view % len(self.keyring.seeds), 1_000 + view, keccak(payload), next_committee_hash,
+            bytes(COMMITMENT_BYTES),
+        )  # fmt: skip
+        self.blocks.append(Block(header, payload))
+        return self.blocks[-1]
+
+    def certificate(self, height: int) -> Certificate:
+        return certify(self.keyring, self.blocks[height - 1])

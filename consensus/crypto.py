@@ -7,12 +7,15 @@ rogue keys only because every key's possession was proven at registration.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from blspy import G1Element, G2Element, PopSchemeMPL, PrivateKey
 
 from consensus.messages import Approval, Certificate, Ready, Vote, keccak, make_bitmap
 
 KEY_BYTES = 48
+# A committee and the one that follows it, with room for those of an epoch that is looked up.
+KEYS_REMEMBERED = 1024
 
 
 def derive_secret(seed: bytes) -> bytes:
@@ -42,8 +45,10 @@ def verify_aggregate(keys: Sequence[bytes], digest: bytes, signature: bytes) -> 
 
 
 def aggregate(signatures: Sequence[bytes]) -> bytes | None:
-    """The sum of the signatures, or None if one of them is no group element."""
-    points = [_decode_signature(signature) for signature in signatures]
+    """The sum of the signatures, or None if one of them is no point of the curve. Whether the sum lies in the group, as
+    a signature must, is judged once, when it is verified: until then the parts need not.
+    """
+    points = [_decode_point(signature) for signature in signatures]
     if not points or any(point is None for point in points):
         return None
     return bytes(PopSchemeMPL.aggregate(points))
@@ -112,7 +117,9 @@ def verify_possession(key: bytes, digest: bytes, proof: bytes) -> bool:
     return verify(key, digest, proof)
 
 
+@lru_cache(KEYS_REMEMBERED)
 def _decode_key(key: bytes) -> G1Element | None:
+    """Remembered: the keys of a committee are the same in each certificate, and each takes a square root."""
     try:
         point = G1Element.from_bytes(key)
     except (ValueError, RuntimeError):
@@ -121,8 +128,18 @@ def _decode_key(key: bytes) -> G1Element | None:
 
 
 def _decode_signature(signature: bytes) -> G2Element | None:
+    """An element of the group, but not the identity."""
     try:
         point = G2Element.from_bytes(signature)
     except (ValueError, RuntimeError):
         return None
     return None if signature[0] & 0x40 else point  # the identity element
+
+
+def _decode_point(signature: bytes) -> G2Element | None:
+    """A point of the curve, in the group or not, but not the identity."""
+    try:
+        point = G2Element.from_bytes_unchecked(signature)
+    except (ValueError, RuntimeError):
+        return None
+    return None if signature[0] & 0x40 else point

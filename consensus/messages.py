@@ -27,6 +27,8 @@ READY = 4  # no vote: what a member of the next committee says before its epoch 
 
 PAYLOAD_BYTES_MAX = 128 * 1024
 DECODED_REMEMBERED = 64
+ENCODED_REMEMBERED = 64
+HASHES_REMEMBERED = 256
 NULLIFICATIONS_MAX = 64
 COMMITTEE_MAX = 255
 _WORD_LIMIT = 1 << 256
@@ -123,7 +125,7 @@ class Header(NamedTuple):
         return _word(VERSION) + b"".join(_word(value) for value in self[:-1]) + self.commitment
 
     def hash(self) -> bytes:
-        return keccak(self.encode())
+        return _hash_header(self)
 
     @classmethod
     def decode(cls, data: bytes) -> "Header":
@@ -141,6 +143,12 @@ class Header(NamedTuple):
             number[1], number[2], number[3], words[4], number[5], number[6], number[7], words[8], words[9],
             data[HEADER_BYTES - COMMITMENT_BYTES :],
         )  # fmt: skip
+
+
+@lru_cache(HASHES_REMEMBERED)
+def _hash_header(header: Header) -> bytes:
+    """Remembered: a block is known by its hash wherever it goes, a dozen times on its way to finality."""
+    return keccak(header.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,8 +391,9 @@ def read_epoch(message: Message) -> int:
             return message.epoch
 
 
+@lru_cache(ENCODED_REMEMBERED)
 def encode_message(message: Message) -> bytes:
-    """Canonical bytes `[tag, message]`."""
+    """Canonical bytes `[tag, message]`. Remembered: the same message goes to the journal, the store and each link."""
     for tag, kind in _TAGS:
         if type(message) is kind:
             return cbor2.dumps([tag, message.to_cbor()], canonical=True)

@@ -1,6 +1,7 @@
 """Real BLS: certificates verify, and a wrong signature is named."""
 
 import pytest
+from blspy import G2Element
 
 from consensus import crypto
 from consensus.messages import FINALIZE, Vote, compute_domain, vote_digest
@@ -67,3 +68,21 @@ def test_possession_is_bound_to_operator_and_key() -> None:
     other = crypto.possession_digest(31337, bytes(20), b"p" * 20, b"n" * 32, b"k" * 128)
     assert not crypto.verify_possession(KEYS[0], other, proof)
     assert not crypto.verify_possession(KEYS[1], digest, proof)
+
+
+def find_point_outside_the_group() -> bytes:
+    """A point of the curve whose order is not the group's: of ten thousand at random none has it."""
+    for seed in range(256):
+        data = bytes([0x80]) + bytes(94) + bytes([seed])
+        try:
+            G2Element.from_bytes_unchecked(data)
+        except ValueError:
+            continue
+        return data
+    raise AssertionError("every second number is the coordinate of a point")
+
+
+def test_a_point_outside_the_group_is_no_signature() -> None:
+    outside = find_point_outside_the_group()
+    assert not crypto.verify(KEYS[2], DIGEST, outside)
+    assert crypto.make_certificate(spoil(2, outside), KEYS, DIGEST, 1, 7) == (None, (2,))

@@ -1,4 +1,5 @@
-"""Workarounds for defects of py-libp2p 0.8.1, each with its reason. Nothing else in Hansa knows of them.
+"""Workarounds for defects of py-libp2p 0.8.1, each with its reason. Nothing else in Hansa knows of them, but
+`net/fastlane.py` beside it: noise and yamux, where the library is correct but slow, and too trusting of its peer.
 
 They touch private attributes, hence the assertion: another version of the library needs this file re-read first.
 """
@@ -8,7 +9,6 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from types import MethodType
 from typing import Any, cast
 
 import trio
@@ -32,6 +32,8 @@ from libp2p.stream_muxer.yamux import yamux
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
+from net.fastlane import FastYamux
+
 LIBRARY_VERSION = "0.8.1"
 assert version("libp2p") == LIBRARY_VERSION, f"net/hardening.py was verified against libp2p {LIBRARY_VERSION}"
 
@@ -39,13 +41,7 @@ NEGOTIATION_BYTES_MAX = 1024
 UPGRADE_TIMEOUT_S = 5.0
 INBOUND_SLOTS = 256
 INBOUND_SLOTS_PER_ADDRESS = 64
-WINDOW_BYTES = 4 * 1024 * 1024
-WINDOW_STEP_BYTES = 1024 * 1024
-WINDOW_GRANT_AFTER_BYTES = 4096
-RECEIVE_BYTES_MAX = WINDOW_BYTES + 2 * WINDOW_STEP_BYTES
-STREAMS_MAX = 8
 RESET_TIMEOUT_S = 0.5
-READ_CHUNK_BYTES = 64 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +106,6 @@ class GatedNoise(NoiseTransport):
         if not admits(peer_id):
             await secured.close()
             raise HandshakeFailure(f"peer {peer_id} is not admitted")
-        _buffer_noise_reads(secured)
         return secured
 
 
@@ -127,96 +122,16 @@ class HardenedMuxer(MuxerMultistream):
         return muxed
 
 
-class WindowOverrun(trio.TooSlowError):
-    """A peer sent more than it was granted. A `TooSlowError`, for that is what makes yamux close the connection:
-    any other error it logs and goes on, and the flood with it."""
-
-
-class HardenedYamux(yamux.Yamux):
-    """Yamux with a bounded receive buffer, a bounded number of streams, cheap windows and a start that cannot raise."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # The library only logs a window overrun: a peer could push any amount into a stream that nobody reads.
-        self.stream_buffers = _BoundedBuffers()
-        self.streams = _BoundedStreams()
+class HardenedYamux(FastYamux):
+    """Yamux whose start cannot raise."""
 
     async def start(self) -> None:
         # The swarm runs this as a task of its own; an exception here would end the swarm with all its connections.
         try:
-            await super().start()
+            await self.serve()
         except Exception as error:
             _log.warning("a connection of %s failed: %r", self.peer_id, error)
-            abort_connection(self)
-
-    async def _write_frame(self, data: bytes) -> None:
-        # The library formats two strings per frame for a log that is off, and yields once more than needed.
-        async with self._write_lock:
-            await self.secured_conn.write(data)
-
-
-class _BoundedStreams(dict[int, yamux.YamuxStream]):
-    """Streams of one connection. Limits their number and gives each the cheap window policy."""
-
-    def __setitem__(self, stream_id: int, stream: yamux.YamuxStream) -> None:
-        if len(self) >= STREAMS_MAX:
-            raise WindowOverrun(f"more than {STREAMS_MAX} streams")
-        stream._auto_tune_and_send_window_update = MethodType(_update_window, stream)  # type: ignore[method-assign]
-        super().__setitem__(stream_id, stream)
-
-
-class _BoundedBuffers(dict[int, bytearray]):
-    """Receive buffers of one connection; replaces the library's bytearrays by bounded ones."""
-
-    def __setitem__(self, stream_id: int, _empty: bytearray) -> None:
-        super().__setitem__(stream_id, _BoundedBuffer())
-
-
-class _BoundedBuffer(bytearray):
-    def extend(self, data: Any) -> None:
-        if len(self) + len(data) > RECEIVE_BYTES_MAX:
-            raise WindowOverrun(f"more than {RECEIVE_BYTES_MAX} bytes unread")
-        super().extend(data)
-
-
-async def _update_window(stream: yamux.YamuxStream, *, bytes_read: int = 0) -> None:
-    """One large grant, then one update per step consumed. The library sends an update for every single read, and
-    grants twice what was read, so that no bound on the buffer would ever hold."""
-    stream._pending_recv_release += bytes_read
-    increment = 0
-    if stream.target_recv_window < WINDOW_BYTES:
-        if stream._pending_recv_release > WINDOW_GRANT_AFTER_BYTES:
-            increment = WINDOW_BYTES - stream.target_recv_window + stream._pending_recv_release
-            stream.target_recv_window = WINDOW_BYTES
-    elif stream._pending_recv_release >= WINDOW_STEP_BYTES:
-        increment = stream._pending_recv_release
-    if increment:
-        stream._pending_recv_release = 0
-        stream.recv_window += increment
-        await stream.send_window_update(increment)
-
-
-def _buffer_noise_reads(secured: Any) -> None:
-    """Two system calls and some ten task switches per noise message become one read of up to 64 KiB."""
-    transport = secured.conn
-    raw = transport.read_writer.read_write_closer
-    buffer = bytearray()
-
-    async def read_msg(prefix_encoded: bool = False) -> bytes:
-        while True:
-            if len(buffer) >= 2:
-                end = 2 + int.from_bytes(buffer[:2], "big")
-                if len(buffer) >= end:
-                    sealed = bytes(buffer[2:end])
-                    del buffer[:end]
-                    opened: bytes = transport.decrypt(sealed)
-                    return opened
-            chunk = await raw.read(READ_CHUNK_BYTES)
-            if not chunk:
-                return b""  # the session above takes this for the end of the connection
-            buffer.extend(chunk)
-
-    transport.read_msg = read_msg
+            self.abort()
 
 
 async def _read_delim_bounded(reader: Any) -> bytes:
@@ -285,11 +200,8 @@ def _guarded(on_stream: Callable[[INetStream], Awaitable[None]]) -> Callable[[IN
 
 
 def abort_connection(muxed: Any) -> None:
-    """Closes the TCP socket under a connection, at once and without waiting for anybody.
-
-    The library's own ways down wait for the write lock, which a write to a stopped peer holds for ever.
-    """
-    muxed.secured_conn.conn.read_writer.read_write_closer.stream.stream.socket.close()
+    """Closes the TCP socket under a connection, at once and without waiting for anybody."""
+    cast(HardenedYamux, muxed).abort()
 
 
 async def close_swarm(swarm: Swarm) -> None:

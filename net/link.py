@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import trio
 
+from net.fastlane import Lane, open_lane
 from net.hardening import abort_connection
 from net.link_queue import OutboundQueue
 from net.peers import Offence
@@ -27,7 +28,6 @@ from net.wire import (
     encode_frame,
 )
 
-READ_CHUNK_BYTES = 256 * 1024
 RTT_WEIGHT = 0.25
 
 _log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ class Link:
         self.reason = ""
         self.finished = trio.Event()
         self._stream = stream
+        self._lane: Lane | None = None
         self._hooks = hooks
         self._limits = limits
         self._counters = counters
@@ -144,7 +145,8 @@ class Link:
         """Both sides speak first, neither waits for the other. None when the link has ended over it."""
         try:
             with trio.fail_after(self._limits.hello_timeout_s):
-                await self._stream.write(encode_frame(self._own_hello()))
+                self._lane = await open_lane(self._stream)
+                await self._lane.write(encode_frame(self._own_hello()))
                 while not self._early:
                     self._early = await self._read_frames()
             kind, body = self._early.pop(0)
@@ -209,14 +211,16 @@ class Link:
             self.close(str(error) or repr(error))
 
     async def _read_frames(self) -> list[tuple[FrameType, bytes]]:
-        data = await self._stream.read(READ_CHUNK_BYTES)
-        if not data:
-            raise _LinkFailure("end of stream")
+        assert self._lane is not None, "a hello comes first"
+        pieces = await self._lane.read()
+        size_bytes = sum(map(len, pieces))
         self._silence_s = 0.0
-        self._counters.bytes_in += len(data)
+        self._counters.bytes_in += size_bytes
         self._counters.last_heard_s = trio.current_time()
-        frames = self._splitter.feed(data)
-        pause_s = self._hooks.take_allowance(self.peer, len(frames), len(data))
+        frames: list[tuple[FrameType, bytes]] = []
+        for piece in pieces:
+            frames += self._splitter.feed(piece)
+        pause_s = self._hooks.take_allowance(self.peer, len(frames), size_bytes)
         if pause_s > 0:
             await self._wait(trio.sleep, pause_s)
         return frames
@@ -256,12 +260,13 @@ class Link:
         self._counters.rtt_ms = rtt_s * 1e3 if not old_ms else old_ms + RTT_WEIGHT * (rtt_s * 1e3 - old_ms)
 
     async def _write(self) -> None:
+        assert self._lane is not None, "a hello comes first"
         while True:
             while not self._queue:
                 self._wake = trio.Event()
                 await self._wake.wait()
             data, frames = self._queue.take(self._limits.write_bytes_max)
-            await self._stream.write(data)
+            await self._lane.write(data)
             self._counters.writes += 1
             self._counters.frames_out += frames
             self._counters.bytes_out += len(data)

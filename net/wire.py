@@ -365,6 +365,7 @@ class FrameSplitter:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._wanted_bytes = HEADER_BYTES
         self._failed = False
 
     @property
@@ -372,31 +373,46 @@ class FrameSplitter:
         """Bytes of the unfinished frame."""
         return len(self._buffer)
 
-    def feed(self, data: bytes) -> list[tuple[FrameType, bytes]]:
+    def feed(self, data: bytes | memoryview) -> list[tuple[FrameType, bytes]]:
         """The frames that `data` completes. Raises `WireError` at the first bad header, and ever after."""
         if self._failed:
             raise WireError("the stream has already failed")
+        if not self._buffer:
+            # The common case: whole frames, cut out of what has come with one copy each.
+            view = memoryview(data)
+            frames, at = self._cut(view)
+            self._buffer += view[at:]
+            return frames
         self._buffer += data
-        frames = []
-        at = 0
-        while len(self._buffer) - at >= HEADER_BYTES:
-            length, code = _HEADER.unpack_from(self._buffer, at)
-            kind = self._check_header(length, code)
-            end = at + HEADER_BYTES + length
-            if len(self._buffer) < end:
-                break
-            frames.append((kind, bytes(self._buffer[at + HEADER_BYTES : end])))
-            at = end
+        if len(self._buffer) < self._wanted_bytes:
+            return []
+        with memoryview(self._buffer) as view:
+            frames, at = self._cut(view)
         if at:
             del self._buffer[:at]
         return frames
+
+    def _cut(self, view: memoryview) -> tuple[list[tuple[FrameType, bytes]], int]:
+        """The whole frames at the start, and where the rest begins."""
+        frames: list[tuple[FrameType, bytes]] = []
+        at, size_bytes = 0, len(view)
+        while size_bytes - at >= HEADER_BYTES:
+            length, code = _HEADER.unpack_from(view, at)
+            kind = self._check_header(length, code)
+            end = at + HEADER_BYTES + length
+            if size_bytes < end:
+                self._wanted_bytes = end - at
+                return frames, at
+            frames.append((kind, bytes(view[at + HEADER_BYTES : end])))
+            at = end
+        self._wanted_bytes = HEADER_BYTES
+        return frames, at
 
     def _check_header(self, length: int, code: int) -> FrameType:
         kind = _TYPES.get(code)
         if kind is not None and length <= BODY_BYTES_MAX[kind]:
             return kind
         self._failed = True
-        self._buffer.clear()
         if kind is None:
             raise WireError(f"unknown frame type {code:#04x}")
         raise WireError(f"{kind.name} announces {length} bytes, over its limit of {BODY_BYTES_MAX[kind]}")

@@ -16,7 +16,8 @@ from multiaddr import Multiaddr
 from test_committee import FAST, HOST, NETWORK_ID, assert_linked, make_members, make_seed, open_member, until
 
 from net.committee import LINK_PROTOCOL, Committee, MemberAddress
-from net.hardening import INBOUND_SLOTS_PER_ADDRESS, RECEIVE_BYTES_MAX, abort_connection, close_swarm, open_swarm
+from net.fastlane import WINDOW_BYTES
+from net.hardening import INBOUND_SLOTS_PER_ADDRESS, abort_connection, close_swarm, open_swarm
 from net.identity import derive_key_pair, peer_id_of
 from net.wire import PROTOCOL_VERSION, BlockRequest, FrameType, Hello, Pong, encode_frame
 
@@ -211,7 +212,7 @@ async def overrun_window(muxed: yamux.Yamux) -> None:
     """Far more data than was granted, into a stream that nobody reads."""
     stream = await muxed.open_stream()
     header = yamux.struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, yamux.TYPE_DATA, 0, stream.stream_id, 60_000)
-    for _ in range(3 * RECEIVE_BYTES_MAX // 60_000):
+    for _ in range(3 * WINDOW_BYTES // 60_000):
         await muxed.secured_conn.write(header + bytes(60_000))
 
 

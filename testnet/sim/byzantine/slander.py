@@ -30,6 +30,8 @@ class Slanderer(Behaviour):
         message = decode(data)
         if not isinstance(message, Vote) or message.kind != FINALIZE or self.rng.random() > 0.2:
             return []
+        if message.signer >= node.config.member_count:
+            return []  # another liar's junk accuses nobody
         bitmap = make_bitmap([message.signer], node.config.member_count)
         place = message.epoch, message.view
         said = Certificate(FINALIZE, *place, message.header_hash, bitmap, message.signature)

@@ -80,7 +80,7 @@ drill-quorum: $(STAMP)  ## three of four voting keys are stolen: what the contra
 determinism: $(STAMP)  ## the same roots however the engine is compiled: processors, bounds checks, optimisation, Python 3.12
 	HANSA_DETERMINISM=all $(BIN)/python -m pytest tests/engine/test_determinism.py
 
-bench: bench-engine bench-gas bench-net bench-consensus  ## every benchmark; tables on stdout, numbers in build/results/
+bench: bench-engine bench-gas bench-links bench-consensus bench-net  ## every benchmark; tables on stdout, numbers in build/results/
 
 bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; ARGS="--only whole"
 	@test -d build/peers || $(UV) pip install -q --no-deps --python $(BIN)/python --target build/peers $(PEERS)
@@ -92,7 +92,11 @@ bench-gas: $(STAMP)  ## what the contracts cost, beside two other ways to do it;
 bench-submit: $(STAMP)  ## from a certified header to a transaction on its way
 	$(BIN)/python -m contracts.bench_submit
 
-bench-net: $(STAMP)  ## what a link between validators carries
+bench-net: $(STAMP)  ## orders a second through four validators, beside one node and bare TCP; ARGS="--quick --profile"
+	$(BIN)/python -m testnet.bench_net $(ARGS)
+
+.PHONY: bench-links
+bench-links: $(STAMP)  ## what one link between validators carries
 	$(BIN)/python -m net.bench_net
 
 .PHONY: bench-sim

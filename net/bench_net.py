@@ -1,6 +1,6 @@
 """What a committee link carries: `python -m net.bench_net`. Two processes, one link, votes of 160 bytes.
 
-Frames are decoded on arrival, as a validator does. The table goes to stdout, the same to build/results/bench-net.json.
+Frames are decoded on arrival, as a validator does. The table goes to stdout, also to build/results/bench-links.json.
 """
 
 import ast
@@ -25,7 +25,7 @@ from net.wire import BlockRequest, Consensus, Frame
 
 HOST = "127.0.0.1"
 NETWORK_ID = bytes(32)
-RESULTS = Path("build/results/bench-net.json")
+RESULTS = Path("build/results/bench-links.json")
 VOTE = Consensus(Vote(NOTARIZE, 1, 1, bytes([1]) * 32, 1, bytes(96)))
 MARK = BlockRequest(bytes(32))
 ROUND_TRIPS = 300

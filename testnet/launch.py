@@ -72,6 +72,7 @@ class Options:
     is_fresh: bool
     terms: Terms = DEFAULT_TERMS
     site: Site = Site()
+    validator_module: str = "validator"  # what `python -m` runs with `start --home`
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ class Launcher:
     def start_node(self, index: int) -> Child:
         """One validator's process, in the home that was made for it."""
         home = homes.node_home(self._folder, index).path
-        argv = [*self._options.site.prefix(index), sys.executable, "-m", "validator", "start", "--home", str(home)]
+        program = [sys.executable, "-m", self._options.validator_module, "start", "--home", str(home)]
+        argv = [*self._options.site.prefix(index), *program]
         return self._processes.start(f"node{index}", argv, home / "log.txt")
 
     def start_traders(self, withdraw_after_s: float) -> Child:

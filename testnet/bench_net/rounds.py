@@ -1,0 +1,115 @@
+"""The loads that one network is put under: as much as it bears, half of that, and next to nothing."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from testnet.bench_net.clients import ClientFleet
+from testnet.bench_net.figures import Figures, compute_figures
+from testnet.bench_net.loader import Load
+from testnet.bench_net.nodes import Counted, read_counters, subtract
+from testnet.bench_net.profiler import Profiler
+from testnet.launch import Network
+
+LEAD_S = 1.5  # clients connect
+RAMP_S = 3.0
+SETTLE_S = 1.5
+IDLE_PER_S = 4.0
+# Of what a closed loop reached, what is tried first in an open one, and what is left after each try that failed.
+FIRST_SHARE, NEXT_SHARE = 0.92, 0.88
+TRIES_MAX = 4
+# A closed loop keeps so many seconds of the goal's rate under way.
+OUTSTANDING_S = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How commands are signed and sent. `ceiling_per_s`: more commands a second are never offered."""
+
+    name: str
+    entry: str
+    actions_per_message: int
+    goal_per_s: int
+    ceiling_per_s: int
+
+
+KINDS = {
+    "json": Kind("one by one, JSON", "json", 1, 0, 4_000),
+    "1": Kind("one by one", "binary", 1, 4_000, 8_000),
+    "20": Kind("batches of 20", "binary", 20, 25_000, 40_000),
+    "100": Kind("batches of 100", "binary", 100, 50_000, 80_000),
+}
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Runs loads on one network and keeps what came of them."""
+
+    setup: str
+    network: Network
+    fleet: ClientFleet
+    window_s: float
+    note: Callable[[str], None]
+    profiler: Profiler | None = None
+
+    async def measure_idle(self, kind: Kind) -> Figures:
+        """A few messages a second, so that clients have something to time."""
+        return await self._open(kind, "idle", IDLE_PER_S * kind.actions_per_message, min(self.window_s, 30.0))
+
+    async def measure_full(self, kind: Kind) -> Figures:
+        """The highest rate that was kept up over the whole window, or the last that was tried."""
+        probe = await self._probe(kind)
+        rate_per_s = min(probe.executed_per_s * FIRST_SHARE, kind.ceiling_per_s)
+        for _ in range(TRIES_MAX):
+            figures = await self._open(kind, "full", rate_per_s, self.window_s)
+            if figures.is_sustained:
+                break
+            rate_per_s = min(rate_per_s, figures.executed_per_s) * NEXT_SHARE
+        return figures
+
+    async def measure_at(self, kind: Kind, load: str, rate_per_s: float) -> Figures:
+        return await self._open(kind, load, rate_per_s, self.window_s)
+
+    async def _probe(self, kind: Kind) -> Figures:
+        """As fast as answers come."""
+        window_s = max(8.0, self.window_s / 4)
+        goal_per_s = kind.goal_per_s or kind.ceiling_per_s // 4
+        outstanding = max(8, int(goal_per_s * OUTSTANDING_S / kind.actions_per_message))
+        count = int(kind.ceiling_per_s * (window_s + RAMP_S) / kind.actions_per_message)
+        return await self._run(kind, "probe", window_s, count, outstanding=outstanding)
+
+    async def _open(self, kind: Kind, load: str, rate_per_s: float, window_s: float) -> Figures:
+        messages_per_s = rate_per_s / kind.actions_per_message
+        count = int(messages_per_s * (window_s + RAMP_S + 2)) + 16
+        return await self._run(kind, load, window_s, count, messages_per_s=messages_per_s)
+
+    async def _run(
+        self, kind: Kind, load: str, window_s: float, count: int, messages_per_s: float = 0.0, outstanding: int = 0
+    ) -> Figures:
+        self.note(f"{self.setup}: {kind.name}, {load}: signing {count:,} messages")
+        await self.fleet.sign(count, kind.actions_per_message)
+        await trio.sleep(SETTLE_S)
+        starts_s = time.monotonic() + LEAD_S + RAMP_S
+        offered = f" at {messages_per_s * kind.actions_per_message:,.0f} a second" if messages_per_s else ""
+        self.note(f"{self.setup}: {kind.name}, {load}: {window_s:.0f} s{offered}")
+        order = Load(kind.entry, starts_s, starts_s + window_s, messages_per_s, outstanding)
+        found: list[list[Counted]] = []
+        async with trio.open_nursery() as nursery:
+            if self.profiler is not None and load == "full":
+                nursery.start_soon(self.profiler.run, self.network, starts_s, window_s)
+            nursery.start_soon(self._look, starts_s, window_s, found)
+            clients, is_exhausted = await self.fleet.run(order)
+        if is_exhausted:
+            self.note(f"{self.setup}: {kind.name}, {load}: all that was signed is sent, the rate is an underestimate")
+        nodes = [subtract(after, before) for before, after in zip(*found, strict=True)]
+        figures = compute_figures(self.setup, kind.name, load, nodes, clients, kind.actions_per_message, window_s)
+        self.note(f"{self.setup}: {kind.name}, {load}: {figures.executed_per_s:,.0f} a second executed")
+        return figures
+
+    async def _look(self, starts_s: float, window_s: float, found: list[list[Counted]]) -> None:
+        await trio.sleep(max(0.0, starts_s - time.monotonic()))
+        found.append(await read_counters(self.network))
+        await trio.sleep(max(0.0, starts_s + window_s - time.monotonic()))
+        found.append(await read_counters(self.network))

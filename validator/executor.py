@@ -19,6 +19,7 @@ from engine.root import StateCommitment
 from engine.state import EngineState
 from validator.batches import BatchPool
 from validator.payloads import decode_payload
+from validator.spares import Spares
 
 RunBlock = Callable[[EngineState, BlockInput], tuple[EngineState, BlockResult]]
 
@@ -68,6 +69,7 @@ class Executor:
         self._params_by_count = {params.validator_count: params}
         self._pool = pool
         self._run_block = run_block
+        self._spares = Spares()
         self.final_hash = final_hash
         # Our own blocks are executed while they are built, before they have a hash; agreement never asks for them.
         self.find_block: Callable[[bytes], Block | None] = lambda block_hash: None
@@ -113,7 +115,11 @@ class Executor:
             height, time_ms, parent_hash, payload.price_reports, payload.inbox_entries, payload.l1_block, tuple(batches)
         )
         try:
-            state, result = (run_block or self._run_block)(self._seen_in(epoch, parent.state), block)
+            seen = self._seen_in(epoch, parent.state)
+            if run_block is None and self._run_block is execute:
+                state, result = _execute_in_place(self._spares.copy(seen), block)
+            else:
+                state, result = (run_block or self._run_block)(seen, block)
         except PayloadInvalid:
             return None
         return Executed(height, time_ms, parent_hash, state, result, payload)
@@ -175,5 +181,6 @@ class Executor:
         for candidate in sorted(self._states, key=lambda item: self._states[item].height):
             if self._states[candidate].parent_hash in keep and self._states[candidate].height > final.height:
                 keep.add(candidate)
-        self._states = {candidate: self._states[candidate] for candidate in self._states if candidate in keep}
+        for candidate in [candidate for candidate in self._states if candidate not in keep]:
+            self._spares.give(self._states.pop(candidate).state)
         return final

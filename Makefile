@@ -106,6 +106,10 @@ bench-sim: $(STAMP)  ## agreement in virtual time: message delays, finality, cra
 bench-consensus: $(STAMP)  ## four validators under load: blocks, finality, restart, catching up
 	$(BIN)/python -m testnet.bench_consensus $(ARGS)
 
+.PHONY: bench-wan
+bench-wan: $(STAMP)  ## committees of 4 and 7 over lines of 50 +- 10 ms with loss, in network namespaces (root): ARGS="--delay-ms 100"
+	$(BIN)/python -m testnet.wan $(ARGS)
+
 docs: $(STAMP)  ## write the generated pages and contract artefacts anew
 	$(BIN)/python -m net.gateway.reference > docs/api.md
 	$(BIN)/python -m net.gateway.reference errors > docs/errors.md

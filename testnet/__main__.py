@@ -33,7 +33,9 @@ def up(
     ] = 0,
     json: Annotated[bool, Parameter(help="print the verdict as JSON on stdout", negative="")] = False,
     rate: Annotated[float, Parameter(help="commands per second, all traders together")] = 30.0,
-    base_port: Annotated[int, Parameter(help="first port to try")] = 26600,
+    base_port: Annotated[
+        int, Parameter(help="first port to try; from 32768 on, outgoing connections may take one first")
+    ] = 26600,
     fresh: Annotated[bool, Parameter(help="forget the network in --dir and make a new one", negative="")] = False,
 ) -> int:
     """Start a settlement chain, a committee of validators and ten traders, and show what they do.

@@ -11,8 +11,9 @@ from typing import Any
 import trio
 
 from net.client import AsyncClient, HansaError
+from testnet.faults.processes import kill
 from testnet.launch import Launcher, Network
-from testnet.local import Child, Processes
+from testnet.local import Processes
 from testnet.report import load_report
 
 CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -150,10 +151,3 @@ async def measure_catch_up(
                 blocks = height - first[0]
                 return CatchUp(blocks, blocks / max(now_s - first[1], 0.001), network_blocks_per_s)
             await trio.sleep(POLL_INTERVAL_S)
-
-
-def kill(processes: Processes, node: Child) -> None:
-    """Without warning, and gone when this returns."""
-    node.process.kill()
-    node.process.wait()
-    processes.stop(node)

@@ -1,0 +1,1 @@
+"""A committee whose members are far from each other: what delay, jitter and loss do to agreement, on real sockets."""

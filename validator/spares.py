@@ -19,8 +19,9 @@ from engine.orderbook import ROWS_USED, Orderbook, copy_orderbook
 from engine.state import USED_ROWS, EngineState
 from engine.tables import ACCOUNT_COUNT, Tables
 
-# Accounts are proven from the newest final states (`service.PROOF_NEWEST`), so those given last are still in use.
-SPARES_MAX = 8
+# The service keeps some two dozen final states for proofs (`service.PROOF_STATES_MAX`), whose tables come back here
+# when it drops them; each block takes one and gives one, so no more than a few are ever idle.
+SPARES_MAX = 32
 # References to an object that one owner holds, as `sys.getrefcount` sees them from where a local name holds it, too:
 # the owner's, the name's and that of the call itself.
 REFERENCES_OF_OWNED = 3
@@ -51,17 +52,16 @@ class Spares:
         return twin
 
     def _take(self, like: Tables) -> Tables | None:
-        """Tables of the same capacities that nobody else refers to. Those in use are looked at again next time."""
-        for _ in range(len(self._given)):
-            state = self._given.popleft()
+        """Tables of the same capacities that nobody else refers to. Those in use stay in their place: the oldest of
+        them are the first to be given up.
+        """
+        for at in range(len(self._given)):
+            state = self._given[at]
             tables = state.tables
-            # Nobody holds the state but the name it has here.
-            is_ours = (
-                sys.getrefcount(state) == REFERENCES_OF_OWNED - 1 and sys.getrefcount(tables) == REFERENCES_OF_OWNED
-            )
+            is_ours = REFERENCES_OF_OWNED == sys.getrefcount(state) == sys.getrefcount(tables)
             if is_ours and _have_one_owner(tables, like) and _have_one_owner(tables.orderbook, like.orderbook):
+                del self._given[at]
                 return tables
-            self._given.append(state)
         return None
 
 

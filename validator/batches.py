@@ -1,4 +1,4 @@
-"""Batches of orders: sealing our clients' commands, holding everybody's until a block has carried them.
+"""Batches of orders: checking them once, holding everybody's until a block has carried them.
 
 A batch is checked once, when it arrives: author's signature, then one public-key recovery per message. The recovered
 addresses travel with it to the engine, which decides whether they may sign. Memory is bounded per author; what does
@@ -8,15 +8,15 @@ not fit is dropped and, if a block names it, fetched again.
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from engine.apply import BatchInput
-from engine.commands import COUNT_OFFSET, split_messages
 from engine.intake import decode_batch
-from engine.payload import BATCH_ACTIONS_MAX, BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, BATCH_REFS_MAX, Batch
+from engine.payload import BATCH_REFS_MAX, Batch
 from engine.signatures import verify_messages
-from net.identity import NetworkSigner, verify_batch
+from net.identity import verify_batch_hash
 
 PENDING_BATCHES_PER_AUTHOR_MAX = 512
 # Eight such blocks, the most that one certificate can finalise together, still fit into one answer to a lagging peer.
@@ -25,10 +25,19 @@ BLOCK_BYTES_MAX = 1_000_000
 BLOCK_ACTIONS_MAX = 10_000
 
 
+class Sources(NamedTuple):
+    """Where the messages of a batch of our own came from: their ids, (m, 32) uint8, and the number of the connection
+    that each was taken for, (m,), 0 for none.
+    """
+
+    message_ids: np.ndarray
+    origins: np.ndarray
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedBatch:
     """A batch whose author signature holds: messages (m,), actions (n,), the address that signed each message, (m, 20)
-    uint8 (zero: nobody), and the id of each action, (n, 32) uint8.
+    uint8 (zero: nobody), and the id of each action, (n, 32) uint8. `sources`: of a batch that this process sealed.
     """
 
     batch: Batch
@@ -37,6 +46,7 @@ class CheckedBatch:
     actions: np.ndarray
     signers: np.ndarray
     ids: np.ndarray
+    sources: Sources | None = None
 
     def to_input(self) -> BatchInput:
         return BatchInput(self.batch.author, self.batch.sequence, self.messages, self.actions, self.signers)
@@ -46,18 +56,23 @@ def check_batch(batch: Batch, network_key: bytes | None, domain: bytes, domain_s
     """Verify once; None when the signature is not the author's, whose key this is, or nobody knows the author. Runs in
     a worker thread: touches no shared state.
     """
-    if network_key is None or not verify_batch(batch, network_key, domain):
+    batch_hash = batch.hash()
+    if network_key is None or not verify_batch_hash(batch_hash, batch.signature, network_key, domain):
         return None
-    return make_checked(batch, domain_separator)
+    return _check_messages(batch, batch_hash, domain_separator)
 
 
-def make_checked(batch: Batch, domain_separator: bytes, signers: np.ndarray | None = None) -> CheckedBatch:
-    """Recover every message's signer, unless they are known; for batches whose author is known to be right (our own,
-    or finalised). Holds the interpreter only for what is small.
+def make_checked(batch: Batch, domain_separator: bytes) -> CheckedBatch:
+    """Recover every message's signer, for batches whose author is known to be right (our own, or finalised). Holds the
+    interpreter only for what is small.
     """
+    return _check_messages(batch, batch.hash(), domain_separator)
+
+
+def _check_messages(batch: Batch, batch_hash: bytes, domain_separator: bytes) -> CheckedBatch:
     messages, actions = decode_batch(batch.commands)
-    verified = verify_messages(messages, actions, domain_separator, signers)
-    return CheckedBatch(batch, batch.hash(), messages, actions, verified.signers, verified.ids)
+    verified = verify_messages(messages, actions, domain_separator)
+    return CheckedBatch(batch, batch_hash, messages, actions, verified.signers, verified.ids)
 
 
 def sort_refs(refs: tuple[tuple[int, int, bytes], ...]) -> tuple[tuple[int, int, bytes], ...]:
@@ -71,65 +86,6 @@ def sort_refs(refs: tuple[tuple[int, int, bytes], ...]) -> tuple[tuple[int, int,
         depth_of[ref[0]] = depth + 1
         ranked.append((depth, ref))
     return tuple(ref for _, ref in sorted(ranked))
-
-
-class Sealer:
-    """Collects our clients' messages and seals them with growing sequence numbers."""
-
-    def __init__(self, author: int, signer: NetworkSigner, domain_separator: bytes, first_sequence: int) -> None:
-        self._author = author
-        self._signer = signer
-        self._domain_separator = domain_separator
-        self._next_sequence = first_sequence
-        self._waiting: list[tuple[bytes, bytes]] = []
-        self._action_count = 0
-        self._size_bytes = 0
-
-    def add(self, record: bytes, signer: bytes) -> bool:
-        """`signer` is who signed the message, as we found when we took it. True when the batch is full and should be
-        sealed at once.
-        """
-        self._waiting.append((record, signer))
-        self._count([record])
-        return (
-            len(self._waiting) >= BATCH_MESSAGES_MAX
-            or self._action_count >= BATCH_ACTIONS_MAX
-            or self._size_bytes >= BATCH_BYTES_MAX
-        )
-
-    def put_back(self, batches: list[CheckedBatch]) -> None:
-        """Messages of batches that were sealed before, in their order, ahead of everything newer."""
-        records = [record for checked in batches for record in split_messages(checked.batch.commands)]
-        signers = [signer.tobytes() for checked in batches for signer in checked.signers]
-        self._waiting = [*zip(records, signers, strict=True), *self._waiting]
-        self._count(records)
-
-    def _count(self, records: list[bytes]) -> None:
-        self._action_count += sum(record[COUNT_OFFSET] for record in records)
-        self._size_bytes += sum(map(len, records))
-
-    def seal(self) -> CheckedBatch | None:
-        """The waiting messages, as many as a batch holds, as one signed batch; None when nothing waits."""
-        if not self._waiting:
-            return None
-        actions, size_bytes, taken = 0, 0, 0
-        for record, _ in self._waiting[:BATCH_MESSAGES_MAX]:
-            if actions + record[COUNT_OFFSET] > BATCH_ACTIONS_MAX or size_bytes + len(record) > BATCH_BYTES_MAX:
-                break
-            actions, size_bytes, taken = actions + record[COUNT_OFFSET], size_bytes + len(record), taken + 1
-        records, signers = zip(*self._waiting[:taken], strict=True)
-        self._waiting = self._waiting[taken:]
-        self._action_count -= actions
-        self._size_bytes -= size_bytes
-        batch = self._signer.sign_batch(self._author, self._next_sequence, b"".join(records))
-        self._next_sequence += 1
-        known = np.frombuffer(b"".join(signers), dtype=np.uint8).reshape(-1, 20).copy()
-        return make_checked(batch, self._domain_separator, known)
-
-    @property
-    def waiting_count(self) -> int:
-        """Actions that no batch holds yet."""
-        return self._action_count
 
 
 class BatchPool:
@@ -164,6 +120,10 @@ class BatchPool:
 
     def get(self, batch_hash: bytes) -> CheckedBatch | None:
         return self._by_hash.get(batch_hash)
+
+    def holds(self, batch: Batch) -> bool:
+        """Whether this very batch is here, found without hashing it."""
+        return any(checked.batch == batch for checked in self._pending[batch.author].get(batch.sequence, ()))
 
     def select(
         self, cursors: list[int], is_ripe: Callable[[CheckedBatch], bool] | None = None

@@ -19,23 +19,25 @@ from engine.state import EngineState, genesis
 from engine.warm import warm
 from net.committee import STRANGER_FIRST, Committee, CommitteeLimits, MemberAddress, open_committee
 from net.gateway.backend import NetworkInfo, Refusal
-from net.identity import NetworkSigner
+from net.identity import NetworkSigner, derive_network_key
 from net.link import HelloState
 from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer
 from validator.agreement import Agreement, Outside, Stop
 from validator.appointments import Appointments
-from validator.batches import BatchPool, CheckedBatch, Sealer
+from validator.batches import BatchPool, CheckedBatch
 from validator.catchup import Accept
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, address_bytes
 from validator.doppelganger import Memory, VoteWatch
 from validator.executor import Executor
 from validator.feed import NodeFeed
+from validator.ingress import Ingress
 from validator.journal import Journal
 from validator.keys import Keys
 from validator.ledger import Ledger
 from validator.observing import find_highest_view, is_observer, list_public, mark_observer
 from validator.oracle import REPORT_INTERVAL_MS, ReportBook
+from validator.own_batches import OwnBatches
 from validator.payloads import decode_payload
 from validator.peering import Peering
 from validator.prechecks import list_expiries
@@ -45,6 +47,7 @@ from validator.prosecutor import wait_for_court
 from validator.recovery import make_genesis_header, recover
 from validator.roster import Roster
 from validator.rotation import adopt_root, find_before, find_last_final, find_position
+from validator.sealing import Sealer
 from validator.service import Service
 from validator.settling import Settling
 from validator.signer import Signer
@@ -57,7 +60,6 @@ from validator.voting import Voting
 
 log = logging.getLogger("hansa.node")
 
-SEAL_INTERVAL_S = 0.03
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
 DISK_THREADS = 3
@@ -85,7 +87,7 @@ class Node:
         self._params_digest = self.params.digest()
         self.info = NetworkInfo(
             chain_id=network.chain_id, contract=contract, network_id=self.domain, node_index=config.index,
-            token=address_bytes(network.token), markets=network.markets,
+            token=address_bytes(network.token), markets=network.markets, node_key=derive_network_key(keys.network),
         )  # fmt: skip
         self._separator = self.info.domain_separator
         self._network_signer = NetworkSigner(keys.network, self.domain)
@@ -129,7 +131,8 @@ class Node:
         first_sequence = max(
             self._clocks.wall_ms() * 1000, self.executor.final.state.batch_sequences.tolist()[self.config.index] + 1
         )
-        self.sealer = Sealer(self.config.index, self._network_signer, self._separator, first_sequence)
+        sealer = Sealer(self.config.index, self._network_signer, self._separator, first_sequence)
+        self.own_batches = OwnBatches(self.config.index, sealer, self._clocks, self._send_own_batch)
         self.stats = Stats(self._clocks.wall_ms)
 
     def _make_agreement(self) -> None:
@@ -186,13 +189,17 @@ class Node:
         for _, certificate in certificates:
             self.voting.note_signers(certificate)
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
+        self._ingress = Ingress(
+            self.info, receipt_key=SigningKey(self._keys.network), state=lambda: self.executor.final.state,
+            wall_ms=self._clocks.wall_ms, refusal=lambda: self._health()[3], backlog=self._backlog,
+            enqueue=self.own_batches.add,
+        )  # fmt: skip
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
             on_chain=self.settling.on_chain, claims=self.settling.claims, inbox=self.settling.inbox,
             uptime=self.uptime, roster=self.roster, epoch=lambda: self.agreement.epoch,
-            receipt_key=SigningKey(self._keys.network), wall_ms=self._clocks.wall_ms, enqueue=self._enqueue,
-            backlog=self._backlog, health=self._health,
             links=lambda: self._committee.statistics() if self._committee else {},
+            ingress=self._ingress, health=self._health, wall_ms=self._clocks.wall_ms,
         )  # fmt: skip
         self.feed = NodeFeed(self, self._network_signer)
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
@@ -215,7 +222,8 @@ class Node:
                 nursery.start_soon(self._peering.run)
                 nursery.start_soon(self._syncing.run)
                 nursery.start_soon(self._report_prices)
-                nursery.start_soon(self._seal_batches)
+                nursery.start_soon(self._ingress.run)
+                nursery.start_soon(self.own_batches.run)
                 nursery.start_soon(self.feed.run)
                 nursery.start_soon(self.settling.run)
                 nursery.start_soon(self._write_snapshots)
@@ -368,28 +376,14 @@ class Node:
 
     # our own batches and prices
 
-    def _enqueue(self, record: bytes, signer: bytes) -> None:
-        if self.sealer.add(record, signer):
-            self._seal()
-
     def _backlog(self) -> int:
-        return self.sealer.waiting_count + self.pool.command_count_of(self.config.index)
+        return self.own_batches.waiting_count + self.pool.command_count_of(self.config.index)
 
-    async def _seal_batches(self) -> None:
-        while True:
-            await trio.sleep(SEAL_INTERVAL_S)
-            while self._seal():
-                await trio.lowlevel.checkpoint()
-
-    def _seal(self) -> bool:
-        checked = self.sealer.seal()
-        if checked is None:
-            return False
+    def _send_own_batch(self, checked: CheckedBatch) -> None:
         self.on_batch(checked, is_named=True)
         self.feed.on_sealed(checked)
         if self._peering is not None:
             self._peering.broadcast_batch(checked.batch)
-        return True
 
     async def _report_prices(self) -> None:
         while True:
@@ -446,6 +440,8 @@ class Node:
         batches = [checked for ref in refs if (checked := self.pool.get(ref[2])) is not None]
         self.ledger.apply(block, certificate, executed, batches, is_live)
         self.feed.on_final(block, certificate, block_hash, batches)
+        if executed.result is not None:
+            self.service.outcomes.on_final(executed.state, executed.result.receipts, batches)
         if is_live:
             self.proposals.on_final(block.header.height, payload, cursors, self._clocks.wall_ms())
         self._forget_batches(cursors, {ref[2] for ref in refs})
@@ -467,7 +463,7 @@ class Node:
         for author in {checked.batch.author for checked in passed_by}:
             self.store.drop_unplaced(author, cursors[author])
         own = [checked for checked in passed_by if checked.batch.author == self.config.index]
-        self.sealer.put_back(own)
+        self.own_batches.put_back(own)
 
     def on_appointments(self, found: Appointments) -> None:
         """EP1: what the registry says."""
@@ -557,6 +553,7 @@ class Node:
     def _after_flush(self) -> None:
         self.ledger.publish()
         self.feed.flush()
+        self.service.outcomes.publish()
         # Not before the store holds the block: a snapshot without its block helps no restart.
         if self._due_snapshot is not None:
             self._snapshot_ready.set()

@@ -52,8 +52,13 @@ def may_sign(state: EngineState, owner: bytes, subaccount: int, signer: bytes) -
     if signer == owner:
         return signer != bytes(20)
     account = views.find_account(state, owner, subaccount)
+    return account is not None and holds_key(state, account, signer)
+
+
+def holds_key(state: EngineState, account: int, signer: bytes) -> bool:
+    """Whether an address holds a session key of an account, be it expired."""
     sessions, wanted = state.tables.sessions, encode_key(signer, 0)
-    row = 0 if account is None else int(state.tables.accounts[account]["session_first"])
+    row = int(state.tables.accounts[account]["session_first"])
     while row:
         session = sessions[row]
         key = (int(session["key_a"]), int(session["key_b"]), int(session["key_c"]))

@@ -4,17 +4,16 @@ next batch.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import trio
-from nacl.signing import SigningKey
 
 from consensus.messages import Commitment
 from engine import tree, views
-from engine.commands import Command, command_id, compute_action_ids, is_well_formed, recover_signer
+from engine.commands import Command, is_well_formed
 from engine.funding import CLAMP_RATE, RATE_ONE, RATE_PER_BPS
 from engine.results import Code
 from engine.state import EngineState
@@ -35,6 +34,7 @@ from net.gateway.backend import (
     NetworkInfo,
     NodeCounters,
     NodeStatus,
+    OrderStream,
     OrderView,
     PositionView,
     Receipt,
@@ -47,27 +47,31 @@ from net.gateway.backend import (
     WithdrawalProof,
     WithdrawalView,
 )
+from net.gateway.errors import REFUSAL_FAULTS
 from validator.answers import show_answer, show_waiting
 from validator.claims import ClaimsShelf, list_tokens
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.inbox import Inbox
+from validator.ingress import Entry, Ingress, Verdict
 from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
-from validator.prechecks import account_key, may_sign, precheck
+from validator.order_stream import NodeOrderStream
+from validator.outcomes import OutcomeBook, Push
+from validator.prechecks import account_key
 from validator.roster import Roster
+from validator.sealing import NO_ORIGIN
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP
 from validator.uptime import Uptime
 from validator.watcher import OnChain
 
-QUEUE_COMMANDS_MAX = 20_000
-RECEIPTS_MAX = 50_000
 # Some seconds of blocks: a checkpoint's height is known only once it is on the settlement chain.
 PROOF_STATES_MAX = 24
 PROOF_NEWEST = 4
 CHECKPOINT_STATES_MAX = 4
 DAY_MS = 24 * 3600 * 1000
+_REFUSALS = {fault.number: refusal for refusal, fault in REFUSAL_FAULTS.items()}
 
 
 class Service:
@@ -87,18 +91,13 @@ class Service:
         uptime: Uptime,
         roster: Roster,
         epoch: Callable[[], int],
-        receipt_key: SigningKey,
-        wall_ms: Callable[[], int],
-        enqueue: Callable[[bytes, bytes], None],
-        backlog: Callable[[], int],
+        ingress: Ingress,
         health: Callable[[], tuple[int, int, bool, Refusal | None]],
+        wall_ms: Callable[[], int],
         links: Callable[[], dict[int, PeerStatistics]],
     ) -> None:
-        """`enqueue(message, signer)`; `backlog()`: our actions that no final block holds yet; `health()`: (view, peers,
-        is syncing, refusal); `epoch()`: the current one.
-        """
+        """`health()`: (view, peers, is syncing, refusal); `epoch()`: the current one."""
         self.domain = info
-        self._separator = info.domain_separator
         self._executor = executor
         self._ledger = ledger
         self._store = store
@@ -109,13 +108,12 @@ class Service:
         self._uptime = uptime
         self._roster = roster
         self._epoch = epoch
-        self._receipt_key = receipt_key
-        self._wall_ms = wall_ms
-        self._enqueue = enqueue
-        self._backlog = backlog
+        self._ingress = ingress
         self._health = health
+        self._wall_ms = wall_ms
         self._links = links
-        self._receipts: OrderedDict[bytes, Receipt] = OrderedDict()
+        self.outcomes = OutcomeBook(self.command_status)
+        self._last_origin = NO_ORIGIN
         self._proof_states: OrderedDict[int, Executed] = OrderedDict()
         self._checkpoint_states: OrderedDict[int, Executed] = OrderedDict()
 
@@ -143,40 +141,40 @@ class Service:
         """See `Backend.submit`."""
         if not is_well_formed(command):
             return Submission(bytes(32), code=Code.MALFORMED)
-        identifier = command_id(command, self._separator)
-        known = self._receipts.get(identifier)
-        if known is not None:
-            return Submission(identifier, receipt=known)
-        refusal = self._health()[3]
-        if refusal is not None:
-            return Submission(identifier, refusal=refusal)
-        signer = recover_signer(command, self._separator)
-        code = self._precheck(command, signer)
+        is_judged, verdicts = trio.Event(), list[Verdict]()
+
+        def deliver(verdict: Verdict) -> None:
+            verdicts.append(verdict)
+            is_judged.set()
+
+        self._ingress.put(Entry(command.encode(), NO_ORIGIN, self._sign_one, deliver))
+        await is_judged.wait()
+        return self._show_verdict(verdicts[0])
+
+    def _sign_one(self, rows: np.ndarray) -> bytes:
+        identifier: bytes = rows["message_id"][0].tobytes()
+        received_ms = int(rows["received_ms"][0])
+        return b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
+
+    def _show_verdict(self, verdict: Verdict) -> Submission:
+        code = verdict.code or int(verdict.rows["code"][0])
+        identifier = verdict.rows["message_id"][0].tobytes() if len(verdict.rows) else bytes(32)
+        if code in _REFUSALS:
+            return Submission(identifier, refusal=_REFUSALS[code])
         if code != Code.OK:
-            return Submission(identifier, code=code)
-        if self._backlog() >= QUEUE_COMMANDS_MAX:
-            return Submission(identifier, refusal=Refusal.QUEUE_FULL)
-        self._enqueue(command.encode(), signer)
-        received_ms = self._wall_ms()
-        promise = b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
-        signature = self._receipt_key.sign(promise).signature
-        receipt = Receipt(self.domain.node_index, identifier, received_ms, signature)
-        # A message with several actions is asked for by its own id and by those of its actions.
-        for name in (identifier, *compute_action_ids(identifier, len(command.actions))):
-            self._receipts[name] = receipt
-        while len(self._receipts) > RECEIPTS_MAX:
-            self._receipts.popitem(last=False)
-        return Submission(identifier, receipt=receipt)
+            return Submission(identifier, code=Code(code))
+        received_ms = int(verdict.rows["received_ms"][0])
+        return Submission(identifier, Receipt(self.domain.node_index, identifier, received_ms, verdict.signature))
 
-    def may_sign(self, owner: bytes, subaccount: int, signer: bytes) -> bool:
-        """See `Backend.may_sign`."""
-        return may_sign(self._executor.final.state, owner, subaccount, signer)
-
-    def _precheck(self, command: Command, signer: bytes) -> Code:
-        """What can be judged before a block: signature, account, expiry, nonce, and the market's fixed rules."""
-        if not self.may_sign(command.owner, command.subaccount, signer):
-            return Code.BAD_SIGNATURE
-        return precheck(self._executor.final.state, command, self._wall_ms())
+    @contextmanager
+    def open_order_stream(self, push: Push) -> Iterator[OrderStream]:
+        """See `Backend.open_order_stream`."""
+        self._last_origin += 1
+        origin = self._last_origin
+        try:
+            yield NodeOrderStream(origin, push, self._ingress, self.outcomes, self.command_status)
+        finally:
+            self.outcomes.forget(origin)
 
     async def wait_result(self, command_id: bytes, timeout_s: float) -> CommandResult | None:
         return await self._ledger.wait(command_id, timeout_s, self._on_chain.height)
@@ -185,7 +183,7 @@ class Service:
         known = self._ledger.result(command_id, self._on_chain.height)
         if known is not None:
             return known
-        return CommandResult(command_id, Status.RECEIVED) if command_id in self._receipts else None
+        return CommandResult(command_id, Status.RECEIVED) if self._ingress.has_taken_action(command_id) else None
 
     # accounts
 

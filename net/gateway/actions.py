@@ -245,18 +245,16 @@ def _check_raw(call: Call, action: Action) -> None:
         raise engine_error(Code.UNKNOWN_ENUM, "command")
 
 
-def check_signature(call: Call, command: Command) -> None:
-    """Raises BAD_SIGNATURE with all that is needed to see why."""
+def _explain_signature(call: Call, command: Command) -> ApiError:
+    """BAD_SIGNATURE with all that is needed to see why."""
     domain = call.backend.domain
     signer = recover_signer(command, domain.domain_separator)
-    if signer != NO_SIGNER and call.backend.may_sign(command.owner, command.subaccount, signer):
-        return
     owner, contract = present.hexed(command.owner), present.hexed(domain.contract)
     nobody = "by nobody (v is not 0 or 1, s is high, or r is no point)"
     who = nobody if signer == NO_SIGNER else f"by {present.hexed(signer)}"
     place = f"for chain id {domain.chain_id} and contract {contract}"
     hint = f"{place} this is signed {who}, not by the owner {owner} or a session key of the account"
-    raise engine_error(
+    return engine_error(
         Code.BAD_SIGNATURE, "signature", hint=hint, recovered_signer=present.hexed(signer), owner=owner,
         domain={"name": "Hansa", "version": "1", "chainId": domain.chain_id, "verifyingContract": contract},
         digest=present.hexed(command_id(command, domain.domain_separator)),
@@ -265,17 +263,16 @@ def check_signature(call: Call, command: Command) -> None:
 
 
 async def submit(call: Call, command: Command) -> Pending:
-    """Checks the signature and queues the command. Raises `ApiError` only for what is certainly not queued here."""
+    """Queues the command. Raises `ApiError` only for what is certainly not queued here."""
     limits = call.api.limits
     is_final_wanted = call.params.choice("x_wait", _WAITS, "final")
     wait_s = limits.final_wait_s
     if call.params.values.get("x_timeout_s") is not None:
         wait_s = call.params.integer("x_timeout_s", 0, limits.final_wait_s_max)
-    check_signature(call, command)
     name = command_id(command, call.backend.domain.domain_separator)
     receipt = None
     if call.backend.command_status(compute_action_ids(name, len(command.actions))[0]) is None:
-        receipt = _accept(await _submit(call, command, name))
+        receipt = _accept(call, command, await _submit(call, command, name))
 
     async def complete() -> object:
         names = compute_action_ids(name, len(command.actions))
@@ -298,11 +295,13 @@ async def _submit(call: Call, command: Command, name: bytes) -> Submission | Non
         return None
 
 
-def _accept(submission: Submission | None) -> Receipt | None:
+def _accept(call: Call, command: Command, submission: Submission | None) -> Receipt | None:
     if submission is None:
         return None
     if submission.refusal is not None:
         raise ApiError(REFUSAL_FAULTS[submission.refusal], x_command_id=present.hexed(submission.command_id))
+    if submission.code == Code.BAD_SIGNATURE:
+        raise _explain_signature(call, command)
     if submission.code != Code.OK:
         raise engine_error(submission.code, x_command_id=present.hexed(submission.command_id), stage="precheck")
     return submission.receipt

@@ -25,6 +25,7 @@ from net.gateway.downloads import Downloads
 from net.gateway.errors import RATE_LIMITED, TOO_LARGE, TOO_MANY_CONNECTIONS, ApiError
 from net.gateway.limits import Admission, Limits
 from net.gateway.methods import METHODS
+from net.gateway.order_session import OrderSession
 from net.gateway.session import CLOSE_TRY_AGAIN_LATER, Session
 from net.gateway.wire import Request, RequestError, error_text, now_us, parse_named_request, parse_request
 
@@ -69,6 +70,7 @@ class Gateway:
             Route("/api/v2", self._on_post, methods=["POST"]),
             Route("/api/v2/{scope:str}/{name:str}", self._on_named, methods=["GET", "POST"]),
             WebSocketRoute("/ws/api/v2", self._on_websocket),
+            WebSocketRoute("/ws/orders", self._on_order_websocket),
             *self._downloads.routes(),
         ]
         cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
@@ -114,6 +116,9 @@ class Gateway:
             if len(body) > self.api.limits.body_bytes_max:
                 raise RequestError(None, ApiError(TOO_LARGE))
         return bytes(body)
+
+    async def _on_order_websocket(self, websocket: WebSocket) -> None:
+        await OrderSession(self.api, websocket, trio.current_time()).run()
 
     async def _on_websocket(self, websocket: WebSocket) -> None:
         await Session(self.api, websocket, self._admission.new_bucket(trio.current_time())).run()

@@ -7,8 +7,8 @@ method raises for anything a client may ask: what does not exist is `None` or em
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from consensus.messages import Certificate, Header
 from engine.commands import Command, compute_domain_separator
 from engine.params import MarketParams
 from engine.results import Code, OrderState
+from net.order_frames import Orders
 
 # Size of a trigger that closes whatever the position will be when it fires.
 WHOLE_POSITION_LOTS = 1 << 62
@@ -36,6 +37,7 @@ class NetworkInfo:
     token: bytes  # settlement token, 20 bytes
     markets: tuple[MarketParams, ...]  # market number = position
     is_testnet: bool = True
+    node_key: bytes = bytes(32)  # the node's network key (ed25519), which signs receipts
 
     @property
     def domain_separator(self) -> bytes:
@@ -435,21 +437,28 @@ class NodeCounters:
     links: tuple[LinkCounters, ...]
 
 
+class OrderStream(Protocol):
+    """One connection for binary order entry (docs/protocol.md, section 8)."""
+
+    async def submit(self, orders: Orders) -> None:
+        """Judge and queue a frame's messages, behind all that came before. Waits only while too many frames of this
+        connection are unanswered. The answer is pushed.
+        """
+
+
 class Backend(Protocol):
     """The node, seen from its API."""
 
     domain: NetworkInfo
-
-    def may_sign(self, owner: bytes, subaccount: int, signer: bytes) -> bool:
-        """Whether an address is the owner or, at head, holds a key of the account. What the key may do is judged
-        later.
-        """
 
     async def submit(self, command: Command) -> Submission:
         """Judge the command against the head state and queue it for this node's next batch.
 
         The same command again (same id) answers with its first receipt and queues nothing.
         """
+
+    def open_order_stream(self, push: Callable[[bytes], None]) -> AbstractContextManager[OrderStream]:
+        """Everything for the client goes through `push`, which never fails or waits."""
 
     async def wait_result(self, command_id: bytes, timeout_s: float) -> CommandResult | None:
         """The result once it is `CERTIFIED`; `None` after `timeout_s`."""

@@ -14,6 +14,9 @@ class Limits:
     header_bytes_max: int = 16 * 1024
     requests_per_s: int = 500  # per WebSocket connection, and per address over HTTP
     requests_burst: int = 1000
+    order_messages_per_s: int = 5_000  # signed messages per connection for binary order entry
+    order_messages_burst: int = 10_000
+    order_outgoing_bytes_max: int = 8 * 1024 * 1024  # above it a connection that does not read is closed
     connections_max: int = 1024
     connections_per_address_max: int = 256
     channels_per_connection_max: int = 64
@@ -37,13 +40,13 @@ class TokenBucket:
     tokens: float
     updated_s: float
 
-    def is_allowed(self, now_s: float) -> bool:
-        """Takes one token, if there is one."""
+    def is_allowed(self, now_s: float, count: int = 1) -> bool:
+        """Takes so many tokens, if they are there."""
         self.tokens = min(self.burst, self.tokens + (now_s - self.updated_s) * self.rate_per_s)
         self.updated_s = now_s
-        if self.tokens < 1:
+        if self.tokens < count:
             return False
-        self.tokens -= 1
+        self.tokens -= count
         return True
 
 

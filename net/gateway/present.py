@@ -376,7 +376,8 @@ def is_final(view: CommandResult) -> bool:
 def domain(info: NetworkInfo, types: dict[str, Any], instruments: Instruments) -> dict[str, Any]:
     return types | {
         "domain_separator": hexed(info.domain_separator), "network_id": hexed(info.network_id),
-        "token": hexed(info.token), "node": info.node_index, "testnet": info.is_testnet,
+        "token": hexed(info.token), "node": info.node_index, "node_key": hexed(info.node_key),
+        "testnet": info.is_testnet,
         "instruments": [instrument(instruments, number) for number in range(len(instruments.markets))],
     }  # fmt: skip
 

@@ -42,7 +42,7 @@ from testnet.sim.repair import Repair
 from testnet.sim.store import MemoryStore
 from testnet.sim.traffic import Traffic
 from validator.agreement import Agreement, Outside, Stop
-from validator.batches import BatchPool, CheckedBatch, Sealer
+from validator.batches import BatchPool, CheckedBatch
 from validator.catchup import Accept
 from validator.executor import Executor
 from validator.inbox import Inbox
@@ -51,6 +51,7 @@ from validator.oracle import ReportBook
 from validator.proposals import Proposals
 from validator.recovery import recover
 from validator.roster import Roster, make_founders
+from validator.sealing import Sealer
 from validator.signer import Signer, SignerError
 
 if TYPE_CHECKING:

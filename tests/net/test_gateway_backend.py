@@ -3,12 +3,14 @@
 One block per action, final at once unless `is_held`; orders match by price alone; accounts are a real Merkle-sum tree.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import trio
+from nacl.signing import SigningKey
 
 from consensus.messages import FINALIZE, ZERO_HASH, Certificate, Commitment, Header, compute_domain, keccak
 from engine.commands import (
@@ -25,6 +27,8 @@ from engine.commands import (
     Command,
     command_id,
     compute_action_ids,
+    recover_signer,
+    split_messages,
 )
 from engine.params import DEFAULT_MARKETS
 from engine.results import Code, OrderState
@@ -58,9 +62,56 @@ from net.gateway.backend import (
     WithdrawalProof,
     WithdrawalView,
 )
+from net.order_frames import (
+    FLAG_OUTCOMES,
+    OUTCOME_ROW,
+    RECEIPT_ROW,
+    Orders,
+    Outcomes,
+    Receipts,
+    receipts_signing_bytes,
+)
 
 CHAIN_ID, CONTRACT, TOKEN = 31337, b"\x11" * 20, b"\x22" * 20
 TREE_DEPTH = 20
+RECEIPT_KEY = SigningKey(b"\x0b" * 32)
+
+
+class DictOrderStream:
+    """Binary order entry, message by message: a receipt frame, then the outcomes of what was queued."""
+
+    def __init__(self, backend: "DictBackend", push: Callable[[bytes], None]) -> None:
+        self._backend, self._push = backend, push
+        self._wants_outcomes = False
+
+    async def submit(self, orders: Orders) -> None:
+        self._wants_outcomes |= bool(orders.flags & FLAG_OUTCOMES)
+        backend, commands = self._backend, [Command.decode(data) for data in split_messages(orders.messages)]
+        rows = np.zeros(len(commands), RECEIPT_ROW)
+        for row, command in zip(rows, commands):
+            name = command_id(command, backend.domain.domain_separator)
+            known = backend.known.get(compute_action_ids(name, len(command.actions))[0])
+            submission = None if known else await backend.submit(command)
+            row["message_id"], row["received_ms"] = np.frombuffer(name, np.uint8), backend.time_ms
+            row["code"] = submission.code if submission else 0
+        signed = receipts_signing_bytes(backend.domain.network_id, 0, rows)
+        signature = RECEIPT_KEY.sign(signed).signature if len(rows) else b""
+        self._push(Receipts(orders.tag, 0, rows, signature).encode())
+        for row, command in zip(rows, commands):
+            if self._wants_outcomes and not row["code"]:
+                self._tell(row["message_id"], command)
+
+    def _tell(self, message_id: np.ndarray, command: Command) -> None:
+        names = compute_action_ids(message_id.tobytes(), len(command.actions))
+        results = [self._backend.known[name] for name in names]
+        rows = np.zeros(len(results), OUTCOME_ROW)
+        for at, (row, result) in enumerate(zip(rows, results)):
+            row["action"], row["code"], row["order_id"], row["order_state"] = (
+                at, result.code, result.order_id, result.order_state
+            )  # fmt: skip
+        if all(result.status == Status.CERTIFIED for result in results):
+            outcomes = Outcomes(results[0].height, results[0].time_ms, message_id.reshape(1, 32), rows)
+            self._push(outcomes.encode())
 
 
 class DictBackend:
@@ -86,21 +137,24 @@ class DictBackend:
         self._finalised = trio.Condition()
         self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
 
-    def may_sign(self, owner: bytes, subaccount: int, signer: bytes) -> bool:
-        return signer == owner
-
     async def submit(self, command: Command) -> Submission:
         name = command_id(command, self.domain.domain_separator)
         if self.failure is not None:
             raise self.failure
         if self.refusal is not None or self.precheck != Code.OK:
             return Submission(name, None, self.precheck, self.refusal)
+        if recover_signer(command, self.domain.domain_separator) != command.owner:
+            return Submission(name, None, Code.BAD_SIGNATURE)
         self.submitted.append(command)
         for action_id in compute_action_ids(name, len(command.actions)):
             self.known[action_id] = CommandResult(action_id, Status.RECEIVED)
         if not self.is_held:
             await self.finalise(command)
         return Submission(name, Receipt(0, name, self.time_ms, b"\x01" * 64))
+
+    @contextmanager
+    def open_order_stream(self, push: Callable[[bytes], None]) -> Iterator["DictOrderStream"]:
+        yield DictOrderStream(self, push)
 
     async def finalise(self, command: Command) -> None:
         """One block with each action of this command."""

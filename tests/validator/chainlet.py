@@ -19,10 +19,11 @@ from engine.params import DEFAULT_MARKETS, ExchangeParams
 from engine.payload import InboxEntry, Payload, PriceReport
 from engine.state import genesis
 from net.identity import NetworkSigner, derive_network_key
-from validator.batches import BatchPool, CheckedBatch, Sealer
+from validator.batches import BatchPool, CheckedBatch
 from validator.executor import Executor, to_commitment
 from validator.recovery import make_genesis_header
 from validator.roster import make_founders
+from validator.sealing import Sealer
 
 CHAIN_ID, CONTRACT, TOKEN = 31337, b"\2" * 20, b"\1" * 20
 DOMAIN = compute_domain(CHAIN_ID, CONTRACT)

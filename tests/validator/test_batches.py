@@ -15,7 +15,8 @@ from engine.commands import (
 )
 from engine.payload import BATCH_ACTIONS_MAX, BATCH_MESSAGES_MAX, BATCH_REFS_MAX, Batch
 from net.identity import NetworkSigner, derive_network_key
-from validator.batches import PENDING_BATCHES_PER_AUTHOR_MAX, BatchPool, Sealer, check_batch
+from validator.batches import PENDING_BATCHES_PER_AUTHOR_MAX, BatchPool, check_batch
+from validator.sealing import Sealer
 
 CONTRACT = b"\7" * 20
 DOMAIN = compute_domain(31337, CONTRACT)

@@ -1,0 +1,68 @@
+"""A client's binary order entry: frames into the ingress, receipts and outcomes back (docs/protocol.md, section 8)."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import trio
+
+from engine.commands import compute_action_ids
+from engine.results import Code
+from net.gateway.backend import CommandResult, Status
+from net.order_frames import FLAG_OUTCOMES, RECEIPT_ROW, Orders, Receipts
+from validator.ingress import Entry, Ingress, Verdict
+from validator.outcomes import OutcomeBook, Push, show_known
+
+FRAMES_UNANSWERED_MAX = 32
+_SPENT = (Code.NONCE_REUSED, Code.NONCE_TOO_OLD)
+
+
+class NodeOrderStream:
+    """Implements `OrderStream`."""
+
+    def __init__(
+        self, origin: int, push: Push, ingress: Ingress, book: OutcomeBook,
+        result: Callable[[bytes], CommandResult | None],
+    ) -> None:  # fmt: skip
+        """`result(action_id)`: what is known of an action."""
+        self._origin = origin
+        self._push = push
+        self._ingress = ingress
+        self._book = book
+        self._result = result
+        self._room = trio.Semaphore(FRAMES_UNANSWERED_MAX)
+        self._wants_outcomes = False
+
+    async def submit(self, orders: Orders) -> None:
+        """See `OrderStream.submit`."""
+        if orders.flags & FLAG_OUTCOMES and not self._wants_outcomes:
+            self._wants_outcomes = True
+            self._book.listen(self._origin, self._push)
+        if not orders.messages:
+            self._push(Receipts(orders.tag, 0, np.empty(0, RECEIPT_ROW), b"").encode())
+            return
+        await self._room.acquire()
+        deliver = partial(self._deliver, orders.tag)
+        self._ingress.put(Entry(orders.messages, self._origin, self._ingress.sign_rows, deliver))
+
+    def _deliver(self, tag: int, verdict: Verdict) -> None:
+        self._room.release()
+        if self._wants_outcomes and len(verdict.rows):
+            self._tell_known(verdict)
+        self._push(Receipts(tag, verdict.code, verdict.rows, verdict.signature).encode())
+
+    def _tell_known(self, verdict: Verdict) -> None:
+        """Of messages that were sent before, here or elsewhere: what became of them, ahead of their receipts; or that
+        it is this connection which wants to know.
+        """
+        codes = verdict.rows["code"]
+        for at in np.flatnonzero(verdict.is_copy | np.isin(codes, _SPENT)).tolist():
+            message_id = verdict.rows["message_id"][at].tobytes()
+            action_ids = compute_action_ids(message_id, int(verdict.counts[at]))
+            first = self._result(action_ids[0])
+            if first is not None and first.status in (Status.CERTIFIED, Status.ON_CHAIN):
+                others = [self._result(action_id) for action_id in action_ids[1:]]
+                known = [first, *(result for result in others if result is not None)]
+                self._push(show_known(message_id, known).encode())
+            elif codes[at] == Code.OK:
+                self._book.move(message_id, self._origin)

@@ -7,53 +7,18 @@ from dataclasses import replace
 
 import pytest
 import trio
-from libp2p.network.swarm import Swarm
-from libp2p.protocol_muxer.multiselect_client import MultiselectClient
-from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.stream_muxer.yamux import yamux
-from libp2p.tools.anyio_service import background_trio_service
-from multiaddr import Multiaddr
 from test_committee import FAST, HOST, NETWORK_ID, assert_linked, make_members, make_seed, open_member, until
 
-from net.committee import LINK_PROTOCOL, Committee, MemberAddress
+from net.committee import Committee, MemberAddress
 from net.fastlane import WINDOW_BYTES
-from net.hardening import INBOUND_SLOTS_PER_ADDRESS, abort_connection, close_swarm, open_swarm
-from net.identity import derive_key_pair, peer_id_of
+from net.hardening import INBOUND_SLOTS_PER_ADDRESS, abort_connection
+from net.identity import peer_id_of
+from net.rogue import open_rogue
 from net.wire import PROTOCOL_VERSION, BlockRequest, FrameType, Hello, Pong, encode_frame
 
 ROGUE = 2
 HELLO = encode_frame(Hello(NETWORK_ID, PROTOCOL_VERSION, ROGUE, 0, 0, bytes(32)))
-
-
-@asynccontextmanager
-async def open_rogue(seed: bytes) -> AsyncIterator[Swarm]:
-    """A swarm that dials whom it likes and obeys nobody."""
-
-    async def ignore(_stream: object) -> None:
-        await trio.sleep_forever()
-
-    listen = Multiaddr(f"/ip4/{HOST}/tcp/0")
-    swarm = open_swarm(derive_key_pair(seed), listen, lambda _: True, lambda _: True, ignore)
-    async with background_trio_service(swarm):
-        try:
-            yield swarm
-        finally:
-            with trio.move_on_after(2, shield=True):
-                await close_swarm(swarm)
-
-
-async def dial(swarm: Swarm, target: MemberAddress) -> object:
-    peer_id = peer_id_of(target.network_key)
-    swarm.unblock_peer(peer_id)
-    with trio.fail_after(5):
-        return await swarm.dial_addr(Multiaddr(f"/ip4/{target.host}/tcp/{target.port}"), peer_id)
-
-
-async def dial_link(swarm: Swarm, target: MemberAddress) -> object:
-    """A negotiated stream, nothing said yet."""
-    stream = await (await dial(swarm, target)).new_stream()
-    await MultiselectClient().select_one_of([LINK_PROTOCOL], MultiselectCommunicator(stream))
-    return stream
 
 
 @asynccontextmanager
@@ -96,7 +61,7 @@ ATTACKS: dict[str, bytes] = {
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_a_member_that_sends_rubbish_loses_its_link_only(attack: str) -> None:
     async with open_scene() as (members, victim), open_rogue(make_seed(ROGUE)) as rogue:
-        stream = await dial_link(rogue, members[0])
+        stream = await rogue.open_link(members[0])
         if ATTACKS[attack]:
             await stream.write(ATTACKS[attack])
         await drain(stream)
@@ -107,7 +72,7 @@ async def test_a_member_that_sends_rubbish_loses_its_link_only(attack: str) -> N
 
 async def test_a_truncated_frame_ends_with_its_stream() -> None:
     async with open_scene() as (members, victim), open_rogue(make_seed(ROGUE)) as rogue:
-        stream = await dial_link(rogue, members[0])
+        stream = await rogue.open_link(members[0])
         await stream.write(HELLO + encode_frame(BlockRequest(bytes(32)))[:20])
         await until(lambda: ROGUE in victim.peers())
         await stream.close()
@@ -117,12 +82,12 @@ async def test_a_truncated_frame_ends_with_its_stream() -> None:
 async def test_repeated_rubbish_bans_at_the_handshake() -> None:
     async with open_scene() as (members, victim), open_rogue(make_seed(ROGUE)) as rogue:
         for _ in range(2):
-            stream = await dial_link(rogue, members[0])
+            stream = await rogue.open_link(members[0])
             await stream.write(ATTACKS["malformed vote"])
             await drain(stream)
         assert victim.statistics()[ROGUE].banned_for_s > 5
         with pytest.raises(Exception):  # noqa: B017 (the library's choice)
-            await dial_link(rogue, members[0])
+            await rogue.open_link(members[0])
 
 
 NEGOTIATIONS: dict[str, bytes] = {
@@ -137,7 +102,7 @@ NEGOTIATIONS: dict[str, bytes] = {
 @pytest.mark.parametrize("name", NEGOTIATIONS)
 async def test_malformed_negotiation_on_an_authenticated_stream(name: str) -> None:
     async with open_scene() as (members, victim), open_rogue(make_seed(ROGUE)) as rogue:
-        stream = await (await dial(rogue, members[0])).new_stream()
+        stream = await (await rogue.connect(members[0])).new_stream()
         await stream.write(NEGOTIATIONS[name])
         with trio.move_on_after(0.3):
             await drain(stream)
@@ -171,11 +136,11 @@ async def test_a_stranger_and_a_member_out_of_turn_are_refused() -> None:
     async with open_scene() as (members, victim):
         async with open_rogue(bytes([200]) * 32) as stranger:
             with pytest.raises(Exception):  # noqa: B017 (the library's choice)
-                await dial_link(stranger, members[0])
+                await stranger.open_link(members[0])
         # Member 0 has the lowest index, so nobody admits it inbound.
         async with open_rogue(make_seed(0)) as lower:
             with pytest.raises(Exception):  # noqa: B017 (the library's choice)
-                await dial_link(lower, members[1])
+                await lower.open_link(members[1])
         assert victim.peers() == [1]
 
 
@@ -184,7 +149,7 @@ async def test_inbound_slots_come_back() -> None:
     async with open_member(members, 0, replace(FAST, inbound_slots=slots)) as victim:
         async with open_rogue(make_seed(ROGUE)) as rogue:
             for _ in range(3 * slots):
-                stream = await dial_link(rogue, members[0])
+                stream = await rogue.open_link(members[0])
                 await stream.write(HELLO)
                 await until(lambda: ROGUE in victim.peers())
                 abort_connection(stream.muxed_conn)
@@ -230,7 +195,7 @@ async def announce_a_giant(muxed: yamux.Yamux) -> None:
 @pytest.mark.parametrize("attack", [overrun_window, open_many_streams, announce_a_giant])
 async def test_yamux_abuse_costs_the_abuser_its_connection(attack: Callable[[yamux.Yamux], Awaitable[None]]) -> None:
     async with open_scene() as (members, victim), open_rogue(make_seed(ROGUE)) as rogue:
-        connection = await dial(rogue, members[0])
+        connection = await rogue.connect(members[0])
         with trio.move_on_after(5), suppress(Exception):  # the victim closes the socket, the library has many words
             await attack(connection.muxed_conn)
             await connection.muxed_conn.event_closed.wait()
@@ -242,7 +207,7 @@ async def test_yamux_abuse_costs_the_abuser_its_connection(attack: Callable[[yam
 async def test_rubbish_under_the_muxer_harms_nobody() -> None:
     async with open_scene() as (members, victim), open_rogue(make_seed(ROGUE)) as rogue:
         for seed in range(5):
-            muxed = (await dial(rogue, members[0])).muxed_conn
+            muxed = (await rogue.connect(members[0])).muxed_conn
             with suppress(Exception):
                 for _ in range(20):
                     await muxed.secured_conn.write(random.Random(seed).randbytes(120))

@@ -1,0 +1,78 @@
+"""`python -m testnet.hostile.attacker NAME FOLDER --report FILE`: one attack on a running network, until it is ended.
+
+What it did is in the report, written once a second: an attack whose counters stand still has not happened.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+
+from testnet.hostile import by_clients, by_member, by_strangers
+from testnet.hostile.scene import Count, Scene, load_scene
+
+REPORT_INTERVAL_S = 1.0
+# The machine is shared with those who are attacked; a real attacker has its own.
+NICENESS = 19
+
+Attack = Callable[[Scene, Count], Awaitable[None]]
+ATTACKS: dict[str, Attack] = {
+    "junk": by_strangers.send_junk,
+    "slow negotiation": by_strangers.drip,
+    "connections": by_strangers.flood_connections,
+    "handshakes": by_strangers.flood_handshakes,
+    "api flood": by_clients.flood_requests,
+    "api junk": by_clients.send_junk,
+    "api slow readers": by_clients.read_slowly,
+    "member never reads": by_member.never_read,
+    "member drips": by_member.drip,
+    "member repeats": by_member.repeat_everything,
+    "member out of protocol": by_member.say_what_does_not_belong,
+    "member breaks frames": by_member.break_frames,
+}
+
+
+async def run(attack: Attack, scene: Scene, report: Path) -> None:
+    done: Counter[str] = Counter()
+
+    def count(name: str, amount: int) -> None:
+        done[name] += amount
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attack, scene, count)
+        while True:
+            await trio.sleep(REPORT_INTERVAL_S)
+            scratch = report.with_suffix(".new")
+            scratch.write_text(json.dumps(done))
+            scratch.replace(report)
+
+
+def read_report(path: Path) -> dict[str, int]:
+    """Empty before the attacker's first word."""
+    try:
+        counts: dict[str, int] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return counts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m testnet.hostile.attacker", description=__doc__)
+    parser.add_argument("name", choices=ATTACKS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--report", type=Path, required=True)
+    options = parser.parse_args()
+    os.nice(NICENESS)
+    logging.basicConfig(level="WARNING", stream=sys.stderr)
+    trio.run(run, ATTACKS[options.name], load_scene(options.folder), options.report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

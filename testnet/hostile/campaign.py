@@ -1,0 +1,122 @@
+"""Runs the phases against a network that trades meanwhile, and looks at what is left of it."""
+
+import sys
+from pathlib import Path
+
+import httpx
+import trio
+from rich.console import Console
+
+from testnet.bench_figures import read_height
+from testnet.hostile.attacker import read_report
+from testnet.hostile.phases import Phase, plan
+from testnet.hostile.scene import TRAITOR
+from testnet.hostile.verdict import Ending, Row, judge, make_row
+from testnet.hostile.watching import Watcher
+from testnet.launch import Launcher, Network, Options, in_thread
+from testnet.local import Processes
+
+WITHDRAW_AFTER_S = 10.0
+WARM_UP_S = 5.0
+SETTLE_S = 2.0
+# The traitor's own validator comes back after the attacks; the last ban that they earned it may last this long.
+RETURN_S_MAX = 330.0
+HEIGHTS_COMPARED = 40
+FINAL_GRACE_S = 20.0
+
+
+class Campaign:
+    """One run. `processes` ends whatever is left of it."""
+
+    def __init__(self, options: Options, processes: Processes, console: Console) -> None:
+        self._options = options
+        self._processes = processes
+        self._console = console
+        self._launcher = Launcher(options, processes, console)
+        self._network: Network | None = None
+
+    async def run(self) -> tuple[list[Row], Ending]:
+        """Raises what a launcher raises when the network does not come up."""
+        network = self._network = await self._launcher.bring_up()
+        self._launcher.start_traders(WITHDRAW_AFTER_S)
+        await trio.sleep(WARM_UP_S)
+        rows = []
+        is_traitor_gone = False
+        for phase, duration_s in plan(self._options.duration_s):
+            if phase.is_traitor_gone and not is_traitor_gone:
+                await in_thread(self._processes.stop, network.nodes[TRAITOR])
+                is_traitor_gone = True
+                await trio.sleep(SETTLE_S)
+            rows.append(await self._run_phase(network, phase, duration_s))
+        judge(rows)
+        return rows, await self._finish(network)
+
+    async def _run_phase(self, network: Network, phase: Phase, duration_s: float) -> Row:
+        self._console.print(f"{phase.name}, {duration_s:.0f} s", highlight=False)
+        honest = [index for index in range(len(network.nodes)) if not phase.is_traitor_gone or index != TRAITOR]
+        report = self._options.folder / "attackers" / f"{phase.attack or 'nobody'}.json"
+        watcher = Watcher(network, honest)
+        await watcher.begin()
+        if phase.attack:
+            report.parent.mkdir(exist_ok=True)
+            folder = str(self._options.folder.resolve())
+            argv = [sys.executable, "-m", "testnet.hostile.attacker", phase.attack, folder, "--report", str(report)]
+            attacker = self._processes.start(f"attacker: {phase.attack}", argv, report.with_suffix(".log"))
+        await watcher.sample(duration_s)
+        if phase.attack:
+            await in_thread(self._processes.stop, attacker)
+        seen = await watcher.end()
+        await trio.sleep(SETTLE_S)
+        return make_row(phase, duration_s, seen, read_report(report) if phase.attack else {})
+
+    async def _finish(self, network: Network) -> Ending:
+        """The traitor's honest self returns; all must live, be at one height and tell the same history."""
+        self._console.print("the last member's own validator returns", highlight=False)
+        network.nodes[TRAITOR] = self._launcher.start_node(TRAITOR)
+        with trio.move_on_after(RETURN_S_MAX) as scope:
+            while await read_height(network.api_urls[TRAITOR]) < await read_height(network.api_urls[0]) - 3:
+                await trio.sleep(0.5)
+        ending = Ending(
+            are_all_alive=not [child for child in self._processes.find_dead() if child in network.nodes],
+            heights=[await read_height(url) for url in network.api_urls],
+            heights_compared=0,
+            disagreements=[],
+        )
+        await _compare(network, ending)
+        if scope.cancelled_caught:
+            ending.problems.append("the returned validator did not catch up")
+        if not ending.are_all_alive:
+            ending.problems.append("a validator has ended")
+        if ending.disagreements or not ending.heights_compared:
+            ending.problems.append(f"histories differ: {ending.disagreements}")
+        return ending
+
+
+async def _compare(network: Network, ending: Ending) -> None:
+    """Header hash and state root of some heights from the first to the last, on every validator."""
+    last_height = min(ending.heights)
+    step = max(1, last_height // HEIGHTS_COMPARED)
+    async with httpx.AsyncClient(timeout=10) as client:
+        for height in [*range(1, last_height, step), last_height]:
+            told = {await _ask_root(client, url, height) for url in network.api_urls}
+            if len(told) > 1:
+                ending.disagreements.append(f"height {height}: {sorted(map(str, told))}")
+            else:
+                ending.heights_compared += 1
+
+
+async def _ask_root(client: httpx.AsyncClient, url: str, height: int) -> tuple[str, str] | None:
+    """None when the node does not have that height for long."""
+    give_up_at_s = trio.current_time() + FINAL_GRACE_S
+    while trio.current_time() < give_up_at_s:
+        answer = await client.get(f"{url}/api/v2/public/x_get_certificate", params={"height": height})
+        result = answer.json().get("result")
+        if result is not None:
+            return result["header_hash"], result["state_root"]
+        await trio.sleep(0.2)
+    return None
+
+
+def make_options(folder: Path, duration_s: int, rate: float, seed: int, base_port: int) -> Options:
+    """Four validators on an embedded chain."""
+    return Options(4, folder, "embedded", seed, duration_s, True, rate, base_port, True)

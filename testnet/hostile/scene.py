@@ -1,0 +1,48 @@
+"""Whom an attacker meets: a local network's validators, as its folder says. One member's keys are the attacker's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from net.committee import MemberAddress
+from testnet.homes import node_home, read_genesis
+from validator.config import address_bytes, load_node
+from validator.keys import Keys, load_keys
+
+# The last member's operator is the enemy in the phases that need one; in all others it is honest.
+TRAITOR = 3
+Count = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAddress:
+    """Where a validator answers its clients."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """`victims` are the committee ports of all honest validators, `apis` their clients' side, in the same order."""
+
+    victims: tuple[MemberAddress, ...]
+    apis: tuple[ApiAddress, ...]
+    network_id: bytes
+    traitor_keys: Keys
+    contract: bytes
+
+
+def load_scene(folder: Path) -> Scene:
+    """Of a network of at least four validators."""
+    network = read_genesis(folder)
+    victims, apis = [], []
+    for index, entry in enumerate(network.validators):
+        if index == TRAITOR:
+            continue
+        config = load_node(node_home(folder, index).config)
+        key = bytes.fromhex(entry.network_key.removeprefix("0x"))
+        victims.append(MemberAddress(index, key, config.listen_host, config.listen_port))
+        apis.append(ApiAddress(config.api_host, config.api_port))
+    keys = load_keys(node_home(folder, TRAITOR).keys)
+    return Scene(tuple(victims), tuple(apis), network.digest(), keys, address_bytes(network.contract))

@@ -309,6 +309,7 @@ class Committee:
             self._admits_outbound,
             self._accept_stream,
             self._limits.inbound_slots,
+            lambda address: any(member.host == address for member in self._members.values()),
         )
         async with background_trio_service(swarm):
             try:

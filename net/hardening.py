@@ -6,7 +6,6 @@ They touch private attributes, hence the assertion: another version of the libra
 
 import logging
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, cast
@@ -32,6 +31,7 @@ from libp2p.stream_muxer.yamux import yamux
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
+from net.doorkeeper import Doorkeeper
 from net.fastlane import FastYamux
 
 LIBRARY_VERSION = "0.8.1"
@@ -40,7 +40,6 @@ assert version("libp2p") == LIBRARY_VERSION, f"net/hardening.py was verified aga
 NEGOTIATION_BYTES_MAX = 1024
 UPGRADE_TIMEOUT_S = 5.0
 INBOUND_SLOTS = 256
-INBOUND_SLOTS_PER_ADDRESS = 64
 RESET_TIMEOUT_S = 0.5
 
 _log = logging.getLogger(__name__)
@@ -53,8 +52,11 @@ def open_swarm(
     admits_outbound: Callable[[ID], bool],
     on_stream: Callable[[INetStream], Awaitable[None]],
     inbound_slots: int = INBOUND_SLOTS,
+    is_expected: Callable[[str], bool] = lambda _: False,
 ) -> Swarm:
-    """A swarm without a host around it: TCP, noise and yamux; no identify, no discovery, no dialing on its own."""
+    """A swarm without a host around it: TCP, noise and yamux; no identify, no discovery, no dialing on its own.
+    `is_expected`: whether a peer is configured to live at an address.
+    """
     quiet_library_logging()
     gate = GatedNoise(key_pair, admits_inbound, admits_outbound)
     service = new_swarm(
@@ -76,7 +78,7 @@ def open_swarm(
     swarm = cast(Swarm, service)  # the library declares only the interface
     swarm.upgrader.muxer_multistream = HardenedMuxer(swarm.upgrader.muxer_multistream)
     _bound_negotiation()
-    _free_inbound_slots(swarm)
+    _keep_the_door(swarm, Doorkeeper(), is_expected)
     _disable_auto_connector(swarm)
     swarm.set_stream_handler(_guarded(on_stream))
     return swarm
@@ -146,26 +148,34 @@ def _bound_negotiation() -> None:
     multiselect_communicator.read_delim = _read_delim_bounded
 
 
-def _free_inbound_slots(swarm: Swarm) -> None:
+def _keep_the_door(swarm: Swarm, door: Doorkeeper, is_expected: Callable[[str], bool]) -> None:
     """An inbound slot is held until the swarm stops, long after its connection has ended: hold it as long as the
-    connection lives. Also counts the connections of one address, which the library does not."""
+    connection lives. And before anything is negotiated, the doorkeeper is asked, for the library knows no rates."""
     upgrade = swarm.upgrade_inbound_raw_conn
-    open_by_address: Counter[str] = Counter()
 
     async def upgrade_and_wait(raw_conn: Any, maddr: Multiaddr) -> Any:
         remote = raw_conn.get_remote_address()
         address = remote[0] if remote else ""
-        if open_by_address[address] >= INBOUND_SLOTS_PER_ADDRESS:
-            raise SwarmException(f"too many connections from {address}")
-        open_by_address[address] += 1
+        refusal = door.knock(address, trio.current_time(), is_expected(address))
+        if refusal:
+            raise SwarmException(f"{address}: {refusal}")
         try:
-            muxed = cast(HardenedYamux, await upgrade(raw_conn, maddr))  # the library declares only the interface
+            muxed = await _upgrade(address, raw_conn, maddr)
             await muxed.event_closed.wait()
         finally:
-            open_by_address[address] -= 1
-            if not open_by_address[address]:
-                del open_by_address[address]
+            door.leave(address)
         raise SwarmException("the connection has ended")  # makes the caller free the slot
+
+    async def _upgrade(address: str, raw_conn: Any, maddr: Multiaddr) -> HardenedYamux:
+        try:
+            muxed = await upgrade(raw_conn, maddr)
+        except Exception:
+            shut_out_s = door.fail(address, trio.current_time())
+            if shut_out_s:
+                _log.warning("address %s: shut out for %.0f s, its attempts come to nothing", address, shut_out_s)
+            raise
+        door.admit(address, trio.current_time())
+        return cast(HardenedYamux, muxed)  # the library declares only the interface
 
     swarm.upgrade_inbound_raw_conn = upgrade_and_wait  # type: ignore[method-assign]
 

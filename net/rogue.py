@@ -41,12 +41,8 @@ class Rogue:
 
 
 def stop_reading(muxed: Any) -> None:
-    """From now on nothing is taken from the socket: what a stopped process looks like to its peer."""
-
-    async def read(_count: int | None = None) -> None:
-        await trio.sleep_forever()
-
-    muxed.secured_conn.conn.read_writer.read_write_closer.read = read
+    """After what is on its way nothing is taken from the socket: what a stopped process looks like to its peer."""
+    muxed.read_some = trio.sleep_forever
 
 
 def hang_up(muxed: Any) -> None:

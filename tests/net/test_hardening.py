@@ -11,8 +11,9 @@ from libp2p.stream_muxer.yamux import yamux
 from test_committee import FAST, HOST, NETWORK_ID, assert_linked, make_members, make_seed, open_member, until
 
 from net.committee import Committee, MemberAddress
+from net.doorkeeper import DoorLimits
 from net.fastlane import WINDOW_BYTES
-from net.hardening import INBOUND_SLOTS_PER_ADDRESS, abort_connection
+from net.hardening import abort_connection
 from net.identity import peer_id_of
 from net.rogue import open_rogue
 from net.wire import PROTOCOL_VERSION, BlockRequest, FrameType, Hello, Pong, encode_frame
@@ -161,7 +162,9 @@ async def test_inbound_slots_come_back() -> None:
 async def test_idle_connections_of_one_address_do_not_take_all_slots() -> None:
     members = make_members(2)
     async with open_member(members, 0) as victim, trio.open_nursery() as nursery:
-        idle = [await trio.open_tcp_stream(HOST, members[0].port) for _ in range(INBOUND_SLOTS_PER_ADDRESS + 5)]
+        idle = [
+            await trio.open_tcp_stream(HOST, members[0].port) for _ in range(DoorLimits().connections_per_address + 5)
+        ]
         await trio.sleep(0.2)
         with trio.fail_after(2):  # the last ones are closed at once
             for tcp in idle[-5:]:
@@ -171,6 +174,25 @@ async def test_idle_connections_of_one_address_do_not_take_all_slots() -> None:
         assert victim.peers() == []
         for tcp in idle:
             await tcp.aclose()
+
+
+async def test_an_address_whose_attempts_come_to_nothing_is_shut_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Thirty times rubbish from the street; whoever comes from where a member lives is let in all the while."""
+    members, street = make_members(3), "127.0.9.9"
+    async with open_member(members, 0) as victim, open_member(members, 1) as honest:
+        await assert_linked(victim, honest)
+        for _ in range(30):
+            with suppress(OSError, trio.BrokenResourceError):
+                async with await trio.open_tcp_stream(HOST, members[0].port, local_address=street) as tcp:
+                    await tcp.send_all(NEGOTIATIONS["not multistream"])
+                    while await tcp.receive_some():
+                        pass
+        assert f"address {street}: shut out for 30 s" in caplog.text
+        async with open_rogue(make_seed(ROGUE)) as late:
+            with pytest.raises(Exception):  # noqa: B017 (the library's choice)
+                await late.open_link(members[0], street)
+            await (await late.open_link(members[0])).write(HELLO)
+            await until(lambda: ROGUE in victim.peers())
 
 
 async def overrun_window(muxed: yamux.Yamux) -> None:

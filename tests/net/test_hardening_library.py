@@ -31,7 +31,7 @@ from multiaddr import Multiaddr
 from test_committee import HOST, make_seed, until
 from trio.testing import MockClock
 
-from net.hardening import abort_connection, check_port_free, forget_failed_dial
+from net.hardening import check_port_free, forget_failed_dial
 from net.identity import derive_key_pair
 
 ECHO = TProtocol("/hansa/test/echo/1")
@@ -76,6 +76,11 @@ class Stock:
         return await self.swarm.dial_addr(other.address, other.peer_id)
 
 
+def close_socket(muxed: Any) -> None:
+    """Under a connection of the library over noise, at once."""
+    muxed.secured_conn.conn.read_writer.read_write_closer.stream.stream.socket.close()
+
+
 @asynccontextmanager
 async def running(*hosts: Stock) -> AsyncIterator[None]:
     """All of them up; closed the way that does close, whatever became of them meanwhile."""
@@ -91,7 +96,7 @@ async def running(*hosts: Stock) -> AsyncIterator[None]:
                 for host in hosts:
                     for connection in host.swarm.get_connections():
                         with suppress(AttributeError):  # plaintext has another way down
-                            abort_connection(connection.muxed_conn)
+                            close_socket(connection.muxed_conn)
                     with suppress(Exception):
                         await host.host.close()
             nursery.cancel_scope.cancel()
@@ -178,7 +183,7 @@ async def test_an_inbound_slot_is_never_given_back() -> None:
         for _ in range(slots):
             connection = await other.dial(victim)
             await until(lambda: victim.swarm.get_total_connections() == 1)
-            abort_connection(connection.muxed_conn)
+            close_socket(connection.muxed_conn)
             await until(lambda: victim.swarm.get_total_connections() == 0)
         await trio.sleep(0.2)
         other.swarm.unblock_peer(victim.peer_id)
@@ -338,7 +343,7 @@ async def test_disconnecting_a_stopped_peer_hangs() -> None:
 
 async def test_closing_the_socket_of_a_stopped_peer_unwinds_everything() -> None:
     async with stuck_write() as (victim, connection):
-        abort_connection(connection.muxed_conn)
+        close_socket(connection.muxed_conn)
         await until(lambda: not victim.swarm.get_connections(), 2)
 
 

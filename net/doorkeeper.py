@@ -1,0 +1,123 @@
+"""Who may knock at a listening host: connection attempts by address, before any handshake. Pure; the caller passes the
+clock.
+
+A handshake costs some 17 ms of processor time, and nobody needs a key to ask for one. So every address has a bucket of
+its own, all addresses that no peer has come from share another, and an address of theirs whose attempts come to nothing
+is shut out for a while. An address that a peer has come from is spared both: one may share it with an enemy, and what
+its own bucket lets through is little.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from net.peers import TokenBucket
+
+FAILURE_HALF_LIFE_S = 60.0
+SHUT_OUT_FIRST_S = 30.0
+SHUT_OUT_LAST_S = 600.0
+SHUT_OUT_MEMORY_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class DoorLimits:
+    """Attempts begin a connection; `connections_per_address` are open at a time. An attempt may last as long as the
+    host lets it: strangers hold at most `strangers_burst + strangers_per_s` times those seconds of its places.
+    """
+
+    connections_per_address: int = 64
+    attempts_per_s: float = 4.0
+    attempts_burst: float = 64.0
+    strangers_per_s: float = 10.0
+    strangers_burst: float = 64.0
+    failures_max: float = 16.0
+    addresses_max: int = 4096
+
+
+@dataclass(slots=True)
+class _Visitor:
+    bucket: TokenBucket
+    open_count: int = 0
+    is_known: bool = False
+    failures: float = 0.0
+    failed_s: float = 0.0
+    shut_out_until_s: float = 0.0
+    shut_out_count: int = 0
+
+
+class Doorkeeper:
+    """Decides about attempts. Whoever was let in has to `leave`."""
+
+    def __init__(self, limits: DoorLimits = DoorLimits()) -> None:
+        self._limits = limits
+        self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
+        burst = limits.strangers_burst
+        self._strangers = TokenBucket(limits.strangers_per_s, burst, burst, 0.0)
+
+    def knock(self, address: str, now_s: float, is_expected: bool = False) -> str:
+        """The reason for which nobody opens; empty: come in. `is_expected`: a peer is configured to live there."""
+        visitor = self._find(address, now_s)
+        visitor.is_known = visitor.is_known or is_expected
+        if visitor.open_count >= self._limits.connections_per_address:
+            return "too many connections"
+        if not visitor.is_known and visitor.shut_out_until_s > now_s:
+            return "shut out"
+        if not _take(visitor.bucket, now_s):
+            return "too many attempts"
+        if not visitor.is_known and not _take(self._strangers, now_s):
+            return "too many strangers"
+        visitor.open_count += 1
+        return ""
+
+    def admit(self, address: str, now_s: float) -> None:
+        """Whoever was let in has proven to be a peer."""
+        visitor = self._find(address, now_s)
+        visitor.is_known, visitor.failures = True, 0.0
+
+    def fail(self, address: str, now_s: float) -> float:
+        """An attempt came to nothing. Seconds for which that shuts the address out, 0 when it does not."""
+        visitor = self._find(address, now_s)
+        decay: float = 0.5 ** ((now_s - visitor.failed_s) / FAILURE_HALF_LIFE_S)
+        visitor.failures, visitor.failed_s = visitor.failures * decay + 1, now_s
+        if visitor.is_known or visitor.failures < self._limits.failures_max:
+            return 0.0
+        if now_s - visitor.shut_out_until_s > SHUT_OUT_MEMORY_S:
+            visitor.shut_out_count = 0
+        duration_s = min(SHUT_OUT_LAST_S, SHUT_OUT_FIRST_S * 2**visitor.shut_out_count)
+        visitor.shut_out_until_s = now_s + duration_s
+        visitor.shut_out_count += 1
+        visitor.failures = 0.0
+        return duration_s
+
+    def leave(self, address: str) -> None:
+        """One of its connections has ended."""
+        self._visitors[address].open_count -= 1
+
+    def open_count(self, address: str) -> int:
+        visitor = self._visitors.get(address)
+        return visitor.open_count if visitor else 0
+
+    def _find(self, address: str, now_s: float) -> _Visitor:
+        visitor = self._visitors.get(address)
+        if visitor is None:
+            burst = self._limits.attempts_burst
+            visitor = self._visitors[address] = _Visitor(TokenBucket(self._limits.attempts_per_s, burst, burst, now_s))
+            self._forget_some()
+        self._visitors.move_to_end(address)
+        return visitor
+
+    def _forget_some(self) -> None:
+        """Those that came longest ago and hold nothing open. Who holds connections is bounded by the host's places."""
+        surplus = len(self._visitors) - self._limits.addresses_max
+        if surplus > 0:
+            idle = (address for address, visitor in self._visitors.items() if not visitor.open_count)
+            for address in [address for _, address in zip(range(surplus), idle)]:
+                del self._visitors[address]
+
+
+def _take(bucket: TokenBucket, now_s: float) -> bool:
+    """One token, unless there is none; a refusal costs nothing."""
+    bucket.take(0.0, now_s)
+    if bucket.tokens < 1.0:
+        return False
+    bucket.take(1.0, now_s)
+    return True

@@ -24,7 +24,7 @@ app = cyclopts.App(name="python -m testnet.hostile", help=__doc__)
 @app.default
 def main(
     *,
-    duration: Annotated[int, Parameter(help="seconds, all phases together; 60 to try it out")] = 600,
+    duration_s: Annotated[int, Parameter(name="--duration", help="seconds in all; 60 to try it out")] = 600,
     rate: Annotated[float, Parameter(help="commands per second, all traders together")] = 20.0,
     seed: Annotated[int, Parameter(help="of prices and traders")] = 1,
     dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-drills/hostile"),
@@ -35,7 +35,7 @@ def main(
     Example: python -m testnet.hostile --duration 60
     """
     console = Console(stderr=True)
-    options = make_options(dir.resolve(), duration, rate, seed, base_port)
+    options = make_options(dir.resolve(), duration_s, rate, seed, base_port)
     try:
         with Processes() as processes:
             rows, ending = trio.run(Campaign(options, processes, console).run)

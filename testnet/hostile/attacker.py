@@ -41,8 +41,8 @@ ATTACKS: dict[str, Attack] = {
 async def run(attack: Attack, scene: Scene, report: Path) -> None:
     done: Counter[str] = Counter()
 
-    def count(name: str, amount: int) -> None:
-        done[name] += amount
+    def count(name: str, times: int) -> None:
+        done[name] += times
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(attack, scene, count)

@@ -62,8 +62,8 @@ def post(body: bytes) -> bytes:
 def websocket_frame(opcode: int, payload: bytes) -> bytes:
     """A client's frame (RFC 6455), masked with zeros."""
     length = len(payload)
-    size = bytes([0x80 | length]) if length < 126 else b"\xfe" + length.to_bytes(2, "big")
-    return bytes([opcode]) + size + bytes(4) + payload
+    prefix = bytes([0x80 | length]) if length < 126 else b"\xfe" + length.to_bytes(2, "big")
+    return bytes([opcode]) + prefix + bytes(4) + payload
 
 
 async def _flood(api: ApiAddress, count: Count) -> None:

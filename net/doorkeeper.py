@@ -82,7 +82,7 @@ class Doorkeeper:
             return 0.0
         if now_s - visitor.shut_out_until_s > SHUT_OUT_MEMORY_S:
             visitor.shut_out_count = 0
-        duration_s = min(SHUT_OUT_LAST_S, SHUT_OUT_FIRST_S * 2**visitor.shut_out_count)
+        duration_s: float = min(SHUT_OUT_LAST_S, SHUT_OUT_FIRST_S * 2**visitor.shut_out_count)
         visitor.shut_out_until_s = now_s + duration_s
         visitor.shut_out_count += 1
         visitor.failures = 0.0

@@ -173,6 +173,8 @@ class SealedSocket:
 class FastYamux(yamux.Yamux):
     """The library's yamux with a reader and a writer of its own, enforced windows and a bounded number of streams."""
 
+    streams_max = STREAMS_MAX
+
     def __init__(self, secured_conn: Any, peer_id: ID, is_initiator: bool | None = None) -> None:
         super().__init__(secured_conn, peer_id, is_initiator=is_initiator)
         self.streams = _Streams()
@@ -343,7 +345,7 @@ class FastYamux(yamux.Yamux):
         stream = self.streams.get(stream_id)
         if not flags & FLAG_SYN:
             return stream
-        if stream is not None or len(self.streams) >= STREAMS_MAX or stream_id % 2 == self.is_initiator_value:
+        if stream is not None or len(self.streams) >= self.streams_max or stream_id % 2 == self.is_initiator_value:
             raise PeerError("opens a stream that it may not")
         stream = yamux.YamuxStream(stream_id, self, False)
         self.streams[stream_id] = stream

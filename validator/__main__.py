@@ -62,6 +62,21 @@ def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, con
 
 
 @app.command
+def public(*, home: Annotated[Path, Parameter(help="A validator's folder; public.toml in it has the choices")]) -> int:
+    """Run the public side of a validator: anybody may follow the chain from it, and nobody reaches the validator.
+
+    A process of its own beside `hansa start`, which it may outlive: it waits for the validator for ever.
+
+    For example:
+
+        hansa public --home .hansa-testnet/node0
+    """
+    from validator.public_command import run_public
+
+    return run_public(home)
+
+
+@app.command
 def status(url: str = "http://127.0.0.1:8645") -> int:
     """Print a node's height, view, peers, finality and last certified root as JSON.
 

@@ -118,6 +118,27 @@ class NodeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicConfig:
+    """The choices of `hansa public` (public.toml, which may be missing). Addresses are multiaddrs, as hosts print them.
+    `advertise` empty: where it listens. `slots`: how many strangers may connect, and how many of them from one address.
+    """
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 26676
+    advertise: tuple[str, ...] = ()
+    bootstrap: tuple[str, ...] = ()
+    slots: int = 64
+    slots_per_address: int = 8
+    # How many connections it looks for itself.
+    neighbours: int = 6
+    # How long blocks are collected into one message.
+    interval_ms: int = 200
+    # Of our clients' sealed batches, before any block carries them; what is over it is left to the blocks.
+    batch_bytes_per_s: int = 128 * 1024
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
 class Home:
     """The folder of one node and the names inside it."""
 
@@ -157,7 +178,13 @@ def load_node(path: Path) -> NodeConfig:
     return config
 
 
-def save_toml(path: Path, config: NetworkConfig | NodeConfig) -> None:
+def load_public(path: Path) -> PublicConfig:
+    """Read public.toml, if there is one. Raises `ConfigError`."""
+    config: PublicConfig = _build(PublicConfig, _read_toml(path) if path.exists() else {}, str(path))
+    return config
+
+
+def save_toml(path: Path, config: NetworkConfig | NodeConfig | PublicConfig) -> None:
     """Write a configuration so that the loaders above read back an equal value."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = _to_plain(config)
@@ -190,7 +217,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}") from None
 
 
-_CONTAINERS: dict[str, type] = {"rpc_urls": tuple, "validators": tuple, "markets": tuple, "peers": tuple}
+_CONTAINERS: dict[str, type] = {
+    "rpc_urls": tuple, "validators": tuple, "markets": tuple, "peers": tuple,
+    "advertise": tuple, "bootstrap": tuple,
+}  # fmt: skip
 _TYPE_NAMES = {int: "a whole number", str: "text in quotes", tuple: "a list in brackets"}
 _NESTED: dict[str, type] = {"validators": ValidatorEntry, "markets": MarketParams, "peers": PeerAddress}
 

@@ -64,23 +64,31 @@ def certify(keyring: Keyring, block: Block, signers: Sequence[int] | None = None
 
 
 class Chain:
-    """Grows block by block."""
+    """The blocks of one epoch. Grows block by block, from height 1 or on top of another epoch's chain."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, before: "Chain | None" = None) -> None:
         self.keyring = keyring
+        self.first_height = 1 if before is None else before.first_height + len(before.blocks)
+        self.root_hash = GENESIS_HASH if before is None else before.blocks[-1].hash()
         self.blocks: list[Block] = []
+        self._certificates: dict[int, Certificate] = {}
 
     def grow(self, payload: bytes = b"\x80", next_committee_hash: bytes = ZERO_HASH) -> Block:
-        """One more block on top; heights begin at 1."""
-        parent = self.blocks[-1] if self.blocks else None
-        view = 1 if parent is None else parent.header.view + 1
+        """One more block on top."""
+        count = len(self.keyring.seeds)
+        parent_hash = self.blocks[-1].hash() if self.blocks else self.root_hash
+        height, view = self.first_height + len(self.blocks), len(self.blocks) + 1
         header = Header(
-            self.keyring.epoch, view, len(self.blocks) + 1, GENESIS_HASH if parent is None else parent.hash(),
-            view - 1, view % len(self.keyring.seeds), 1_000 + view, keccak(payload), next_committee_hash,
-            bytes(COMMITMENT_BYTES),
+            self.keyring.epoch, view, height, parent_hash, view - 1, view % count, 1_000 + height, keccak(payload),
+            next_committee_hash, bytes(COMMITMENT_BYTES),
         )  # fmt: skip
         self.blocks.append(Block(header, payload))
         return self.blocks[-1]
 
+    def block(self, height: int) -> Block:
+        return self.blocks[height - self.first_height]
+
     def certificate(self, height: int) -> Certificate:
-        return certify(self.keyring, self.blocks[height - 1])
+        if height not in self._certificates:
+            self._certificates[height] = certify(self.keyring, self.block(height))
+        return self._certificates[height]

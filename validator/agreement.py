@@ -1,9 +1,9 @@
 """Drives the holder of the epochs' cores: events in, effects performed, nothing said before it is durable.
 
 A round handles every waiting event, collects what is to be sent, syncs journal, guard and store once (group commit),
-then sends and publishes, and only then executes blocks, whose results are the next round's events: members vote to
-notarise before they execute. The core itself never waits; what needs waiting (a payload whose batches are on their
-way) is looked at again each round.
+then sends and publishes. Blocks are executed while the disk works, or after that, and their results are the next
+round's events: a vote to notarise does not wait for the result. The core itself never waits; what needs waiting (a
+payload whose batches are on their way) is looked at again each round.
 
 Epochs follow each other here without a pause: what seals one is durable before anything of the next is said, and
 timers, questions and answers carry their epoch. Outside, members go by their numbers; here by a committee's indices.
@@ -86,6 +86,7 @@ from consensus.messages import (
 )
 from consensus.scheme import Scheme
 from validator.clocks import Clocks
+from validator.disk import Durable
 from validator.executor import Executor, to_commitment
 from validator.journal import Journal
 from validator.proposals import Proposals
@@ -259,8 +260,8 @@ class Agreement:
         self.handle()
         while True:
             if self.must_speak:
-                for sync in self.write_out():
-                    sync()
+                for file in self.write_out():
+                    file.sync()
                 self.speak()
             if not self.execute_waiting():
                 return
@@ -285,13 +286,13 @@ class Agreement:
         """Whether anything is to be said or told. What says nothing costs no sync: its writes wait for the next."""
         return bool(self._outbox) or self._must_flush or self._stop_reason is not None
 
-    def write_out(self) -> list[Callable[[], None]]:
-        """Hand all writes to the system. What comes back waits for the disk, each for another file, in any order or at
-        once; when all have returned, `speak`. Nothing may be handled in between.
+    def write_out(self) -> list[Durable]:
+        """Hand all writes to the system. What comes back is to be synced, in any order or at once; when all are,
+        `speak`. Blocks may be executed in between, but nothing handled.
         """
         self._must_flush = False
         self._store.commit()
-        return [item.sync for item in (self._journal, self._signer, self._store) if not item.is_synced]
+        return [file for file in (self._journal, self._signer, self._store) if not file.is_synced]
 
     def speak(self) -> None:
         """Durable now, so it may be said and told. Raises `Stop`."""

@@ -75,6 +75,11 @@ class Journal:
         """Whether everything appended is durable."""
         return not self._is_dirty
 
+    @property
+    def descriptor(self) -> int:
+        """Of the file that is appended to."""
+        return self._descriptor
+
     def sync(self) -> None:
         """Everything appended so far survives a crash when this returns. Raises `JournalError`."""
         if not self._is_dirty:
@@ -82,6 +87,12 @@ class Journal:
         try:
             self._files.sync(self._descriptor)
         except OSError as error:
+            self.on_synced(error)
+        self.on_synced(None)
+
+    def on_synced(self, error: OSError | None) -> None:
+        """The disk has answered to a sync of all that was appended. Raises `JournalError`."""
+        if error is not None:
             raise JournalError(f"the journal cannot be synced: {error}") from error
         self._is_dirty = False
 

@@ -5,7 +5,6 @@ then the network. A fresh node takes the same way with everything empty.
 """
 
 import logging
-from functools import partial
 
 import trio
 from nacl.signing import SigningKey
@@ -28,6 +27,7 @@ from validator.batches import BatchPool, CheckedBatch
 from validator.catchup import Accept
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, address_bytes
+from validator.disk import Disk, open_queue
 from validator.doppelganger import Memory, VoteWatch
 from validator.executor import Executor
 from validator.feed import NodeFeed
@@ -62,7 +62,6 @@ log = logging.getLogger("hansa.node")
 
 NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
-DISK_THREADS = 3
 # Where committees change, so many nodes without a number may follow the chain here before they join.
 STRANGERS_MAX = 8
 LOG_INTERVAL_S = 2.0
@@ -174,7 +173,7 @@ class Node:
         self._wake = trio.Event()
         # Held while a round is on its way to the disk: final blocks that come from elsewhere wait for the next round.
         self.at_rest = trio.Lock()
-        self._disk_slots = trio.CapacityLimiter(DISK_THREADS)
+        self._disk = Disk(open_queue())
         self._committee: Committee | None = None
         self._peering: Peering | None = None
         self._syncing: Syncing | None = None
@@ -234,6 +233,7 @@ class Node:
                     await wait_for_court(self.store, self.settling.prosecutor)
                     raise
         finally:
+            self._disk.close()
             self._journal.close()
             self.store.close()
             self._signer.close()
@@ -273,18 +273,15 @@ class Node:
                 await self._wake.wait()
 
     async def _round(self) -> None:
-        """`Agreement.tick`, but the disk is waited for in threads, one a file: links and API go on meanwhile, and what
-        a device does for one file it does for the others in the same time.
-        """
+        """`Agreement.tick`, but links and API go on while the disk works, and blocks are executed."""
         is_news = True
         while is_news:
             self.agreement.handle()
             if self.agreement.must_speak:
                 async with self.at_rest:
-                    syncs = self.agreement.write_out()
-                    async with trio.open_nursery() as nursery:
-                        for sync in syncs:
-                            nursery.start_soon(partial(trio.to_thread.run_sync, sync, limiter=self._disk_slots))
+                    if self._disk.begin(self.agreement.write_out()):
+                        self.agreement.execute_waiting()
+                    await self._disk.wait()
                     self.agreement.speak()
             is_news = self.agreement.execute_waiting()
 

@@ -104,6 +104,17 @@ class Signer:
         try:
             self._files.sync(self._descriptor)
         except OSError as error:
+            self.on_synced(error)
+        self.on_synced(None)
+
+    @property
+    def descriptor(self) -> int:
+        """Of the guard file."""
+        return self._descriptor
+
+    def on_synced(self, error: OSError | None) -> None:
+        """The disk has answered to a sync of all that was allowed. Raises `SignerError`."""
+        if error is not None:
             raise SignerError(f"the signer guard cannot be synced: {error}") from error
         self._is_synced = True
 

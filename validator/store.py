@@ -158,15 +158,25 @@ class Store:
         """Everything committed survives a crash when this returns. The write-ahead log is all there is to sync: its
         frames carry checksums, and after a crash it counts as far as they hold.
         """
-        if self._is_synced:
-            return
-        self._is_synced = True
+        if not self._is_synced:
+            os.fdatasync(self.descriptor)
+            self.on_synced(None)
+
+    @property
+    def descriptor(self) -> int:
+        """Of the write-ahead log, whose name is durable, too."""
         if self._log is None:
             self._log = os.open(f"{self._path}-wal", os.O_RDWR)
             folder = os.open(self._path.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)
-        os.fdatasync(self._log)
+        return self._log
+
+    def on_synced(self, error: OSError | None) -> None:
+        """The disk has answered to a sync of all that was committed. Raises `OSError`."""
+        if error is not None:
+            raise error
+        self._is_synced = True
 
     def checkpoint(self) -> None:
         """Move what the log holds into the database, as far as nobody is in the way, so that the log stays short."""

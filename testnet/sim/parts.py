@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from testnet.sim.disk import Disk
 from testnet.sim.exchange import DOMAIN
 from testnet.sim.keys import decode
 from validator.agreement import Agreement
+from validator.disk import Durable
 from validator.executor import Executor
 from validator.journal import Journal
 from validator.proposals import Built as BuiltPayload
@@ -67,7 +67,7 @@ class Unguarded(Signer):
 class HastyAgreement(Agreement):
     """Speaks before the disk has answered: a planted bug of the driver."""
 
-    def write_out(self) -> list[Callable[[], None]]:
+    def write_out(self) -> list[Durable]:
         super().write_out()
         return []
 

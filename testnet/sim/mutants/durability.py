@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from consensus import guard as guard_rules
 from consensus import journal as framing
@@ -14,6 +13,7 @@ from consensus.journal import CLEAN, CORRUPT_MIDDLE, TORN_TAIL, Record
 from testnet.sim.mutants.patches import Mutant, Patches
 from validator import journal, signer
 from validator.agreement import Agreement
+from validator.disk import Durable
 from validator.journal import Journal
 from validator.signer import Signer
 
@@ -29,7 +29,7 @@ def votes_forgotten_at_restart(patches: Patches) -> None:
 def sends_before_it_syncs(patches: Patches) -> None:
     honest = Agreement.write_out
 
-    def write_out(driver: Agreement) -> list[Callable[[], None]]:
+    def write_out(driver: Agreement) -> list[Durable]:
         honest(driver)
         return []
 
@@ -37,12 +37,13 @@ def sends_before_it_syncs(patches: Patches) -> None:
 
 
 def failed_writes_ignored(patches: Patches) -> None:
-    def write_out(driver: Agreement) -> list[Callable[[], None]]:
+    def write_out(driver: Agreement) -> list[Durable]:
         driver._must_flush = False
         with suppress(sqlite3.Error):
             driver._store.commit()
-        parts = (driver._journal, driver._signer, driver._store)
-        return [partial(ignore_failure, part.sync) for part in parts if not part.is_synced]
+        for part in (driver._journal, driver._signer, driver._store):
+            ignore_failure(part.sync)
+        return []
 
     patches.put(Agreement, "write_out", write_out)
 

@@ -77,6 +77,32 @@ def public(*, home: Annotated[Path, Parameter(help="A validator's folder; public
 
 
 @app.command
+def follow(
+    *,
+    bootstrap: Annotated[
+        tuple[str, ...], Parameter(help="Multiaddr of a public host, as it prints it; several may be")
+    ],
+    genesis: Annotated[Path, Parameter(help="The network's genesis.toml, from somebody you trust")],
+    from_height: Annotated[int, Parameter(help="Begin with this block; 0: with the next one")] = 0,
+    blocks: Annotated[int, Parameter(help="End after so many; 0: never")] = 0,
+    as_json: Annotated[bool, Parameter(name="--json", help="A JSON object a line", negative="")] = False,
+) -> int:
+    """Follow a network's chain from its public hosts and print every certified block.
+
+    No peer is believed: each certificate is checked against the committee, and each later committee against the block
+    in which the one before named it. Nothing is executed: that roots are right is the committee's word. Exits 1 if a
+    host that you named gives anything forged, or if two certified blocks contradict each other.
+
+    For example:
+
+        hansa follow --genesis genesis.toml --bootstrap /ip4/127.0.0.1/tcp/26676/p2p/12D3KooW...
+    """
+    from validator.follow_command import run_follow
+
+    return run_follow(genesis, bootstrap, from_height, blocks, as_json)
+
+
+@app.command
 def status(url: str = "http://127.0.0.1:8645") -> int:
     """Print a node's height, view, peers, finality and last certified root as JSON.
 

@@ -251,7 +251,7 @@ class PublicHost:
 
     async def _answer_peers(self, _peer: bytes, _request: bytes) -> bytes:
         """Those that this host has dialed itself: nobody is sent to an address that only a stranger vouches for."""
-        host, named = self._host, [self.address]
+        host, named = self._host, [self.address] if self._setup.listen_port or self._setup.advertise else []
         if host is not None:
             connected = set(host.get_connected_peers())
             known = [(peer_id, item) for peer_id, item in self._candidates.items() if peer_id in connected]

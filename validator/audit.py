@@ -25,7 +25,7 @@ from engine.state import EngineState, genesis
 from net.identity import verify_batch
 from validator.audit_rows import PAGE_BLOCKS, Mismatch, Rows, StoredBlock, name_difference
 from validator.audit_sources import Source
-from validator.audit_tables import check_tables
+from validator.audit_tables import TableAudit
 from validator.batches import BatchPool, CheckedBatch, make_checked
 from validator.config import NetworkConfig, address_bytes
 from validator.executor import Executed, Executor, to_commitment
@@ -79,6 +79,7 @@ class Audit:
             self._params, self._pool, self._head.hash(), state, count_members=self._roster.count
         )  # fmt: skip
         self._begun = state
+        self._tables = TableAudit(rows, state)
         self._unsigned: list[tuple[int, Signed]] = []
         # Blocks whose certificate is that of a later one.
         self._waiting: list[StoredBlock] = []
@@ -124,6 +125,7 @@ class Audit:
             raise self._broken
         self._settle_waiting()
         self._verify_signatures()
+        self._tables.finish(self._head.height)
         return self.tally
 
     # -------------------------------------------------------- the block's place and its certificate
@@ -225,7 +227,7 @@ class Audit:
         is_seated = self._roster.may_author(batch.author, header.epoch)
         if key is None or not is_seated or not verify_batch(batch, key, self._domain):
             name = batch.hash().hex()
-            raise Mismatch(header.height, "batches", "data", f"batch {name}: author {batch.author} did not sign it")
+            raise Mismatch(header.height, "batch_data", "data", f"batch {name}: author {batch.author} did not sign it")
 
     # -------------------------------------------------------- comparisons
 
@@ -236,7 +238,7 @@ class Audit:
 
     def _compare(self, stored: StoredBlock, executed: Executed, batches: list[CheckedBatch]) -> None:
         header, tally = stored.block.header, self.tally
-        tally.withdrawals += check_tables(self._rows, header, executed, batches)
+        tally.withdrawals += self._tables.check(header, executed, batches)
         for checkpoint in self._checkpoints.get(header.height, ()):
             _check_checkpoint(stored, checkpoint)
             tally.checkpoints += 1

@@ -26,6 +26,7 @@ from consensus.messages import (
 from engine.payload import Batch
 from engine.payload import DecodeError as PayloadError
 from validator.roster import Seats
+from validator.store import check_version
 
 PAGE_BLOCKS = 256
 _BLOCK_TAG = 4
@@ -59,8 +60,14 @@ class Rows:
     """Read-only access to blocks.sqlite. Every method raises `Mismatch` for what is damaged."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `sqlite3.OperationalError` if there is nothing to read."""
+        """Raises `sqlite3.OperationalError` if there is nothing to read, `StoreError` for data of another version."""
         self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+        try:
+            check_version(self._db, path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise Mismatch(0, "(file)", str(path), f"the database is damaged: {error}") from None
         self._db.text_factory = bytes  # damaged text is no reason to fail in the library
 
     def close(self) -> None:
@@ -87,7 +94,7 @@ class Rows:
     def batch(self, height: int, ref: tuple[int, int, bytes]) -> Batch:
         """A batch that the block of `height` names, as the block names it; its author's signature is not checked."""
         author, sequence, batch_hash = ref
-        sql = "SELECT author, sequence, height, data FROM batches WHERE hash=?"
+        sql = "SELECT author, sequence, height, data FROM batches LEFT JOIN batch_data USING (id) WHERE hash=?"
         found = self._query(height, "batches", sql, batch_hash)
         if not found:
             raise Mismatch(height, "batches", "hash", f"the block names a batch {batch_hash.hex()} that is not there")
@@ -98,9 +105,9 @@ class Rows:
         try:
             batch = Batch.decode(data)
         except (PayloadError, TypeError) as error:
-            raise Mismatch(height, "batches", "data", f"batch {batch_hash.hex()} is damaged: {error}") from None
+            raise Mismatch(height, "batch_data", "data", f"batch {batch_hash.hex()} is damaged: {error}") from None
         if batch.hash() != batch_hash or (batch.author, batch.sequence) != (author, sequence):
-            raise Mismatch(height, "batches", "data", f"batch {batch_hash.hex()} is another than its name says")
+            raise Mismatch(height, "batch_data", "data", f"batch {batch_hash.hex()} is another than its name says")
         return batch
 
     def seats(self) -> list[Seats]:
@@ -131,6 +138,20 @@ class Rows:
     def rows_of(self, height: int, table: str, where: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of another table, in order of its key."""
         return self._query(height, table, f"SELECT * FROM {table} WHERE {where} ORDER BY 1", *values)
+
+    def last_indexed_place(self) -> int:
+        """Up to which place the index holds the commands; 0 without one."""
+        place = self._query(0, "index_pages", "SELECT MAX(last_place) FROM index_pages")[0][0]
+        return place if isinstance(place, int) else 0
+
+    def pages(self, height: int, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Rows one after the other, as they all are at one moment."""
+        try:
+            yield from self._db.execute(sql)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise Mismatch(height, "index_pages", "(page of the file)", f"the database is damaged: {error}") from None
 
     def _query(self, height: int, table: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
         try:

@@ -227,6 +227,7 @@ class Node:
                 nursery.start_soon(self.settling.run)
                 nursery.start_soon(self._write_snapshots)
                 nursery.start_soon(self._keep_log_short)
+                nursery.start_soon(self.ledger.keep_index)
                 try:
                     await self._loop()
                 except Stop:

@@ -1,153 +1,204 @@
 """Every order as its owner sees it: the open ones, the triggers that wait, and those that left the book recently.
 
-Follows the finalised blocks' receipts, notices, fills and cancellations, and looks at the engine's state for what no
-event tells (cuts of reduce-only orders, moved prices); rebuilt from the state at start.
-
-An order that has not come to rest has no row yet, so the id in its first fills differs from its later one in the row
-(docs/spec.md, ORD-2). What names an order here is the sequence in both.
+Follows the finalised blocks in arrays (`order_memory`); rebuilt from the engine's state at start. An `OrderView` is
+made when somebody asks for it.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
-from engine.commands import REDUCE_ONLY, TRIGGER, Action
+import numpy as np
+
+from engine import views
+from engine.apply import BlockResult
+from engine.commands import ACTION
 from engine.results import OrderState
-from engine.tables import ORDER_ROW_BITS
-from net.gateway.backend import WHOLE_POSITION_LOTS, OrderView
+from engine.state import EngineState
+from engine.tables import (
+    ACCOUNT_COUNT,
+    CANCELLATION,
+    DELEVERAGE,
+    FILL,
+    LIQUIDATION,
+    NEXT_SEQUENCE,
+    NOTICE,
+    OFFER_ROW,
+    ORDER_ROW_BITS,
+    ORDER_ROW_MASK,
+    ORDERS_LIVE,
+    RECEIPT,
+    TRIGGER_ROW,
+    TRIGGERS_LIVE,
+)
+from net.gateway.backend import OrderView
+from validator.order_memory import (
+    COUNTERS,
+    FREE_COUNT,
+    KNOWN_FILL,
+    KNOWN_ORDER,
+    NEW_COUNT,
+    Happened,
+    Memory,
+    follow,
+    restore,
+)
+from validator.prechecks import account_key
 
 CLOSED_ORDERS_MAX = 20_000
+POOL_ROWS_MIN = 1 << 14
 
 
-def sequence_of(order_id: int) -> int:
-    return order_id >> ORDER_ROW_BITS
+def quote_per_tick_lot(state: EngineState, market: int) -> int:
+    """What a lot of a market is worth at a price of one tick."""
+    return int(state.tables.markets[market]["quote_per_tick_lot"])
+
+
+def read_view(state: EngineState, order: np.void) -> OrderView:
+    """A row of the memory for its owner."""
+    (
+        order_id, client_id, price_ticks, size_lots, remaining_lots, filled_value, created_ms, updated_ms, display_lots,
+        good_till_ms, trigger_ticks, account, market, flags, side, time_in_force, order_state, is_waiting,
+        cancel_reason, *_,
+    ) = order.item()  # fmt: skip
+    owner, subaccount = account_key(state, account)
+    return OrderView(
+        order_id=order_id, client_id=client_id, owner=owner, subaccount=subaccount, market=market, side=side,
+        time_in_force=time_in_force, state=OrderState(order_state), price_ticks=price_ticks, size_lots=size_lots,
+        remaining_lots=remaining_lots, filled_value_quote=filled_value * quote_per_tick_lot(state, market),
+        created_ms=created_ms, updated_ms=updated_ms, flags=flags, display_lots=display_lots,
+        good_till_ms=good_till_ms, trigger_ticks=trigger_ticks, is_waiting=bool(is_waiting),
+        cancel_reason=None if cancel_reason < 0 else cancel_reason,
+    )  # fmt: skip
+
+
+def _list_triggers(state: EngineState, account: int) -> Iterator[int]:
+    """Rows of an account's waiting triggers."""
+    row = int(state.tables.accounts[account]["trigger_first"])
+    while row:
+        yield row
+        row = int(state.tables.triggers[row]["next"])
 
 
 class Orders:
-    """Open orders by sequence, closed ones for a while; `changed` collects what the block at hand touched."""
+    """Open orders in a pool, closed ones in a ring."""
 
-    def __init__(self) -> None:
-        self._open: dict[int, OrderView] = {}
-        self._closed: OrderedDict[int, OrderView] = OrderedDict()
-        self._changed: dict[int, OrderView] = {}
-        self._reducing: dict[tuple[bytes, int], dict[int, None]] = {}
-
-    def get(self, order_id: int) -> OrderView | None:
-        sequence = sequence_of(order_id)
-        return self._open.get(sequence) or self._closed.get(sequence)
-
-    def restore(self, orders: Iterable[OrderView]) -> None:
-        """Open orders of a state that was loaded instead of replayed."""
-        for order in orders:
-            self._put(order)
-        self._changed.clear()
-
-    def open_of(self, owner: bytes, subaccount: int) -> list[OrderView]:
-        return [order for order in self._open.values() if (order.owner, order.subaccount) == (owner, subaccount)]
-
-    def reducing_of(self, owner: bytes, subaccount: int) -> list[int]:
-        """Ids of an account's open reduce-only orders: those that are cut without a word."""
-        return [self._open[sequence].order_id for sequence in self._reducing.get((owner, subaccount), ())]
-
-    def on_placed(self, owner: bytes, subaccount: int, action: Action, order_id: int, time_ms: int) -> None:
-        """A place or trigger action that the engine took; its fills and its end follow as their own events."""
-        is_trigger = action.kind == TRIGGER
-        size_lots = action.size_lots or WHOLE_POSITION_LOTS
-        self._put(
-            OrderView(
-                order_id=order_id, client_id=action.client_id, owner=owner, subaccount=subaccount,
-                market=action.market, side=action.side, time_in_force=action.time_in_force, state=OrderState.OPEN,
-                price_ticks=action.price_ticks, size_lots=size_lots, remaining_lots=size_lots,
-                filled_value_quote=0, created_ms=time_ms, updated_ms=time_ms, flags=action.flags,
-                display_lots=action.display_lots, good_till_ms=action.good_till_ms,
-                trigger_ticks=action.trigger_ticks, is_waiting=is_trigger,
-            )
-        )  # fmt: skip
-
-    def on_amended(self, order_id: int, price_ticks: int, size_lots: int, time_ms: int) -> None:
-        """A new total size, and a new price unless it is 0."""
-        order = self._open.get(sequence_of(order_id))
-        if order is not None:
-            filled_lots = order.size_lots - order.remaining_lots
-            self._put(
-                replace(
-                    order, price_ticks=price_ticks or order.price_ticks, size_lots=size_lots,
-                    remaining_lots=size_lots - filled_lots, updated_ms=time_ms,
-                )
-            )  # fmt: skip
-
-    def on_fired(self, trigger_id: int, is_accepted: bool, order_id: int, time_ms: int) -> None:
-        """A trigger left; if its order was taken, that is open from now on under an id of its own."""
-        trigger = self._open.get(sequence_of(trigger_id))
-        if trigger is None:
-            return
-        self._put(replace(trigger, state=OrderState.FILLED if is_accepted else OrderState.NONE, updated_ms=time_ms))
-        if is_accepted:
-            self._put(replace(trigger, order_id=order_id, is_waiting=False, created_ms=time_ms, updated_ms=time_ms))
-
-    def on_fill(self, order_id: int, size_lots: int, value_quote: int, time_ms: int) -> OrderView | None:
-        """One side of a trade; None for an order of the liquidation engine, which nobody placed."""
-        order = self._open.get(sequence_of(order_id))
-        if order is None:
-            return None
-        remaining_lots = order.remaining_lots - size_lots
-        order = replace(
-            order,
-            remaining_lots=remaining_lots,
-            filled_value_quote=order.filled_value_quote + value_quote,
-            state=OrderState.OPEN if remaining_lots else OrderState.FILLED,
-            updated_ms=time_ms,
+    def __init__(self, state: EngineState) -> None:
+        tables = state.tables
+        live = int(tables.counters[ORDERS_LIVE]) + int(tables.counters[TRIGGERS_LIVE])
+        accounts, rows = len(tables.accounts), max(POOL_ROWS_MIN, 2 * live)
+        self._state = state
+        self._next_sequence = int(tables.counters[NEXT_SEQUENCE])
+        self._memory = Memory(
+            pool=np.zeros(rows, KNOWN_ORDER),
+            free=np.zeros(rows, np.uint32),
+            touched=np.zeros(rows, np.uint32),
+            of_order_row=np.zeros(len(tables.details), np.uint32),
+            of_trigger_row=np.zeros(len(tables.triggers), np.uint32),
+            of_new=np.zeros(POOL_ROWS_MIN, np.uint32),
+            reducing=np.zeros(accounts, np.int32),
+            visited=np.zeros(accounts, np.int64),
+            account_last=np.zeros(accounts, np.int64),
+            market_last=np.zeros(len(tables.markets), np.int64),
+            counters=np.zeros(COUNTERS, np.int64),
         )
-        self._put(order)
-        return order
+        self._free(np.arange(rows - 1, 0, -1, dtype=np.uint32))
+        self._closed = np.zeros(CLOSED_ORDERS_MAX, KNOWN_ORDER)
+        self._closed_count = 0
+        restore(tables, self._memory, int(tables.counters[ACCOUNT_COUNT]))
+        # Compiled now, or read from the cache, and not while the first block waits.
+        self._follow_nothing()
 
-    def on_cancelled(self, order_id: int, time_ms: int, reason: int | None) -> None:
-        order = self._open.get(sequence_of(order_id))
-        if order is not None:
-            self._put(replace(order, state=OrderState.CANCELLED, updated_ms=time_ms, cancel_reason=reason))
+    @property
+    def last_trades(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each account and of each market, the number of its last trade; 0 without one."""
+        return self._memory.account_last, self._memory.market_last
 
-    def on_seen(self, order_id: int, price_ticks: int, filled_lots: int, remaining_lots: int, time_ms: int) -> None:
-        """How an order rests after a block: what was cut from it belongs to it no more."""
-        order = self._open.get(sequence_of(order_id))
-        if order is None:
-            return
-        seen = replace(
-            order, price_ticks=price_ticks, size_lots=filled_lots + remaining_lots, remaining_lots=remaining_lots
-        )
-        if seen != order:
-            self._put(replace(seen, updated_ms=time_ms))
-
-    def on_gone(self, order_id: int, time_ms: int, is_filled: bool) -> None:
-        """An order that does not rest after a block and that no cancellation told of: filled whole as far as it could
-        trade (`is_filled`), or without its rest.
+    def follow(
+        self, state: EngineState, result: BlockResult, actions: np.ndarray, known_fills: np.ndarray, first_trade: int
+    ) -> np.ndarray:
+        """Take in a block: `actions` are those of its receipts, `known_fills` is filled in. Gives back every order that
+        opened, changed or left the book, as it is now.
         """
-        order = self._open.get(sequence_of(order_id))
-        if order is None:
-            return
-        filled_lots = order.size_lots - order.remaining_lots
-        if order.size_lots >= WHOLE_POSITION_LOTS or is_filled:
-            order = replace(order, size_lots=filled_lots, remaining_lots=0)
-        is_done = is_filled or (order.remaining_lots == 0 and filled_lots > 0)
-        state = OrderState.FILLED if is_done else OrderState.CANCELLED
-        self._put(replace(order, state=state, updated_ms=time_ms))
-
-    def take_changed(self) -> tuple[OrderView, ...]:
-        """What changed since the last call, each order once, as it is now."""
-        changed, self._changed = tuple(self._changed.values()), {}
+        tables, first_sequence = state.tables, self._next_sequence
+        self._state, self._next_sequence = state, int(tables.counters[NEXT_SEQUENCE])
+        self._make_room(self._next_sequence - first_sequence)
+        happened = Happened(
+            result.receipts, actions, result.fills, result.cancellations, result.liquidations, result.deleverages,
+            result.notices, known_fills,
+        )  # fmt: skip
+        count = follow(tables, self._memory, happened, first_sequence, first_trade, state.time_ms)
+        slots = self._memory.touched[:count]
+        changed: np.ndarray = self._memory.pool[slots]
+        has_left = changed["state"] != OrderState.OPEN
+        self._free(slots[has_left])
+        self._keep_closed(changed[has_left])
         return changed
 
-    def _put(self, order: OrderView) -> None:
-        sequence, owner = sequence_of(order.order_id), (order.owner, order.subaccount)
-        self._changed[sequence] = order
-        if order.state == OrderState.OPEN:
-            self._open[sequence] = order
-            if order.flags & REDUCE_ONLY and not order.is_waiting:
-                self._reducing.setdefault(owner, {})[sequence] = None
-            return
-        self._open.pop(sequence, None)
-        reducing = self._reducing.get(owner, {})
-        if reducing.pop(sequence, False) is None and not reducing:
-            del self._reducing[owner]
-        self._closed[sequence] = order
-        while len(self._closed) > CLOSED_ORDERS_MAX:
-            self._closed.popitem(last=False)
+    def _follow_nothing(self) -> None:
+        records = (RECEIPT, ACTION, FILL, CANCELLATION, LIQUIDATION, DELEVERAGE, NOTICE, KNOWN_FILL)
+        happened = Happened(*(np.empty(0, record) for record in records))
+        follow(self._state.tables, self._memory, happened, self._next_sequence, 0, self._state.time_ms)
+
+    def _make_room(self, new_count: int) -> None:
+        """For so many orders more than there are."""
+        memory = self._memory
+        if new_count > len(memory.of_new):
+            memory = memory._replace(of_new=np.zeros(2 * new_count, np.uint32))
+        else:
+            memory.of_new[:new_count] = 0
+        free_count, rows = int(memory.counters[FREE_COUNT]), len(memory.pool)
+        if free_count < new_count:
+            more = max(rows, new_count)
+            memory = memory._replace(
+                pool=np.concatenate((memory.pool, np.zeros(more, KNOWN_ORDER))),
+                free=np.concatenate((memory.free, np.zeros(more, np.uint32))),
+                touched=np.zeros(rows + more, np.uint32),
+            )
+            memory.free[free_count : free_count + more] = np.arange(rows + more - 1, rows - 1, -1, dtype=np.uint32)
+            memory.counters[FREE_COUNT] += more
+        memory.counters[NEW_COUNT] = new_count
+        self._memory = memory
+
+    def _free(self, slots: np.ndarray) -> None:
+        begin = int(self._memory.counters[FREE_COUNT])
+        self._memory.free[begin : begin + len(slots)] = slots
+        self._memory.counters[FREE_COUNT] += len(slots)
+
+    def _keep_closed(self, left: np.ndarray) -> None:
+        left = left[-CLOSED_ORDERS_MAX:]
+        self._closed[(self._closed_count + np.arange(len(left))) % CLOSED_ORDERS_MAX] = left
+        self._closed_count += len(left)
+
+    def get(self, order_id: int) -> OrderView | None:
+        """An order by its id, with or without its row, open or one of those that left recently."""
+        row, memory = order_id & ORDER_ROW_MASK, self._memory
+        slot = 0
+        if not row & TRIGGER_ROW and row < len(memory.of_order_row):
+            slot = int(memory.of_order_row[row])
+        elif row & TRIGGER_ROW and not row & OFFER_ROW:
+            slot = self._find_trigger(row & (OFFER_ROW - 1))
+        if slot and int(memory.pool[slot]["order_id"]) == order_id:
+            return read_view(self._state, memory.pool[slot])
+        found = np.flatnonzero(self._closed["order_id"] >> ORDER_ROW_BITS == order_id >> ORDER_ROW_BITS)
+        return read_view(self._state, self._closed[found[0]]) if order_id > 0 and len(found) else None
+
+    def _find_trigger(self, row: int) -> int:
+        return int(self._memory.of_trigger_row[row]) if row < len(self._memory.of_trigger_row) else 0
+
+    def open_of(self, owner: bytes, subaccount: int) -> Sequence[OrderView]:
+        """An account's open orders and waiting triggers, oldest first."""
+        memory, state = self._memory, self._state
+        account = views.find_account(state, owner, subaccount)
+        if account is None:
+            return []
+        slots = [int(memory.of_order_row[row]) for row in views.list_orders(state.tables, account)]
+        slots += [self._find_trigger(row) for row in _list_triggers(state, account)]
+        found = memory.pool[[slot for slot in slots if slot]]
+        return [read_view(state, order) for order in found[np.argsort(found["order_id"])]]
+
+    def count_waiting(self, account: int) -> int:
+        """An account's triggers."""
+        return sum(1 for _ in _list_triggers(self._state, account))
+
+    def closed(self) -> Sequence[OrderView]:
+        """Those that left recently, in no order."""
+        return [read_view(self._state, order) for order in self._closed[: min(self._closed_count, CLOSED_ORDERS_MAX)]]

@@ -16,6 +16,7 @@ from validator.journal import JournalError
 from validator.keys import load_keys
 from validator.node import Node, Restart
 from validator.signer import SignerError
+from validator.store import StoreError
 
 log = logging.getLogger("hansa.run")
 EXIT_CONFIG = 2
@@ -42,7 +43,7 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
         try:
             node = Node(home, network, config, keys, is_warm)
             spare_what_stays()
-        except (ConfigError, SignerError, JournalError, Stop) as error:
+        except (ConfigError, SignerError, JournalError, StoreError, Stop) as error:
             print(f"hansa: {error}", file=sys.stderr)
             return EXIT_CONFIG
         exit_code = _run_once(node, config)

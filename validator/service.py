@@ -49,17 +49,20 @@ from net.gateway.backend import (
 )
 from net.gateway.errors import REFUSAL_FAULTS
 from validator.answers import show_answer, show_waiting
+from validator.book_levels import list_side
 from validator.claims import ClaimsShelf, list_tokens
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.inbox import Inbox
 from validator.ingress import Entry, Ingress, Verdict
-from validator.ledger import Ledger, quote_per_tick_lot, to_fill, to_trade
+from validator.ledger import Ledger
 from validator.order_stream import NodeOrderStream
+from validator.orders import quote_per_tick_lot
 from validator.outcomes import OutcomeBook, Push
 from validator.prechecks import account_key
 from validator.roster import Roster
 from validator.sealing import NO_ORIGIN
+from validator.shown import show_fill, show_trade
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP
@@ -177,7 +180,9 @@ class Service:
             self.outcomes.forget(origin)
 
     async def wait_result(self, command_id: bytes, timeout_s: float) -> CommandResult | None:
-        return await self._ledger.wait(command_id, timeout_s, self._on_chain.height)
+        taken_ms = self._ingress.received_ms(command_id)
+        is_new = taken_ms is not None and self._ledger.remembers_since(taken_ms)
+        return await self._ledger.wait(command_id, timeout_s, self._on_chain.height, is_new)
 
     def command_status(self, command_id: bytes) -> CommandResult | None:
         known = self._ledger.result(command_id, self._on_chain.height)
@@ -197,7 +202,7 @@ class Service:
             index=index, owner=owner, subaccount=subaccount, height=final.height, balance_quote=summary.balance_quote,
             equity_quote=summary.equity_quote, initial_margin_quote=summary.initial_margin_quote,
             maintenance_margin_quote=summary.maintenance_margin_quote, withdrawable_quote=summary.free_quote,
-            open_order_count=len(self._ledger.orders.open_of(owner, subaccount)),
+            open_order_count=summary.open_order_count + self._ledger.orders.count_waiting(index),
             positions=tuple(_show_position(final.state, position) for position in summary.positions),
             mode=summary.mode, delta_quote=summary.delta_quote, vega_quote=summary.vega_quote,
         )  # fmt: skip
@@ -213,26 +218,31 @@ class Service:
         index = views.find_account(self._executor.final.state, owner, subaccount)
         if index is None:
             return []
-        fills = []
-        for row in self._store.fills_of_account(index, count):
-            is_maker = row[7] == index
-            fills.append(to_fill(row, self._ledger.orders.get(row[9] if is_maker else row[10]), is_maker))
-        return fills
+        trades = self._ledger.history.fills_of_account(index, count)
+        return [show_fill(trade, int(trade.row["maker_account"]) == index) for trade in trades]
 
     # markets
 
     def book(self, market: int, depth: int) -> BookView:
         final = self._executor.final
-        bids, asks = views.book_depth(final.state, market, depth)
-        return BookView(
-            market, final.height, final.time_ms, tuple((price, lots) for price, lots, _ in bids),
-            tuple((price, lots) for price, lots, _ in asks),
-        )  # fmt: skip
+        bids, asks = (
+            tuple(zip(*(column.tolist() for column in list_side(final.state, market, side, depth)))) for side in (0, 1)
+        )
+        return BookView(market, final.height, final.time_ms, bids, asks)
+
+    def watch_book(self, market: int) -> None:
+        """See `Backend.watch_book`."""
+        self._ledger.watch_book(market)
+
+    def forget_book(self, market: int) -> None:
+        """See `Backend.forget_book`."""
+        self._ledger.forget_book(market)
 
     def ticker(self, market: int) -> TickerView:
         final = self._executor.final
         view = views.market_view(final.state, market)
-        bids, asks = views.book_depth(final.state, market, 1)
+        best = self.book(market, 1)
+        bids, asks = best.bids, best.asks
         volume_lots, high_ticks, low_ticks, turnover = self._store.market_day(market, final.time_ms - DAY_MS)
         multiplier = quote_per_tick_lot(final.state, market)
         row = final.state.tables.markets[market]
@@ -249,7 +259,7 @@ class Service:
         )  # fmt: skip
 
     def trades(self, market: int, count: int) -> Sequence[TradeView]:
-        return [to_trade(row) for row in self._store.fills_of_market(market, count)]
+        return [show_trade(trade) for trade in self._ledger.history.fills_of_market(market, count)]
 
     # proofs
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import cbor2
+import numpy as np
 
 from consensus.messages import Block, Certificate, decode_message, encode_message
 from engine.payload import Batch, InboxEntry
@@ -24,22 +25,17 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, block BLOB NOT NULL,
     certificate BLOB NOT NULL, is_direct INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS candidates (hash BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS batches (hash BLOB PRIMARY KEY, author INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    height INTEGER, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS results (command_id BLOB PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
-    code INTEGER NOT NULL, order_state INTEGER NOT NULL, order_id INTEGER NOT NULL, filled_lots INTEGER NOT NULL,
-    remaining_lots INTEGER NOT NULL, filled_value INTEGER NOT NULL, cancelled_count INTEGER NOT NULL,
-    withdrawal_index INTEGER NOT NULL, account_index INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS fills (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
-    market INTEGER NOT NULL, price_ticks INTEGER NOT NULL, size_lots INTEGER NOT NULL, taker_side INTEGER NOT NULL,
-    maker_account INTEGER NOT NULL, taker_account INTEGER NOT NULL, maker_order_id INTEGER NOT NULL,
-    taker_order_id INTEGER NOT NULL, maker_fee_quote INTEGER NOT NULL, taker_fee_quote INTEGER NOT NULL,
-    is_liquidation INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS fills_by_market ON fills (market, id);
-CREATE INDEX IF NOT EXISTS fills_by_maker ON fills (maker_account, id);
-CREATE INDEX IF NOT EXISTS fills_by_taker ON fills (taker_account, id);
-CREATE INDEX IF NOT EXISTS fills_by_maker_order ON fills (maker_order_id);
-CREATE INDEX IF NOT EXISTS fills_by_taker_order ON fills (taker_order_id);
+CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, author INTEGER NOT NULL,
+    sequence INTEGER NOT NULL, height INTEGER);
+CREATE TABLE IF NOT EXISTS batch_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, ids BLOB NOT NULL,
+    rows BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS fills (id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, rows BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS trade_ends (one INTEGER PRIMARY KEY CHECK (one = 1), last_trade INTEGER NOT NULL,
+    accounts BLOB NOT NULL, markets BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS index_pages (id INTEGER PRIMARY KEY, level INTEGER NOT NULL, slice INTEGER NOT NULL,
+    last_place INTEGER NOT NULL, keys BLOB NOT NULL, places BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS index_pages_by_slice ON index_pages (level, slice, last_place);
 CREATE TABLE IF NOT EXISTS withdrawals (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
     account INTEGER NOT NULL, owner BLOB NOT NULL, amount_quote INTEGER NOT NULL, asset INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS withdrawals_by_owner ON withdrawals (owner, id);
@@ -60,20 +56,22 @@ CREATE TABLE IF NOT EXISTS seals (epoch INTEGER PRIMARY KEY, height INTEGER NOT 
     trailing BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS committees (epoch INTEGER PRIMARY KEY, seats BLOB NOT NULL);
 """
+# Of what the tables above hold. Data of another version is refused: it has to be made anew from the network.
+SCHEMA_VERSION = 2
 MINUTE_MS = 60_000
 # Evidence of a fork may be wanted long after the journal has dropped its half: two weeks of a committee in which every
 # other view is given up, about 150 bytes each.
 NULLIFICATIONS_MAX = 2_000_000
 OWN_WITHDRAWALS_MAX = 1_000
-_RESULT_COLUMNS = (
-    "height", "time_ms", "code", "order_state", "order_id", "filled_lots", "remaining_lots", "filled_value",
-    "cancelled_count", "withdrawal_index", "account_index",
-)  # fmt: skip
+# Results and trades of a block are numbered from its height, so that all nodes give a trade the same number. Rows hold
+# so many of them, named by the first.
+PLACE_BITS = 20
+CHUNK_ROWS = 512
 
 
 # Rows as their tables' columns.
-ResultRow = tuple[Any, ...]  # the command's id, then numbers
-FillRow = tuple[int, ...]
+# market, minute, lots, highest, lowest price_ticks, sum of price x size, last trade
+MinuteRow = tuple[int, int, int, int, int, int, int]
 # index, height, time_ms, account, owner, amount (units of the asset's token), asset
 WithdrawalRow = tuple[int, int, int, int, bytes, int, int]
 
@@ -98,6 +96,32 @@ class ChainSeen:
 NOTHING_SEEN = ChainSeen(0, 0, 0, b"")
 
 
+class Chunk(NamedTuple):
+    """Results or trades of one block that follow each other: place of the first, the rows, and of results the ids of
+    their commands, (n, 32) uint8.
+    """
+
+    first: int
+    time_ms: int
+    rows: np.ndarray
+    ids: np.ndarray
+
+
+class IndexPage(NamedTuple):
+    """A sorted part of the index of commands, see `command_index`: all entries up to `last_place` are in pages."""
+
+    page_id: int  # 0 before it is written
+    level: int
+    slice: int
+    last_place: int
+    keys: np.ndarray
+    places: np.ndarray
+
+
+class StoreError(sqlite3.OperationalError):
+    """The data on the disk is of no use to this program; the message says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class FinalBlock:
     """A finalised block with the certificate that covers it (its own, or a descendant's)."""
@@ -120,12 +144,15 @@ class Store:
     """See the module's text."""
 
     def __init__(self, path: Path, is_read_only: bool = False) -> None:
-        """Read-only beside the node that writes; raises `sqlite3.OperationalError` if there is nothing to read then."""
+        """Read-only beside the node that writes; raises `sqlite3.OperationalError` if there is nothing to read then.
+        Raises `StoreError` for data of another version.
+        """
         self._is_open = False
         self._is_synced = True
         self._log: int | None = None
         if is_read_only:
             self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+            check_version(self._db, path)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -134,7 +161,8 @@ class Store:
         # The log is synced by `sync`, after each commit and before anything leaves, so SQLite need not.
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA wal_autocheckpoint=0")
-        self._db.executescript(_SCHEMA)
+        check_version(self._db, path)
+        self._db.executescript(f"{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};")
 
     def close(self) -> None:
         self.commit()
@@ -275,10 +303,14 @@ class Store:
     # batches
 
     def put_batch(self, batch_hash: bytes, author: int, sequence: int, data: bytes) -> None:
-        self._write("INSERT OR IGNORE INTO batches VALUES (?,?,?,NULL,?)", [(batch_hash, author, sequence, data)])
+        self._write("INSERT OR IGNORE INTO batches VALUES (NULL,?,?,?,NULL)", [(batch_hash, author, sequence)])
+        # Beside it, so that noting its height later does not write all of it again.
+        sql = "INSERT OR IGNORE INTO batch_data SELECT id, ? FROM batches WHERE hash=?"
+        self._write(sql, [(data, batch_hash)])
 
     def batch(self, batch_hash: bytes) -> bytes | None:
-        row = self._db.execute("SELECT data FROM batches WHERE hash=?", (batch_hash,)).fetchone()
+        sql = "SELECT data FROM batches JOIN batch_data USING (id) WHERE hash=?"
+        row = self._db.execute(sql, (batch_hash,)).fetchone()
         return None if row is None else row[0]
 
     def batch_of(self, batch_hash: bytes) -> Batch:
@@ -290,7 +322,9 @@ class Store:
 
     def unplaced_batches(self) -> list[bytes]:
         """Batches that no finalised block carries yet, in order of author and sequence."""
-        rows = self._db.execute("SELECT data FROM batches WHERE height IS NULL ORDER BY author, sequence")
+        rows = self._db.execute(
+            "SELECT data FROM batches JOIN batch_data USING (id) WHERE height IS NULL ORDER BY author, sequence"
+        )
         return [row[0] for row in rows.fetchall()]
 
     def place_batches(self, batch_hashes: list[bytes], height: int) -> None:
@@ -298,9 +332,9 @@ class Store:
 
     def drop_unplaced(self, author: int, through_sequence: int) -> None:
         """Forget batches that can no longer enter a block, because their author's cursor has passed them."""
-        self._write(
-            "DELETE FROM batches WHERE height IS NULL AND author=? AND sequence<=?", [(author, through_sequence)]
-        )
+        where, row = "height IS NULL AND author=? AND sequence<=?", (author, through_sequence)
+        self._write(f"DELETE FROM batch_data WHERE id IN (SELECT id FROM batches WHERE {where})", [row])
+        self._write(f"DELETE FROM batches WHERE {where}", [row])
 
     # evidence
 
@@ -355,30 +389,47 @@ class Store:
             return NOTHING_SEEN, []
         return seen, entries
 
-    # results
+    # results and trades
 
-    def put_results(self, rows: list[ResultRow]) -> None:
-        """Rows as the table's columns. A replayed command keeps its first result, unless that one had not spent its
-        nonce: then a later block may have executed it, and that is what its owner must be told.
-        """
-        self._write(
-            "INSERT INTO results VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (command_id) DO UPDATE SET "
-            + ", ".join(f"{name}=excluded.{name}" for name in _RESULT_COLUMNS)
-            + " WHERE results.code BETWEEN 100 AND 299",
-            rows,
-        )
+    def put_results(self, chunks: list[Chunk]) -> None:
+        rows = [(chunk.first, chunk.time_ms, chunk.ids.tobytes(), chunk.rows.tobytes()) for chunk in chunks]
+        self._write("INSERT OR REPLACE INTO results VALUES (?,?,?,?)", rows)
 
-    def result(self, command_id: bytes) -> ResultRow | None:
-        row: ResultRow | None = self._db.execute("SELECT * FROM results WHERE command_id=?", (command_id,)).fetchone()
-        return row
+    def results_chunk(self, first: int, record: np.dtype) -> Chunk | None:
+        return next(self.results_from(first, first, record), None)
 
-    def put_fills(self, rows: list[FillRow]) -> None:
-        """Rows as the table's columns; counted once into their minute, however often a block is replayed."""
-        self._write("INSERT OR IGNORE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
-        minutes = [
-            (market, time_ms // MINUTE_MS, lots, ticks, ticks, ticks * lots, fill)
-            for fill, _, time_ms, market, ticks, lots, *_ in rows
-        ]
+    def results_from(self, place: int, last_place: int, record: np.dtype) -> Iterator[Chunk]:
+        """Chunks that hold the results from one place to another, in order."""
+        sql = "SELECT id, time_ms, rows, ids FROM results WHERE id BETWEEN ? AND ? ORDER BY id"
+        for first, time_ms, rows, ids in self._db.execute(sql, (place - place % CHUNK_ROWS, last_place)):
+            yield Chunk(first, time_ms, np.frombuffer(rows, record), np.frombuffer(ids, np.uint8).reshape(-1, 32))
+
+    def put_fills(self, chunks: list[Chunk]) -> None:
+        rows = [(chunk.first, chunk.time_ms, chunk.rows.tobytes()) for chunk in chunks]
+        self._write("INSERT OR REPLACE INTO fills VALUES (?,?,?)", rows)
+
+    def fills_chunk(self, first: int, record: np.dtype) -> Chunk | None:
+        return next(self.fills_from(first, first, record), None)
+
+    def fills_from(self, place: int, last_place: int, record: np.dtype) -> Iterator[Chunk]:
+        """Chunks that hold the trades from one to another, in order."""
+        sql = "SELECT id, time_ms, rows FROM fills WHERE id BETWEEN ? AND ? ORDER BY id"
+        for first, time_ms, rows in self._db.execute(sql, (place - place % CHUNK_ROWS, last_place)):
+            yield Chunk(first, time_ms, np.frombuffer(rows, record), np.empty((0, 32), np.uint8))
+
+    def put_trade_ends(self, last_trade: int, accounts: np.ndarray, markets: np.ndarray) -> None:
+        """Of each account and each market the number of its last trade, as of a trade."""
+        row = (1, last_trade, accounts.tobytes(), markets.tobytes())
+        self._write("INSERT OR REPLACE INTO trade_ends VALUES (?,?,?,?)", [row])
+
+    def trade_ends(self, through: int) -> tuple[int, np.ndarray, np.ndarray] | None:
+        """What `put_trade_ends` kept, if it was at most as of a trade."""
+        sql = "SELECT last_trade, accounts, markets FROM trade_ends WHERE last_trade<=?"
+        row = self._db.execute(sql, (through,)).fetchone()
+        return None if row is None else (row[0], np.frombuffer(row[1], np.int64), np.frombuffer(row[2], np.int64))
+
+    def put_minutes(self, minutes: list[MinuteRow]) -> None:
+        """What the trades of a block come to; counted once, however often the block is replayed."""
         self._write(
             "INSERT INTO minutes VALUES (?,?,?,?,?,?,?) ON CONFLICT (market, minute) DO UPDATE SET "
             "volume_lots=volume_lots+excluded.volume_lots, high_ticks=MAX(high_ticks, excluded.high_ticks), "
@@ -387,9 +438,39 @@ class Store:
             minutes,
         )
 
-    def fills_of_market(self, market: int, count: int) -> list[FillRow]:
-        sql = "SELECT * FROM fills WHERE market=? ORDER BY id DESC LIMIT ?"
-        return self._db.execute(sql, (market, count)).fetchall()
+    def put_index_pages(self, pages: list[IndexPage]) -> None:
+        rows = [(page.level, page.slice, page.last_place, page.keys.tobytes(), page.places.tobytes()) for page in pages]
+        self._write("INSERT INTO index_pages VALUES (NULL,?,?,?,?,?)", rows)
+
+    def drop_index_pages(self, page_ids: tuple[int, ...]) -> None:
+        self._write("DELETE FROM index_pages WHERE id=?", [(page_id,) for page_id in page_ids])
+
+    def index_pages(self, level: int, slice_: int) -> list[IndexPage]:
+        """The pages of one slice, oldest entries first."""
+        sql = "SELECT id, last_place, keys, places FROM index_pages WHERE level=? AND slice=? ORDER BY last_place"
+        return [
+            IndexPage(row[0], level, slice_, row[1], np.frombuffer(row[2], np.uint64), np.frombuffer(row[3], np.uint64))
+            for row in self._db.execute(sql, (level, slice_)).fetchall()
+        ]
+
+    def index_keys(self, level: int, slice_: int) -> list[tuple[int, np.ndarray]]:
+        """Ids and keys of the pages of one slice."""
+        sql = "SELECT id, keys FROM index_pages WHERE level=? AND slice=?"
+        rows = self._db.execute(sql, (level, slice_)).fetchall()
+        return [(page_id, np.frombuffer(keys, np.uint64)) for page_id, keys in rows]
+
+    def index_places(self, page_id: int) -> np.ndarray:
+        row = self._db.execute("SELECT places FROM index_pages WHERE id=?", (page_id,)).fetchone()
+        return np.frombuffer(row[0], np.uint64)
+
+    def count_index_pages(self) -> dict[tuple[int, int], int]:
+        """How many pages there are, by level and slice."""
+        rows = self._db.execute("SELECT level, slice, COUNT(*) FROM index_pages GROUP BY level, slice").fetchall()
+        return {(level, slice_): count for level, slice_, count in rows}
+
+    def last_indexed_place(self) -> int:
+        place: int = self._db.execute("SELECT COALESCE(MAX(last_place), 0) FROM index_pages").fetchone()[0]
+        return place
 
     def market_day(self, market: int, since_ms: int) -> tuple[int, int, int, int]:
         """(volume_lots, highest, lowest price_ticks, sum of price x size) of the trades since a time; zeros without
@@ -401,17 +482,6 @@ class Store:
             (market, since_ms // MINUTE_MS),
         ).fetchone()
         return row
-
-    def fills_of_account(self, account: int, count: int) -> list[FillRow]:
-        sql = (
-            "SELECT * FROM fills WHERE maker_account=? UNION SELECT * FROM fills WHERE taker_account=? "
-            "ORDER BY id DESC LIMIT ?"
-        )
-        return self._db.execute(sql, (account, account, count)).fetchall()
-
-    def fills_of_order(self, order_id: int) -> list[FillRow]:
-        sql = "SELECT * FROM fills WHERE maker_order_id=? UNION SELECT * FROM fills WHERE taker_order_id=? ORDER BY id"
-        return self._db.execute(sql, (order_id, order_id)).fetchall()
 
     def put_withdrawals(self, rows: list[WithdrawalRow]) -> None:
         self._write("INSERT OR IGNORE INTO withdrawals VALUES (?,?,?,?,?,?,?)", rows)
@@ -447,6 +517,17 @@ class Store:
         """The newest thousand rows of an owner, oldest first."""
         sql = "SELECT * FROM withdrawals WHERE owner=? ORDER BY id DESC LIMIT ?"
         return self._db.execute(sql, (owner, OWN_WITHDRAWALS_MAX)).fetchall()[::-1]
+
+
+def check_version(database: sqlite3.Connection, path: Path) -> None:
+    """Raises `StoreError` for a file that another version of this program made."""
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    is_empty = not database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    if version != SCHEMA_VERSION and not is_empty:
+        raise StoreError(
+            f"{path} has layout {version}, this program reads {SCHEMA_VERSION}: move it (with its -wal and -shm) and"
+            " the folder snapshots away, leave guard and journal, and start again: the node fetches the chain anew"
+        )
 
 
 def _decode_block(data: bytes) -> Block:

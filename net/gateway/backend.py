@@ -7,12 +7,12 @@ method raises for anything a client may ask: what does not exist is `None` or em
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -311,19 +311,27 @@ class AccountFill:
     fill: FillView
 
 
+def _tell_nothing(_: object) -> Sequence[Any]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class BlockEvent:
-    """What one finalised block changed. Heights come in order and without gaps."""
+    """What one finalised block changed. Heights come in order and without gaps. What somebody is interested in is made
+    when it is asked for, at any time later.
+    """
 
     height: int
     header_hash: bytes
     state_root: bytes
     time_ms: int
     command_count: int = 0
-    trades: tuple[TradeView, ...] = ()
-    fills: tuple[AccountFill, ...] = ()
-    orders: tuple[OrderView, ...] = ()  # every order that opened, changed or left the book, as it is after the block
-    book_changes: dict[int, tuple[LevelChange, ...]] = field(default_factory=dict)  # by market
+    trade_count: int = 0
+    trades_of: Callable[[int], Sequence[TradeView]] = _tell_nothing  # of a market
+    fills_of: Callable[[bytes], Sequence[AccountFill]] = _tell_nothing  # of an owner's accounts
+    # Of an owner's accounts, every order that opened, changed or left the book, as it is after the block.
+    orders_of: Callable[[bytes], Sequence[OrderView]] = _tell_nothing
+    book_changes: Mapping[int, tuple[LevelChange, ...]] = field(default_factory=dict)  # of watched markets
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,6 +482,12 @@ class Backend(Protocol):
         """An open order, or one of those that left the book recently."""
 
     def book(self, market: int, depth: int) -> BookView: ...
+
+    def watch_book(self, market: int) -> None:
+        """From now on block events tell the changes of this book."""
+
+    def forget_book(self, market: int) -> None:
+        """As many times as it was watched: nobody needs the changes of this book any more."""
 
     def ticker(self, market: int) -> TickerView: ...
 

@@ -92,6 +92,8 @@ class Hub:
 
     def subscribe(self, subscriber: Subscriber, channel: Channel) -> None:
         """Adds the subscriber and pushes the state that the channel's changes build on; again, if it asks again."""
+        if channel.name not in self._feeds and channel.kind == "book":
+            self._backend.watch_book(channel.market)
         feed = self._feeds.setdefault(channel.name, _Feed(channel))
         feed.subscribers[subscriber] = None
         self._push_snapshot(feed, [subscriber])
@@ -102,10 +104,11 @@ class Hub:
             feed.subscribers.pop(subscriber, None)
             if not feed.subscribers:
                 del self._feeds[channel_name]
+                if feed.channel.kind == "book":
+                    self._backend.forget_book(feed.channel.market)
 
     def publish(self, event: BlockEvent) -> None:
         """Pushes what one block changed."""
-        items = _by_topic(event, self._instruments)
         for feed in list(self._feeds.values()):
             channel = feed.channel
             if channel.kind == "book":
@@ -115,7 +118,7 @@ class Hub:
                 if not channel.is_batched:
                     self._emit(feed)
             else:
-                data = items.get((channel.kind, channel.owner or channel.market))
+                data = _show(event, channel, self._instruments)
                 if data:
                     feed.push(data)
 
@@ -160,14 +163,15 @@ class Hub:
             subscriber.push(text)
 
 
-def _by_topic(event: BlockEvent, instruments: Instruments) -> dict[tuple[str, object], Any]:
-    """What a block means to each channel that is a plain list: keys are `(kind, market or owner)`."""
-    items: dict[tuple[str, object], Any] = {("blocks", -1): present.block(event)}
-    for trade in event.trades:
-        items.setdefault(("trades", trade.market), []).append(present.trade(instruments, trade))
-    for order in event.orders:
-        items.setdefault(("user.orders", order.owner), []).append(present.order(instruments, order))
-    for entry in event.fills:
-        shown = present.fill(instruments, entry.fill) | {"x_subaccount": entry.subaccount}
-        items.setdefault(("user.trades", entry.owner), []).append(shown)
-    return items
+def _show(event: BlockEvent, channel: Channel, instruments: Instruments) -> dict[str, Any] | list[dict[str, Any]]:
+    """What a block means to a channel that is a plain list, or that of blocks."""
+    if channel.kind == "blocks":
+        return present.block(event)
+    if channel.kind == "trades":
+        return [present.trade(instruments, trade) for trade in event.trades_of(channel.market)]
+    if channel.kind == "user.orders":
+        return [present.order(instruments, order) for order in event.orders_of(channel.owner)]
+    return [
+        present.fill(instruments, entry.fill) | {"x_subaccount": entry.subaccount}
+        for entry in event.fills_of(channel.owner)
+    ]

@@ -313,7 +313,7 @@ def book_message(
 def block(event: BlockEvent) -> dict[str, Any]:
     return {
         "height": event.height, "hash": hexed(event.header_hash), "state_root": hexed(event.state_root),
-        "timestamp": event.time_ms, "commands": event.command_count, "trades": len(event.trades),
+        "timestamp": event.time_ms, "commands": event.command_count, "trades": event.trade_count,
     }  # fmt: skip
 
 

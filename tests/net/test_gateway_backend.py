@@ -133,6 +133,7 @@ class DictBackend:
         self.payouts: list[WithdrawalView] = []
         self.claims_files: dict[bytes, Path] = {}
         self.posted_height = 0
+        self.watched: list[int] = []
         self.height = 0
         self._finalised = trio.Condition()
         self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
@@ -181,8 +182,11 @@ class DictBackend:
             changed = {key: new.get(key, 0) for key in {**old, **new} if old.get(key, 0) != new.get(key, 0)}
             changes[market] = tuple(LevelChange(side, price, lots) for (side, price), lots in changed.items())
         event = BlockEvent(
-            self.height, keccak(self.height.to_bytes(8, "big")), ZERO_HASH, self.time_ms, 1, trades, tuple(fills),
-            tuple(orders), changes,
+            self.height, keccak(self.height.to_bytes(8, "big")), ZERO_HASH, self.time_ms, 1, len(trades),
+            trades_of=lambda market: [trade for trade in trades if trade.market == market],
+            fills_of=lambda owner: [entry for entry in fills if entry.owner == owner],
+            orders_of=lambda owner: [order for order in orders if order.owner == owner],
+            book_changes={market: changes[market] for market in self.watched},
         )  # fmt: skip
         for subscriber in list(self._subscribers):
             try:
@@ -335,6 +339,12 @@ class DictBackend:
         bids = sorted(((price, lots) for (side, price), lots in levels.items() if side == BUY), reverse=True)
         asks = sorted((price, lots) for (side, price), lots in levels.items() if side == SELL)
         return BookView(market, self.height, self.time_ms, tuple(bids[:depth]), tuple(asks[:depth]))
+
+    def watch_book(self, market: int) -> None:
+        self.watched.append(market)
+
+    def forget_book(self, market: int) -> None:
+        self.watched.remove(market)
 
     def ticker(self, market: int) -> TickerView:
         book = self.book(market, 1)

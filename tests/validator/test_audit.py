@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from consensus.messages import Commitment
@@ -34,7 +35,9 @@ from validator.audit_command import run_audit
 from validator.audit_rows import HEADER_WORDS, Mismatch, Rows
 from validator.audit_sources import find_sources
 from validator.config import NetworkConfig, ValidatorEntry, save_toml
+from validator.history import RESULT, RESULT_NAMES
 from validator.ledger import Ledger
+from validator.order_memory import KNOWN_FILL
 from validator.snapshots import write_snapshot
 from validator.stats import Stats
 from validator.store import Store
@@ -192,8 +195,9 @@ def test_a_byte_of_a_certificate(home: Home, height: int, at: int) -> None:
 
 @pytest.mark.parametrize("at", [0, 1, 2, 5, 14, 20, 60, 100, 118, 150, -1, -30, -64, -66])
 def test_a_byte_of_a_batch(home: Home, at: int) -> None:
-    found = mismatch_of(home, "batches", "data", "author=2 AND sequence=1", flip(at))
-    assert (found.height, found.table, found.field) == (2, "batches", "data"), found
+    where = "id=(SELECT id FROM batches WHERE author=2 AND sequence=1)"
+    found = mismatch_of(home, "batch_data", "data", where, flip(at))
+    assert (found.height, found.table, found.field) == (2, "batch_data", "data"), found
 
 
 @pytest.mark.parametrize(
@@ -209,19 +213,50 @@ def test_a_byte_of_a_batch(home: Home, at: int) -> None:
         ("batches", "sequence", "author=2", 9, 2),
         ("batches", "height", "author=2", 3, 2),
         ("batches", "height", "author=2", None, 2),
-        ("batches", "data", "author=2", 12, 2),
+        ("batch_data", "data", "id=(SELECT id FROM batches WHERE author=2)", 12, 2),
         ("withdrawals", "owner", "id=0", flip(3), 3),
         ("withdrawals", "amount_quote", "id=0", 778, 3),
         ("withdrawals", "height", "id=0", 4, 3),
-        ("fills", "price_ticks", "height=2", 1, 2),
-        ("fills", "maker_fee_quote", "height=2", -1, 2),
-        ("results", "code", "height=3", 301, 3),
-        ("results", "time_ms", "height=2", 1, 2),
+        ("fills", "rows", "id=2<<20", b"short", 2),
+        ("fills", "time_ms", "id=2<<20", 3, 2),
+        ("results", "rows", "id=3<<20", 5, 3),
+        ("results", "time_ms", "id=2<<20", 1, 2),
+        ("results", "ids", "id=2<<20", flip(33), 2),
     ],
 )
 def test_a_value_of_another_column(home: Home, table: str, column: str, where: str, value: object, height: int) -> None:
     found = mismatch_of(home, table, column, where, value)
     assert (found.height, found.table, found.field) == (height, table, column), found
+
+
+def set_field(record: np.dtype, name: str, row: int, value: int):
+    """A change of one field of one row of a blob."""
+
+    def change(data: bytes) -> bytes:
+        rows = np.frombuffer(data, record).copy()
+        rows[name][row] = value
+        return rows.tobytes()
+
+    return change
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN_FILL.names if name != "spare"])
+def test_a_value_of_a_trade(home: Home, name: str) -> None:
+    found = mismatch_of(home, "fills", "rows", "id=2<<20", set_field(KNOWN_FILL, name, 0, 99))
+    assert (found.height, found.table, found.field) == (2, "fills", name), found
+    assert "99 instead of" in found.reason and f"in row {2 << 20}" in found.reason
+
+
+@pytest.mark.parametrize("name", RESULT_NAMES)
+def test_a_value_of_a_result(home: Home, name: str) -> None:
+    found = mismatch_of(home, "results", "rows", "id=2<<20", set_field(RESULT, name, 1, 99))
+    assert (found.height, found.table, found.field) == (2, "results", name), found
+    assert "99 instead of" in found.reason and f"in row {(2 << 20) + 1}" in found.reason
+
+
+def test_a_byte_that_no_field_has(home: Home) -> None:
+    found = mismatch_of(home, "results", "rows", "id=3<<20", flip(-1))
+    assert (found.height, found.table, found.field) == (3, "results", "rows"), found
 
 
 def test_rows_that_are_missing_or_too_many(home: Home, tmp_path: Path) -> None:
@@ -231,8 +266,13 @@ def test_rows_that_are_missing_or_too_many(home: Home, tmp_path: Path) -> None:
         ("DELETE FROM blocks WHERE height=1", (1, "blocks", "height")),
         ("DELETE FROM batches WHERE author=2", (2, "batches", "hash")),
         ("DELETE FROM withdrawals", (3, "withdrawals", "(rows)")),
-        ("DELETE FROM fills WHERE height=2", (2, "fills", "(rows)")),
-        ("DELETE FROM results WHERE height=3", (3, "results", "(rows)")),
+        ("DELETE FROM fills WHERE id=2<<20", (2, "fills", "(rows)")),
+        ("INSERT INTO fills VALUES (3<<20, 1, x'')", (3, "fills", "(rows)")),
+        ("DELETE FROM results WHERE id=3<<20", (3, "results", "(rows)")),
+        ("DELETE FROM minutes", (6, "minutes", "(rows)")),
+        ("UPDATE minutes SET volume_lots=9", (6, "minutes", "volume_lots")),
+        ("UPDATE minutes SET low_ticks=9", (6, "minutes", "low_ticks")),
+        ("DELETE FROM batch_data", (2, "batch_data", "data")),
         ("UPDATE batches SET hash=x'00' WHERE author=2", (2, "batches", "hash")),
     ]:
         copy = Home(tmp_path / sql[:11], home.states, home.headers, home.store)

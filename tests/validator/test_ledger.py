@@ -109,6 +109,12 @@ def open_orders(teller):
             for owner in OWNERS for order in teller.ledger.orders.open_of(owner, 0)}  # fmt: skip
 
 
+def count_fills(teller, order_id):
+    """How many of the market's trades name an order."""
+    trades = teller.ledger.history.fills_of_market(0, 100)
+    return sum(order_id in (trade.row["maker_order_id"], trade.row["taker_order_id"]) for trade in trades)
+
+
 def test_an_order_that_trades_before_it_rests_has_one_name(teller):
     crossing = place(1, 1, BUY, 5, time_in_force=0)
     teller.run(seal(0, 1, [place(0, 1, SELL, 2).encode(), crossing.encode()]))
@@ -116,9 +122,9 @@ def test_an_order_that_trades_before_it_rests_has_one_name(teller):
     assert (result.order_state, result.remaining_lots, len(result.fills)) == (OrderState.OPEN, 3, 1)
     (order,) = teller.ledger.orders.open_of(OWNERS[1], 0)
     assert (order.order_id, order.remaining_lots) == (result.order_id, 3)
-    assert len(teller.store.fills_of_order(result.order_id)) == 1
+    assert count_fills(teller, result.order_id) == 1
     teller.run(seal(0, 2, [place(2, 1, SELL, 3, IMMEDIATE_OR_CANCEL).encode()]))
-    assert len(teller.store.fills_of_order(result.order_id)) == 2
+    assert count_fills(teller, result.order_id) == 2
     assert teller.ledger.orders.get(result.order_id).state == OrderState.FILLED
 
 
@@ -156,7 +162,7 @@ def test_a_whole_position_is_closed_by_a_trigger_that_names_no_size(teller):
                 trigger_ticks=MARK_TICKS)  # fmt: skip
     teller.run(seal(0, 2, [stop.encode(), place(2, 1, BUY, 7).encode()]))
     teller.run()
-    filled = [order for order in teller.ledger.orders._closed.values() if order.owner == OWNERS[0] and order.flags]
+    filled = [order for order in teller.ledger.orders.closed() if order.owner == OWNERS[0] and order.flags]
     assert [(order.size_lots, order.remaining_lots, order.state) for order in filled if not order.is_waiting] == [
         (5, 0, OrderState.FILLED)
     ]

@@ -110,6 +110,14 @@ bench-consensus: $(STAMP)  ## four validators under load: blocks, finality, rest
 bench-wan: $(STAMP)  ## committees of 4 and 7 over lines of 50 +- 10 ms with loss, in network namespaces (root): ARGS="--delay-ms 100"
 	$(BIN)/python -m testnet.wan $(ARGS)
 
+.PHONY: bench-hostile
+bench-hostile: $(STAMP)  ## four validators attacked in a dozen ways for ten minutes: ARGS="--duration 60"
+	$(BIN)/python -m testnet.hostile $(ARGS)
+
+.PHONY: soak
+soak: $(STAMP)  ## an hour under traders, visitors, pauses and restarts; nothing may grow: ARGS="--duration 120"
+	$(BIN)/python -m testnet.soak $(ARGS)
+
 docs: $(STAMP)  ## write the generated pages and contract artefacts anew
 	$(BIN)/python -m net.gateway.reference > docs/api.md
 	$(BIN)/python -m net.gateway.reference errors > docs/errors.md

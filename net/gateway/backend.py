@@ -443,6 +443,7 @@ class NodeCounters:
     actions_by_code: dict[int, int]
     blocks_by_finality_ms: dict[int, int]
     links: tuple[LinkCounters, ...]
+    task_count: int = 0  # of the event loop, now
 
 
 class OrderStream(Protocol):

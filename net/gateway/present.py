@@ -459,7 +459,7 @@ def counters(view: NodeCounters) -> dict[str, Any]:
         "time_ms": view.time_ms, "cpu_us": view.cpu_us, "height": view.height,
         "actions_by_code": {str(code): count for code, count in view.actions_by_code.items()},
         "blocks_by_finality_ms": {str(ms): count for ms, count in view.blocks_by_finality_ms.items()},
-        "links": [asdict(link) for link in view.links],
+        "links": [asdict(link) for link in view.links], "task_count": view.task_count,
     }  # fmt: skip
 
 

@@ -25,8 +25,9 @@ import trio
 from cyclopts import Parameter
 from rich.console import Console
 
+from engine.commands import compute_domain_separator
 from testnet.bench_net import table
-from testnet.bench_net.accounts import fund_all
+from testnet.bench_net.accounts import LoadError, deposit_all, spread_all
 from testnet.bench_net.clients import ClientFleet
 from testnet.bench_net.figures import Figures
 from testnet.bench_net.nodes import Disagreement, wait_for_same_chain
@@ -38,10 +39,10 @@ from testnet.launch import Launcher, LaunchError, Network, Options, in_thread
 from testnet.local import ChildDied, Processes
 from testnet.terms import Terms
 from validator.compilecache import prepare_compile_cache
+from validator.config import address_bytes
 
 RESULTS = Path("build/results/bench-net.json")
 WINDOW_S, QUICK_WINDOW_S = 60.0, 10.0
-CREDIT_S = 4.0
 Setup = Literal["hansa", "single", "raw"]
 SETUPS: tuple[Setup, ...] = ("hansa", "single", "raw")
 TITLES = {"hansa": "four validators", "single": "one node, no network", "raw": "four, bare TCP"}
@@ -109,8 +110,9 @@ async def open_network(plan: Plan, setup: Setup, processes: Processes, console: 
         await nursery.start(keep_prices, prices)
         network = await Launcher(options, processes, console).bring_up()
         console.print(f"{TITLES[setup]}: deposits of the traders", highlight=False)
-        await in_thread(fund_all, network.rpc_url, network.config.contract)
-        await trio.sleep(CREDIT_S)
+        contract = address_bytes(network.config.contract)
+        await in_thread(deposit_all, network.rpc_url, network.config.contract)
+        await in_thread(spread_all, network.api_urls[0], compute_domain_separator(network.config.chain_id, contract))
         yield network
         nursery.cancel_scope.cancel()
 
@@ -146,7 +148,7 @@ def main(
     plan = Plan(only, tuple(KINDS[kind] for kind in kinds), window_s, rate, base_port, folder.resolve(), profiler)
     try:
         rows = run(plan, console)
-    except (LaunchError, FolderError, ChildDied, Disagreement) as error:
+    except (LaunchError, FolderError, ChildDied, Disagreement, LoadError) as error:
         console.print(f"[red]failed[/] {error}", highlight=False)
         return 1
     finally:
@@ -160,7 +162,7 @@ def run(plan: Plan, console: Console) -> list[Figures]:
     try:
         for setup in plan.setups:
             rows += trio.run(measure, plan, setup, console)
-    except* (LaunchError, FolderError, ChildDied, Disagreement) as group:
+    except* (LaunchError, FolderError, ChildDied, Disagreement, LoadError) as group:
         raise _find_first(group) from None
     return rows
 

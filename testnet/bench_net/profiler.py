@@ -13,11 +13,13 @@ import trio
 from testnet.launch import Network
 
 SECONDS_MAX = 20
-RATE_PER_S = 200
+RATE_PER_S = 100
 TOP = 25
+# Threads that wait for work, which py-spy takes for running ones.
+WAITING = ("WorkerThread._work ", "worker ")
 # The first that a frame's file matches names its group; a stack belongs to its innermost frame that has one.
 GROUPS = (
-    ("noise, yamux, libp2p", r"libp2p/|noise/|multiaddr/|net/hardening"),
+    ("noise, yamux, libp2p", r"libp2p/|noise/|multiaddr/|net/(hardening|fastlane)"),
     ("our links", r"net/(link|link_queue|committee|wire|peers)\.py"),
     ("agreement: consensus", r"consensus/"),
     ("agreement: driver", r"validator/(agreement|voting|proposals|journal|signer|node|peering|executor)\.py"),
@@ -92,6 +94,8 @@ def parse_stacks(label: str, text: str) -> Profile:
     for line in text.splitlines():
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
+        if frames[-1].startswith(WAITING):
+            continue
         profile.samples += int(count)
         profile.groups[_find_group(frames)] += int(count)
         profile.functions[_shorten(frames[-1])] += int(count)

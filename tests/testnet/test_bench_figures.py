@@ -61,7 +61,8 @@ def test_a_sample_belongs_to_the_innermost_module_that_has_a_group() -> None:
     profile = parse_stacks(
         "x",
         "run (/x/trio/_core/_run.py:1);beat (/x/validator/node.py:5);encode (/x/consensus/messages.py:7) 3\n"
-        "run (/x/trio/_core/_run.py:1);put (/x/validator/store.py:9) 1\n",
+        "run (/x/trio/_core/_run.py:1);put (/x/validator/store.py:9) 1\n"
+        "run (/x/threading.py:1);WorkerThread._work (/x/trio/_core/_thread_cache.py:9) 50\n",
     )
     assert profile.samples == 4
     assert profile.groups == {"agreement: consensus": 3, "history": 1}

@@ -1,4 +1,4 @@
-"""Ways into a node: JSON calls over WebSocket connections, one call a message."""
+"""Two ways into a node: JSON calls, one a message, and binary frames; each over WebSocket connections of its own."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import numpy as np
 import trio
 
 from net.client.socket import Socket, open_socket
+from testnet.bench_net import frame_entry
 from testnet.bench_net.signing import Signed
 from testnet.bench_net.tally import Tally
 
@@ -76,6 +77,9 @@ async def open_entries(
 ) -> list[Entry]:
     """All connections of one client process to one node; they stay until the nursery is cancelled."""
     entries: list[Entry] = []
+    if kind == "frames":
+        socket = await nursery.start(_hold, url, frame_entry.PATH)
+        return [frame_entry.FrameEntry(socket, signed, tally, notify)]
     for _ in range(JSON_CONNECTIONS):
         socket = await nursery.start(_hold, url, "/ws/api/v2")
         entries.append(JsonEntry(socket, signed, tally, notify))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import trio
+
+from net.client.socket import Socket
 from net.order_frames import (
     FLAG_OUTCOMES,
     FRAME_BYTES_MAX,
@@ -14,8 +16,6 @@ from net.order_frames import (
     Receipts,
     decode_answer,
 )
-
-from net.client.socket import Socket
 from testnet.bench_net.signing import Signed
 from testnet.bench_net.tally import Tally
 

@@ -37,9 +37,9 @@ class Kind:
 
 KINDS = {
     "json": Kind("one by one, JSON", "json", 1, 0, 4_000),
-    "1": Kind("one by one", "binary", 1, 4_000, 8_000),
-    "20": Kind("batches of 20", "binary", 20, 25_000, 40_000),
-    "100": Kind("batches of 100", "binary", 100, 50_000, 80_000),
+    "1": Kind("one by one", "frames", 1, 4_000, 8_000),
+    "20": Kind("batches of 20", "frames", 20, 25_000, 40_000),
+    "100": Kind("batches of 100", "frames", 100, 50_000, 80_000),
 }
 
 

@@ -94,7 +94,7 @@ def add_block(state: State, block: Block, block_hash: bytes) -> None:
 
 def advance_blocks(state: State) -> None:
     """Move every block as far as its parent and the host's answers allow."""
-    for entry in list(state.blocks.values()):
+    for entry in [entry for entry in state.blocks.values() if entry.status in (HELD, REFUSED)]:
         if entry.status == HELD:
             advance_held(state, entry)
         elif entry.status == REFUSED and state.has_certificate_for(entry):

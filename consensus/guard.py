@@ -11,6 +11,7 @@ The slot has room for `VIEWS_MAX` views; a further one pushes out the lowest and
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from consensus.messages import FINALIZE, HASH_BYTES, KINDS, NOTARIZE, NULLIFY, ZERO_HASH
@@ -73,7 +74,7 @@ def check(state: GuardState, kind: int, epoch: int, view: int, header_hash: byte
         return Refusal("at or below the floor")
     if (kind == NULLIFY) != (header_hash == ZERO_HASH) or len(header_hash) != HASH_BYTES:
         return Refusal("malformed statement")
-    entry = next((known for known in state.views if known.view == view), SignedView(view))
+    entry = next((known for known in reversed(state.views) if known.view == view), SignedView(view))
     match kind:
         case _ if kind == NOTARIZE:
             verdict = _check_notarize(entry, header_hash)
@@ -128,20 +129,22 @@ def _replace(state: GuardState, entry: SignedView) -> GuardState:
 
 def encode_slot(state: GuardState, generation: int) -> bytes:
     """Exactly `SLOT_BYTES`. Slot `generation % 2` of the file is written, so the other keeps the state before."""
-    body = b"".join(
-        _ENTRY.pack(
-            entry.view,
-            (entry.notarized is not None) << NOTARIZE | entry.is_nullified << NULLIFY
-            | (entry.finalized is not None) << FINALIZE,
-            entry.notarized or ZERO_HASH,
-            entry.finalized or ZERO_HASH,
-        )
-        for entry in state.views
-    )  # fmt: skip
+    body = b"".join(map(_encode_entry, state.views))
     head = _HEAD.pack(_MAGIC, 0, generation, state.epoch, state.floor_view, len(state.views))
     crc = zlib.crc32(head[8:] + body)
     head = _HEAD.pack(_MAGIC, crc, generation, state.epoch, state.floor_view, len(state.views))
     return (head + body).ljust(SLOT_BYTES, b"\0")
+
+
+@lru_cache(2 * VIEWS_MAX)
+def _encode_entry(entry: SignedView) -> bytes:
+    """Remembered: of all views in a slot, one is new."""
+    flags = (
+        (entry.notarized is not None) << NOTARIZE
+        | entry.is_nullified << NULLIFY
+        | (entry.finalized is not None) << FINALIZE
+    )
+    return _ENTRY.pack(entry.view, flags, entry.notarized or ZERO_HASH, entry.finalized or ZERO_HASH)
 
 
 def decode_slots(data: bytes) -> tuple[GuardState, int] | None:

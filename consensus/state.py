@@ -236,7 +236,7 @@ class State:
     def live_views(self) -> list[ViewState]:
         """Views above the floor, ascending."""
         floor = self.floor_view
-        return [self.views[view] for view in sorted(self.views) if view > floor]
+        return [self.views[view] for view in sorted(view for view in self.views if view > floor)]
 
     def prune(self) -> None:
         """Forget what no rule can ask for again (R7)."""

@@ -48,6 +48,13 @@ class Row:
         return self.value / self.baseline if self.baseline else None
 
 
+STEP_TEXTS = {
+    "here": "here, its place in the chain proven", "signed": "judged and the vote signed",
+    "notarise_said": "the vote on its way", "executed": "executed", "notarised": "a quorum's notarisation",
+    "finalise_said": "the vote to finalise on its way", "finalised": "finality",
+}  # fmt: skip
+
+
 # Goals are those of a machine with two cores that runs nothing else.
 
 
@@ -60,6 +67,10 @@ def list_load_rows(idle: Sample, load: Sample) -> list[Row]:
         Row("commands/s", load.commands_per_s),
         Row("order sent to final answer p50, ms", percentile(load.order_ms, 50)),
         Row("order sent to final answer p99, ms", percentile(load.order_ms, 99)),
+        *(
+            Row(f"proposal to {STEP_TEXTS.get(step, step)} p50, ms", value, idle.steps_p50_ms.get(step))
+            for step, value in load.steps_p50_ms.items()
+        ),
     ]
 
 

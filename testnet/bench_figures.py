@@ -11,6 +11,8 @@ from typing import Any
 import trio
 
 from net.client import AsyncClient, HansaError
+from testnet.counters import compare_steps, read_counters
+from testnet.counters import percentile as percentile_of_counts
 from testnet.faults.processes import kill
 from testnet.launch import Launcher, Network
 from testnet.local import Processes
@@ -25,7 +27,7 @@ NEAR_BLOCKS = 3
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One window of time. `cpu_ms` is of one node for one block; `order_ms` is how long traders waited for final
-    answers.
+    answers, `steps_p50_ms` how long after its proposal a block has come so far, at half of the nodes.
     """
 
     blocks_per_s: float
@@ -34,6 +36,7 @@ class Sample:
     finality_p99_ms: int
     commands_per_s: float
     order_ms: list[int]
+    steps_p50_ms: dict[str, int]
 
 
 def read_cpu_s(process_id: int) -> float:
@@ -61,10 +64,12 @@ async def sample(network: Network, folder: Path, duration_s: float) -> Sample:
     """Look at the network as it is, from a start to an end."""
     process_ids = [node.process.pid for node in network.nodes]
     report, height = load_report(folder / "bots"), await read_height(network.api_urls[0])
+    counted = await read_counters(network.api_urls)
     started_s, cpu_s = trio.current_time(), sum(map(read_cpu_s, process_ids))
     await trio.sleep(duration_s)
     statuses = [await read_status(url) for url in network.api_urls]
     elapsed_s, cpu_s = trio.current_time() - started_s, sum(map(read_cpu_s, process_ids)) - cpu_s
+    steps_ms = compare_steps(counted, await read_counters(network.api_urls))
     blocks = max(1, statuses[0].get("height", 0) - height)
     after = load_report(folder / "bots")
     new_orders = after.orders_timed - report.orders_timed
@@ -75,6 +80,7 @@ async def sample(network: Network, folder: Path, duration_s: float) -> Sample:
         finality_p99_ms=max(status.get("finality_p99_ms", 0) for status in statuses),
         commands_per_s=(after.commands_sent - report.commands_sent) / elapsed_s,
         order_ms=sorted(after.order_ms[-new_orders:]) if new_orders else [],
+        steps_p50_ms={step: percentile_of_counts(counts, 50) for step, counts in steps_ms.items()},
     )
 
 

@@ -19,6 +19,7 @@ class Reading:
     height: int
     actions: int
     finality_ms: Counter[int]
+    steps_ms: dict[str, Counter[int]]  # blocks by step on the way to finality and milliseconds since the proposal
     frames_out: int
     bytes_out: int
     writes: int
@@ -49,11 +50,16 @@ def take_reading(answer: dict[str, Any]) -> Reading:
         cpu_us=answer["cpu_us"],
         height=answer["height"],
         actions=sum(answer["actions_by_code"].values()),
-        finality_ms=Counter({int(ms): count for ms, count in answer["blocks_by_finality_ms"].items()}),
+        finality_ms=_to_counter(answer["blocks_by_finality_ms"]),
+        steps_ms={step: _to_counter(counts) for step, counts in answer["blocks_by_step_ms"].items()},
         frames_out=sum(link["frames_out"] for link in links),
         bytes_out=sum(link["bytes_out"] for link in links),
         writes=sum(link["writes"] for link in links),
     )
+
+
+def _to_counter(counts: dict[str, int]) -> Counter[int]:
+    return Counter({int(ms): count for ms, count in counts.items()})
 
 
 async def read_counters(urls: list[str], limit_s: float = 30.0) -> list[Reading]:
@@ -86,6 +92,15 @@ def compare(before: list[Reading], after: list[Reading]) -> Window:
         writes_per_block=sum(last.writes - first.writes for first, last in pairs) / total,
         bytes_out_per_block=sum(last.bytes_out - first.bytes_out for first, last in pairs) / total,
     )
+
+
+def compare_steps(before: list[Reading], after: list[Reading]) -> dict[str, Counter[int]]:
+    """Of all nodes' blocks together between two looks: how long each step took since the proposal."""
+    steps: dict[str, Counter[int]] = {}
+    for first, last in zip(before, after, strict=True):
+        for step, counts in last.steps_ms.items():
+            steps[step] = steps.get(step, Counter()) + (counts - first.steps_ms.get(step, Counter()))
+    return steps
 
 
 def percentile(counts: Counter[int], percent: int) -> int:

@@ -71,11 +71,11 @@ from consensus.events import (
 )
 from consensus.evidence import Nothing, compute_key, judge
 from consensus.messages import (
+    NOTARIZE,
     NULLIFICATION_HEAD,
     Approval,
     Block,
     Certificate,
-    Commitment,
     Evidence,
     Header,
     Ready,
@@ -87,11 +87,13 @@ from consensus.messages import (
 from consensus.scheme import Scheme
 from validator.clocks import Clocks
 from validator.disk import Durable
+from validator.divergence import describe_divergence
 from validator.executor import Executor, to_commitment
 from validator.journal import Journal
 from validator.proposals import Proposals
 from validator.roster import Roster, Seats
 from validator.signer import Signer
+from validator.steps import Step, Steps
 from validator.store import Seal, Store
 
 log = logging.getLogger("hansa.agreement")
@@ -168,8 +170,10 @@ class Agreement:
         outside: Outside,
         clocks: Clocks,
         scheme: Scheme = crypto,
+        steps: Steps | None = None,
     ) -> None:
         self.holder = holder
+        self._steps = steps or Steps(clocks.wall_ms)
         self._domain = domain
         self._roster = roster
         self._signer = signer
@@ -183,6 +187,7 @@ class Agreement:
         self._inputs: deque[Input] = deque()
         self._urgent: deque[Input] = deque()
         self._outbox: list[tuple[int | None, bytes]] = []
+        self._signed: list[Vote] = []  # in this round
         self._must_flush = False
         self._stop_reason: str | None = None
         self._timers: dict[tuple[int, TimerId], int] = {}
@@ -302,6 +307,8 @@ class Agreement:
                 self._outside.announce(data)
             else:
                 self._outside.send(number, data)
+        self._steps.on_said(self._signed)
+        self._signed.clear()
         self._outside.after_flush()
         if self._stop_reason is not None:
             raise Stop(self._stop_reason)
@@ -354,8 +361,7 @@ class Agreement:
             case Send(peer, data):
                 self._outbox.append((None if peer is None else self._number(epoch, peer), data))
             case Sign(kind, view, header_hash):
-                answer = self._signer.sign(epoch, kind, view, header_hash)
-                self._answer(epoch, Signed(answer) if isinstance(answer, Vote) else Refused(kind, view, answer))
+                self._sign(epoch, kind, view, header_hash)
             case SetTimer(timer_id, at_ms):
                 self._set_timer((epoch, timer_id), at_ms)
             case CancelTimer(timer_id):
@@ -364,6 +370,7 @@ class Agreement:
                 self._aggregate(epoch, effect)
             case VerifyCertificates(token, certificates):
                 is_good = all(self.is_genuine(certificate) for certificate in certificates)
+                self._steps.on_certificates(*certificates if is_good else ())
                 self._answer(epoch, CertificatesVerified(token, is_good))
             case Build(view):
                 self._builds = {(epoch, view): effect}
@@ -373,6 +380,16 @@ class Agreement:
                 self._executes[block.hash()] = block
             case _:
                 self._perform_outside(epoch, effect)
+
+    def _sign(self, epoch: int, kind: int, view: int, header_hash: bytes) -> None:
+        answer = self._signer.sign(epoch, kind, view, header_hash)
+        if isinstance(answer, Vote):
+            self._signed.append(answer)
+            if kind == NOTARIZE:
+                self._steps.note(header_hash, Step.SIGNED)
+            self._answer(epoch, Signed(answer))
+        else:
+            self._answer(epoch, Refused(kind, view, answer))
 
     def _perform_outside(self, epoch: int, effect: Effect | HolderEffect) -> None:
         match effect:
@@ -501,6 +518,7 @@ class Agreement:
         digest = vote_digest(self._domain, effect.kind, epoch, effect.view, effect.header_hash)
         keys = self._bls_keys(epoch)
         certificate, bad_signers = self._scheme.make_certificate(effect.votes, keys, digest, epoch, len(keys))
+        self._steps.on_certificates(*() if certificate is None else (certificate,))
         self._answer(epoch, Aggregated(effect.token, certificate, bad_signers))
 
     def _set_timer(self, key: tuple[int, TimerId], at_ms: int) -> None:
@@ -525,6 +543,7 @@ class Agreement:
     def _begin_check(self, check: CheckPayload) -> None:
         """Judge what cannot change at once; wait only for what may still come."""
         block_hash = check.block.hash()
+        self._steps.begin(block_hash, check.block.header.timestamp_ms)
         core = self.holder.core(check.block.header.epoch) or self.core
         stalled_views = check.block.header.view - core.floor_view - 1
         is_valid = self._proposals.is_valid(check.block, check.parent, self._clocks.wall_ms(), stalled_views)
@@ -559,6 +578,7 @@ class Agreement:
             if not self._fetch_missing(block):
                 del self._executes[block_hash]
                 self._answer(block.header.epoch, Executed(block_hash, self._executor.execute(block)))
+                self._steps.note(block_hash, Step.EXECUTED)
         return bool(self.backlog)
 
     def forget_through(self, header: Header) -> None:
@@ -569,15 +589,3 @@ class Agreement:
         for block_hash, block in list(self._executes.items()):
             if block.header.height <= header.height:
                 del self._executes[block_hash]
-
-
-def describe_divergence(block: Block | None, own_commitment: bytes | None) -> str:
-    """Which words of the header our own execution contradicts: where to look first."""
-    if block is None:
-        return "our execution of a final block differs from the committee's certificate"
-    place = f"final block {block.header.height} ({block.hash().hex()})"
-    if own_commitment is None:
-        return f"{place} is invalid by our own execution"
-    own, certified = Commitment.decode(own_commitment), Commitment.decode(block.header.commitment)
-    differing = [name for name in Commitment._fields if getattr(own, name) != getattr(certified, name)]
-    return f"our execution of {place} gives another {', '.join(differing)} than the committee certified"

@@ -167,6 +167,7 @@ class Node:
         self.agreement = Agreement(
             holder, domain=self.domain, roster=self.roster, signer=self._signer, journal=self._journal,
             store=self.store, executor=self.executor, proposals=self.proposals, outside=outside, clocks=self._clocks,
+            steps=self.stats.steps,
         )  # fmt: skip
         self.executor.find_block = self.agreement.find_block
         self.voting = Voting(self.roster, position.seats, watch, self.agreement.is_genuine, self._clocks)

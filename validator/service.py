@@ -398,6 +398,7 @@ class Service:
             time_ms=self._wall_ms(), cpu_us=time.process_time_ns() // 1000, height=self._executor.final.height,
             actions_by_code=self._stats.actions_by_code(), blocks_by_finality_ms=self._stats.blocks_by_finality_ms(),
             links=links, task_count=trio.lowlevel.current_statistics().tasks_living,
+            blocks_by_step_ms=self._stats.steps.counts(),
         )  # fmt: skip
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from validator.steps import Steps
+
 RATE_WINDOW_MS = 10_000
 FINALITY_WINDOW_MS = 30_000
 # Longer times to finality are counted as this long.
@@ -18,6 +20,7 @@ class Stats:
     """
 
     def __init__(self, wall_ms: Callable[[], int]) -> None:
+        self.steps = Steps(wall_ms)
         self._wall_ms = wall_ms
         self._finality_ms: deque[tuple[int, int]] = deque()
         self._commands: deque[tuple[int, int]] = deque()

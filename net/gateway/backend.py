@@ -444,6 +444,8 @@ class NodeCounters:
     blocks_by_finality_ms: dict[int, int]
     links: tuple[LinkCounters, ...]
     task_count: int = 0  # of the event loop, now
+    # Blocks that came by a proposal, by step on the way to finality and the whole milliseconds since the proposal.
+    blocks_by_step_ms: dict[str, dict[int, int]] = field(default_factory=dict)
 
 
 class OrderStream(Protocol):

@@ -96,8 +96,8 @@ _TABLE = (
     Method("public/x_get_uptime", public.get_uptime,
            "How many of the last thousand finalisation certificates each validator signed."),
     Method("public/x_get_counters", public.get_counters,
-           "Totals since the node started: processor time, actions by result code, blocks by time to finality, frames "
-           "by link. Read them twice to measure what is between."),
+           "Totals since the node started: processor time, actions by result code, blocks by time to finality and by "
+           "its steps, frames by link. Read them twice to measure what is between."),
     Method("public/x_get_command_status", public.get_command_status, "How far a command has come.",
            (Param("command_id", "hex", "32 bytes: the EIP-712 digest, or the id of one of several actions"),),
            "command_id=0x…"),

@@ -460,6 +460,9 @@ def counters(view: NodeCounters) -> dict[str, Any]:
         "actions_by_code": {str(code): count for code, count in view.actions_by_code.items()},
         "blocks_by_finality_ms": {str(ms): count for ms, count in view.blocks_by_finality_ms.items()},
         "links": [asdict(link) for link in view.links], "task_count": view.task_count,
+        "blocks_by_step_ms": {
+            step: {str(ms): count for ms, count in counts.items()} for step, counts in view.blocks_by_step_ms.items()
+        },
     }  # fmt: skip
 
 

@@ -97,6 +97,13 @@ class Launcher:
 
     async def bring_up(self) -> Network:
         """Chain, contract, validators, deposits. A folder of an earlier run is continued."""
+        network = await self.found()
+        await self._start_nodes(network)
+        await self.fund(network)
+        return network
+
+    async def found(self) -> Network:
+        """All but the validators' processes and the deposits, which follow when they run."""
         options = self._options
         if options.validator_count not in range(1, funding.VALIDATORS_MAX + 1):
             raise FolderError(f"--validators goes from 1 to {funding.VALIDATORS_MAX}")
@@ -113,12 +120,13 @@ class Launcher:
         homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed, options.terms.price_source)
         with self._step("engine compiled (about a minute the first time, cached afterwards)"):
             await self._compile()
-        network = Network(config, rpc_url, [port.api_url for port in ports], [])
-        await self._start_nodes(network)
-        if not manifest.is_funded:
+        return Network(config, rpc_url, [port.api_url for port in ports], [])
+
+    async def fund(self, network: Network) -> None:
+        """Deposits, unless an earlier run has made them."""
+        if not homes.load_manifest(self._folder).is_funded:
             with self._step(f"deposits of the insurance fund and {len(ROLES)} traders"):
                 await self._fund(network)
-        return network
 
     def start_node(self, index: int) -> Child:
         """One validator's process, in the home that was made for it."""

@@ -9,6 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+# Where nobody tells how wide a line may be.
+LINE_WIDTH = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -29,7 +32,8 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
     for row in rows:
         mark = "" if row.is_met is None else "[green]ok[/]" if row.is_met else "[red]MISSED[/]"
         table.add_row(row.measure, row.value, row.goal, mark)
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else LINE_WIDTH, crop=False)
 
 
 def write_rows(path: Path, body: dict[str, Any], rows: Sequence[Row]) -> None:

@@ -44,6 +44,7 @@ BATCH_QUEUE_MAX = 256
 FETCH_INTERVAL_MS = 250
 RESENT_BYTES_MAX = 2 * 1024 * 1024
 ASKED_MAX = 4096
+STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Peering:
@@ -70,10 +71,21 @@ class Peering:
                     case PeerDown(peer, reason):
                         log.info("peer.down peer=%d reason=%s", peer, reason)
                         self._node.on_peer_down(peer)
-                    case Inbound(peer, BatchFrame(batch)):
-                        self._queue_batch(nursery, peer, batch)
                     case Inbound(peer, frame):
-                        self._dispatch(peer, frame)
+                        self._judge(nursery, peer, frame)
+
+    def _judge(self, nursery: trio.Nursery, peer: int, frame: Frame) -> None:
+        """A frame that our own code stumbles over costs itself, not the node: whoever sent it could send it again to
+        everybody. What stops a node (`Stop`, a disk that fails) is none of these errors.
+        """
+        try:
+            if isinstance(frame, BatchFrame):
+                self._queue_batch(nursery, peer, frame.batch)
+            else:
+                self._dispatch(peer, frame)
+        except STUMBLES:
+            log.exception("frame.stumbled peer=%d type=%s", peer, type(frame).__name__)
+            self._committee.report(peer, Offence.INVALID_MESSAGE)
 
     def _dispatch(self, peer: int, frame: Frame) -> None:
         node = self._node

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consensus import crypto
 from consensus.messages import (
     KINDS,
     NULLIFY,
@@ -22,9 +23,12 @@ from consensus.messages import (
     Vote,
     keccak,
     make_evidence,
+    ready_digest,
+    vote_digest,
 )
 from engine.commands import CANCEL_ALL, Command
 from engine.payload import Batch, PriceReport
+from net.identity import NetworkSigner
 from net.wire import (
     RANGE_BLOCKS_MAX,
     SNAPSHOT_CHUNK_BYTES,
@@ -56,18 +60,29 @@ U64_MAX = (1 << 64) - 1
 FEED_E8_MAX = 1 << 48
 
 
+@dataclass(frozen=True, slots=True)
+class Traitor:
+    """A member that signs whatever it is asked to. `me`: its number, and its seat in every epoch."""
+
+    me: int
+    bls_secret: bytes
+    network_seed: bytes
+    domain: bytes
+
+
 @dataclass(slots=True)
 class FrameSource:
     """Draws frames. `height`, `view` and `hashes` are what the network is at and has named; keep them current and the
-    frames come closer to being believed.
+    frames come closer to being believed. With a `traitor` half of what can be signed is, in its name.
     """
 
     draw: random.Random
     member_count: int = 4
     height: int = 1
     view: int = 1
-    epoch: int = 0
+    epoch: int = 1
     hashes: tuple[bytes, ...] = ()
+    traitor: "Traitor | None" = None
 
     def frame(self, kind: FrameType) -> Frame:
         """One frame of that type."""
@@ -99,10 +114,23 @@ class FrameSource:
         return self.number(self.epoch, 1, U32_MAX)
 
     def vote(self) -> Vote:
-        kind = self.draw.choice(sorted(KINDS))
+        kind, epoch, view = self.draw.choice(sorted(KINDS)), self.any_epoch(), self.any_view()
         header_hash = ZERO_HASH if kind == NULLIFY else self.hash()
-        signature = self.draw.randbytes(96)
-        return Vote(kind, self.any_epoch(), self.any_view(), header_hash, self.member(), signature)
+        traitor = self._signer()
+        if traitor is None:
+            return Vote(kind, epoch, view, header_hash, self.member(), self.draw.randbytes(96))
+        digest = vote_digest(traitor.domain, kind, epoch, view, header_hash)
+        return Vote(kind, epoch, view, header_hash, traitor.me, crypto.sign(traitor.bls_secret, digest))
+
+    def ready(self) -> Ready:
+        epoch, committee_hash, traitor = max(2, self.any_epoch()), self.hash(), self._signer()
+        if traitor is None:
+            return Ready(epoch, committee_hash, self.member(), self.draw.randbytes(96))
+        signature = crypto.sign(traitor.bls_secret, ready_digest(traitor.domain, epoch, committee_hash))
+        return Ready(epoch, committee_hash, traitor.me, signature)
+
+    def _signer(self) -> Traitor | None:
+        return self.traitor if self.draw.random() < 0.5 else None
 
     def certificate(self) -> Certificate:
         vote = self.vote()
@@ -119,7 +147,7 @@ class FrameSource:
         return Block(header, payload)
 
     def proposal(self) -> Proposal:
-        approval = Approval(self.any_epoch(), self.hash(), self.draw.randbytes(1), self.draw.randbytes(96))
+        approval = Approval(max(2, self.any_epoch()), self.hash(), self.draw.randbytes(1), self.draw.randbytes(96))
         return Proposal(
             self.block(), self.vote(), self.draw.choice([None, self.certificate()]),
             tuple(self.certificate() for _ in range(self.draw.randrange(4))), self.draw.choice([None, None, approval]),
@@ -138,12 +166,19 @@ class FrameSource:
     def batch(self) -> Batch:
         message = Command.of(CANCEL_ALL, self.draw.randbytes(20), self.draw.randint(1, 1 << 40), 1).encode()
         sequence = max(1, self.number(1_700_000_000_000_000, 1 << 20, I63_MAX))
-        return Batch(self.member(), sequence, message * self.draw.randint(1, 4), self.draw.randbytes(64))
+        commands, traitor = message * self.draw.randint(1, 4), self._signer()
+        if traitor is None:
+            return Batch(self.member(), sequence, commands, self.draw.randbytes(64))
+        return NetworkSigner(traitor.network_seed, traitor.domain).sign_batch(traitor.me, sequence, commands)
 
     def report(self) -> PriceReport:
         feeds_e8 = tuple(self.draw.randint(0, FEED_E8_MAX) for _ in range(self.draw.choice([1, 6, 62])))
         time_ms = self.number(1_700_000_000_000, 1 << 30, I63_MAX)
-        return PriceReport(self.member(), time_ms, feeds_e8, self.draw.randbytes(64))
+        traitor = self._signer()
+        if traitor is None:
+            return PriceReport(self.member(), time_ms, feeds_e8, self.draw.randbytes(64))
+        signer = NetworkSigner(traitor.network_seed, traitor.domain)
+        return signer.sign_price_report(traitor.me, time_ms, feeds_e8)
 
     def blocks(self) -> RangeResponse:
         count = self.draw.randrange(4)
@@ -169,7 +204,7 @@ _MAKERS: dict[FrameType, Callable[[FrameSource], Frame]] = {
     FrameType.PROPOSAL: lambda s: Consensus(s.proposal()),
     FrameType.BLOCK: lambda s: Consensus(s.block()),
     FrameType.EVIDENCE: lambda s: Consensus(s.evidence()),
-    FrameType.READY: lambda s: Consensus(Ready(s.any_epoch(), s.hash(), s.member(), s.draw.randbytes(96))),
+    FrameType.READY: lambda s: Consensus(s.ready()),
     FrameType.BATCH: lambda s: BatchFrame(s.batch()),
     FrameType.PRICE: lambda s: PriceFrame(s.report()),
     FrameType.BLOCK_REQUEST: lambda s: BlockRequest(s.hash()),

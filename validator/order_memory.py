@@ -296,24 +296,26 @@ def _compare(t: Tables, m: Memory, slot: Number, time_ms: Number) -> None:
 
 
 @kernel
-def _look_at_told(t: Tables, m: Memory, time_ms: Number) -> None:
-    """Orders that were placed, amended or fired, and no cancellation told of: they rest, or are filled whole as far as
-    they could trade, or have left without their rest.
+def _look_at_touched(t: Tables, m: Memory, time_ms: Number) -> None:
+    """Orders that something happened to and that no cancellation told of: they rest, or they are filled as far as they
+    could trade, or they have left without their rest. One that only traded, and does not rest any more, is filled: what
+    is missing was cut from it before.
     """
     for at in range(m.counters[TOUCHED_COUNT]):
         slot = np.int64(m.touched[at])
         order = m.pool[slot]
-        told = np.int64(order["told_state"])
-        if told == UNTOLD or np.int64(order["state"]) != OPEN or order["is_waiting"] != 0:
+        if np.int64(order["state"]) != OPEN or order["is_waiting"] != 0:
             continue
         if _is_resting(t, order["order_id"]):
             _compare(t, m, slot, time_ms)
             continue
+        told = np.int64(order["told_state"])  # UNTOLD is the highest
+        is_filled = told == FILLED or told > CANCELLED
         filled_lots = order["size_lots"] - order["remaining_lots"]
-        if order["size_lots"] >= WHOLE_LOTS or told == FILLED:
+        if order["size_lots"] >= WHOLE_LOTS or is_filled:
             order["size_lots"] = filled_lots
             order["remaining_lots"] = NOTHING
-        is_done = told == FILLED or (order["remaining_lots"] == 0 and filled_lots > 0)
+        is_done = is_filled or (order["remaining_lots"] == 0 and filled_lots > 0)
         order["state"] = FILLED if is_done else CANCELLED
 
 
@@ -404,7 +406,7 @@ def follow(t: Tables, m: Memory, h: Happened, first_sequence: Number, first_trad
     _take_fills(m, h, first_sequence, first_trade, time_ms)
     _take_cancelled(m, h, first_sequence, time_ms)
     _look_at_cut(t, m, h, first_sequence, time_ms)
-    _look_at_told(t, m, time_ms)
+    _look_at_touched(t, m, time_ms)
     _end(m)
     count: Number = m.counters[TOUCHED_COUNT]
     return count

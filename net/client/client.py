@@ -16,6 +16,7 @@ import trio
 from net.client import keeping
 from net.client.link import Link
 from net.client.operations import NAMES, Operation, Operations
+from net.client.order_stream import OrderStream
 from net.client.protocol import Answer, Call, HansaError, Notification, OutcomeUnknown, decode_message, encode_call
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class AsyncClient:
 
     def __init__(self, url: str, key: str | None = None, *, timeout_s: float = 30.0, **account: Any) -> None:
         self.operations = Operations(key, **account)
+        self._url = url
         self._link = Link(websocket_url(url), timeout_s)
 
     async def __aenter__(self) -> Self:
@@ -68,6 +70,22 @@ class AsyncClient:
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await self._link.unlisten(receiver)
+
+    @asynccontextmanager
+    async def order_stream(self) -> AsyncIterator[OrderStream]:
+        """Orders by the hundred over a connection of their own: `await stream.send([Buy(...), ...])`, and in another
+        task `async for outcome in stream` (`net.client.order_stream`).
+        """
+        network = await self._carry(self.operations.network())
+        stream = OrderStream(self._url, network, self.operations.signer)
+        manager = trio.open_nursery()
+        nursery = await manager.__aenter__()
+        nursery.start_soon(stream.run)
+        try:
+            yield stream
+        finally:  # an error of the block leaves it as it is, in no group
+            nursery.cancel_scope.cancel()
+            await manager.__aexit__(None, None, None)
 
     async def keep_proofs(self, folder: str | Path) -> None:
         """Keep the account's proof in `folder`, anew at every checkpoint, until cancelled (`net.client.keeping`)."""

@@ -34,6 +34,13 @@ class Operations:
             raise HansaError(0, "no account", "pass key= or owner=")
         return self._owner
 
+    @property
+    def signer(self) -> Signer:
+        """The key that signs. Raises `HansaError` without one."""
+        if self._signer is None:
+            raise HansaError(0, "no key", "pass key= to sign")
+        return self._signer
+
     def network(self) -> Operation[Network]:
         """Chain, contract and markets; fetched once. With `network_id` given, any other network is refused."""
         if self._network is None:
@@ -58,7 +65,7 @@ class Operations:
         return (yield from self._place(Sell(instrument_name, amount_base, price_usd, time_in_force, label), wait))
 
     def _place(self, order: Buy, wait: str) -> Operation[records.Placed]:
-        network, signer = (yield from self.network()), self._need_signer()
+        network, signer = (yield from self.network()), self.signer
         return records.Placed.parse((yield _waiting(protocol.place_call(network, signer, order), wait)))
 
     def batch(self, requests: Sequence[Request], *, wait: str = "final") -> Operation[records.Batched]:
@@ -67,7 +74,7 @@ class Operations:
         A refused one leaves the others alone and is the `error` of its outcome.
         """
         network = yield from self.network()
-        answer = yield _waiting(protocol.batch_call(network, self._need_signer(), requests), wait)
+        answer = yield _waiting(protocol.batch_call(network, self.signer, requests), wait)
         # One request is a message with one action, which is answered like any other.
         return records.Batched.parse(answer if "x_actions" in answer else answer | {"x_actions": [answer]})
 
@@ -76,41 +83,41 @@ class Operations:
     ) -> Operation[records.Placed]:
         """A new total size (what is filled included) and price of an open order, which keeps its id."""
         network = yield from self.network()
-        call = protocol.edit_call(network, self._need_signer(), order_id, amount_base, price_usd)
+        call = protocol.edit_call(network, self.signer, order_id, amount_base, price_usd)
         return records.Placed.parse((yield _waiting(call, wait)))
 
     def cancel_all_after(self, deadline_ms: int, *, wait: str = "final") -> Operation[records.Progress]:
         """Cancel everything at a time unless called again before; 0 disarms."""
         network = yield from self.network()
-        call = protocol.cancel_all_after_call(network, self._need_signer(), deadline_ms)
+        call = protocol.cancel_all_after_call(network, self.signer, deadline_ms)
         return records.Progress.parse((yield _waiting(call, wait)))
 
     def transfer(self, amount_usdc: Exact, to_subaccount: int, *, wait: str = "final") -> Operation[records.Progress]:
         """To another subaccount of the same owner."""
         network = yield from self.network()
-        call = protocol.transfer_call(network, self._need_signer(), amount_usdc, to_subaccount)
+        call = protocol.transfer_call(network, self.signer, amount_usdc, to_subaccount)
         return records.Progress.parse((yield _waiting(call, wait)))
 
     def cancel(self, order_id: str, *, wait: str = "final") -> Operation[records.Cancelled]:
         network = yield from self.network()
-        call = protocol.cancel_call(network, self._need_signer(), order_id)
+        call = protocol.cancel_call(network, self.signer, order_id)
         return records.Cancelled.parse((yield _waiting(call, wait)))
 
     def cancel_by_label(self, instrument_name: str, label: int, *, wait: str = "final") -> Operation[records.Cancelled]:
         network = yield from self.network()
-        call = protocol.cancel_label_call(network, self._need_signer(), instrument_name, label)
+        call = protocol.cancel_label_call(network, self.signer, instrument_name, label)
         return records.Cancelled.parse((yield _waiting(call, wait)))
 
     def cancel_all(self, instrument_name: str | None = None, *, wait: str = "final") -> Operation[records.Cancelled]:
         """Every order of the subaccount, or those of one market."""
         network = yield from self.network()
-        call = protocol.cancel_all_call(network, self._need_signer(), instrument_name)
+        call = protocol.cancel_all_call(network, self.signer, instrument_name)
         return records.Cancelled.parse((yield _waiting(call, wait)))
 
     def withdraw(self, amount_usdc: Exact, *, wait: str = "final") -> Operation[records.Withdrawing]:
         """To the owner's own address."""
         network = yield from self.network()
-        call = protocol.withdraw_call(network, self._need_signer(), amount_usdc)
+        call = protocol.withdraw_call(network, self.signer, amount_usdc)
         return records.Withdrawing.parse((yield _waiting(call, wait)))
 
     def account(self) -> Operation[records.Account]:
@@ -207,14 +214,9 @@ class Operations:
     def _account(self) -> dict[str, Any]:
         return {"owner": self.owner, "subaccount": self._subaccount}
 
-    def _need_signer(self) -> Signer:
-        if self._signer is None:
-            raise HansaError(0, "no key", "pass key= to sign")
-        return self._signer
-
 
 def _waiting(call: Call, wait: str) -> Call:
     return Call(call.method, call.params | {"x_wait": wait})
 
 
-NAMES = tuple(name for name in vars(Operations) if not name.startswith("_") and name != "owner")
+NAMES = tuple(name for name in vars(Operations) if not name.startswith("_") and name not in ("owner", "signer"))

@@ -133,6 +133,8 @@ class Network:
     network_id: bytes
     numbers: Mapping[str, int]
     markets: tuple[MarketParams, ...]
+    node: int = -1  # who said so: its number and the key that signs its receipts
+    node_key: bytes = bytes(32)
 
     @classmethod
     def parse(cls, item: Mapping[str, Any]) -> "Network":
@@ -143,7 +145,8 @@ class Network:
             raise HansaError(0, "the node's domain does not follow from its chain id and contract")
         markets = tuple(MarketParams(**entry["x_params"]) for entry in item["instruments"])
         numbers = {market.symbol: number for number, market in enumerate(markets)}
-        return cls(chain_id, contract, separator, network_id, numbers, markets)
+        node_key = bytes.fromhex(item["node_key"][2:])
+        return cls(chain_id, contract, separator, network_id, numbers, markets, item["node"], node_key)
 
     def market(self, instrument_name: str) -> tuple[int, MarketParams]:
         if instrument_name not in self.numbers:

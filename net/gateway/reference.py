@@ -61,6 +61,15 @@ for message in client.subscribe("trades.BTC-PERPETUAL.raw"): # reconnects by its
     print(message.data)
 ```
 
+By the hundred, over a connection of their own (docs/protocol.md, section 8):
+
+```python
+async with AsyncClient("http://127.0.0.1:8080", key="0x…") as client, client.order_stream() as stream:
+    message_id = await stream.send([Cancel("BTC-PERPETUAL-17"), Buy("BTC-PERPETUAL", "0.010", "63990")])
+    async for outcome in stream:                             # one for every message, when nothing can undo it
+        print(outcome.message_id, outcome.height, outcome.error, [action.order_id for action in outcome.actions])
+```
+
 `time_in_force`: `good_til_cancelled`, `immediate_or_cancel`, `fill_or_kill`, `post_only`. Refusals are `HansaError`
 with `code`, `reason` and `hint`; no answer at all is `OutcomeUnknown`.
 """

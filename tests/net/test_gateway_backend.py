@@ -85,6 +85,7 @@ class DictOrderStream:
         self._wants_outcomes = False
 
     async def submit(self, orders: Orders) -> None:
+        self._backend.order_frames += bool(orders.messages)
         self._wants_outcomes |= bool(orders.flags & FLAG_OUTCOMES)
         backend, commands = self._backend, [Command.decode(data) for data in split_messages(orders.messages)]
         rows = np.zeros(len(commands), RECEIPT_ROW)
@@ -109,6 +110,9 @@ class DictOrderStream:
             row["action"], row["code"], row["order_id"], row["order_state"] = (
                 at, result.code, result.order_id, result.order_state
             )  # fmt: skip
+            row["filled_lots"], row["remaining_lots"], row["filled_quote"] = (
+                result.filled_lots, result.remaining_lots, result.filled_value_quote
+            )  # fmt: skip
         if all(result.status == Status.CERTIFIED for result in results):
             outcomes = Outcomes(results[0].height, results[0].time_ms, message_id.reshape(1, 32), rows)
             self._push(outcomes.encode())
@@ -118,8 +122,10 @@ class DictBackend:
     """See the module's first lines. `submitted` is every command that reached it."""
 
     def __init__(self) -> None:
-        self.domain = NetworkInfo(CHAIN_ID, CONTRACT, compute_domain(CHAIN_ID, CONTRACT), 0, TOKEN, DEFAULT_MARKETS)
+        self.domain = NetworkInfo(CHAIN_ID, CONTRACT, compute_domain(CHAIN_ID, CONTRACT), 0, TOKEN, DEFAULT_MARKETS,
+                                  node_key=bytes(RECEIPT_KEY.verify_key))  # fmt: skip
         self.submitted: list[Command] = []
+        self.order_frames = 0
         self.is_held = False
         self.refusal: Refusal | None = None
         self.precheck: Code = Code.OK

@@ -26,8 +26,8 @@ RESULT_NAMES = tuple(name for name in RESULT.names or () if name != "spare")
 MINUTE_MS = 60_000
 CACHE_BYTES_MAX = 64 << 20
 _ACCOUNTS = ("maker_account", "taker_account")
-# The ends of the chains are written when that many trades and twice as many as there are accounts were made since.
-TRADES_BETWEEN_ENDS = 1 << 16
+# The ends of the chains are written when that many trades, and so many for each account that ever traded, were made.
+TRADES_BETWEEN_ENDS, TRADES_AN_ACCOUNT = 1 << 16, 2
 # Results that have not spent the command's nonce: it may yet execute.
 UNSPENT_CODES = (100, 299)
 
@@ -166,7 +166,7 @@ class History:
         self._store.put_minutes(sum_minutes(fills, time_ms, last_trade))
         self._trades_since_ends += len(fills)
         self._accounts_used = max(self._accounts_used, *(int(fills[name].max()) + 1 for name in _ACCOUNTS))
-        if self._trades_since_ends >= TRADES_BETWEEN_ENDS + 2 * self._accounts_used:
+        if self._trades_since_ends >= TRADES_BETWEEN_ENDS + TRADES_AN_ACCOUNT * self._accounts_used:
             self._store.put_trade_ends(last_trade, self._account_last[: self._accounts_used], self._market_last)
             self._trades_since_ends = 0
 

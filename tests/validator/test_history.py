@@ -141,6 +141,7 @@ def small(monkeypatch):
     monkeypatch.setattr("validator.store.CHUNK_ROWS", 4)
     monkeypatch.setattr(history, "CACHE_BYTES_MAX", 2_000)
     monkeypatch.setattr(history, "TRADES_BETWEEN_ENDS", 8)
+    monkeypatch.setattr(history, "TRADES_AN_ACCOUNT", 0)
     monkeypatch.setattr("validator.orders.POOL_ROWS_MIN", 8)
 
 

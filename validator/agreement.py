@@ -89,6 +89,7 @@ from validator.clocks import Clocks
 from validator.disk import Durable
 from validator.divergence import describe_divergence
 from validator.executor import Executor, to_commitment
+from validator.inputs import Answer, Appointed, Input, Linked, Said
 from validator.journal import Journal
 from validator.proposals import Proposals
 from validator.roster import Roster, Seats
@@ -118,39 +119,6 @@ class Outside:
     open_epoch: Callable[[Committee, Header], None]
     ban: Callable[[int, str], None]
     after_flush: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A message from the authenticated link of a member."""
-
-    number: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """A link to a member is up."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Appointed:
-    """EP1: who agrees in an epoch that has not begun here."""
-
-    seats: Seats
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Of this node, to a question that was asked in the name of an epoch."""
-
-    epoch: int
-    event: Event | HolderEvent
-
-
-Input = Said | Linked | Appointed | Answer
 
 
 class Agreement:
@@ -188,6 +156,7 @@ class Agreement:
         self._urgent: deque[Input] = deque()
         self._outbox: list[tuple[int | None, bytes]] = []
         self._signed: list[Vote] = []  # in this round
+        self._finals: deque[Finalized] = deque()
         self._must_flush = False
         self._stop_reason: str | None = None
         self._timers: dict[tuple[int, TimerId], int] = {}
@@ -268,12 +237,14 @@ class Agreement:
                 for file in self.write_out():
                     file.sync()
                 self.speak()
-            if not self.execute_waiting():
+            if not self.finish():
                 return
             self.handle()
 
     def handle(self) -> None:
-        """Handle all that waits, but execute nothing: a vote to notarise must not wait for that. Raises `Stop`."""
+        """Handle all that waits, but execute nothing: a vote to notarise must not wait for that. Nor does a vote wait
+        for what is to be done about blocks that are final. Raises `Stop`.
+        """
         now_ms = self._clocks.monotonic_ms()
         for key, at_ms in sorted(self._timers.items(), key=lambda item: item[1]):
             if at_ms <= now_ms:
@@ -285,6 +256,8 @@ class Agreement:
         while self.backlog:  # an answer may bring the next question
             self._drain()
             self._try_checks(now_ms)
+        if self._stop_reason is not None or all(number is not None for number, _ in self._outbox):
+            self.finalise_waiting()  # in time for the one sync
 
     @property
     def must_speak(self) -> bool:
@@ -393,9 +366,8 @@ class Agreement:
 
     def _perform_outside(self, epoch: int, effect: Effect | HolderEffect) -> None:
         match effect:
-            case Finalized(block, certificate):
-                self._must_flush = True
-                self._outside.finalise(block, certificate)
+            case Finalized():
+                self._finals.append(effect)
             case FetchBlock(_, peers) if not peers:
                 pass  # a committee of one
             case FetchBlock(block_hash, peers):
@@ -405,16 +377,19 @@ class Agreement:
                 else:
                     self._answer(epoch, Received(peers[0], encode_message(held)))
             case FallenBehind(target_view, _):
+                self.finalise_waiting()
                 self._outside.fall_behind(target_view)
             case Ban(peer, reason):
                 self._outside.ban(self._number(epoch, peer), reason)
             case PublishEvidence(evidence):
                 self._keep_evidence(evidence)
             case Diverged(block_hash, own_commitment, _):
+                self.finalise_waiting()
                 raise Stop(describe_divergence(self.find_block(block_hash), own_commitment))
             case Halt(reason):
                 self._stop_reason = reason
             case _:
+                self.finalise_waiting()
                 self._perform_epoch(epoch, effect)
 
     def _perform_epoch(self, epoch: int, effect: Effect | HolderEffect) -> None:
@@ -572,14 +547,26 @@ class Agreement:
             self._outside.fetch_batches(block, missing)
         return bool(missing)
 
-    def execute_waiting(self) -> bool:
-        """Execute the blocks whose batches are here; whether that brought anything to handle."""
+    def execute_waiting(self) -> None:
+        """Execute the blocks whose batches are here; the results wait to be handled."""
         for block_hash, block in list(self._executes.items()):
             if not self._fetch_missing(block):
                 del self._executes[block_hash]
                 self._answer(block.header.epoch, Executed(block_hash, self._executor.execute(block)))
                 self._steps.note(block_hash, Step.EXECUTED)
-        return bool(self.backlog)
+
+    def finalise_waiting(self) -> None:
+        """Tell the rest of the node of blocks that are final, in their order."""
+        while self._finals:
+            final = self._finals.popleft()
+            self._must_flush = True
+            self._outside.finalise(final.block, final.certificate)
+
+    def finish(self) -> bool:
+        """What is left once all is said. Whether that brought anything to handle or to say."""
+        self.execute_waiting()
+        self.finalise_waiting()
+        return bool(self.backlog) or self.must_speak
 
     def forget_through(self, header: Header) -> None:
         """Blocks at or below a final height need no judgement any more."""

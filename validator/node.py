@@ -285,7 +285,7 @@ class Node:
                         self.agreement.execute_waiting()
                     await self._disk.wait()
                     self.agreement.speak()
-            is_news = self.agreement.execute_waiting()
+            is_news = self.agreement.finish()
 
     def wake(self) -> None:
         """Something happened that the loop should look at now."""
@@ -519,6 +519,7 @@ class Node:
 
         A round that was on its way to the disk while the blocks were judged may have moved the head.
         """
+        self.agreement.finalise_waiting()  # of a round that waits for us
         certificate = accepted.certificate
         blocks = tuple(block for block in accepted.blocks if block.header.height > self.executor.final.height)
         if not blocks:

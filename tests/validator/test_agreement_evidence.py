@@ -1,14 +1,12 @@
 """The driver around the core: evidence is on the disk and out before anything else, also when the node stops."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from chainlet import DOMAIN, FOUNDERS, GENESIS, GENESIS_STATE, MEMBERS, NETWORK_KEYS, PARAMS, SECRETS
+from chainlet import DOMAIN, MEMBERS, SECRETS
+from machine import ME, Machine
 
 from consensus import crypto
-from consensus.core import Core, CoreConfig
-from consensus.epochs import Instances, Schedule
 from consensus.messages import (
     FINALIZE,
     NULLIFY,
@@ -16,74 +14,13 @@ from consensus.messages import (
     Certificate,
     Evidence,
     Vote,
-    decode_message,
     encode_message,
     make_bitmap,
     vote_digest,
 )
-from validator.agreement import Agreement, Outside, Stop
-from validator.batches import BatchPool
-from validator.clocks import Clocks
-from validator.executor import Executor
-from validator.inbox import Inbox
-from validator.journal import Journal
-from validator.oracle import ReportBook
-from validator.proposals import Proposals
-from validator.prosecutor import read_evidence
-from validator.roster import Roster
-from validator.signer import Signer
-from validator.store import Store
+from validator.agreement import Stop
 
-ME = 0
 BLOCK = b"x" * 32
-
-
-class Machine:
-    """One node's driver with real disk, keys and engine; what it would send is kept."""
-
-    def __init__(self, folder: Path) -> None:
-        self.sent: list[tuple[int | None, bytes]] = []
-        self.banned: list[int] = []
-        self.journal = Journal(folder / "journal")
-        self.store = Store(folder / "blocks.sqlite")
-        pool = BatchPool(MEMBERS)
-        executor = Executor(PARAMS, pool, GENESIS.hash(), GENESIS_STATE)
-        config = CoreConfig(domain=DOMAIN, epoch=1, member_count=MEMBERS, me=ME, genesis=GENESIS)
-        outside: dict[str, Any] = dict.fromkeys(Outside.__slots__, lambda *_: None)
-        outside |= {
-            "send": lambda *message: self.sent.append(message),
-            "announce": lambda data: self.sent.append((None, data)),
-            "ban": lambda peer, _: self.banned.append(peer),
-        }
-        self.signer = Signer(folder / "guard", SECRETS[ME], ME, DOMAIN, 1)
-        roster = Roster([FOUNDERS])
-        holder = Instances(
-            config, Schedule(length_ms=0, extension_ms=1), NETWORK_KEYS[ME], FOUNDERS.committee, GENESIS,
-            tuple(self.journal.records), make_core=lambda config, _, records: Core(config, (1, 2, 3, 0), records),
-        )  # fmt: skip
-        self.agreement = Agreement(
-            holder, domain=DOMAIN, roster=roster, signer=self.signer, journal=self.journal, store=self.store,
-            executor=executor, proposals=Proposals(executor, pool, ReportBook(roster, DOMAIN), Inbox(), 10_000),
-            outside=Outside(**outside), clocks=Clocks(),
-        )  # fmt: skip
-        self.agreement.start(None)
-
-    def receive(self, peer: int, *messages: Vote | Certificate) -> None:
-        for message in messages:
-            self.agreement.receive(peer, encode_message(message))
-        self.agreement.tick()
-
-    def evidence_sent(self) -> list[Evidence]:
-        messages = [decode_message(data) for peer, data in self.sent if peer is None]
-        return [message for message in messages if isinstance(message, Evidence)]
-
-    def evidence_stored(self) -> list[Evidence]:
-        return [read_evidence(data) for _, data, _ in self.store.open_cases()]
-
-    def close(self) -> None:
-        self.journal.close()
-        self.store.close()
-        self.signer.close()
 
 
 def vote(signer: int, kind: int, block_hash: bytes, view: int = 3) -> Vote:

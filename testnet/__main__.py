@@ -37,6 +37,7 @@ def up(
         int, Parameter(help="first port to try; from 32768 on, outgoing connections may take one first")
     ] = 26600,
     fresh: Annotated[bool, Parameter(help="forget the network in --dir and make a new one", negative="")] = False,
+    public: Annotated[int, Parameter(help="how many validators get a public host, for `hansa follow`")] = 0,
 ) -> int:
     """Start a settlement chain, a committee of validators and ten traders, and show what they do.
 
@@ -47,7 +48,7 @@ def up(
     from testnet.launch import Options
     from testnet.up import run_up
 
-    return run_up(Options(validators, dir, chain, seed, duration_s, json, rate, base_port, fresh))
+    return run_up(Options(validators, dir, chain, seed, duration_s, json, rate, base_port, fresh, public_count=public))
 
 
 def main() -> None:

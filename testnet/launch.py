@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from testnet import funding, homes
 from testnet.homes import LOOPBACK, FolderError, Manifest, NodePorts
 from testnet.local import Child, Processes
 from testnet.ports import PortLease
+from testnet.public_hosts import start_public_hosts
 from testnet.report import REPORT
 from testnet.terms import DEFAULT_TERMS, Terms
 from testnet.traders import DEPOSITS_QUOTE, ROLES
@@ -26,6 +27,7 @@ from validator.config import NetworkConfig
 CHAIN_START_S_MAX = 60
 NODES_START_S_MAX = 180
 COMPILE_S_MAX = 600
+PUBLIC_PORTS_OFFSET = 300
 STARTS_PER_PROCESSOR = 2
 CHAINS = ("embedded", "anvil")
 
@@ -73,6 +75,7 @@ class Options:
     terms: Terms = DEFAULT_TERMS
     site: Site = Site()
     validator_module: str = "validator"  # what `python -m` runs with `start --home`
+    public_count: int = 0  # how many validators have a public host
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Network:
     rpc_url: str
     api_urls: list[str]
     nodes: list[Child]
+    public_addresses: list[str] = field(default_factory=list)
 
 
 class Launcher:
@@ -99,6 +103,7 @@ class Launcher:
         """Chain, contract, validators, deposits. A folder of an earlier run is continued."""
         network = await self.found()
         await self._start_nodes(network)
+        self._start_public(network)
         await self.fund(network)
         return network
 
@@ -121,6 +126,14 @@ class Launcher:
         with self._step("engine compiled (about a minute the first time, cached afterwards)"):
             await self._compile()
         return Network(config, rpc_url, [port.api_url for port in ports], [])
+
+    def _start_public(self, network: Network) -> None:
+        """The public hosts asked for; of the first validators."""
+        count = self._options.public_count
+        if count not in range(self._options.validator_count + 1):
+            raise FolderError("--public goes from 0 to the number of validators")
+        ports = self._ports.choose(self._options.base_port + PUBLIC_PORTS_OFFSET, count) if count else []
+        network.public_addresses.extend(start_public_hosts(self._folder, ports, self._processes))
 
     async def fund(self, network: Network) -> None:
         """Deposits, unless an earlier run has made them."""

@@ -201,6 +201,7 @@ def _print_banner(network: Network, options: Options, console: Console) -> None:
         f"  contract  {network.config.contract}",
         f"  token     {network.config.token}  (test USDC)",
     ]
+    lines += [f"  public    {address}" for address in network.public_addresses]
     lines += [f"  folder    {options.folder}", "", "  traders, each with money on the exchange (well-known test keys):"]
     accounts = derive_accounts(0, len(ROLES))
     lines += [f"  {account.address_text}  0x{account.key.hex()}  {role}" for account, role in zip(accounts, ROLES)]
@@ -217,6 +218,10 @@ def _print_banner(network: Network, options: Options, console: Console) -> None:
         f'  print(client.buy("{market}", "0.01", ask, time_in_force="immediate_or_cancel"))',
         "  print(client.proof())",
         "  END",
+        *(
+            f"  .venv/bin/hansa follow --genesis {options.folder}/node0/genesis.toml --bootstrap {address}"
+            for address in network.public_addresses[:1]
+        ),
         f"  kill -9 {network.nodes[-1].process.pid}",
         f"  {_restart_command(network.nodes[-1])}",
         "",

@@ -100,7 +100,7 @@ bench-net: $(STAMP)  ## orders a second through four validators, beside one node
 
 .PHONY: bench-links
 bench-links: $(STAMP)  ## what one link between validators carries
-	$(BIN)/python -m net.bench_net
+	$(BIN)/python -m net.bench_links
 
 .PHONY: bench-sim
 bench-sim: $(STAMP)  ## agreement in virtual time: message delays, finality, crashes, partitions, catching up; ARGS="--far"

@@ -5,12 +5,13 @@ the chain before they vote, and those who have just left. The member with the hi
 guaranteed: after each `PeerUp` both sides compare height and view and send again what the other lacks.
 
 Whoever is no member may listen: up to `strangers_max` of them, each in a slot, as an index from `STRANGER_FIRST` on.
-They are sent what is sent to all, may ask for what they lack, and stand in `peers` and `statistics` nowhere.
+They are sent what is sent to all, may ask for what they lack, and stand in `peers` and `statistics` nowhere. They speak
+and hear on a budget: what they say beyond questions is not heard, what would overdraw their share of our line not sent.
 """
 
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -25,16 +26,34 @@ from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicat
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
+from net.allowance import KINDS, MEMBER, STRANGER, Kind, Rate
+from net.fastlane import open_lane
 from net.hardening import abort_connection, check_port_free, close_swarm, forget_failed_dial, open_swarm
 from net.identity import derive_key_pair, derive_network_key, peer_id_of
-from net.link import HelloState, Link, LinkHooks, LinkLimits, PeerCounters
-from net.peers import Allowance, Offence, PeerBook
-from net.wire import Frame, Priority, encode_frame, frame_type, priority_of
+from net.link import HelloState, Link, LinkHooks, LinkLimits, PeerCounters, Wire
+from net.peers import Offence, PeerBook, make_bucket
+from net.wire import (
+    BatchRequest,
+    BlockRequest,
+    ChunkRequest,
+    Frame,
+    FrameType,
+    Priority,
+    RangeRequest,
+    SnapshotRequest,
+    encode_frame,
+    frame_type,
+    priority_of,
+)
 
 LINK_PROTOCOL = TProtocol("/hansa/link/1")
 NEGOTIATE_TIMEOUT_S = 5
 STRANGER_FIRST = 1 << 16
+# What all listeners together may cost our line: as much as two members at full load, and no more.
+STRANGERS_BYTES_PER_S = 8.0 * 1024 * 1024
+STRANGERS_BURST_S = 2.0
 
+_QUESTIONS = (BlockRequest, BatchRequest, RangeRequest, SnapshotRequest, ChunkRequest)
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +74,7 @@ class CommitteeLimits:
     """Limits of the host; those of a single link are in `link`."""
 
     link: LinkLimits = field(default_factory=LinkLimits)
-    allowance: Allowance = field(default_factory=Allowance)
+    member_rates: Mapping[Kind, Rate] = field(default_factory=lambda: MEMBER)
     events_max: int = 256
     members_max: int = 160
     strangers_max: int = 0
@@ -165,13 +184,16 @@ class Committee:
         self._indices: dict[ID, int] = {}
         self._strangers: dict[int, ID] = {}
         self._dialed: dict[int, None] = {}  # those whom a task of ours keeps linked
-        self._book = PeerBook(limits.allowance)
+        self._book = PeerBook()
+        self._strangers_share = make_bucket(STRANGERS_BYTES_PER_S, STRANGERS_BURST_S, trio.current_time())
         self._counters: dict[int, PeerCounters] = {}
         self._links: dict[int, Link] = {}
         self._swarm: Swarm | None = None
         self._swarm_ready = trio.Event()
         self._send_events, self.events = trio.open_memory_channel[Event](limits.events_max)
-        self._hooks = LinkHooks(network_id, me, hello, self._deliver, self.report, self._take_allowance)
+        self._hooks = LinkHooks(
+            self._open_wire, network_id, me, hello, self._offer, self._deliver, self.report, self._take_allowance
+        )
 
     def update(self, members: Sequence[MemberAddress]) -> None:
         """From now on these are the members: new ones are admitted and dialed, the links of others end. Addresses may
@@ -200,15 +222,24 @@ class Committee:
 
         Raises `WireError` for a frame over its limits, which is the caller's mistake.
         """
-        kind = frame_type(frame)
+        order = priority_of(frame_type(frame)) if priority is None else priority
         link = self._links.get(peer)
-        return link is not None and link.send(encode_frame(frame), priority_of(kind) if priority is None else priority)
+        return link is not None and self._push(link, encode_frame(frame), order)
 
     def broadcast(self, frame: Frame, priority: Priority | None = None) -> int:
         """Like `send` to every connected peer, encoded once; the number of links that took it."""
         data = encode_frame(frame)
         order = priority_of(frame_type(frame)) if priority is None else priority
-        return sum(link.send(data, order) for link in list(self._links.values()))
+        return sum(self._push(link, data, order) for link in list(self._links.values()))
+
+    def _push(self, link: Link, data: bytes, priority: Priority) -> bool:
+        if link.peer >= STRANGER_FIRST and self._strangers_share.debt_s(trio.current_time()) > 0:
+            return False
+        if not link.send(data, priority):
+            return False
+        if link.peer >= STRANGER_FIRST:
+            self._strangers_share.take(len(data), trio.current_time())
+        return True
 
     def peers(self) -> list[int]:
         """Indices of the connected members, ascending."""
@@ -269,8 +300,22 @@ class Committee:
     def _is_banned(self, index: int) -> bool:
         return self._book.banned_for_s(index, trio.current_time()) > 0
 
-    def _take_allowance(self, peer: int, frames: int, size_bytes: int) -> float:
-        return self._book.take(peer, frames, size_bytes, trio.current_time())
+    def _take_allowance(self, peer: int, frames: list[tuple[FrameType, bytes]]) -> float:
+        now_s, pause_s = trio.current_time(), 0.0
+        rates = self._limits.member_rates if peer < STRANGER_FIRST else STRANGER
+        for kind, body in frames:
+            pause_s = max(pause_s, self._book.take(peer, KINDS[kind], len(body), now_s, rates))
+        return pause_s
+
+    def _offer(self, peer: int, frame: Frame) -> bool:
+        """False when `_deliver` has to wait for room."""
+        if peer >= STRANGER_FIRST and not isinstance(frame, _QUESTIONS):
+            return True
+        try:
+            self._send_events.send_nowait(Inbound(peer, frame))
+        except trio.WouldBlock:
+            return False
+        return True
 
     async def _deliver(self, peer: int, frame: Frame) -> None:
         await self._send_events.send(Inbound(peer, frame))
@@ -401,6 +446,9 @@ class Committee:
             with suppress(trio.BrokenResourceError):  # nobody listens any more
                 await self._send_events.send(PeerDown(peer, link.reason))
         return True
+
+    async def _open_wire(self, stream: Any) -> Wire:
+        return await open_lane(stream)
 
     def _is_known(self, peer: int) -> bool:
         return peer in self._members or peer in self._strangers

@@ -4,20 +4,20 @@ A link ends exactly once, for the first reason that anybody gives, by closing th
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import trio
 
-from net.fastlane import Lane, open_lane
+from net.fastlane import DATA_BYTES_MAX
+from net.framing import FrameSplitter
 from net.hardening import abort_connection
 from net.link_queue import OutboundQueue
 from net.peers import Offence
 from net.wire import (
     PROTOCOL_VERSION,
     Frame,
-    FrameSplitter,
     FrameType,
     Hello,
     Ping,
@@ -29,18 +29,26 @@ from net.wire import (
 )
 
 RTT_WEIGHT = 0.25
+_LINK_KINDS = frozenset((FrameType.HELLO, FrameType.PING, FrameType.PONG))
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
-    """Patience and room of a link. Validators share starved machines, so silence is forgiven for three seconds."""
+    """Patience and room of a link. Validators share starved machines, so silence is forgiven for three seconds, and a
+    write of a few round trips' worth may take ten.
+
+    A write is one noise message: what is more urgent waits for no more than that. A ping is sent when nothing else was
+    for `heartbeat_s`, and in any case every `heartbeat_s * beats_per_ping`, for it also says how far this node is.
+    """
 
     heartbeat_s: float = 0.5
+    beats_per_ping: int = 4
     dead_after_s: float = 3.0
     hello_timeout_s: float = 5.0
-    write_bytes_max: int = 256 * 1024
+    write_timeout_s: float = 10.0
+    write_bytes_max: int = DATA_BYTES_MAX
     queue_bytes_max: int = 8 * 1024 * 1024
     sync_queue_bytes_max: int = 6 * 1024 * 1024
 
@@ -69,16 +77,28 @@ class PeerCounters:
     view: int = 0
 
 
+class Wire(Protocol):
+    """What a link reads and writes: a lane of a libp2p connection, or what stands in for it where that is measured."""
+
+    async def read(self) -> Sequence[bytes | memoryview]:
+        """What has come, at least something; raises when it has ended."""
+
+    async def write(self, data: bytes) -> None:
+        """Waits until the wire has taken all of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkHooks:
     """What a link asks of the committee above it."""
 
+    open_wire: Callable[[Any], Awaitable[Wire]]
     network_id: bytes
     me: int
     state: Callable[[], HelloState]
+    offer: Callable[[int, Frame], bool]
     deliver: Callable[[int, Frame], Awaitable[None]]
     report: Callable[[int, Offence], None]
-    take_allowance: Callable[[int, int, int], float]
+    take_allowance: Callable[[int, list[tuple[FrameType, bytes]]], float]
 
 
 class _LinkFailure(Exception):
@@ -98,7 +118,7 @@ class Link:
         self.reason = ""
         self.finished = trio.Event()
         self._stream = stream
-        self._lane: Lane | None = None
+        self._wire: Wire | None = None
         self._hooks = hooks
         self._limits = limits
         self._counters = counters
@@ -108,6 +128,8 @@ class Link:
         self._wake = trio.Event()
         self._scope = trio.CancelScope()
         self._silence_s = 0.0
+        self._is_writing = False
+        self._stuck_s = 0.0
         self._reader_waits = False
         self._announced = False
         self._ping_token = 0
@@ -145,8 +167,8 @@ class Link:
         """Both sides speak first, neither waits for the other. None when the link has ended over it."""
         try:
             with trio.fail_after(self._limits.hello_timeout_s):
-                self._lane = await open_lane(self._stream)
-                await self._lane.write(encode_frame(self._own_hello()))
+                self._wire = await self._hooks.open_wire(self._stream)
+                await self._wire.write(encode_frame(self._own_hello()))
                 while not self._early:
                     self._early = await self._read_frames()
             kind, body = self._early.pop(0)
@@ -211,8 +233,8 @@ class Link:
             self.close(str(error) or repr(error))
 
     async def _read_frames(self) -> list[tuple[FrameType, bytes]]:
-        assert self._lane is not None, "a hello comes first"
-        pieces = await self._lane.read()
+        assert self._wire is not None, "a hello comes first"
+        pieces = await self._wire.read()
         size_bytes = sum(map(len, pieces))
         self._silence_s = 0.0
         self._counters.bytes_in += size_bytes
@@ -220,7 +242,7 @@ class Link:
         frames: list[tuple[FrameType, bytes]] = []
         for piece in pieces:
             frames += self._splitter.feed(piece)
-        pause_s = self._hooks.take_allowance(self.peer, len(frames), size_bytes)
+        pause_s = self._hooks.take_allowance(self.peer, frames)
         if pause_s > 0:
             await self._wait(trio.sleep, pause_s)
         return frames
@@ -230,10 +252,14 @@ class Link:
         while True:
             for kind, body in frames:
                 self._counters.frames_in += 1
-                await self._receive(decode_frame(kind, body))
+                frame = decode_frame(kind, body)
+                if kind in _LINK_KINDS:
+                    self._answer(frame)
+                elif not self._hooks.offer(self.peer, frame):
+                    await self._wait(self._hooks.deliver, self.peer, frame)
             frames = await self._read_frames()
 
-    async def _receive(self, frame: Frame) -> None:
+    def _answer(self, frame: Frame) -> None:
         match frame:
             case Ping(token, height, view):
                 self._counters.height, self._counters.view = height, view
@@ -241,10 +267,8 @@ class Link:
             case Pong(token):
                 if token == self._ping_token and self._ping_sent_s:
                     self._note_rtt(trio.current_time() - self._ping_sent_s)
-            case Hello():
-                raise WireError("a second hello")
             case _:
-                await self._wait(self._hooks.deliver, self.peer, frame)
+                raise WireError("a second hello")
 
     async def _wait(self, action: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """A reader that waits for us hears nothing; that is not the peer's silence."""
@@ -260,26 +284,43 @@ class Link:
         self._counters.rtt_ms = rtt_s * 1e3 if not old_ms else old_ms + RTT_WEIGHT * (rtt_s * 1e3 - old_ms)
 
     async def _write(self) -> None:
-        assert self._lane is not None, "a hello comes first"
+        assert self._wire is not None, "a hello comes first"
         while True:
-            while not self._queue:
+            while not self._queue.size_bytes:
                 self._wake = trio.Event()
                 await self._wake.wait()
-            data, frames = self._queue.take(self._limits.write_bytes_max)
-            await self._lane.write(data)
+            data, frame_count = self._queue.take(self._limits.write_bytes_max)
+            self._is_writing = True
+            await self._wire.write(data)
+            self._is_writing = False
+            self._stuck_s = 0.0
             self._counters.writes += 1
-            self._counters.frames_out += frames
+            self._counters.frames_out += frame_count
             self._counters.bytes_out += len(data)
 
     async def _beat(self) -> None:
+        beat, expected_writes = 0, self._counters.writes
         while True:
-            state = self._hooks.state()
-            self._ping_token += 1
-            self._ping_sent_s = started_s = trio.current_time()
-            self.send(encode_frame(Ping(self._ping_token, state.height, state.view)), Priority.AGREEMENT)
+            if self._counters.writes == expected_writes or beat % self._limits.beats_per_ping == 0:
+                self._ping()
+                expected_writes = self._counters.writes + 1
+            else:
+                expected_writes = self._counters.writes
+            beat += 1
+            started_s = trio.current_time()
             await trio.sleep(self._limits.heartbeat_s)
+            # When this process was stopped or starved, the lost time says nothing about the peer.
+            passed_s = min(trio.current_time() - started_s, 2 * self._limits.heartbeat_s)
             if not self._reader_waits:
-                # When this process was stopped or starved, the lost time says nothing about the peer.
-                self._silence_s += min(trio.current_time() - started_s, 2 * self._limits.heartbeat_s)
+                self._silence_s += passed_s
+            self._stuck_s += passed_s if self._is_writing else 0.0
             if self._silence_s >= self._limits.dead_after_s:
                 raise _LinkFailure(f"silent for {self._limits.dead_after_s:g} s")
+            if self._stuck_s >= self._limits.write_timeout_s:
+                raise _LinkFailure(f"reads nothing for {self._limits.write_timeout_s:g} s")
+
+    def _ping(self) -> None:
+        state = self._hooks.state()
+        self._ping_token += 1
+        self._ping_sent_s = trio.current_time()
+        self.send(encode_frame(Ping(self._ping_token, state.height, state.view)), Priority.AGREEMENT)

@@ -3,8 +3,11 @@
 A ban is short at first and doubles: in a small committee a member that is silenced for long costs everybody liveness.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from net.allowance import MEMBER, Kind, Rate
 
 
 class Offence(StrEnum):
@@ -50,15 +53,14 @@ class TokenBucket:
         self.updated_s = max(self.updated_s, now_s)
         return max(0.0, -self.tokens / self.rate)
 
+    def debt_s(self, now_s: float) -> float:
+        """Seconds until the bucket is out of debt, without taking."""
+        return self.take(0, now_s)
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What one peer may send. Ten times what a full network load needs, so that only a flooder ever waits."""
 
-    frames_per_s: float = 5_000.0
-    frames_burst: float = 20_000.0
-    bytes_per_s: float = 16.0 * 1024 * 1024
-    bytes_burst: float = 32.0 * 1024 * 1024
+def make_bucket(rate: float, burst_s: float, now_s: float) -> TokenBucket:
+    """A full bucket that holds what comes in `burst_s`."""
+    return TokenBucket(rate, rate * burst_s, rate * burst_s, now_s)
 
 
 @dataclass(slots=True)
@@ -67,27 +69,28 @@ class _Standing:
     scored_s: float = 0.0
     banned_until_s: float = 0.0
     ban_count: int = 0
-    buckets: list[TokenBucket] = field(default_factory=list)
+    buckets: dict[Kind, tuple[TokenBucket, TokenBucket]] = field(default_factory=dict)
 
 
 class PeerBook:
     """The standing of every peer, by committee index."""
 
-    def __init__(self, allowance: Allowance = Allowance()) -> None:
-        self._allowance = allowance
+    def __init__(self) -> None:
         self._standings: dict[int, _Standing] = {}
 
-    def take(self, peer: int, frames: int, size_bytes: int, now_s: float) -> float:
-        """Accounts for what a peer sent; seconds that its reader should pause."""
-        standing = self._standing(peer)
-        if not standing.buckets:
-            limits = self._allowance
-            standing.buckets = [
-                TokenBucket(limits.frames_per_s, limits.frames_burst, limits.frames_burst, now_s),
-                TokenBucket(limits.bytes_per_s, limits.bytes_burst, limits.bytes_burst, now_s),
-            ]
-        frame_bucket, byte_bucket = standing.buckets
-        return max(frame_bucket.take(frames, now_s), byte_bucket.take(size_bytes, now_s))
+    def take(self, peer: int, kind: Kind, size_bytes: int, now_s: float, rates: Mapping[Kind, Rate] = MEMBER) -> float:
+        """Accounts for a frame of a peer; seconds that its reader should pause."""
+        buckets = self._standing(peer).buckets
+        if kind not in buckets:
+            rate = rates[kind]
+            buckets[kind] = (
+                TokenBucket(
+                    rate.frames_per_s, rate.frames_per_s * rate.burst_s, rate.frames_per_s * rate.burst_s, now_s
+                ),
+                TokenBucket(rate.bytes_per_s, rate.bytes_per_s * rate.burst_s, rate.bytes_per_s * rate.burst_s, now_s),
+            )
+        frame_bucket, byte_bucket = buckets[kind]
+        return max(frame_bucket.take(1, now_s), byte_bucket.take(size_bytes, now_s))
 
     def report(self, peer: int, offence: Offence, now_s: float) -> bool:
         """Adds an offence to a peer's score; True when that bans it."""

@@ -5,7 +5,7 @@ total: any body gives a frame or `WireError`, and what it accepts re-encodes to 
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -27,8 +27,9 @@ from consensus.messages import (
 from engine.payload import Batch, PriceReport
 from engine.payload import DecodeError as PayloadDecodeError
 
-PROTOCOL_VERSION = 1
-HEADER_BYTES = 5
+PROTOCOL_VERSION = 2
+HEADER = struct.Struct(">IB")
+HEADER_BYTES = HEADER.size
 HASH_BYTES = 32
 RANGE_BLOCKS_MAX = 256
 RANGE_BATCHES_MAX = 64
@@ -131,9 +132,19 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Consensus:
-    """A vote, certificate, proposal, block, evidence or readiness; each has its own type byte, hence its own limit."""
+    """A vote, certificate, proposal, block, evidence or readiness; each has its own type byte, hence its own limit.
+    `encoded`: its canonical bytes, where they are at hand.
+    """
 
     message: Message
+    encoded: bytes = field(default=b"", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What arrives as `Consensus`, from a sender that has its canonical bytes and trusts them."""
+
+    encoded: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +268,7 @@ Frame = (
     | Ping
     | Pong
     | Consensus
+    | Spoken
     | BatchFrame
     | PriceFrame
     | BlockRequest
@@ -270,7 +282,6 @@ Frame = (
     | Chunk
 )
 
-_HEADER = struct.Struct(">IB")
 _HELLO = struct.Struct(">32sHBQQ32s")
 _PING = struct.Struct(">QQQ")
 _PONG = struct.Struct(">Q")
@@ -286,6 +297,15 @@ _MESSAGE_TYPES: dict[type, FrameType] = {
     Block: FrameType.BLOCK,
     Evidence: FrameType.EVIDENCE,
     Ready: FrameType.READY,
+}
+# The tag of a message of agreement is the second byte of its encoding.
+_TAG_TYPES: dict[int, FrameType] = {
+    1: FrameType.VOTE,
+    2: FrameType.CERTIFICATE,
+    3: FrameType.PROPOSAL,
+    4: FrameType.BLOCK,
+    5: FrameType.EVIDENCE,
+    6: FrameType.READY,
 }
 _MESSAGE_KINDS = frozenset(_MESSAGE_TYPES.values())
 _PRIORITIES: dict[FrameType, Priority] = {
@@ -308,6 +328,8 @@ def frame_type(frame: Frame) -> FrameType:
     match frame:
         case Consensus(message):
             return _MESSAGE_TYPES[type(message)]
+        case Spoken(encoded):
+            return _TAG_TYPES[encoded[1]]
         case BatchFrame():
             return FrameType.BATCH
         case PriceFrame():
@@ -347,7 +369,7 @@ def encode_frame(frame: Frame) -> bytes:
     kind = frame_type(frame)
     if len(body) > BODY_BYTES_MAX[kind]:
         raise WireError(f"{kind.name} of {len(body)} bytes is over its limit")
-    return _HEADER.pack(len(body), kind) + body
+    return HEADER.pack(len(body), kind) + body
 
 
 def decode_frame(kind: FrameType, body: bytes) -> Frame:
@@ -360,71 +382,12 @@ def decode_frame(kind: FrameType, body: bytes) -> Frame:
         raise WireError(f"bad {kind.name}: {error}") from error
 
 
-class FrameSplitter:
-    """Cuts a byte stream into frames. Holds at most one unfinished body, whose limit was checked from its header."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._wanted_bytes = HEADER_BYTES
-        self._failed = False
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of the unfinished frame."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes | memoryview) -> list[tuple[FrameType, bytes]]:
-        """The frames that `data` completes. Raises `WireError` at the first bad header, and ever after."""
-        if self._failed:
-            raise WireError("the stream has already failed")
-        if not self._buffer:
-            # The common case: whole frames, cut out of what has come with one copy each.
-            view = memoryview(data)
-            frames, at = self._cut(view)
-            self._buffer += view[at:]
-            return frames
-        self._buffer += data
-        if len(self._buffer) < self._wanted_bytes:
-            return []
-        with memoryview(self._buffer) as view:
-            frames, at = self._cut(view)
-        if at:
-            del self._buffer[:at]
-        return frames
-
-    def _cut(self, view: memoryview) -> tuple[list[tuple[FrameType, bytes]], int]:
-        """The whole frames at the start, and where the rest begins."""
-        frames: list[tuple[FrameType, bytes]] = []
-        at, size_bytes = 0, len(view)
-        while size_bytes - at >= HEADER_BYTES:
-            length, code = _HEADER.unpack_from(view, at)
-            kind = self._check_header(length, code)
-            end = at + HEADER_BYTES + length
-            if size_bytes < end:
-                self._wanted_bytes = end - at
-                return frames, at
-            frames.append((kind, bytes(view[at + HEADER_BYTES : end])))
-            at = end
-        self._wanted_bytes = HEADER_BYTES
-        return frames, at
-
-    def _check_header(self, length: int, code: int) -> FrameType:
-        kind = _TYPES.get(code)
-        if kind is not None and length <= BODY_BYTES_MAX[kind]:
-            return kind
-        self._failed = True
-        if kind is None:
-            raise WireError(f"unknown frame type {code:#04x}")
-        raise WireError(f"{kind.name} announces {length} bytes, over its limit of {BODY_BYTES_MAX[kind]}")
-
-
-_TYPES: dict[int, FrameType] = {int(kind): kind for kind in FrameType}
-
-
 def _encode_body(frame: Frame) -> bytes:
     match frame:
-        case Consensus(message):
-            return encode_message(message)
+        case Consensus(message, encoded):
+            return encoded or encode_message(message)
+        case Spoken(encoded):
+            return encoded
         case BatchFrame(batch):
             return batch.encode()
         case PriceFrame(report):
@@ -475,7 +438,7 @@ def _decode_body(kind: FrameType, body: bytes) -> Frame:
         message = decode_message(body)
         if _MESSAGE_TYPES[type(message)] is not kind:
             raise WireError("another message than the type byte says")
-        return Consensus(message)
+        return Consensus(message, body)
     match kind:
         case FrameType.BATCH:
             return BatchFrame(Batch.decode(body))

@@ -12,7 +12,7 @@ from nacl.signing import SigningKey
 from consensus.committee import Committee as Members
 from consensus.epochs import Instances
 from consensus.events import Synced
-from consensus.messages import Block, Certificate, Header, compute_domain, decode_message
+from consensus.messages import Block, Certificate, Header, compute_domain
 from consensus.timeouts import CoreConfig
 from engine.state import EngineState, genesis
 from engine.warm import warm
@@ -20,7 +20,7 @@ from net.committee import STRANGER_FIRST, Committee, CommitteeLimits, MemberAddr
 from net.gateway.backend import NetworkInfo, Refusal
 from net.identity import NetworkSigner, derive_network_key
 from net.link import HelloState
-from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer
+from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer, Spoken
 from validator.agreement import Agreement, Outside, Stop
 from validator.appointments import Appointments
 from validator.batches import BatchPool, CheckedBatch
@@ -399,11 +399,11 @@ class Node:
     # what agreement asks for
 
     def _send(self, peer: int, data: bytes) -> None:
-        self.send(peer, Consensus(decode_message(data)))
+        self.send(peer, Spoken(data))
 
     def _announce(self, data: bytes) -> None:
         if self._peering is not None:
-            self._peering.broadcast(Consensus(decode_message(data)))
+            self._peering.broadcast(Spoken(data))
 
     def _fetch_block(self, block_hash: bytes, peers: tuple[int, ...]) -> None:
         if self._peering is not None:

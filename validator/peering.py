@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from consensus.messages import encode_message
 from engine.payload import Batch, PriceReport
-from net.committee import Committee, Inbound, PeerDown, PeerUp
+from net.committee import Committee, Event, Inbound, PeerDown, PeerUp
 from net.peers import Offence
 from net.wire import (
     BatchFrame,
@@ -46,6 +45,7 @@ FETCH_INTERVAL_MS = 250
 RESENT_BYTES_MAX = 2 * 1024 * 1024
 ASKED_MAX = 4096
 STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+EVENTS_TOGETHER_MAX = 64
 
 
 class Peering:
@@ -63,17 +63,25 @@ class Peering:
     async def run(self) -> None:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
-            async for event in self._committee.events:
-                match event:
-                    case PeerUp(peer, height, _):
-                        log.info("peer.up peer=%d height=%d", peer, height)
-                        self._send_own_batches(peer)
-                        self._node.on_peer_up(peer, height)
-                    case PeerDown(peer, reason):
-                        log.info("peer.down peer=%d reason=%s", peer, reason)
-                        self._node.on_peer_down(peer)
-                    case Inbound(peer, frame):
-                        self._judge(nursery, peer, frame)
+            events = self._committee.events
+            async for event in events:
+                self._on_event(nursery, event)
+                # Whatever else is there costs no turn of the scheduler.
+                with suppress(trio.WouldBlock):
+                    for _ in range(EVENTS_TOGETHER_MAX):
+                        self._on_event(nursery, events.receive_nowait())
+
+    def _on_event(self, nursery: trio.Nursery, event: Event) -> None:
+        match event:
+            case Inbound(peer, frame):
+                self._judge(nursery, peer, frame)
+            case PeerUp(peer, height, _):
+                log.info("peer.up peer=%d height=%d", peer, height)
+                self._send_own_batches(peer)
+                self._node.on_peer_up(peer, height)
+            case PeerDown(peer, reason):
+                log.info("peer.down peer=%d reason=%s", peer, reason)
+                self._node.on_peer_down(peer)
 
     def _judge(self, nursery: trio.Nursery, peer: int, frame: Frame) -> None:
         """A frame that our own code stumbles over costs itself, not the node: whoever sent it could send it again to
@@ -82,6 +90,8 @@ class Peering:
         try:
             if isinstance(frame, BatchFrame):
                 self._queue_batch(nursery, peer, frame.batch)
+            elif isinstance(frame, Consensus):
+                self._node.on_consensus(peer, frame.encoded)
             else:
                 self._dispatch(peer, frame)
         except STUMBLES:
@@ -91,8 +101,6 @@ class Peering:
     def _dispatch(self, peer: int, frame: Frame) -> None:
         node = self._node
         match frame:
-            case Consensus(message):
-                node.on_consensus(peer, encode_message(message))
             case PriceFrame(report):
                 if node.reports.add(report, self._clocks.wall_ms()):
                     node.wake()

@@ -11,9 +11,10 @@ import trio
 
 from net.committee import Committee, CommitteeLimits, MemberAddress
 from net.hardening import check_port_free
-from net.link import HelloState
+from net.link import HelloState, Wire
 
 INDEX_BYTES = 2
+READ_BYTES = 128 * 1024
 
 
 class RawStream:
@@ -27,8 +28,11 @@ class RawStream:
             secured_conn=SimpleNamespace(conn=SimpleNamespace(read_writer=SimpleNamespace(read_write_closer=closer)))
         )
 
-    async def read(self, limit: int) -> bytes:
-        return bytes(await self._stream.receive_some(limit))
+    async def read(self) -> list[bytes]:
+        data = bytes(await self._stream.receive_some(READ_BYTES))
+        if not data:
+            raise trio.BrokenResourceError("end of stream")
+        return [data]
 
     async def write(self, data: bytes) -> None:
         await self._stream.send_all(data)
@@ -42,6 +46,10 @@ class RawCommittee(Committee):
         self._swarm_ready.set()
         on_start()
         await trio.serve_listeners(self._accept_tcp, listeners)
+
+    async def _open_wire(self, stream: Any) -> Wire:
+        wire: RawStream = stream
+        return wire
 
     async def _accept_tcp(self, stream: trio.SocketStream) -> None:
         try:

@@ -12,6 +12,7 @@ import trio
 
 from consensus.messages import Block
 from net.committee import MemberAddress
+from net.framing import FrameSplitter
 from net.rogue import Rogue, hang_up, open_rogue, stop_reading
 from net.wire import (
     PROTOCOL_VERSION,
@@ -19,7 +20,6 @@ from net.wire import (
     BatchFrame,
     Consensus,
     Frame,
-    FrameSplitter,
     FrameType,
     Hello,
     Ping,

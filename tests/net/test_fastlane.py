@@ -18,7 +18,6 @@ from libp2p.stream_muxer.yamux import yamux
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 from test_committee import HOST, make_members, make_seed, until
-from test_hardening import dial, open_rogue
 
 from net.fastlane import (
     ANSWER_BYTES_MAX,
@@ -32,6 +31,7 @@ from net.fastlane import (
 )
 from net.hardening import close_swarm, create_noise_key_pair, open_swarm, quiet_library_logging
 from net.identity import derive_key_pair, peer_id_of
+from net.rogue import Rogue, open_rogue
 
 ECHO = "/hansa/test/echo/1"
 OURS, THEIRS = 0, 1
@@ -120,7 +120,7 @@ SIZES = (1, 200, 65_507, 65_508, 300_000, 5_000_000)
 async def test_a_library_peer_dials_us_and_hears_its_bytes_again() -> None:
     ours, theirs = make_members(2)
     async with serve(make_ours(ours.port), ours.port), open_stock(theirs.port) as stock:
-        stream = await select_echo(await dial(stock, ours))
+        stream = await select_echo(await Rogue(stock).connect(ours))
 
         async def read() -> list[bytes]:
             return [await stream.read(65536)]
@@ -136,7 +136,7 @@ async def test_a_library_peer_dials_us_and_hears_its_bytes_again() -> None:
 async def test_we_dial_a_library_peer_and_hear_our_bytes_again() -> None:
     ours, theirs = make_members(2)
     async with open_stock(theirs.port), serve(make_ours(ours.port), ours.port) as swarm:
-        lane = await open_lane(await select_echo(await dial(swarm, theirs)))
+        lane = await open_lane(await select_echo(await Rogue(swarm).connect(theirs)))
         for size in SIZES:
             data = random.Random(size).randbytes(size)
             async with trio.open_nursery() as nursery:
@@ -148,7 +148,7 @@ async def test_we_dial_a_library_peer_and_hear_our_bytes_again() -> None:
 async def test_the_library_ping_is_answered_while_a_lane_reads() -> None:
     ours, theirs = make_members(2)
     async with serve(make_ours(ours.port), ours.port), open_stock(theirs.port) as stock:
-        connection = await dial(stock, ours)
+        connection = await Rogue(stock).connect(ours)
         await select_echo(connection)
         await until(lambda: connection.muxed_conn.rtt() > 0, timeout_s=3)
 
@@ -159,7 +159,7 @@ async def test_other_streams_are_served_beside_a_lane() -> None:
         serve(make_ours(ours.port, echo_as_the_library_does), ours.port),
         serve(make_ours(theirs.port), theirs.port) as dialer,
     ):
-        connection = await dial(dialer, ours)
+        connection = await Rogue(dialer).connect(ours)
         lane, beside = await open_lane(await select_echo(connection)), await connection.new_stream()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lane.read)  # somebody must read the connection
@@ -172,7 +172,7 @@ async def test_other_streams_are_served_beside_a_lane() -> None:
 async def test_a_connection_has_one_lane() -> None:
     ours, theirs = make_members(2)
     async with serve(make_ours(ours.port), ours.port), serve(make_ours(theirs.port), theirs.port) as dialer:
-        connection = await dial(dialer, ours)
+        connection = await Rogue(dialer).connect(ours)
         first, second = await select_echo(connection), await select_echo(connection)
         await open_lane(first)
         with pytest.raises(PeerError, match="one link"):
@@ -195,7 +195,7 @@ async def test_what_came_before_the_lane_is_read_first() -> None:
         serve(make_ours(ours.port, wait_then_read), ours.port),
         serve(make_ours(theirs.port), theirs.port) as dialer,
     ):
-        stream = await select_echo(await dial(dialer, ours))
+        stream = await select_echo(await Rogue(dialer).connect(ours))
         await stream.write(b"early")
         with trio.fail_after(5):
             assert await stream.read(4) == b"late"
@@ -204,7 +204,7 @@ async def test_what_came_before_the_lane_is_read_first() -> None:
 async def test_a_stream_that_ends_ends_its_lane() -> None:
     ours = make_members(1)[0]
     async with serve(make_ours(ours.port, negotiate), ours.port), open_rogue(make_seed(THEIRS)) as dialer:
-        stream = await select_echo(await dial(dialer, ours))
+        stream = await select_echo(await dialer.connect(ours))
         with trio.fail_after(5), pytest.raises(ConnectionEnded):
             lane = await open_lane(stream)
             while True:
@@ -256,7 +256,7 @@ async def test_who_breaks_the_rules_loses_the_connection(
 ) -> None:
     ours = make_members(1)[0]
     async with serve(make_ours(ours.port), ours.port) as swarm, open_rogue(make_seed(THEIRS)) as rogue:
-        connection = await dial(rogue, ours)
+        connection = await rogue.connect(ours)
         if has_lane:
             await select_echo(connection)
         await abuse(connection.muxed_conn)

@@ -1,18 +1,19 @@
-"""The outbound queue: order by priority, large joined writes, bounded room."""
+"""The outbound queue: order by priority, joined writes, a slow stream in parts, bounded room."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.framing import PART_BYTES_MAX, FrameSplitter, encode_part
 from net.link_queue import OutboundQueue
-from net.wire import Priority
+from net.wire import HEADER_BYTES, FrameType, Priority
 
 
 def test_votes_overtake_orders_and_orders_overtake_sync() -> None:
     queue = OutboundQueue(100, 100)
     for data, priority in ((b"s", Priority.SYNC), (b"o", Priority.ORDERS), (b"v", Priority.AGREEMENT)):
         assert queue.push(data, priority)
-    assert queue.take(100) == (b"vos", 3)
-    assert queue.take(100) == (b"", 0)
+    assert queue.take(2000) == (b"vo" + encode_part(b"s"), 3)
+    assert queue.take(2000) == (b"", 0)
 
 
 def test_a_write_is_bounded_but_a_larger_frame_goes_alone() -> None:
@@ -41,16 +42,44 @@ def test_sync_runs_out_of_room_first_and_does_no_harm() -> None:
     assert queue.overflowed
 
 
-@given(st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.sampled_from(Priority))), st.integers(1, 64))
-def test_nothing_is_lost_and_sizes_add_up(frames: list[tuple[bytes, Priority]], bytes_max: int) -> None:
-    queue = OutboundQueue(10_000, 10_000)
+def test_a_vote_overtakes_the_rest_of_an_answer() -> None:
+    queue = OutboundQueue(1_000_000, 1_000_000)
+    queue.push(bytes(300_000), Priority.SYNC)
+    first, ended = queue.take(65_507)
+    assert (len(first), ended) == (65_507, 0)
+    queue.push(b"vote", Priority.AGREEMENT)
+    second, ended = queue.take(65_507)
+    assert second.startswith(b"vote") and len(second) <= 65_507 and ended == 1
+
+
+def test_no_part_is_larger_than_a_receiver_takes() -> None:
+    queue = OutboundQueue(1_000_000, 1_000_000)
+    queue.push(bytes(300_000), Priority.SYNC)
+    data, _ = queue.take(1_000_000)
+    assert int.from_bytes(data[:4], "big") == PART_BYTES_MAX
+
+
+def make_frame(size_bytes: int, filler: int) -> bytes:
+    return size_bytes.to_bytes(4, "big") + bytes([FrameType.CHUNK]) + bytes([filler]) * size_bytes
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5000), st.sampled_from(Priority)), max_size=40),
+    st.one_of(st.integers(1, 64), st.integers(1000, 9000)),
+)
+def test_nothing_is_lost_and_sizes_add_up(sizes: list[tuple[int, Priority]], bytes_max: int) -> None:
+    """What the other side's splitter makes of all writes is what was queued, by priority, in order."""
+    queue, splitter = OutboundQueue(1_000_000, 1_000_000), FrameSplitter()
+    frames = [(make_frame(size, at), priority) for at, (size, priority) in enumerate(sizes)]
     for data, priority in frames:
-        queue.push(data, priority)
+        assert queue.push(data, priority)
     assert queue.size_bytes == sum(len(data) for data, _ in frames)
-    out = b""
-    while queue:
+    out, ended = [], 0
+    while queue.size_bytes:
         data, count = queue.take(bytes_max)
-        assert count >= 1
-        out += data
-    assert out == b"".join(data for data, _ in sorted(frames, key=lambda frame: frame[1]))
-    assert queue.size_bytes == 0
+        assert data
+        ended += count
+        out += splitter.feed(data)
+    assert [body for _, body in out] == [data[HEADER_BYTES:] for data, _ in sorted(frames, key=lambda frame: frame[1])]
+    assert ended == len(frames)
+    assert not queue and splitter.pending_bytes == 0

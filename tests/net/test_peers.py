@@ -3,17 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.allowance import KINDS, MEMBER, STRANGER, UNLIMITED, Kind, Rate
 from net.peers import (
     BAN_FIRST_S,
     BAN_LAST_S,
     BAN_SCORE,
     PENALTIES,
     SCORE_HALF_LIFE_S,
-    Allowance,
     Offence,
     PeerBook,
     TokenBucket,
 )
+from net.wire import BODY_BYTES_MAX, FrameType
 
 
 def test_every_offence_has_a_penalty_and_none_bans_at_once() -> None:
@@ -48,12 +49,23 @@ def test_old_offences_fade() -> None:
     assert not book.report(1, Offence.MALFORMED_FRAME, SCORE_HALF_LIFE_S)
 
 
+RATES = {kind: Rate(frames_per_s=10, bytes_per_s=1000, burst_s=2) for kind in Kind}
+
+
 def test_a_flooder_waits_and_others_do_not() -> None:
-    book = PeerBook(Allowance(frames_per_s=10, frames_burst=20, bytes_per_s=1000, bytes_burst=1000))
-    assert book.take(1, 20, 100, 0.0) == 0
-    assert book.take(1, 10, 100, 0.0) == 1.0
-    assert book.take(1, 0, 3000, 1.0) == 2.0
-    assert book.take(2, 1, 1, 1.0) == 0
+    book = PeerBook()
+    assert [book.take(1, Kind.BATCHES, 10, 0.0, RATES) for _ in range(20)] == [0] * 20
+    assert [book.take(1, Kind.BATCHES, 10, 0.0, RATES) for _ in range(10)][-1] == 1.0
+    assert book.take(1, Kind.BATCHES, 4000, 1.0, RATES) == 2.0
+    assert book.take(1, Kind.AGREEMENT, 10, 1.0, RATES) == 0, "each kind has a budget of its own"
+    assert book.take(2, Kind.BATCHES, 10, 1.0, RATES) == 0
+
+
+def test_every_frame_is_paid_from_a_budget_that_can_hold_it() -> None:
+    assert set(KINDS) == set(FrameType)
+    for kind, budget in KINDS.items():
+        assert BODY_BYTES_MAX[kind] <= MEMBER[budget].bytes_per_s * MEMBER[budget].burst_s
+    assert set(MEMBER) == set(STRANGER) == set(UNLIMITED) == set(Kind)
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 50)), max_size=30))

@@ -21,11 +21,13 @@ from consensus.messages import (
     Proposal,
     Ready,
     Vote,
+    encode_message,
     keccak,
     make_evidence,
 )
 from engine.commands import CANCEL_ALL, Command
 from engine.payload import BATCH_BYTES_MAX, Batch, PriceReport
+from net.framing import PART_BYTES_MAX, FrameSplitter, encode_part
 from net.wire import (
     BODY_BYTES_MAX,
     HEADER_BYTES,
@@ -39,7 +41,6 @@ from net.wire import (
     Consensus,
     EpochRoot,
     Frame,
-    FrameSplitter,
     FrameType,
     Hello,
     NotFound,
@@ -52,6 +53,7 @@ from net.wire import (
     RangeResponse,
     SnapshotOffer,
     SnapshotRequest,
+    Spoken,
     WireError,
     decode_frame,
     encode_frame,
@@ -279,3 +281,38 @@ def test_a_height_beyond_any_chain_is_no_request():
     assert decode_frame(FrameType.RANGE_REQUEST, _RANGE.pack((1 << 63) - 1, 5)) == RangeRequest((1 << 63) - 1, 5)
     with pytest.raises(WireError, match="high"):
         decode_frame(FrameType.RANGE_REQUEST, _RANGE.pack(1 << 63, 5))
+
+
+@pytest.mark.parametrize("name", ["vote", "certificate", "proposal", "block", "evidence", "ready"])
+def test_a_message_in_its_canonical_bytes_travels_like_the_message(name: str) -> None:
+    frame = sample_frames()[name]
+    spoken = Spoken(encode_message(frame.message))
+    assert (frame_type(spoken), encode_frame(spoken)) == (frame_type(frame), encode_frame(frame))
+    [(kind, body)] = split(encode_frame(spoken))
+    assert decode_frame(kind, body).encoded == spoken.encoded
+
+
+def test_a_slow_frame_arrives_when_its_last_part_does() -> None:
+    splitter, slow, vote = (
+        FrameSplitter(),
+        encode_frame(sample_frames()["chunk"]),
+        encode_frame(sample_frames()["vote"]),
+    )
+    assert splitter.feed(encode_part(slow[:3])) == []
+    assert [kind for kind, _ in splitter.feed(vote + encode_part(slow[3:20]))] == [FrameType.VOTE]
+    assert splitter.pending_bytes == 20
+    assert splitter.feed(encode_part(slow[20:]) + vote) == [split(slow)[0], split(vote)[0]]
+    assert splitter.pending_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (PART_BYTES_MAX + 1).to_bytes(4, "big") + b"\x04",
+        encode_part(encode_part(b"part of a part")),
+        encode_part(b"\xff\xff\xff\xff\x10"),
+    ],
+)
+def test_bad_parts_are_refused_from_their_header(data: bytes) -> None:
+    with pytest.raises(WireError):
+        split(data)

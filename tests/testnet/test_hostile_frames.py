@@ -6,7 +6,8 @@ import secrets
 import pytest
 
 from consensus import crypto
-from net.wire import HEADER_BYTES, FrameSplitter, FrameType, WireError, decode_frame, encode_frame, frame_type
+from net.framing import FrameSplitter
+from net.wire import HEADER_BYTES, FrameType, WireError, decode_frame, encode_frame, frame_type
 from testnet.hostile.frames import FrameSource, Traitor
 
 DRAWS = 60

@@ -248,6 +248,8 @@ class Committee:
     def report(self, peer: int, offence: Offence) -> None:
         """Counts an offence against a peer; too many in a short time ban it for a while."""
         now_s = trio.current_time()
+        if self._is_banned(peer):
+            return
         banned = self._book.report(peer, offence, now_s)
         _log.warning("member %d: %s", peer, offence)
         if banned:

@@ -93,8 +93,12 @@ class PeerBook:
         return max(frame_bucket.take(1, now_s), byte_bucket.take(size_bytes, now_s))
 
     def report(self, peer: int, offence: Offence, now_s: float) -> bool:
-        """Adds an offence to a peer's score; True when that bans it."""
+        """Adds an offence to a peer's score; True when that bans it. What is heard of a banned peer was said before,
+        and counts no more: or one burst of bad frames would ban it for as long as ever is possible.
+        """
         standing = self._standing(peer)
+        if now_s < standing.banned_until_s:
+            return False
         standing.score = self.score(peer, now_s) + PENALTIES[offence]
         standing.scored_s = now_s
         if standing.score < BAN_SCORE:

@@ -45,12 +45,13 @@ async def run(attack: Attack, scene: Scene, report: Path) -> None:
         done[name] += times
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(attack, scene, count)
         while True:
-            await trio.sleep(REPORT_INTERVAL_S)
             scratch = report.with_suffix(".new")
             scratch.write_text(json.dumps(done))
             scratch.replace(report)
+            if not nursery.child_tasks:
+                nursery.start_soon(attack, scene, count)
+            await trio.sleep(REPORT_INTERVAL_S)
 
 
 def read_report(path: Path) -> dict[str, int]:

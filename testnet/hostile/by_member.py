@@ -10,7 +10,8 @@ from typing import Any
 
 import trio
 
-from consensus.messages import Block
+from consensus import crypto
+from consensus.messages import NULLIFY, ZERO_HASH, Block, Proposal, Vote, vote_digest
 from net.committee import MemberAddress
 from net.framing import FrameSplitter
 from net.rogue import Rogue, hang_up, open_rogue, stop_reading
@@ -18,6 +19,8 @@ from net.wire import (
     PROTOCOL_VERSION,
     RANGE_BLOCKS_MAX,
     BatchFrame,
+    BatchRequest,
+    BlockRequest,
     Consensus,
     Frame,
     FrameType,
@@ -42,8 +45,11 @@ DUPLICATE_WRITES_PER_S = 40
 STRAY_FRAMES_PER_S = 100
 REQUESTS_PER_S = 20
 DRIP_INTERVAL_S = 0.05
-# What a member says unasked all day long; everything else stands out.
 STRAY_KINDS = tuple(kind for kind in FrameType if kind is not FrameType.HELLO)
+# What anybody may pass on any number of times without giving itself away; votes are their signers' own to send.
+REPEATED_KINDS = frozenset({FrameType.CERTIFICATE, FrameType.BATCH, FrameType.PRICE})
+STALE_VIEWS = 50
+EPOCH = 1
 
 
 @dataclass(slots=True)
@@ -85,11 +91,12 @@ class Link:
                 self.source.height, self.source.view = height, view
                 await self.send(encode_frame(Pong(token)))
                 return
-            case Consensus(Block() as block):
+            case Consensus(Proposal(Block() as block)):
                 self.source.hashes = (*self.source.hashes[-20:], block.hash())
             case BatchFrame(batch):
                 self.source.hashes = (*self.source.hashes[-20:], batch.hash())
-        self.heard.append(len(body).to_bytes(4, "big") + bytes([kind]) + body)
+        if kind in REPEATED_KINDS:
+            self.heard.append(len(body).to_bytes(4, "big") + bytes([kind]) + body)
 
     async def beat(self) -> None:
         while True:
@@ -173,12 +180,27 @@ async def _repeat(link: Link) -> None:
     async def repeat(link: Link) -> None:
         while True:
             if link.heard:
-                chosen = link.source.draw.choice(link.heard)
+                chosen = link.source.draw.choice([*link.heard, make_stale_vote(link), make_request(link)])
                 copies = max(1, min(COPIES_PER_WRITE_MAX, WRITE_BYTES_MAX // len(chosen)))
                 await link.send(chosen * copies, copies)
             await trio.sleep(1 / DUPLICATE_WRITES_PER_S)
 
     await _while_listening(link, repeat)
+
+
+def make_stale_vote(link: Link) -> bytes:
+    """Its own, in good form, of a view that is long over."""
+    keys, domain = link.scene.traitor_keys, link.scene.domain
+    view = max(1, link.source.view - STALE_VIEWS)
+    signature = crypto.sign(keys.bls, vote_digest(domain, NULLIFY, EPOCH, view, ZERO_HASH))
+    return encode_frame(Consensus(Vote(NULLIFY, EPOCH, view, ZERO_HASH, TRAITOR, signature)))
+
+
+def make_request(link: Link) -> bytes:
+    """For a block or batch that everybody has."""
+    wanted = link.source.hash()
+    is_batch = link.source.draw.random() < 0.5
+    return encode_frame(BatchRequest(TRAITOR, 1, wanted) if is_batch else BlockRequest(wanted))
 
 
 async def _stray(link: Link) -> None:

@@ -14,10 +14,10 @@ from testnet.hostile.scene import TRAITOR
 from testnet.hostile.verdict import Ending, Row, judge, make_row
 from testnet.hostile.watching import Watcher
 from testnet.launch import Launcher, Network, Options, in_thread
-from testnet.local import Processes
+from testnet.local import Child, ChildDied, Processes
 
 WITHDRAW_AFTER_S = 10.0
-WARM_UP_S = 5.0
+WARM_UP_S = 10.0
 SETTLE_S = 2.0
 # The traitor's own validator comes back after the attacks; the last ban that they earned it may last this long.
 RETURN_S_MAX = 330.0
@@ -56,18 +56,28 @@ class Campaign:
         honest = [index for index in range(len(network.nodes)) if not phase.is_traitor_gone or index != TRAITOR]
         report = self._options.folder / "attackers" / f"{phase.attack or 'nobody'}.json"
         watcher = Watcher(network, honest)
-        await watcher.begin()
         if phase.attack:
-            report.parent.mkdir(exist_ok=True)
-            folder = str(self._options.folder.resolve())
-            argv = [sys.executable, "-m", "testnet.hostile.attacker", phase.attack, folder, "--report", str(report)]
-            attacker = self._processes.start(f"attacker: {phase.attack}", argv, report.with_suffix(".log"))
+            attacker = await self._start_attacker(phase.attack, report)
+        await watcher.begin()
         await watcher.sample(duration_s)
         if phase.attack:
             await in_thread(self._processes.stop, attacker)
         seen = await watcher.end()
         await trio.sleep(SETTLE_S)
         return make_row(phase, duration_s, seen, read_report(report) if phase.attack else {})
+
+    async def _start_attacker(self, attack: str, report: Path) -> Child:
+        """Ready when this returns. Raises `ChildDied` when it is not."""
+        report.parent.mkdir(exist_ok=True)
+        report.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "testnet.hostile.attacker", attack, str(self._options.folder.resolve())]
+        argv += ["--report", str(report)]
+        attacker = self._processes.start(f"attacker: {attack}", argv, report.with_suffix(".log"))
+        while not report.exists():
+            if attacker.process.poll() is not None:
+                raise ChildDied(attacker.describe_end())
+            await trio.sleep(0.1)
+        return attacker
 
     async def _finish(self, network: Network) -> Ending:
         """The traitor's honest self returns; all must live, be at one height and tell the same history."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from consensus.messages import compute_domain
 from net.committee import MemberAddress
 from testnet.homes import node_home, read_genesis
 from validator.config import address_bytes, load_node
@@ -30,7 +31,7 @@ class Scene:
     apis: tuple[ApiAddress, ...]
     network_id: bytes
     traitor_keys: Keys
-    contract: bytes
+    domain: bytes
 
 
 def load_scene(folder: Path) -> Scene:
@@ -44,5 +45,6 @@ def load_scene(folder: Path) -> Scene:
         key = bytes.fromhex(entry.network_key.removeprefix("0x"))
         victims.append(MemberAddress(index, key, config.listen_host, config.listen_port))
         apis.append(ApiAddress(config.api_host, config.api_port))
+    domain = compute_domain(network.chain_id, address_bytes(network.contract))
     keys = load_keys(node_home(folder, TRAITOR).keys)
-    return Scene(tuple(victims), tuple(apis), network.digest(), keys, address_bytes(network.contract))
+    return Scene(tuple(victims), tuple(apis), network.digest(), keys, domain)

@@ -30,7 +30,7 @@ class Row:
     finality_p99_ms: int
     resident_bytes_max: int
     cpu_share: float
-    bans: Counter[str]
+    bans: dict[str, int]
     done: dict[str, int]
     ratio: float = 0.0
     problems: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ def make_row(phase: Phase, duration_s: float, seen: dict[int, NodePhase], done: 
         finality_p99_ms=max(percentile(node.finality_ms, 99) for node in seen.values()),
         resident_bytes_max=max(node.resident_bytes_max for node in seen.values()),
         cpu_share=max(node.cpu_ms for node in seen.values()) / 1000 / duration_s,
-        bans=bans,
+        bans=dict(bans),
         done=done,
     )
     row.problems += [f"the attack did not happen: {name} is 0" for name in phase.proofs if not done.get(name)]

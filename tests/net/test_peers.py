@@ -31,6 +31,14 @@ def test_two_malformed_frames_ban_and_the_ban_ends() -> None:
     assert book.banned_for_s(2, 100.0) == 0
 
 
+def test_a_burst_of_offences_is_one_ban() -> None:
+    book = PeerBook()
+    assert [book.report(1, Offence.MALFORMED_FRAME, 100.0) for _ in range(50)].count(True) == 1
+    assert book.banned_for_s(1, 100.0) == BAN_FIRST_S
+    # And what was said meanwhile is forgotten with it.
+    assert not book.report(1, Offence.MALFORMED_FRAME, 100.0 + BAN_FIRST_S)
+
+
 def test_bans_double_up_to_a_limit() -> None:
     book, now_s, lengths = PeerBook(), 0.0, []
     for _ in range(8):

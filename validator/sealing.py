@@ -186,5 +186,7 @@ class SealPace:
         return max(0.0, (1 - self._saved) * self._interval_ms)
 
     def on_sealed(self) -> None:
-        """A batch left, full or not."""
-        self._saved = max(0.0, self._saved - 1)
+        """A batch left, full or not. Below zero: what is waited for is not counted yet, and full batches wait for none,
+        so what comes behind many of them may owe one interval but not all of theirs.
+        """
+        self._saved = max(-1.0, self._saved - 1)

@@ -21,11 +21,14 @@ from contracts.court import Court
 from contracts.forced import ForcedActions
 from contracts.settlement import Refused
 from engine.commands import PLACE, TRIGGER, Command, command_id, compute_domain_separator
+from engine.results import Code
 from engine.tree import encode_sums
 from engine.units import parse_quote
-from net.client import HansaError
+from net.client import AsyncClient, Buy, HansaError
+from net.client.socket import open_socket
 from net.committee import MemberAddress, open_committee
 from net.link import HelloState
+from net.order_frames import FLAG_OUTCOMES, Orders, Receipts, decode_answer
 from net.wire import Consensus
 from testnet import funding, homes
 from testnet.terms import DEFAULT_TERMS
@@ -160,6 +163,35 @@ def test_the_same_command_sent_to_all_nodes_executes_once(network):
     orders = network.client(3, trader).open_orders()
     assert len(orders) == 1
     assert network.client(3, trader).cancel_all().count == 1
+
+
+async def stream_orders(network: LocalNetwork, trader: funding.ChainAccount) -> None:
+    """Messages in frames to one node, the same bytes to another, and one outcome everywhere."""
+    key_hex = "0x" + trader.key.hex()
+    async with AsyncClient(network.urls[0], key_hex) as client, client.order_stream() as stream:
+        price_usd = ((await client.ticker(MARKET)).mark_price_usd * Decimal("0.95")).quantize(Decimal(1))
+        records = []
+        for at in range(20):
+            name = await stream.send([Buy(MARKET, LOT, price_usd - at * 5 - step) for step in range(3)])
+            records.append(stream._pending[bytes.fromhex(name[2:])].record)
+        outcomes = [await anext(stream) for _ in range(20)]
+        assert all(action.error is None for outcome in outcomes for action in outcome.actions)
+        assert len(await client.open_orders(MARKET)) == 60
+    for node in (0, 3):  # who took them, and who knows them from blocks only
+        async with open_socket(network.urls[node], "/ws/orders") as socket:
+            await socket.send(Orders(9, FLAG_OUTCOMES, b"".join(records)).encode())
+            told = [decode_answer(await socket.receive()) for _ in range(21)]
+            assert [len(outcome.rows) for outcome in told[:20]] == [3] * 20
+            assert {int(code) for outcome in told[:20] for code in outcome.rows["code"]} == {0}
+            assert isinstance(told[20], Receipts) and told[20].tag == 9
+            assert set(told[20].rows["code"].tolist()) == ({0} if node == 0 else {Code.NONCE_REUSED})
+    async with AsyncClient(network.urls[3], key_hex) as client:
+        assert len(await client.open_orders(MARKET)) == 60
+        assert (await client.cancel_all()).count == 60
+
+
+def test_orders_by_the_hundred_go_through_one_stream_and_execute_once(network):
+    trio.run(stream_orders, network, network.traders[2])
 
 
 def test_orders_are_edited_wait_for_their_price_and_money_changes_its_subaccount(network):

@@ -23,7 +23,7 @@ def make_messages(plan: dict[str, Any], actions_per_message: int) -> list[bytes]
         Action(PLACE, side=at & 1, market=0, price_ticks=plan["price_ticks"], size_lots=1, client_id=at)
         for at in range(actions_per_message)
     )
-    key, first, expiry_ms = PrivateKey.from_hex(plan["key"]), time.time_ns() // 1000, 1 << 40
+    key, first, expiry_ms = PrivateKey.from_hex(plan["key"]), time.time_ns() // 1000, 1 << 50
     owner, separator = address_of(key.public_key), bytes.fromhex(plan["separator"])
     commands = [Command(owner, first + at, expiry_ms, actions) for at in range(MESSAGES[actions_per_message])]
     return [command.signed(key, separator).encode() for command in commands]

@@ -90,7 +90,7 @@ class Desk:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.ingress.run)
             with trio.fail_after(30):
-                while len(self.verdicts) < len(frames):
+                while len(self.verdicts) < len(frames) or self.ingress.is_busy:
                     await trio.sleep(0)
             nursery.cancel_scope.cancel()
         return [self.verdicts[name] for name in range(len(frames))]

@@ -135,6 +135,8 @@ class PublicConfig:
     interval_ms: int = 200
     # Of our clients' sealed batches, before any block carries them; what is over it is left to the blocks.
     batch_bytes_per_s: int = 128 * 1024
+    # A node's API that takes the orders of light clients; empty: they are refused.
+    submit_url: str = ""
     log_level: str = "info"
 
 

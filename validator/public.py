@@ -26,7 +26,7 @@ from net.feed.protocol import (
     FinalEvent,
 )
 from net.peers import TokenBucket
-from net.public.host import PublicHost, PublicLimits, PublicSetup
+from net.public.host import Answers, PublicHost, PublicLimits, PublicSetup
 from net.public.messages import (
     BLOCKS_PROTOCOL,
     BUNDLE_BATCHES_MAX,
@@ -49,6 +49,7 @@ from net.public.turns import Turns
 from validator.config import NetworkConfig, PublicConfig
 from validator.gossip import Gossip, Listener
 from validator.light import LightChain
+from validator.public_submit import SUBMIT_BYTES_MAX, SUBMIT_PROTOCOL, Submitting
 from validator.roster import Seats
 
 RETRY_S = 1.0
@@ -93,8 +94,13 @@ class PublicNode:
         self._topics = Topics.of(self._network_id)
         listener = Listener(on_run=self._on_run, report=self._report)
         self._gossip = Gossip(self._light, self._topics, listener)
-        handlers = {BLOCKS_PROTOCOL: self._answer_blocks, COMMITTEE_PROTOCOL: self._answer_committee}
-        self.host = PublicHost(setup, self._gossip.receive, handlers)
+        answers = {
+            BLOCKS_PROTOCOL: Answers(self._answer_blocks),
+            COMMITTEE_PROTOCOL: Answers(self._answer_committee),
+        }
+        if config.submit_url:
+            answers[SUBMIT_PROTOCOL] = Answers(Submitting(config.submit_url).answer, SUBMIT_BYTES_MAX)
+        self.host = PublicHost(setup, self._gossip.receive, answers)
         self._feed: Feed | None = None
         self._number: int | None = None
         self._turns = Turns(None, 1, config.interval_ms / 1000, TURN_STEP_S)

@@ -9,7 +9,7 @@ Blocks, certificates, batches and seats travel as the bytes in which the node it
 """
 
 import struct
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 import cbor2
@@ -150,11 +150,12 @@ _KINDS: dict[int, Any] = {
 }  # fmt: skip
 _CODES: dict[type, int] = {kind: code for code, kind in _KINDS.items()}
 _FIELD_TYPES = {kind: [item.type for item in fields(kind)] for kind in _CODES}
+_FIELD_NAMES = {kind: [item.name for item in fields(kind)] for kind in _CODES}
 
 
 def encode_feed(frame: FeedFrame) -> bytes:
     """Length and body."""
-    body = cbor2.dumps([_CODES[type(frame)], *_to_plain(astuple(frame))], canonical=True)
+    body = cbor2.dumps([_CODES[type(frame)], *_to_plain(frame)], canonical=True)
     if len(body) > FRAME_BYTES_MAX:
         raise FeedError(f"{type(frame).__name__} of {len(body)} bytes is over the limit")
     return _LENGTH.pack(len(body)) + body
@@ -199,10 +200,15 @@ class FeedSplitter:
         return bodies
 
 
-def _to_plain(value: object) -> Any:
-    if isinstance(value, tuple):
-        return [_to_plain(item) for item in value]
-    return value
+def _to_plain(frame: Any) -> list[Any]:
+    """The fields in their order. Not `astuple`, which copies every value."""
+    plain: list[Any] = []
+    for name in _FIELD_NAMES[type(frame)]:
+        value = getattr(frame, name)
+        if type(value) is tuple:
+            value = [_to_plain(item) if type(item) is FinalEvent else item for item in value]
+        plain.append(value)
+    return plain
 
 
 def _build(kind: Any, values: list[Any]) -> Any:

@@ -26,6 +26,7 @@ from net.public.messages import (
     ANSWER_BYTES_MAX,
     PEERS_MAX,
     PEERS_PROTOCOL,
+    REQUEST_BYTES_MAX,
     PublicError,
     Topics,
     decode_peers,
@@ -86,6 +87,16 @@ class _Candidate:
 
 # A handler gets the peer's id and the request, and gives the answer. `PublicError` counts as an offence.
 Handler = Callable[[bytes, bytes], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What answers the requests of a protocol, and how long such a request may be."""
+
+    handler: Handler
+    request_bytes_max: int = REQUEST_BYTES_MAX
+
+
 Receiver = Callable[[str, bytes, bytes], Verdict]
 
 
@@ -107,12 +118,12 @@ def parse_address(text: str) -> tuple[Multiaddr, ID]:
 
 
 class PublicHost:
-    """`receive(topic, data, forwarder)` judges what comes by gossip; `handlers` answer requests by protocol."""
+    """`receive(topic, data, forwarder)` judges what comes by gossip; `answers` are those to requests, by protocol."""
 
-    def __init__(self, setup: PublicSetup, receive: Receiver, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, setup: PublicSetup, receive: Receiver, answers: Mapping[str, Answers]) -> None:
         self._setup = setup
         self._receive = receive
-        self._handlers = {**handlers, PEERS_PROTOCOL: self._answer_peers}
+        self._answers = {**answers, PEERS_PROTOCOL: Answers(self._answer_peers)}
         self.topics = Topics.of(setup.network_id)
         self._key_pair = derive_key_pair(setup.seed)
         self._strangers = Strangers(setup.limits.strangers)
@@ -184,8 +195,8 @@ class PublicHost:
             self._key_pair, listen, advertise, self._admits, self._admits_address, limits.slots,
             limits.slots_per_address,
         )  # fmt: skip
-        for protocol, handler in self._handlers.items():
-            host.set_stream_handler(TProtocol(protocol), self._make_stream_handler(handler))
+        for protocol, answers in self._answers.items():
+            host.set_stream_handler(TProtocol(protocol), self._make_stream_handler(answers))
         gossip = open_gossip(host, self.topics.all(), Judge(self._judge, self._take, self._report), limits.degree)
         swarm = cast(Swarm, host.get_network())  # the library declares only the interface
         async with background_trio_service(swarm):
@@ -229,7 +240,7 @@ class PublicHost:
         self.verdicts[verdict] += 1
         return verdict
 
-    def _make_stream_handler(self, handler: Handler) -> Callable[[object], Awaitable[None]]:
+    def _make_stream_handler(self, answers: Answers) -> Callable[[object], Awaitable[None]]:
         async def serve(stream: object) -> None:
             peer = stream.muxed_conn.peer_id.to_bytes()  # type: ignore[attr-defined]
 
@@ -238,12 +249,12 @@ class PublicHost:
                 if pause_s > 0:
                     await trio.sleep(pause_s)
                 try:
-                    return await handler(peer, request)
+                    return await answers.handler(peer, request)
                 except PublicError as error:
                     self.report(peer, f"a bad request: {error}")
                     raise
 
-            await serve_requests(stream, answer)
+            await serve_requests(stream, answer, answers.request_bytes_max)
 
         return serve
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from net.public.messages import ANSWER_BYTES_MAX, REQUEST_BYTES_MAX, PublicError
+from net.public.messages import ANSWER_BYTES_MAX, PublicError
 
 IDLE_TIMEOUT_S = 30.0
 WRITE_TIMEOUT_S = 30.0
@@ -19,11 +19,11 @@ CHUNK_BYTES = 64 * 1024
 _LENGTH = struct.Struct(">I")
 
 
-async def serve_requests(stream: Any, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+async def serve_requests(stream: Any, answer: Callable[[bytes], Awaitable[bytes]], request_bytes_max: int) -> None:
     """Until the peer ends the stream, is silent for long, or asks something wrong: whatever is raised ends it."""
     while True:
         with trio.fail_after(IDLE_TIMEOUT_S):
-            request = await _read_frame(stream, REQUEST_BYTES_MAX)
+            request = await _read_frame(stream, request_bytes_max)
         if request is None:
             return
         data = await answer(request)

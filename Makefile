@@ -11,7 +11,7 @@ PEERS := lightmatchingengine==2019.1.4
 STAMP := .venv/.synced$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-submit bench-history bench-net bench-consensus \
+.PHONY: help testnet test check fuzz determinism bench bench-engine bench-gas bench-submit bench-agreement bench-history bench-net bench-consensus \
 	sim sim-forks sim-court sim-epochs mutants crash-test exhaustive docs clean
 
 help:  ## this list
@@ -80,7 +80,7 @@ drill-quorum: $(STAMP)  ## three of four voting keys are stolen: what the contra
 determinism: $(STAMP)  ## the same roots however the engine is compiled: processors, bounds checks, optimisation, Python 3.12
 	HANSA_DETERMINISM=all $(BIN)/python -m pytest tests/engine/test_determinism.py
 
-bench: bench-engine bench-gas bench-history bench-links bench-ingress bench-consensus bench-net  ## every benchmark; tables on stdout, numbers in build/results/
+bench: bench-engine bench-gas bench-agreement bench-history bench-links bench-ingress bench-consensus bench-net  ## every benchmark; tables on stdout, numbers in build/results/
 
 bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; ARGS="--only whole"
 	@test -d build/peers || $(UV) pip install -q --no-deps --python $(BIN)/python --target build/peers $(PEERS)
@@ -91,6 +91,9 @@ bench-gas: $(STAMP)  ## what the contracts cost, beside two other ways to do it;
 
 bench-submit: $(STAMP)  ## from a certified header to a transaction on its way
 	$(BIN)/python -m contracts.bench_submit
+
+bench-agreement: $(STAMP)  ## CPU of agreement for a block, by part, four nodes in one process
+	$(BIN)/python -m tests.validator.bench_agreement $(ARGS)
 
 bench-history: $(STAMP)  ## what a node's memory of final blocks costs a command
 	$(BIN)/python -m tests.validator.bench_history $(ARGS)

@@ -37,6 +37,7 @@ class Window:
     actions_per_s: float
     finality_p50_ms: int
     finality_p99_ms: int
+    steps_p50_ms: dict[str, int]  # since the proposal
     cpu_ms_per_block: float
     frames_out_per_block: float
     writes_per_block: float
@@ -87,6 +88,7 @@ def compare(before: list[Reading], after: list[Reading]) -> Window:
         actions_per_s=(after[0].actions - before[0].actions) / seconds if seconds else 0.0,
         finality_p50_ms=percentile(finality_ms, 50),
         finality_p99_ms=percentile(finality_ms, 99),
+        steps_p50_ms={step: percentile(counts, 50) for step, counts in compare_steps(before, after).items()},
         cpu_ms_per_block=sum(last.cpu_us - first.cpu_us for first, last in pairs) / total / 1000,
         frames_out_per_block=sum(last.frames_out - first.frames_out for first, last in pairs) / total,
         writes_per_block=sum(last.writes - first.writes for first, last in pairs) / total,

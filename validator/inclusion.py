@@ -4,9 +4,10 @@ A voter that has held a batch for `INCLUSION_MS`, while as many blocks as there 
 it, refuses a proposal that still leaves it out (R5). Counting blocks as well as time means that one of those leaders
 was an honest holder, and that a standstill makes nothing overdue.
 
-An author whose batches were named by leaders but could not be had is restricted for a while: its batches are named
-only once they have been held for `RESTRICTED_HOLD_MS`, time enough for others to have them too. That is shorter than
-what makes a batch overdue, so restricting never counts as censoring.
+An author of whose batches several were named by leaders but could not be had, one soon after the other, is restricted
+for a while: its batches are named only once they have been held for `RESTRICTED_HOLD_MS`, time enough for others to
+have them too. That is shorter than what makes a batch overdue, so restricting never counts as censoring. A single one
+proves nothing: on long lines every lost packet keeps back a batch for a quarter of a second.
 
 Times are the caller's wall clock.
 """
@@ -22,7 +23,9 @@ Ref = tuple[int, int, bytes]  # author, sequence, hash
 
 INCLUSION_MS = 5_000
 MISSING_MS = 250
+# So many of one author's in so many blocks are no accident.
 STRIKES_MAX = 3
+STRIKE_BLOCKS = 100
 RESTRICTED_BLOCKS = 100
 RESTRICTED_HOLD_MS = 1_000
 MISSING_REMEMBERED_MAX = 1024
@@ -44,7 +47,7 @@ class Inclusion:
         self._roster = roster
         self._held: dict[bytes, _Held] = {}
         self._missing_ms: dict[bytes, int] = {}
-        self._strikes: dict[int, int] = {}
+        self._strikes: dict[int, list[int]] = {}  # author -> heights
         self._restricted_until: dict[int, int] = {}  # author -> height
         self._height = 0
 
@@ -95,12 +98,16 @@ class Inclusion:
             since_ms = self._missing_ms.setdefault(batch_hash, now_ms)
             if since_ms >= 0 and now_ms - since_ms >= MISSING_MS:
                 self._missing_ms[batch_hash] = -1  # one strike a batch
-                self._strikes[author] = self._strikes.get(author, 0) + 1
-                if self._strikes[author] >= STRIKES_MAX:
-                    self._strikes[author] = 0
-                    self._restricted_until[author] = self._height + RESTRICTED_BLOCKS
+                self._strike(author)
         while len(self._missing_ms) > MISSING_REMEMBERED_MAX:
             del self._missing_ms[next(iter(self._missing_ms))]
+
+    def _strike(self, author: int) -> None:
+        recent = [height for height in self._strikes.get(author, []) if height > self._height - STRIKE_BLOCKS]
+        self._strikes[author] = [*recent, self._height]
+        if len(recent) + 1 >= STRIKES_MAX:
+            self._strikes[author] = []
+            self._restricted_until[author] = self._height + RESTRICTED_BLOCKS
 
     def is_ripe(self, checked: CheckedBatch, now_ms: int) -> bool:
         """Whether a leader may name the batch already."""

@@ -80,6 +80,7 @@ def list_rows(outcome: Outcome) -> list[Row]:
         at_most("finality p50 with traders", load.finality_p50_ms, limit_ms, "ms"),
         Row("the same in one-way delays", f"{load.finality_p50_ms / delays:.2f}"),
         Row("finality p99 without / with traders", f"{idle.finality_p99_ms} / {load.finality_p99_ms} ms"),
+        Row("since the proposal, with traders, p50", describe_steps(load)),
         Row("blocks/s without / with traders", f"{idle.blocks_per_s:.1f} / {load.blocks_per_s:.1f}"),
         Row("actions/s", f"{load.actions_per_s:.0f}"),
         Row(
@@ -97,6 +98,11 @@ def list_rows(outcome: Outcome) -> list[Row]:
         at_most("a packet handed over too late, worst under load", outcome.carried.late_ms, LATE_MS_MAX, "ms"),
         *list_line_rows("after", outcome.after, weather),
     ]  # fmt: skip
+
+
+def describe_steps(window: Window) -> str:
+    """Where the time to finality goes, as all nodes see it."""
+    return ", ".join(f"{step.replace('_', ' ')} {ms} ms" for step, ms in window.steps_p50_ms.items())
 
 
 def list_isolation_rows(outcome: Outcome) -> list[Row]:

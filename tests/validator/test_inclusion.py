@@ -15,6 +15,7 @@ from validator.inclusion import (
     MISSING_MS,
     RESTRICTED_BLOCKS,
     RESTRICTED_HOLD_MS,
+    STRIKE_BLOCKS,
     STRIKES_MAX,
     Inclusion,
 )
@@ -153,6 +154,16 @@ def test_what_arrives_a_little_later_strikes_nobody(made):
         voter.rule.on_missing(missing, voter.now_ms)
         voter.rule.on_missing(missing, voter.now_ms + MISSING_MS - 1)
     assert voter.rule.is_ripe(made[1, 1], voter.now_ms)
+
+
+def test_a_batch_lost_on_the_way_now_and_then_restricts_nobody(made):
+    voter = Voter(made[1, 1])
+    for strike in range(10):
+        voter.see(STRIKE_BLOCKS // (STRIKES_MAX - 1), step_ms=1)
+        missing = [(1, 50 + strike, bytes([strike]) * 32)]
+        voter.rule.on_missing(missing, voter.now_ms)
+        voter.rule.on_missing(missing, voter.now_ms + MISSING_MS)
+        assert voter.rule.is_ripe(made[1, 1], voter.now_ms)
 
 
 def test_a_set_of_batches_has_one_order_and_leaders_build_it(made):

@@ -126,7 +126,7 @@ class History:
         self._trades_since_ends = 0
         self._restore_ends(height)
         for chunk in store.results_from(self.index.taken_over + 1, first_place(height + 1) - 1, RESULT):
-            self._enter(chunk)
+            self.index.add(*index_entries(chunk.first, chunk.ids, chunk.rows["code"]))
 
     def _restore_ends(self, height: int) -> None:
         ends = self._store.trade_ends(first_place(height + 1) - 1)
@@ -144,16 +144,13 @@ class History:
         traded = np.flatnonzero(self._account_last)
         self._accounts_used = int(traded[-1]) + 1 if len(traded) else 0
 
-    def _enter(self, chunk: Chunk) -> None:
-        self.index.add(*index_entries(chunk.first, chunk.ids, chunk.rows["code"]))
-
     def add(self, height: int, time_ms: int, ids: np.ndarray, results: np.ndarray, fills: np.ndarray) -> None:
         """A block: ids (n, 32) and RESULT rows of its actions, KNOWN_FILL rows of its trades."""
         chunks = list(_cut(height, time_ms, results, ids))
         self._store.put_results(chunks)
         for chunk in chunks:
-            self._enter(chunk)
             self._results.put(chunk)
+        self.index.add(*index_entries(first_place(height), ids, results["code"]))
         if len(fills):
             self._add_fills(height, time_ms, fills)
 
@@ -258,11 +255,10 @@ def sum_minutes(fills: np.ndarray, time_ms: int, last_trade: int) -> list[Minute
     size, last trade).
     """
     order = np.argsort(fills["market"], kind="stable")
-    ordered = fills[order]
-    starts = np.flatnonzero(np.concatenate(([True], np.diff(ordered["market"]) != 0)))
-    prices, lots = ordered["price_ticks"], ordered["size_lots"]
+    markets, prices, lots = (fills[name][order] for name in ("market", "price_ticks", "size_lots"))
+    starts = np.flatnonzero(np.concatenate(([True], np.diff(markets) != 0)))
     columns = (
-        ordered["market"][starts], np.add.reduceat(lots, starts), np.maximum.reduceat(prices, starts),
+        markets[starts], np.add.reduceat(lots, starts), np.maximum.reduceat(prices, starts),
         np.minimum.reduceat(prices, starts), np.add.reduceat(prices * lots, starts),
     )  # fmt: skip
     minute = time_ms // MINUTE_MS

@@ -62,9 +62,9 @@ def gather_actions(batches: list[CheckedBatch]) -> tuple[np.ndarray, np.ndarray]
     """Actions of a block in the order of its receipts, and their ids."""
     if not batches:
         return np.empty(0, ACTION), NO_IDS
-    return np.concatenate([checked.actions for checked in batches]), np.concatenate(
-        [checked.ids for checked in batches]
-    )
+    # As bytes: numpy is slow with records that it need not understand.
+    actions = np.concatenate([checked.actions.view(np.uint8) for checked in batches]).view(ACTION)
+    return actions, np.concatenate([checked.ids for checked in batches])
 
 
 class Ledger:
@@ -99,7 +99,7 @@ class Ledger:
         self._take_funding(result.notices)
         actions, ids = gather_actions(batches)
         fills = np.zeros(len(result.fills), KNOWN_FILL)
-        changed = self.orders.follow(state, result, actions, fills, first_place(height))
+        changed = self.orders.follow(state, result, actions, fills, first_place(height), bool(self._subscribers))
         self.history.add(height, time_ms, ids, make_results(result.receipts), fills)
         self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])
         if has_entries:

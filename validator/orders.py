@@ -78,6 +78,17 @@ def _list_triggers(state: EngineState, account: int) -> Iterator[int]:
         row = int(state.tables.triggers[row]["next"])
 
 
+def as_words(records: np.ndarray) -> np.ndarray:
+    """(n, words of a record): numpy copies that several times as fast as records."""
+    return records.view(np.int64).reshape(len(records), records.itemsize // 8)
+
+
+def take_rows(records: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`records[rows]`."""
+    taken: np.ndarray = as_words(records).take(rows, axis=0).view(records.dtype)[:, 0]
+    return taken
+
+
 class Orders:
     """Open orders in a pool, closed ones in a ring."""
 
@@ -113,10 +124,11 @@ class Orders:
         return self._memory.account_last, self._memory.market_last
 
     def follow(
-        self, state: EngineState, result: BlockResult, actions: np.ndarray, known_fills: np.ndarray, first_trade: int
-    ) -> np.ndarray:
+        self, state: EngineState, result: BlockResult, actions: np.ndarray, known_fills: np.ndarray, first_trade: int,
+        wants_changed: bool = True,
+    ) -> np.ndarray:  # fmt: skip
         """Take in a block: `actions` are those of its receipts, `known_fills` is filled in. Gives back every order that
-        opened, changed or left the book, as it is now.
+        opened, changed or left the book, as it is now, if that is wanted.
         """
         tables, first_sequence = state.tables, self._next_sequence
         self._state, self._next_sequence = state, int(tables.counters[NEXT_SEQUENCE])
@@ -127,10 +139,10 @@ class Orders:
         )  # fmt: skip
         count = follow(tables, self._memory, happened, first_sequence, first_trade, state.time_ms)
         slots = self._memory.touched[:count]
-        changed: np.ndarray = self._memory.pool[slots]
-        has_left = changed["state"] != OrderState.OPEN
-        self._free(slots[has_left])
-        self._keep_closed(changed[has_left])
+        changed = take_rows(self._memory.pool, slots[: len(slots) if wants_changed else 0])
+        left = slots[self._memory.pool["state"][slots] != OrderState.OPEN]
+        self._keep_closed(take_rows(self._memory.pool, left[-CLOSED_ORDERS_MAX:]))
+        self._free(left)
         return changed
 
     def _follow_nothing(self) -> None:
@@ -164,8 +176,11 @@ class Orders:
         self._memory.counters[FREE_COUNT] += len(slots)
 
     def _keep_closed(self, left: np.ndarray) -> None:
-        left = left[-CLOSED_ORDERS_MAX:]
-        self._closed[(self._closed_count + np.arange(len(left))) % CLOSED_ORDERS_MAX] = left
+        begin = self._closed_count % CLOSED_ORDERS_MAX
+        room = CLOSED_ORDERS_MAX - begin
+        ring, words = as_words(self._closed), as_words(left)
+        ring[begin : begin + len(left)] = words[:room]
+        ring[: max(len(left) - room, 0)] = words[room:]
         self._closed_count += len(left)
 
     def get(self, order_id: int) -> OrderView | None:

@@ -83,7 +83,7 @@ class Twins:
         follow = self.ledger.orders.follow
 
         def note(*arguments):
-            changes["orders"] = follow(*arguments)
+            changes["orders"] = follow(*arguments[:-1], wants_changed=True)
             return changes["orders"]
 
         self.ledger.orders.follow = note

@@ -36,6 +36,7 @@ from net.feed.protocol import (
 from net.feed.server import FeedServer
 from net.identity import NetworkSigner
 from validator.batches import CheckedBatch
+from validator.roster import Roster
 from validator.store import FinalBlock, Store
 
 if TYPE_CHECKING:
@@ -141,19 +142,22 @@ class NodeFeed:
         with closing(Store(self._node.home.data / "blocks.sqlite", is_read_only=True)) as store:
             if isinstance(request, HistoryRequest):
                 return HistoryPiece(request.token, read_history(store, request))
-            return self._read_seal(store, request)
+            return read_seal(store, self._node.roster, request)
 
-    def _read_seal(self, store: Store, request: SealRequest) -> SealAnswer:
-        seats = self._node.roster.seats(request.epoch)
-        seal = store.seal(request.epoch - 1) if request.epoch else None
-        final = None if seal is None else store.final(seal.height)
-        if seats is None or (final is None and request.epoch > self._node.network.founders().epoch):
-            return SealAnswer(request.token, b"", (), b"")
-        if seal is None or final is None:
-            return SealAnswer(request.token, seats.encode(), (), b"")
-        headers = (final.block.header, *(block.header for block in seal.trailing))
-        certificate = encode_message(seal.certificate)
-        return SealAnswer(request.token, seats.encode(), tuple(header.encode() for header in headers), certificate)
+
+def read_seal(store: Store, roster: Roster, request: SealRequest) -> SealAnswer:
+    """The committee of an epoch and what proves it: nothing for the first, the end of the epoch before for others."""
+    seats = roster.seats(request.epoch)
+    seal = store.seal(request.epoch - 1) if request.epoch else None
+    final = None if seal is None else store.final(seal.height)
+    is_first = roster.seats(request.epoch - 1) is None
+    if seats is None or (final is None and not is_first):
+        return SealAnswer(request.token, b"", (), b"")
+    if seal is None or final is None:
+        return SealAnswer(request.token, seats.encode(), (), b"")
+    headers = (final.block.header, *(block.header for block in seal.trailing))
+    certificate = encode_message(seal.certificate)
+    return SealAnswer(request.token, seats.encode(), tuple(header.encode() for header in headers), certificate)
 
 
 def read_history(store: Store, request: HistoryRequest) -> tuple[FinalEvent, ...]:

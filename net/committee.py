@@ -302,12 +302,9 @@ class Committee:
     def _is_banned(self, index: int) -> bool:
         return self._book.banned_for_s(index, trio.current_time()) > 0
 
-    def _take_allowance(self, peer: int, frames: list[tuple[FrameType, bytes]]) -> float:
-        now_s, pause_s = trio.current_time(), 0.0
+    def _take_allowance(self, peer: int, kind: FrameType, size_bytes: int) -> float:
         rates = self._limits.member_rates if peer < STRANGER_FIRST else STRANGER
-        for kind, body in frames:
-            pause_s = max(pause_s, self._book.take(peer, KINDS[kind], len(body), now_s, rates))
-        return pause_s
+        return self._book.take(peer, KINDS[kind], size_bytes, trio.current_time(), rates)
 
     def _offer(self, peer: int, frame: Frame) -> bool:
         """False when `_deliver` has to wait for room."""

@@ -98,7 +98,7 @@ class LinkHooks:
     offer: Callable[[int, Frame], bool]
     deliver: Callable[[int, Frame], Awaitable[None]]
     report: Callable[[int, Offence], None]
-    take_allowance: Callable[[int, list[tuple[FrameType, bytes]]], float]
+    take_allowance: Callable[[int, FrameType, int], float]
 
 
 class _LinkFailure(Exception):
@@ -242,9 +242,6 @@ class Link:
         frames: list[tuple[FrameType, bytes]] = []
         for piece in pieces:
             frames += self._splitter.feed(piece)
-        pause_s = self._hooks.take_allowance(self.peer, frames)
-        if pause_s > 0:
-            await self._wait(trio.sleep, pause_s)
         return frames
 
     async def _read(self) -> None:
@@ -252,6 +249,9 @@ class Link:
         while True:
             for kind, body in frames:
                 self._counters.frames_in += 1
+                pause_s = self._hooks.take_allowance(self.peer, kind, len(body))
+                if pause_s > 0:
+                    await self._wait(trio.sleep, pause_s)
                 frame = decode_frame(kind, body)
                 if kind in _LINK_KINDS:
                     self._answer(frame)

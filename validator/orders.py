@@ -52,14 +52,14 @@ def quote_per_tick_lot(state: EngineState, market: int) -> int:
     return int(state.tables.markets[market]["quote_per_tick_lot"])
 
 
-def read_view(state: EngineState, order: np.void) -> OrderView:
-    """A row of the memory for its owner."""
+def read_view(state: EngineState, order: np.void, key: tuple[bytes, int] | None = None) -> OrderView:
+    """A row of the memory for its owner; `key`: owner and subaccount, if they are known."""
     (
         order_id, client_id, price_ticks, size_lots, remaining_lots, filled_value, created_ms, updated_ms, display_lots,
         good_till_ms, trigger_ticks, account, market, flags, side, time_in_force, order_state, is_waiting,
         cancel_reason, *_,
     ) = order.item()  # fmt: skip
-    owner, subaccount = account_key(state, account)
+    owner, subaccount = account_key(state, account) if key is None else key
     return OrderView(
         order_id=order_id, client_id=client_id, owner=owner, subaccount=subaccount, market=market, side=side,
         time_in_force=time_in_force, state=OrderState(order_state), price_ticks=price_ticks, size_lots=size_lots,
@@ -208,7 +208,7 @@ class Orders:
         slots = [int(memory.of_order_row[row]) for row in views.list_orders(state.tables, account)]
         slots += [self._find_trigger(row) for row in _list_triggers(state, account)]
         found = memory.pool[[slot for slot in slots if slot]]
-        return [read_view(state, order) for order in found[np.argsort(found["order_id"])]]
+        return [read_view(state, order, (owner, subaccount)) for order in found[np.argsort(found["order_id"])]]
 
     def count_waiting(self, account: int) -> int:
         """An account's triggers."""

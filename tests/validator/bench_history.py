@@ -23,11 +23,12 @@ from engine.intake import decode_batch
 from engine.payload import Batch, Payload
 from engine.signatures import verify_messages
 from engine.state import EngineState
+from engine.tables import USER_ACCOUNT_FIRST
 from tests.engine.bench_block import MARKETS, PRICE_TICKS, USERS, make_parent
 from tests.engine.bench_exchange import owner_of
 from validator.batches import CheckedBatch
 from validator.executor import Executed, to_commitment
-from validator.ledger import Ledger
+from validator.ledger import Ledger, gather_actions
 from validator.stats import Stats
 from validator.store import Store
 
@@ -36,6 +37,7 @@ BLOCK_ACTIONS = MESSAGES * MESSAGE_ACTIONS
 MAKERS, MAKER_MESSAGES = 166, 166  # the other messages take
 QUOTES = MESSAGE_ACTIONS // 2
 STEP_MS = 100
+QUESTIONS = 200
 TARGET_US = 1.0
 RESULTS = Path("build/results/bench-history.json")
 
@@ -128,6 +130,7 @@ def measure(folder: Path, blocks: int, skipped: int) -> dict[str, float]:
     """Microseconds of CPU a command, by part."""
     store, flow, head = Store(folder / "blocks.sqlite"), Flow(), Head()
     ledger, watch, counted, fills = Ledger(store, Stats(lambda: 0), head.state), Watch(), 0, 0
+    sampled: list[tuple[bytes, int]] = []
     for number in range(blocks + skipped):
         block, certificate, executed, batches = run_block(flow, head)
         if number == skipped:
@@ -142,11 +145,37 @@ def measure(folder: Path, blocks: int, skipped: int) -> dict[str, float]:
         store.sync()
         if number % 20 == 0:
             watch.time("checkpoint (a thread)", store.checkpoint)
+        last_ids, last_receipts = gather_actions(batches)[1], executed.result.receipts
+        sampled.append((last_ids[number % len(last_ids)].tobytes(), int(last_receipts["code"][number % len(last_ids)])))
     figures = {name: spent_s * 1e6 / counted for name, spent_s in watch.spent_s.items()}
+    figures |= measure_reads(ledger, sampled)
     figures["fills a command"] = fills / counted
     figures["bytes a command"] = sum(path.stat().st_size for path in folder.glob("blocks.sqlite")) / counted
     store.close()
     return figures
+
+
+def measure_reads(ledger: Ledger, sampled: list[tuple[bytes, int]]) -> dict[str, float]:
+    """Microseconds of CPU a question. `sampled`: ids and codes of some commands, oldest first."""
+    for command_id, code in sampled:
+        found = ledger.result(command_id, 0)
+        if found is None or found.code != code:
+            raise ValueError(f"command {command_id.hex()} has another result than the block said")
+    newest, oldest, maker = sampled[-1][0], sampled[0][0], owner_of(0)
+    account = USER_ACCOUNT_FIRST
+    questions: dict[str, Callable[[], object]] = {
+        "result, new": partial(ledger.result, newest, 0),
+        "result, from the disk": partial(ledger.result, oldest, 0),
+        "result, unknown": partial(ledger.result, bytes(range(32)), 0),
+        "100 trades of an account": partial(ledger.history.fills_of_account, account, 100),
+        "100 trades of a market": partial(ledger.history.fills_of_market, 0, 100),
+        "open orders of an account": partial(ledger.orders.open_of, maker, 0),
+    }
+    watch = Watch()
+    for name, ask in questions.items():
+        for _ in range(QUESTIONS):
+            watch.time(name, ask)
+    return {name: spent_s * 1e6 / QUESTIONS for name, spent_s in watch.spent_s.items()}
 
 
 def _put_batches(store: Store, batches: list[CheckedBatch]) -> None:
@@ -155,7 +184,7 @@ def _put_batches(store: Store, batches: list[CheckedBatch]) -> None:
 
 
 def main() -> int:
-    """0 when the history costs at most its target."""
+    """0 when the history costs at most its target and says what the blocks said."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=60)
     arguments = parser.parse_args()

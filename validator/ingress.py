@@ -110,7 +110,7 @@ class Ingress:
     def put(self, entry: Entry) -> None:
         """Answers through `entry.deliver`, in the loop, at once when there is no room."""
         if self._waiting_bytes + len(entry.data) > QUEUE_BYTES_MAX:
-            entry.deliver(_refused(REFUSAL_FAULTS[Refusal.QUEUE_FULL].number))
+            entry.deliver(refuse_unseen(REFUSAL_FAULTS[Refusal.QUEUE_FULL].number))
             return
         self._waiting.append(entry)
         self._waiting_bytes += len(entry.data)
@@ -144,7 +144,7 @@ class Ingress:
                 await trio.to_thread.run_sync(self._judge, round_)
             except Exception:  # whatever a client's bytes may do to us, it ends no node
                 log.exception("a round of %d submissions failed and was not taken", len(round_.entries))
-                round_.taken, round_.verdicts = None, [_refused(INTERNAL.number) for _ in round_.entries]
+                round_.taken, round_.verdicts = None, [refuse_unseen(INTERNAL.number) for _ in round_.entries]
             self._finish(round_)
             self._is_judging = False
             if len(round_.entries) > 1:
@@ -195,7 +195,7 @@ class Ingress:
         first = 0
         for entry, part in zip(round_.entries, parts):
             if part is None:
-                round_.verdicts.append(_refused(Code.MALFORMED))
+                round_.verdicts.append(refuse_unseen(Code.MALFORMED))
                 continue
             own, own_copies = (column[first : first + len(part.headers)] for column in (rows, is_copy))
             first += len(own)
@@ -318,5 +318,6 @@ def _is_first(message_ids: np.ndarray, is_good: np.ndarray) -> np.ndarray:
     return first
 
 
-def _refused(code: int) -> Verdict:
+def refuse_unseen(code: int) -> Verdict:
+    """Of a submission that nobody looked at."""
     return Verdict(code, np.empty(0, RECEIPT_ROW), np.empty(0, np.int64), np.empty(0, np.bool_), b"")

@@ -13,7 +13,10 @@ from net.order_frames import FLAG_OUTCOMES, RECEIPT_ROW, Orders, Receipts
 from validator.ingress import Entry, Ingress, Verdict
 from validator.outcomes import OutcomeBook, Push, show_known
 
-FRAMES_UNANSWERED_MAX = 32
+UNANSWERED_BYTES_MAX = 256 * 1024  # of one connection, so that none fills the queue of all
+# What nobody signed costs us as much as what somebody did, so it costs its sender time.
+FORGERY_PAUSE_S = 0.01
+FORGERY_PAUSE_S_MAX = 5.0
 _SPENT = (Code.NONCE_REUSED, Code.NONCE_TOO_OLD)
 
 
@@ -30,7 +33,9 @@ class NodeOrderStream:
         self._ingress = ingress
         self._book = book
         self._result = result
-        self._room = trio.Semaphore(FRAMES_UNANSWERED_MAX)
+        self._unanswered_bytes = 0
+        self._is_answered = trio.Event()
+        self._paused_until_s = 0.0
         self._wants_outcomes = False
 
     async def submit(self, orders: Orders) -> None:
@@ -41,12 +46,21 @@ class NodeOrderStream:
         if not orders.messages:
             self._push(Receipts(orders.tag, 0, np.empty(0, RECEIPT_ROW), b"").encode())
             return
-        await self._room.acquire()
-        deliver = partial(self._deliver, orders.tag)
+        await trio.sleep_until(self._paused_until_s)
+        while self._unanswered_bytes and self._unanswered_bytes + len(orders.messages) > UNANSWERED_BYTES_MAX:
+            self._is_answered = trio.Event()
+            await self._is_answered.wait()
+        self._unanswered_bytes += len(orders.messages)
+        deliver = partial(self._deliver, orders.tag, len(orders.messages))
         self._ingress.put(Entry(orders.messages, self._origin, self._ingress.sign_rows, deliver))
 
-    def _deliver(self, tag: int, verdict: Verdict) -> None:
-        self._room.release()
+    def _deliver(self, tag: int, size_bytes: int, verdict: Verdict) -> None:
+        self._unanswered_bytes -= size_bytes
+        self._is_answered.set()
+        forged_count = int((verdict.rows["code"] == Code.BAD_SIGNATURE).sum())
+        if forged_count:
+            pause_s = min(forged_count * FORGERY_PAUSE_S, FORGERY_PAUSE_S_MAX)
+            self._paused_until_s = max(self._paused_until_s, trio.current_time()) + pause_s
         if self._wants_outcomes and len(verdict.rows):
             self._tell_known(verdict)
         self._push(Receipts(tag, verdict.code, verdict.rows, verdict.signature).encode())

@@ -37,24 +37,22 @@ from net.gateway.backend import (
     OrderStream,
     OrderView,
     PositionView,
-    Receipt,
     Refusal,
     Status,
-    Submission,
     TickerView,
+    Ticket,
     TradeView,
     UptimeView,
     WithdrawalProof,
     WithdrawalView,
 )
-from net.gateway.errors import REFUSAL_FAULTS
 from validator.answers import show_answer, show_waiting
 from validator.book_levels import list_side
 from validator.claims import ClaimsShelf, list_tokens
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.inbox import Inbox
-from validator.ingress import Entry, Ingress, Verdict
+from validator.ingress import Entry, Ingress, refuse_unseen
 from validator.ledger import Ledger
 from validator.order_stream import NodeOrderStream
 from validator.orders import quote_per_tick_lot
@@ -66,6 +64,7 @@ from validator.shown import show_fill, show_trade
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP
+from validator.tickets import NodeTicket
 from validator.uptime import Uptime
 from validator.watcher import OnChain
 
@@ -74,7 +73,6 @@ PROOF_STATES_MAX = 24
 PROOF_NEWEST = 4
 CHECKPOINT_STATES_MAX = 4
 DAY_MS = 24 * 3600 * 1000
-_REFUSALS = {fault.number: refusal for refusal, fault in REFUSAL_FAULTS.items()}
 
 
 class Service:
@@ -140,34 +138,19 @@ class Service:
 
     # commands
 
-    async def submit(self, command: Command) -> Submission:
+    def submit(self, command: Command) -> Ticket:
         """See `Backend.submit`."""
-        if not is_well_formed(command):
-            return Submission(bytes(32), code=Code.MALFORMED)
-        is_judged, verdicts = trio.Event(), list[Verdict]()
-
-        def deliver(verdict: Verdict) -> None:
-            verdicts.append(verdict)
-            is_judged.set()
-
-        self._ingress.put(Entry(command.encode(), NO_ORIGIN, self._sign_one, deliver))
-        await is_judged.wait()
-        return self._show_verdict(verdicts[0])
+        ticket = NodeTicket(self.domain.node_index)
+        if is_well_formed(command):
+            self._ingress.put(Entry(command.encode(), NO_ORIGIN, self._sign_one, ticket.deliver))
+        else:
+            ticket.deliver(refuse_unseen(Code.MALFORMED))
+        return ticket
 
     def _sign_one(self, rows: np.ndarray) -> bytes:
         identifier: bytes = rows["message_id"][0].tobytes()
         received_ms = int(rows["received_ms"][0])
         return b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
-
-    def _show_verdict(self, verdict: Verdict) -> Submission:
-        code = verdict.code or int(verdict.rows["code"][0])
-        identifier = verdict.rows["message_id"][0].tobytes() if len(verdict.rows) else bytes(32)
-        if code in _REFUSALS:
-            return Submission(identifier, refusal=_REFUSALS[code])
-        if code != Code.OK:
-            return Submission(identifier, code=Code(code))
-        received_ms = int(verdict.rows["received_ms"][0])
-        return Submission(identifier, Receipt(self.domain.node_index, identifier, received_ms, verdict.signature))
 
     @contextmanager
     def open_order_stream(self, push: Push) -> Iterator[OrderStream]:

@@ -43,7 +43,7 @@ from engine.commands import (
 from engine.results import Code
 from net.gateway import present
 from net.gateway.api import Call, Pending
-from net.gateway.backend import CommandResult, Receipt, Status, Submission
+from net.gateway.backend import CommandResult, Receipt, Status, Ticket
 from net.gateway.errors import BAD_HEX, NOT_SUPPORTED, REFUSAL_FAULTS, UNKNOWN_VALUE, ApiError, engine_error
 from net.gateway.instruments import read_amount_quote
 from net.gateway.params import I64_MAX, U32_MAX, Params
@@ -263,19 +263,18 @@ def _explain_signature(call: Call, command: Command) -> ApiError:
 
 
 async def submit(call: Call, command: Command) -> Pending:
-    """Queues the command. Raises `ApiError` only for what is certainly not queued here."""
+    """Has the command taken up at once. The answer is an `ApiError` only for what is certainly not queued here."""
     limits = call.api.limits
     is_final_wanted = call.params.choice("x_wait", _WAITS, "final")
     wait_s = limits.final_wait_s
     if call.params.values.get("x_timeout_s") is not None:
         wait_s = call.params.integer("x_timeout_s", 0, limits.final_wait_s_max)
     name = command_id(command, call.backend.domain.domain_separator)
-    receipt = None
-    if call.backend.command_status(compute_action_ids(name, len(command.actions))[0]) is None:
-        receipt = _accept(call, command, await _submit(call, command, name))
+    ticket = _submit(call, command, name)
 
     async def complete() -> object:
         names = compute_action_ids(name, len(command.actions))
+        receipt = await _accept(call, command, names[0], ticket)
         # The actions of a message are in one block: after the first result nobody waits for the others.
         first = await _wait(call, names[0], wait_s if is_final_wanted else 0)
         results = [first, *[await _wait(call, other, 0) for other in names[1:]]]
@@ -286,25 +285,29 @@ async def submit(call: Call, command: Command) -> Pending:
     return Pending(complete)
 
 
-async def _submit(call: Call, command: Command, name: bytes) -> Submission | None:
+def _submit(call: Call, command: Command, name: bytes) -> Ticket | None:
     """None when the node failed half way, so that nobody knows whether it is queued."""
     try:
-        return await call.backend.submit(command)
+        return call.backend.submit(command)
     except Exception:
         logger.exception("submission of %s failed", name.hex())
         return None
 
 
-def _accept(call: Call, command: Command, submission: Submission | None) -> Receipt | None:
-    if submission is None:
+async def _accept(call: Call, command: Command, first_action: bytes, ticket: Ticket | None) -> Receipt | None:
+    """None for what may be queued but has no receipt of this node. Raises `ApiError` for a refusal."""
+    if ticket is None:
         return None
+    submission = await ticket.wait()
+    if submission.receipt is not None:
+        return submission.receipt
+    if call.backend.command_status(first_action) is not None:
+        return None  # it came to a block through another node, or before this one was started
     if submission.refusal is not None:
         raise ApiError(REFUSAL_FAULTS[submission.refusal], x_command_id=present.hexed(submission.command_id))
     if submission.code == Code.BAD_SIGNATURE:
         raise _explain_signature(call, command)
-    if submission.code != Code.OK:
-        raise engine_error(submission.code, x_command_id=present.hexed(submission.command_id), stage="precheck")
-    return submission.receipt
+    raise engine_error(submission.code, x_command_id=present.hexed(submission.command_id), stage="precheck")
 
 
 async def _wait(call: Call, name: bytes, wait_s: float) -> CommandResult:

@@ -448,12 +448,19 @@ class NodeCounters:
     blocks_by_step_ms: dict[str, dict[int, int]] = field(default_factory=dict)
 
 
+class Ticket(Protocol):
+    """A command that is being judged."""
+
+    async def wait(self) -> Submission:
+        """The verdict."""
+
+
 class OrderStream(Protocol):
     """One connection for binary order entry (docs/protocol.md, section 8)."""
 
     async def submit(self, orders: Orders) -> None:
-        """Judge and queue a frame's messages, behind all that came before. Waits only while too many frames of this
-        connection are unanswered. The answer is pushed.
+        """Judge and queue a frame's messages, behind all that came before. Waits while too much of this connection is
+        unanswered, and after messages that nobody had signed. The answer is pushed.
         """
 
 
@@ -462,8 +469,9 @@ class Backend(Protocol):
 
     domain: NetworkInfo
 
-    async def submit(self, command: Command) -> Submission:
-        """Judge the command against the head state and queue it for this node's next batch.
+    def submit(self, command: Command) -> Ticket:
+        """Take the command up, behind all that came before: judge it against the head state and queue it for this
+        node's next batch.
 
         The same command again (same id) answers with its first receipt and queues nothing.
         """

@@ -77,6 +77,16 @@ TREE_DEPTH = 20
 RECEIPT_KEY = SigningKey(b"\x0b" * 32)
 
 
+class DictTicket:
+    """Judged already."""
+
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
+
+    async def wait(self) -> Submission:
+        return self._submission
+
+
 class DictOrderStream:
     """Binary order entry, message by message: a receipt frame, then the outcomes of what was queued."""
 
@@ -92,7 +102,7 @@ class DictOrderStream:
         for row, command in zip(rows, commands):
             name = command_id(command, backend.domain.domain_separator)
             known = backend.known.get(compute_action_ids(name, len(command.actions))[0])
-            submission = None if known else await backend.submit(command)
+            submission = None if known else backend.take(command)
             row["message_id"], row["received_ms"] = np.frombuffer(name, np.uint8), backend.time_ms
             row["code"] = submission.code if submission else 0
         signed = receipts_signing_bytes(backend.domain.network_id, 0, rows)
@@ -141,10 +151,14 @@ class DictBackend:
         self.posted_height = 0
         self.watched: list[int] = []
         self.height = 0
-        self._finalised = trio.Condition()
+        self._finalised = trio.Event()
         self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
 
-    async def submit(self, command: Command) -> Submission:
+    def submit(self, command: Command) -> "DictTicket":
+        return DictTicket(self.take(command))
+
+    def take(self, command: Command) -> Submission:
+        """Judged, queued and, unless it is held, final."""
         name = command_id(command, self.domain.domain_separator)
         if self.failure is not None:
             raise self.failure
@@ -152,24 +166,25 @@ class DictBackend:
             return Submission(name, None, self.precheck, self.refusal)
         if recover_signer(command, self.domain.domain_separator) != command.owner:
             return Submission(name, None, Code.BAD_SIGNATURE)
-        self.submitted.append(command)
-        for action_id in compute_action_ids(name, len(command.actions)):
-            self.known[action_id] = CommandResult(action_id, Status.RECEIVED)
-        if not self.is_held:
-            await self.finalise(command)
+        if compute_action_ids(name, len(command.actions))[0] not in self.known:
+            self.submitted.append(command)
+            for action_id in compute_action_ids(name, len(command.actions)):
+                self.known[action_id] = CommandResult(action_id, Status.RECEIVED)
+            if not self.is_held:
+                self.finalise(command)
         return Submission(name, Receipt(0, name, self.time_ms, b"\x01" * 64))
 
     @contextmanager
     def open_order_stream(self, push: Callable[[bytes], None]) -> Iterator["DictOrderStream"]:
         yield DictOrderStream(self, push)
 
-    async def finalise(self, command: Command) -> None:
+    def finalise(self, command: Command) -> None:
         """One block with each action of this command."""
         name = command_id(command, self.domain.domain_separator)
         for action, action_id in zip(command.actions, compute_action_ids(name, len(command.actions))):
-            await self._finalise_action(command, action, action_id)
+            self._finalise_action(command, action, action_id)
 
-    async def _finalise_action(self, command: Command, action: Action, name: bytes) -> None:
+    def _finalise_action(self, command: Command, action: Action, name: bytes) -> None:
         self.height += 1
         before = {market: self._levels(market) for market in range(len(self.domain.markets))}
         result, fills, orders = self._execute(
@@ -200,8 +215,8 @@ class DictBackend:
             except trio.WouldBlock:
                 subscriber.close()
                 self._subscribers.remove(subscriber)
-        async with self._finalised:
-            self._finalised.notify_all()
+        self._finalised.set()
+        self._finalised = trio.Event()
 
     @property
     def time_ms(self) -> int:
@@ -311,9 +326,8 @@ class DictBackend:
 
     async def wait_result(self, command_id: bytes, timeout_s: float) -> CommandResult | None:
         with trio.move_on_after(timeout_s):
-            async with self._finalised:
-                while self.known[command_id].status != Status.CERTIFIED:
-                    await self._finalised.wait()
+            while self.known[command_id].status != Status.CERTIFIED:
+                await self._finalised.wait()
             return self.known[command_id]
         return None
 

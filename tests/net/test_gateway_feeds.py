@@ -22,7 +22,7 @@ async def place(backend: DictBackend, side: int, price_ticks: int, size_lots: in
         PLACE, owner=OWNER, nonce=next(NONCES), expiry_ms=1 << 50, side=side, price_ticks=price_ticks,
         size_lots=size_lots,
     ).signed(KEY, backend.domain.domain_separator)  # fmt: skip
-    await backend.submit(command)
+    backend.take(command)
 
 
 async def subscribe(connection: WebSocketConnection, *channels: str) -> None:

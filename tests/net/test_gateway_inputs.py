@@ -262,7 +262,7 @@ async def test_after_queueing_there_is_no_error_but_the_engines_own() -> None:
         again = await ask(connection, text)
         assert again["result"]["x_command_id"] == answer["result"]["x_command_id"]
         assert len(backend.submitted) == 1, "the same command is queued once"
-        await backend.finalise(backend.submitted[0])
+        backend.finalise(backend.submitted[0])
         assert (await ask(connection, text))["result"]["order"]["order_state"] == "open"
         backend.failure = OSError("the queue is broken")
         assert (await ask(connection, buy(x_timeout_s=0)))["result"]["x_status"] == "received"

@@ -84,7 +84,7 @@ async def test_a_lost_connection_loses_no_outcome_and_executes_nothing_twice() -
                 while not backend.submitted:
                     await trio.sleep(0.01)
                 scope.cancel()
-                await backend.finalise(backend.submitted[0])
+                backend.finalise(backend.submitted[0])
                 scope = trio.CancelScope()
                 await trio.sleep(0.3)
                 config = GatewayConfig("127.0.0.1", int(url.rpartition(":")[2]), limits)

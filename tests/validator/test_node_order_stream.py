@@ -1,7 +1,10 @@
 """A node's side of one order connection: frames answered in order, what was sent before told again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import trio
 
 from engine.commands import CANCEL_ALL, command_id
 from engine.results import Code
@@ -9,7 +12,7 @@ from net.gateway.backend import CommandResult, Status
 from net.order_frames import FLAG_OUTCOMES, Orders, Outcomes, Receipts, decode_answer
 from tests.validator.chainlet import SEPARATOR, Chainlet, seal, sign
 from tests.validator.test_ingress import Desk
-from validator.order_stream import NodeOrderStream
+from validator.order_stream import FORGERY_PAUSE_S, UNANSWERED_BYTES_MAX, NodeOrderStream
 from validator.outcomes import OutcomeBook
 
 ORIGIN = 3
@@ -81,6 +84,29 @@ async def test_a_spent_message_of_another_node_is_told_by_its_result(chain):
     told, receipts = await line.send(1, [command])
     assert told.height == 8 and receipts.rows["code"].tolist() == [Code.NONCE_REUSED]
     assert np.array_equal(told.message_ids, receipts.rows["message_id"])
+
+
+async def test_forged_messages_cost_their_sender_time_and_nobody_else(chain):
+    line, good = Line(chain), sign(0, CANCEL_ALL, 9, market=0)
+    await line.send(1, [good])
+    assert line.stream._paused_until_s == 0
+    forged = [replace(sign(0, CANCEL_ALL, nonce, market=0), signature=bytes(65)) for nonce in range(10, 14)]
+    before_s = trio.current_time()
+    (receipts,) = await line.send(2, forged)
+    assert receipts.rows["code"].tolist() == [Code.BAD_SIGNATURE] * 4
+    assert line.stream._paused_until_s >= before_s + 4 * FORGERY_PAUSE_S
+
+
+async def test_a_connection_has_so_many_bytes_unanswered_and_waits_with_the_next(chain):
+    line, orders = Line(chain), Orders(1, 0, sign(0, CANCEL_ALL, 9, market=0).encode() * 600)
+    for _ in range(UNANSWERED_BYTES_MAX // len(orders.messages)):
+        await line.stream.submit(orders)
+    with trio.move_on_after(0.05) as waiting:
+        await line.stream.submit(orders)
+    assert waiting.cancelled_caught
+    await line.desk.judge([])
+    with trio.fail_after(10):
+        await line.stream.submit(orders)
 
 
 async def test_who_wants_no_outcomes_hears_of_none(chain):

@@ -1,0 +1,38 @@
+"""One JSON command's verdict in the API's terms."""
+
+import pytest
+
+from engine.commands import CANCEL_ALL, command_id
+from engine.results import Code
+from net.gateway.backend import Refusal
+from net.gateway.errors import INTERNAL, QUEUE_FULL
+from tests.validator.chainlet import SEPARATOR, Chainlet, sign
+from tests.validator.test_ingress import NOW_MS, Desk
+from validator.ingress import refuse_unseen
+from validator.tickets import NodeTicket
+
+
+async def judged(verdict):
+    ticket = NodeTicket(2)
+    ticket.deliver(verdict)
+    return await ticket.wait()
+
+
+async def test_a_verdict_is_a_receipt_a_code_or_a_refusal():
+    chain = Chainlet()
+    chain.fund()
+    good, spent = sign(0, CANCEL_ALL, 9, market=0), sign(2, CANCEL_ALL, 9, market=0)
+    taken, refused = await Desk(chain).judge([good.encode(), spent.encode()])
+    submission = await judged(taken)
+    assert submission.receipt.command_id == submission.command_id == command_id(good, SEPARATOR)
+    assert (submission.receipt.received_ms, submission.receipt.node_index) == (NOW_MS, 2)
+    assert submission.receipt.signature == taken.signature
+    submission = await judged(refused)
+    assert (submission.code, submission.receipt) == (Code.UNKNOWN_ACCOUNT, None)
+    assert (await judged(refuse_unseen(QUEUE_FULL.number))).refusal == Refusal.QUEUE_FULL
+    assert (await judged(refuse_unseen(Code.MALFORMED))).code == Code.MALFORMED
+
+
+async def test_a_failure_of_ours_is_the_callers_and_not_the_loops():
+    with pytest.raises(ValueError, match=str(INTERNAL.number)):
+        await judged(refuse_unseen(INTERNAL.number))

@@ -92,7 +92,7 @@ def compute_figures(
         kb_per_block_and_link=sum(node.bytes_out for node in nodes) / 1000 / blocks / links,
         cpu_share_by_thread={name: used_s / max(0.001, threads.total()) for name, used_s in threads.most_common(4)},
         resident_mb=max(node.resident_mb for node in nodes),
-        is_sustained=min(rates) >= SUSTAINED_SHARE * offered_per_s and not clients.refused,
+        is_sustained=min(rates) >= SUSTAINED_SHARE * offered_per_s,
     )  # fmt: skip
 
 

@@ -86,16 +86,15 @@ def _by_number(counts: dict[str, int]) -> Counter[int]:
 
 
 def read_threads(process_id: int) -> Counter[str]:
-    """CPU seconds of a process by the names of its threads, numbers cut off: the loop's is `loop`."""
+    """CPU seconds of a process: of its loop, and of all threads beside it."""
     found: Counter[str] = Counter()
     for task in Path(f"/proc/{process_id}/task").iterdir():
         try:
             text = (task / "stat").read_text()
         except OSError:
             continue  # it has ended
-        name, _, rest = text.partition("(")[2].rpartition(")")
-        fields = rest.split()
-        name = "loop" if task.name == str(process_id) else name.rstrip("0123456789 -_")
+        fields = text.rpartition(")")[2].split()
+        name = "loop" if task.name == str(process_id) else "threads"
         found[name] += (int(fields[11]) + int(fields[12])) / CLOCK_TICKS_PER_S  # type: ignore[assignment]
     return found
 

@@ -1,10 +1,11 @@
 """The loads that one network is put under: as much as it bears, half of that, and next to nothing."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
+from rich.console import Console
+from rich.progress import Progress
 
 from testnet.bench_net.clients import ClientFleet
 from testnet.bench_net.figures import Figures, compute_figures
@@ -22,6 +23,8 @@ FIRST_SHARE, NEXT_SHARE = 0.92, 0.88
 TRIES_MAX = 4
 # A closed loop keeps so many seconds of the goal's rate under way.
 OUTSTANDING_S = 0.6
+PROGRESS_INTERVAL_S = 0.5
+RATE_MESSAGES_MIN = 2  # messages a second that are always offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ class Rounds:
     network: Network
     fleet: ClientFleet
     window_s: float
-    note: Callable[[str], None]
+    console: Console
     profiler: Profiler | None = None
+
+    def note(self, kind: Kind, load: str, text: str) -> None:
+        self.console.print(f"{self.setup}: {kind.name}, {load}: {text}", highlight=False)
 
     async def measure_idle(self, kind: Kind) -> Figures:
         """A few messages a second, so that clients have something to time."""
@@ -69,7 +75,13 @@ class Rounds:
             rate_per_s = min(rate_per_s, figures.executed_per_s) * NEXT_SHARE
         return figures
 
+    async def measure_half(self, kind: Kind, full: Figures) -> Figures:
+        """At half of the goal, or of what was reached where that is less."""
+        reached_per_s = min(full.executed_per_s, kind.goal_per_s or full.executed_per_s)
+        return await self._open(kind, "half", reached_per_s / 2, self.window_s)
+
     async def measure_at(self, kind: Kind, load: str, rate_per_s: float) -> Figures:
+        """At a rate that the user chose."""
         return await self._open(kind, load, rate_per_s, self.window_s)
 
     async def _probe(self, kind: Kind) -> Figures:
@@ -81,32 +93,40 @@ class Rounds:
         return await self._run(kind, "probe", window_s, count, outstanding=outstanding)
 
     async def _open(self, kind: Kind, load: str, rate_per_s: float, window_s: float) -> Figures:
-        messages_per_s = rate_per_s / kind.actions_per_message
+        messages_per_s = max(RATE_MESSAGES_MIN, rate_per_s / kind.actions_per_message)
         count = int(messages_per_s * (window_s + RAMP_S + 2)) + 16
         return await self._run(kind, load, window_s, count, messages_per_s=messages_per_s)
 
     async def _run(
         self, kind: Kind, load: str, window_s: float, count: int, messages_per_s: float = 0.0, outstanding: int = 0
     ) -> Figures:
-        self.note(f"{self.setup}: {kind.name}, {load}: signing {count:,} messages")
+        self.note(kind, load, f"signing {count:,} messages")
         await self.fleet.sign(count, kind.actions_per_message)
         await trio.sleep(SETTLE_S)
         starts_s = time.monotonic() + LEAD_S + RAMP_S
         offered = f" at {messages_per_s * kind.actions_per_message:,.0f} a second" if messages_per_s else ""
-        self.note(f"{self.setup}: {kind.name}, {load}: {window_s:.0f} s{offered}")
+        self.note(kind, load, f"{window_s:.0f} s{offered}")
         order = Load(kind.entry, starts_s, starts_s + window_s, messages_per_s, outstanding)
         found: list[list[Counted]] = []
         async with trio.open_nursery() as nursery:
             if self.profiler is not None and load == "full":
                 nursery.start_soon(self.profiler.run, self.network, starts_s, window_s)
             nursery.start_soon(self._look, starts_s, window_s, found)
+            nursery.start_soon(self._show_progress, starts_s, window_s)
             clients, is_exhausted = await self.fleet.run(order)
         if is_exhausted:
-            self.note(f"{self.setup}: {kind.name}, {load}: all that was signed is sent, the rate is an underestimate")
+            self.note(kind, load, "all that was signed is sent, the rate is an underestimate")
         nodes = [subtract(after, before) for before, after in zip(*found, strict=True)]
         figures = compute_figures(self.setup, kind.name, load, nodes, clients, kind.actions_per_message, window_s)
-        self.note(f"{self.setup}: {kind.name}, {load}: {figures.executed_per_s:,.0f} a second executed")
+        self.note(kind, load, f"{figures.executed_per_s:,.0f} a second executed")
         return figures
+
+    async def _show_progress(self, starts_s: float, window_s: float) -> None:
+        with Progress(console=self.console, transient=True) as progress:
+            task = progress.add_task("measuring", total=window_s)
+            while (elapsed_s := time.monotonic() - starts_s) < window_s:
+                progress.update(task, completed=max(0.0, elapsed_s))
+                await trio.sleep(PROGRESS_INTERVAL_S)
 
     async def _look(self, starts_s: float, window_s: float, found: list[list[Counted]]) -> None:
         await trio.sleep(max(0.0, starts_s - time.monotonic()))

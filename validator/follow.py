@@ -100,7 +100,7 @@ class Follower:
             with trio.fail_after(0 if is_starting else SILENCE_S):
                 return await self._runs.receive()
         except trio.TooSlowError:
-            run = await self._ask_run(self._next_height) if self._next_height else None
+            run = await self._ask_run(self._next_height)
         await trio.sleep(RETRY_S if run is None else 0)
         return run
 
@@ -157,14 +157,16 @@ class Follower:
         return sorted(self.host.peer_ids, key=lambda peer: peer not in self._named)
 
     async def _ask_run(self, from_height: int) -> Run | None:
-        """A verified run from exactly this height, of the first peer that has one. Raises `ChainBroken`."""
+        """A verified run from exactly this height (0: the newest), of the first peer that has one. Raises
+        `ChainBroken`.
+        """
         for peer in self._peers():
             try:
                 data = await self.host.ask(peer, BLOCKS_PROTOCOL, encode_request(from_height, RANGE_BLOCKS, 0))
                 if not data:
                     continue
                 run = decode_run(data, ANSWER_BYTES_MAX)
-                if run.items[0].header.height != from_height:
+                if from_height and run.items[0].header.height != from_height:
                     raise PublicError("another range than was asked for")
                 if run.certificate.epoch > self._light.newest_epoch:
                     await self._learn_until(run.certificate.epoch)

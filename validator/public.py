@@ -141,7 +141,7 @@ class PublicNode:
     async def _read_feed(self, feed: Feed, nursery: trio.Nursery) -> None:
         hello = feed.hello
         assert hello is not None, "an open feed has greeted"
-        if hello.network_id != self._network_id:
+        if (hello.network_id, hello.domain) != (self._network_id, self._light.domain):
             raise WrongNetwork(f"{self._feed_path} is of network {hello.network_id.hex()[:16]}, not of genesis.toml's")
         log.info("public.feed number=%d height=%d", hello.number, hello.head_height)
         self._feed, self._number = feed, hello.number
@@ -257,8 +257,11 @@ class PublicNode:
     # requests
 
     async def _answer_blocks(self, _peer: bytes, request: bytes) -> bytes:
-        """A run from exactly the height asked for; nothing when this node lacks it."""
+        """A run from exactly the height asked for, of height 0 the newest; nothing when this node lacks it."""
         from_height, limit, has_bodies = decode_request(request, 3)
+        if not from_height:
+            newest = next((final for final in reversed(self._recent) if final.is_direct), None)
+            return b"" if newest is None else encode_run(Run((newest.item,), newest.certificate))
         known = self._answers.get(request)
         if known is not None:
             return known

@@ -32,6 +32,7 @@ READERS_MAX = 8
 QUEUE_BYTES_MAX = 8 * 1024 * 1024
 SUBSCRIBE_TIMEOUT_S = 2.0
 ANSWER_PAUSE_S = 0.02
+ACCEPT_PAUSE_S = 0.5
 WRITE_BYTES = 256 * 1024
 READ_BYTES = 4096
 
@@ -74,7 +75,12 @@ class FeedServer:
         try:
             async with trio.open_nursery() as nursery:
                 while True:
-                    connection, _ = await listener.accept()
+                    try:
+                        connection, _ = await listener.accept()
+                    except OSError as error:  # no descriptor left, say
+                        log.error("feed.refused error=%s", error)
+                        await trio.sleep(ACCEPT_PAUSE_S)
+                        continue
                     if self._connections >= READERS_MAX:
                         connection.close()
                         continue
@@ -108,6 +114,8 @@ class FeedServer:
             pass  # the reader has ended, or was cut off
         except* FeedError as group:
             log.warning("feed.refused: %s", group.exceptions[0])
+        except* Exception as group:  # a store that cannot be read now, say: no reader may end the node
+            log.error("feed.failed", exc_info=group)
         finally:
             self._connections -= 1
             if reader in self._readers:

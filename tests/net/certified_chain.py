@@ -21,7 +21,8 @@ from consensus.messages import (
 )
 from validator.roster import Seats
 
-DOMAIN = compute_domain(31337, bytes(19) + b"\x07")
+CHAIN_ID, CONTRACT = 31337, bytes(19) + b"\x07"
+DOMAIN = compute_domain(CHAIN_ID, CONTRACT)
 GENESIS_HASH = keccak(b"genesis")
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import trio
-from certified_chain import DOMAIN, Chain, Keyring
+from certified_chain import CHAIN_ID, CONTRACT, DOMAIN, Chain, Keyring
 
 from consensus.messages import ZERO_HASH, encode_message
 from engine.params import DEFAULT_MARKETS
@@ -36,7 +36,7 @@ DEFAULTS = PublicConfig()
 def make_network(keyring: Keyring) -> NetworkConfig:
     members = keyring.seats.committee.members
     return NetworkConfig(
-        name="scene", chain_id=31337, contract="0x" + bytes(20).hex(), token="0x" + bytes(20).hex(),
+        name="scene", chain_id=CHAIN_ID, contract="0x" + CONTRACT.hex(), token="0x" + bytes(20).hex(),
         genesis_time_ms=1, markets=DEFAULT_MARKETS[:1],
         validators=tuple(
             ValidatorEntry("0x" + bytes(20).hex(), member.bls_key.hex(), member.network_key.hex()) for member in members

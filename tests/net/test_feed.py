@@ -1,6 +1,7 @@
 """The feed of a validator to its operator's other processes: order, history, laggards, bytes of any kind."""
 
 import os
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,6 +40,7 @@ from net.feed.protocol import (
 )
 from net.feed.server import FeedServer
 
+BROKEN_EPOCH = 99
 HELLO = Hello(FEED_VERSION, bytes(32), bytes(32), 0, 9)
 FINAL = FinalEvent(3, 1, b"block", b"certificate", True, (b"batch", b""))
 FRAMES: list[FeedFrame] = [
@@ -70,6 +72,8 @@ class Node:
 
     def answer(self, request: HistoryRequest | SealRequest) -> FeedAnswer:
         self.asked.append(request)
+        if isinstance(request, SealRequest) and request.epoch == BROKEN_EPOCH:
+            raise sqlite3.OperationalError("disk I/O error")
         if isinstance(request, SealRequest):
             return SealAnswer(request.token, b"", (), b"")
         heights = range(request.from_height, min(10, request.from_height + request.limit))
@@ -182,6 +186,16 @@ async def test_a_reader_that_talks_nonsense_is_cut_off(tmp_path: Path, said: byt
                     pass
             except trio.BrokenResourceError:
                 pass
+        node.server.publish(BLOCKS, final(1))
+        assert await honest.next_event() == final(1)
+
+
+async def test_a_store_that_cannot_be_read_ends_the_reader_and_not_the_node(tmp_path: Path) -> None:
+    async with open_node(tmp_path) as node, open_feed(node.path, BLOCKS) as honest:
+        with pytest.raises(BaseExceptionGroup) as caught:
+            async with open_feed(node.path, BLOCKS) as unlucky:
+                await unlucky.seal(BROKEN_EPOCH)
+        assert caught.group_contains(FeedEnded)
         node.server.publish(BLOCKS, final(1))
         assert await honest.next_event() == final(1)
 

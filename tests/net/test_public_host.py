@@ -61,6 +61,8 @@ async def test_history_and_committees_are_answered_out_of_the_feed(tmp_path: Pat
         ends = decode_run(await asker.host.ask(peer, BLOCKS_PROTOCOL, encode_request(38, 10, 0)))
         assert [item.header.height for item in ends.items] == [38, 39, 40, 41]
         assert await asker.host.ask(peer, BLOCKS_PROTOCOL, encode_request(99, 1, 0)) == b""
+        newest = decode_run(await asker.host.ask(peer, BLOCKS_PROTOCOL, encode_request(0, 1, 0)))
+        assert newest.last.height == 42
         proof = decode_committee(await asker.host.ask(peer, COMMITTEE_PROTOCOL, encode_request(2)))
         assert proof is not None and proof.seats == second_keys.seats.encode()
         assert decode_committee(await asker.host.ask(peer, COMMITTEE_PROTOCOL, encode_request(3))) is None

@@ -21,14 +21,14 @@ async def judged(verdict):
 async def test_a_verdict_is_a_receipt_a_code_or_a_refusal():
     chain = Chainlet()
     chain.fund()
-    good, spent = sign(0, CANCEL_ALL, 9, market=0), sign(2, CANCEL_ALL, 9, market=0)
+    good, spent = sign(0, CANCEL_ALL, 9, market=0), sign(0, CANCEL_ALL, 8, market=5)
     taken, refused = await Desk(chain).judge([good.encode(), spent.encode()])
     submission = await judged(taken)
     assert submission.receipt.command_id == submission.command_id == command_id(good, SEPARATOR)
     assert (submission.receipt.received_ms, submission.receipt.node_index) == (NOW_MS, 2)
     assert submission.receipt.signature == taken.signature
     submission = await judged(refused)
-    assert (submission.code, submission.receipt) == (Code.UNKNOWN_ACCOUNT, None)
+    assert (submission.code, submission.receipt) == (Code.UNKNOWN_MARKET, None)
     assert (await judged(refuse_unseen(QUEUE_FULL.number))).refusal == Refusal.QUEUE_FULL
     assert (await judged(refuse_unseen(Code.MALFORMED))).code == Code.MALFORMED
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
@@ -35,8 +36,12 @@ class Rogue:
 
     async def open_link(self, target: MemberAddress, source_host: str = "") -> Any:
         """A negotiated stream on a new connection, nothing said yet."""
+        return await self.open_stream(target, LINK_PROTOCOL, source_host)
+
+    async def open_stream(self, target: MemberAddress, protocol: str, source_host: str = "") -> Any:
+        """The same for any protocol."""
         stream = await (await self.connect(target, source_host)).new_stream()
-        await MultiselectClient().select_one_of([LINK_PROTOCOL], MultiselectCommunicator(stream))
+        await MultiselectClient().select_one_of([TProtocol(protocol)], MultiselectCommunicator(stream))
         return stream
 
 

@@ -78,6 +78,10 @@ class Processes:
         self._children.append(child)
         return child
 
+    def named(self, name: str) -> Child:
+        """The child of that name."""
+        return next(child for child in self._children if child.name == name)
+
     def find_dead(self) -> list[Child]:
         """Children that have ended by themselves."""
         return [child for child in self._children if child.process.poll() is not None]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from testnet.hostile import by_clients, by_member, by_strangers
+from testnet.hostile import by_clients, by_gossip, by_member, by_strangers
 from testnet.hostile.scene import Count, Scene, load_scene
 
 REPORT_INTERVAL_S = 1.0
@@ -30,6 +30,7 @@ ATTACKS: dict[str, Attack] = {
     "api flood": by_clients.flood_requests,
     "api junk": by_clients.send_junk,
     "api slow readers": by_clients.read_slowly,
+    "gossip spam": by_gossip.spam,
     "member never reads": by_member.never_read,
     "member drips": by_member.drip,
     "member repeats": by_member.repeat_everything,

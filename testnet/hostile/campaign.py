@@ -7,6 +7,7 @@ import httpx
 import trio
 from rich.console import Console
 
+from testnet import homes
 from testnet.bench_figures import read_height
 from testnet.hostile.attacker import read_report
 from testnet.hostile.phases import Phase, plan
@@ -39,6 +40,7 @@ class Campaign:
         """Raises what a launcher raises when the network does not come up."""
         network = self._network = await self._launcher.bring_up()
         self._launcher.start_traders(WITHDRAW_AFTER_S)
+        self._start_observer(network)
         await trio.sleep(WARM_UP_S)
         rows = []
         is_traitor_gone = False
@@ -59,12 +61,27 @@ class Campaign:
         if phase.attack:
             attacker = await self._start_attacker(phase.attack, report)
         await watcher.begin()
-        await watcher.sample(duration_s)
+        observed = self._count_observed()
+        public_bytes_max = await watcher.sample_with(self._processes.named("public0"), duration_s)
         if phase.attack:
             await in_thread(self._processes.stop, attacker)
         seen = await watcher.end()
+        observed = self._count_observed() - observed
         await trio.sleep(SETTLE_S)
-        return make_row(phase, duration_s, seen, read_report(report) if phase.attack else {})
+        done = read_report(report) if phase.attack else {}
+        return make_row(phase, duration_s, seen, done, observed, public_bytes_max)
+
+    def _start_observer(self, network: Network) -> None:
+        """Follows the chain through the public host, checks all it is told, and prints a line a block."""
+        genesis = homes.node_home(self._options.folder, 0).genesis
+        argv = [sys.executable, "-m", "validator", "follow", "--json", "--genesis", str(genesis)]
+        for address in network.public_addresses:
+            argv += ["--bootstrap", address]
+        self._processes.start("observer", argv, self._options.folder / "observer.txt")
+
+    def _count_observed(self) -> int:
+        """Certified blocks that the observer has printed so far."""
+        return (self._options.folder / "observer.txt").read_text().count('"state_root"')
 
     async def _start_attacker(self, attack: str, report: Path) -> Child:
         """Ready when this returns. Raises `ChildDied` when it is not."""
@@ -87,7 +104,7 @@ class Campaign:
             while await read_height(network.api_urls[TRAITOR]) < await read_height(network.api_urls[0]) - 3:
                 await trio.sleep(0.5)
         ending = Ending(
-            are_all_alive=not [child for child in self._processes.find_dead() if child in network.nodes],
+            are_all_alive=not self._processes.find_dead(),
             heights=[await read_height(url) for url in network.api_urls],
             heights_compared=0,
             disagreements=[],
@@ -96,7 +113,7 @@ class Campaign:
         if scope.cancelled_caught:
             ending.problems.append("the returned validator did not catch up")
         if not ending.are_all_alive:
-            ending.problems.append("a validator has ended")
+            ending.problems.append(f"a process has ended: {[child.name for child in self._processes.find_dead()]}")
         if ending.disagreements or not ending.heights_compared:
             ending.problems.append(f"histories differ: {ending.disagreements}")
         return ending
@@ -129,4 +146,4 @@ async def _ask_root(client: httpx.AsyncClient, url: str, height: int) -> tuple[s
 
 def make_options(folder: Path, duration_s: int, rate: float, seed: int, base_port: int) -> Options:
     """Four validators on an embedded chain."""
-    return Options(4, folder, "embedded", seed, duration_s, True, rate, base_port, True)
+    return Options(4, folder, "embedded", seed, duration_s, True, rate, base_port, True, public_count=1)

@@ -10,6 +10,7 @@ QUIET_WITHOUT = "quiet, one member gone"
 class Phase:
     """`weight`: its share of the campaign's time. `proofs`: counters of the attacker that must not stay zero.
     `is_traitor_gone`: the last member's process has ended, and whoever comes with its keys is an attacker.
+    `needs_observer`: whoever follows the chain through the public host must go on following.
     `has_to_ban`: at the end every honest validator has banned the traitor, or has never let the attacker in.
     """
 
@@ -19,6 +20,7 @@ class Phase:
     proofs: tuple[str, ...] = ()
     is_traitor_gone: bool = False
     has_to_ban: bool = False
+    needs_observer: bool = False
 
     @property
     def baseline(self) -> str:
@@ -35,6 +37,7 @@ PHASES: tuple[Phase, ...] = (
     Phase("API: more requests than allowed", attack="api flood", proofs=("requests", "answered 429")),
     Phase("API: junk on every route", attack="api junk", proofs=("bytes sent", "answered")),
     Phase("API: readers that do not read", attack="api slow readers", proofs=("subscribers", "slow requests")),
+    Phase("public: gossip spam", attack="gossip spam", proofs=("frames sent", "thrown out"), needs_observer=True),
     Phase(QUIET_WITHOUT, weight=2.0, is_traitor_gone=True),
     Phase(
         "member: asks and never reads", attack="member never reads", proofs=("links", "requests"), is_traitor_gone=True

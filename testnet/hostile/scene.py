@@ -6,9 +6,11 @@ from pathlib import Path
 
 from consensus.messages import compute_domain
 from net.committee import MemberAddress
+from net.identity import derive_network_key
 from testnet.homes import node_home, read_genesis
-from validator.config import address_bytes, load_node
+from validator.config import address_bytes, load_node, load_public
 from validator.keys import Keys, load_keys
+from validator.public_command import PUBLIC_KEY, PUBLIC_TOML, load_public_seed
 
 # The last member's operator is the enemy in the phases that need one; in all others it is honest.
 TRAITOR = 3
@@ -32,6 +34,7 @@ class Scene:
     network_id: bytes
     traitor_keys: Keys
     domain: bytes
+    public: tuple[MemberAddress, ...] = ()  # public hosts, under their validators' numbers
 
 
 def load_scene(folder: Path) -> Scene:
@@ -47,4 +50,14 @@ def load_scene(folder: Path) -> Scene:
         apis.append(ApiAddress(config.api_host, config.api_port))
     domain = compute_domain(network.chain_id, address_bytes(network.contract))
     keys = load_keys(node_home(folder, TRAITOR).keys)
-    return Scene(tuple(victims), tuple(apis), network.digest(), keys, domain)
+    return Scene(tuple(victims), tuple(apis), network.digest(), keys, domain, _find_public_hosts(folder))
+
+
+def _find_public_hosts(folder: Path) -> tuple[MemberAddress, ...]:
+    found: list[MemberAddress] = []
+    for home in sorted(folder.glob("node*")):
+        if (home / PUBLIC_TOML).exists() and (home / PUBLIC_KEY).exists():
+            config, seed = load_public(home / PUBLIC_TOML), load_public_seed(home / PUBLIC_KEY)
+            host, port = config.listen_host, config.listen_port
+            found.append(MemberAddress(len(found), derive_network_key(seed), host, port))
+    return tuple(found)

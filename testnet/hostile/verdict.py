@@ -32,6 +32,8 @@ class Row:
     cpu_share: float
     bans: dict[str, int]
     done: dict[str, int]
+    observed_blocks: int = 0
+    public_bytes_max: int = 0
     ratio: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -47,8 +49,15 @@ class Ending:
     problems: list[str] = field(default_factory=list)
 
 
-def make_row(phase: Phase, duration_s: float, seen: dict[int, NodePhase], done: dict[str, int]) -> Row:
-    """Put together what the honest validators were seen to do."""
+def make_row(
+    phase: Phase,
+    duration_s: float,
+    seen: dict[int, NodePhase],
+    done: dict[str, int],
+    observed_blocks: int = 0,
+    public_bytes_max: int = 0,
+) -> Row:
+    """Put together what the honest validators were seen to do, and the observer beside them."""
     bans: Counter[str] = Counter()
     for node in seen.values():
         bans.update(node.bans)
@@ -62,7 +71,11 @@ def make_row(phase: Phase, duration_s: float, seen: dict[int, NodePhase], done: 
         cpu_share=max(node.cpu_ms for node in seen.values()) / 1000 / duration_s,
         bans=dict(bans),
         done=done,
+        observed_blocks=observed_blocks,
+        public_bytes_max=public_bytes_max,
     )
+    if phase.needs_observer and not observed_blocks:
+        row.problems.append("an observer of the chain saw nothing")
     row.problems += [f"the attack did not happen: {name} is 0" for name in phase.proofs if not done.get(name)]
     if not all(node.blocks for node in seen.values()):
         row.problems.append("a validator's height stood still")
@@ -104,6 +117,11 @@ def print_rows(rows: list[Row], ending: Ending, console: Console) -> None:
         if row.done:
             what = ", ".join(f"{name} {count}" for name, count in sorted(row.done.items()))
             console.print(f"{row.phase.name}: {what}", markup=False, highlight=False, soft_wrap=True)
+    observed_blocks, public_bytes = sum(row.observed_blocks for row in rows), max(row.public_bytes_max for row in rows)
+    console.print(
+        f"the observer saw {observed_blocks} certified blocks; its host held {public_bytes / MIB:.0f} MiB at most",
+        highlight=False,
+    )
     console.print(
         f"at the end: heights {ending.heights}, {ending.heights_compared} heights compared, "
         f"{len(ending.disagreements)} disagreements", highlight=False,

@@ -73,6 +73,19 @@ async def ask_counters(url: str) -> tuple[int, Counter[int], int]:
                 await trio.sleep(0.2)
 
 
+@dataclass(slots=True)
+class Holder:
+    """The most memory that a process is seen to hold."""
+
+    process_id: int
+    resident_bytes_max: int = 0
+
+    async def watch(self) -> None:
+        while True:
+            self.resident_bytes_max = max(self.resident_bytes_max, read_resident_bytes(self.process_id))
+            await trio.sleep(SAMPLE_INTERVAL_S)
+
+
 class Watcher:
     """Measures the given validators of a network from `begin` to `end`."""
 
@@ -96,6 +109,15 @@ class Watcher:
                 seen = self._seen[index]
                 seen.resident_bytes_max = max(seen.resident_bytes_max, read_resident_bytes(node.process.pid))
             await trio.sleep(min(SAMPLE_INTERVAL_S, max(0.0, end_s - trio.current_time())))
+
+    async def sample_with(self, public: Child, duration_s: float) -> int:
+        """The same; the most that a public host held meanwhile."""
+        held = Holder(public.process.pid)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(held.watch)
+            await self.sample(duration_s)
+            nursery.cancel_scope.cancel()
+        return held.resident_bytes_max
 
     async def end(self) -> dict[int, NodePhase]:
         for index, url in self._urls.items():

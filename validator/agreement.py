@@ -99,6 +99,8 @@ from validator.store import Seal, Store
 
 log = logging.getLogger("hansa.agreement")
 PENDING_CHECKS_MAX = 64
+# Messages between two ticks; dozens when all is well.
+INPUTS_MAX = 4_096
 CHAIN_VIEW_WAIT_MS = 2_000
 
 
@@ -198,8 +200,11 @@ class Agreement:
         self._perform_all(self.holder.resume_previous(self._clocks.monotonic_ms(), committee, root, seal))
 
     def receive(self, number: int, data: bytes) -> None:
-        """Queue a member's message for the next tick."""
-        self._inputs.append(Said(number, data))
+        """Queue a member's message for the next tick. What finds no room is lost, like on a link that breaks: it is
+        said again when it matters.
+        """
+        if len(self._inputs) < INPUTS_MAX:
+            self._inputs.append(Said(number, data))
 
     def on_link(self, number: int) -> None:
         """Queue the news of a link."""

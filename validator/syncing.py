@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("hansa.syncing")
 
 POLL_INTERVAL_S = 0.5
+# An answer has up to 8 MiB. Four ranges and a few chunks are ever asked for at a time.
+ANSWERS_MAX = 32
 
 
 class Syncing:
@@ -68,19 +70,24 @@ class Syncing:
         self._post(lambda now_ms: self.ranges.on_peer_lost(now_ms, peer))
 
     def on_offer(self, peer: int, offer: SnapshotOffer | None) -> None:
-        self._post(lambda now_ms: self.states.on_offer(now_ms, peer, offer))
+        self._hear(lambda now_ms: self.states.on_offer(now_ms, peer, offer))
 
     def on_chunk(self, peer: int, chunk: Chunk) -> None:
-        self._post(lambda now_ms: self.states.on_chunk(now_ms, peer, chunk))
+        self._hear(lambda now_ms: self.states.on_chunk(now_ms, peer, chunk))
 
     def on_missing_chunk(self, peer: int, name: bytes) -> None:
-        self._post(lambda now_ms: self.states.on_missing(now_ms, peer, name))
+        self._hear(lambda now_ms: self.states.on_missing(now_ms, peer, name))
 
     def on_response(self, peer: int, response: RangeResponse) -> None:
-        self._post(lambda now_ms: self.ranges.on_response(now_ms, peer, response))
+        self._hear(lambda now_ms: self.ranges.on_response(now_ms, peer, response))
 
     def on_behind(self) -> None:
         self._post(self.ranges.on_behind)
+
+    def _hear(self, call: Callable[[int], Sequence[SyncEffect | StateSyncEffect]]) -> None:
+        """An answer of a peer, be it asked for or not. What finds no room is as good as not answered."""
+        if len(self._inputs) < ANSWERS_MAX:
+            self._post(call)
 
     def _post(self, call: Callable[[int], Sequence[SyncEffect | StateSyncEffect]]) -> None:
         self._inputs.append(call)

@@ -18,15 +18,18 @@ import trio
 from consensus import crypto
 from engine.params import DEFAULT_MARKETS
 from engine.payload import PriceReport
+from net.allowance import MEMBER, STRANGER, Kind, Rate
 from net.committee import MemberAddress
 from net.identity import derive_network_key
 from net.peers import PENALTIES, Offence
 from net.rogue import hang_up, open_rogue
-from net.wire import PROTOCOL_VERSION, FrameType, Hello, PriceFrame, encode_frame
+from net.wire import PROTOCOL_VERSION, FrameType, Hello, PriceFrame, RangeResponse, encode_frame
 from testnet.hostile.frames import FrameSource, Traitor
+from validator.agreement import INPUTS_MAX
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry
 from validator.keys import Keys
 from validator.node import Node
+from validator.syncing import ANSWERS_MAX
 
 HOST = "127.0.0.1"
 FRAMES = 1_000
@@ -112,8 +115,11 @@ async def _drain(stream: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_banned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or an offender would be silent before it has said everything."""
+def everybody_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or an offender would be banned or kept waiting before it has said everything."""
+    for kind in Kind:
+        monkeypatch.setitem(MEMBER, kind, Rate(1e9, 1e12, 1))
+        monkeypatch.setitem(STRANGER, kind, Rate(1e9, 1e12, 1))
     for offence in Offence:
         monkeypatch.setitem(PENALTIES, offence, 0.0)
 
@@ -156,6 +162,20 @@ async def test_a_frame_that_our_own_code_stumbles_over_is_written_down_and_held_
                 while "frame.stumbled peer=3 type=PriceFrame" not in caplog.text:
                     await trio.sleep(0.02)
         assert node._committee is not None and node._committee.statistics()[TRAITOR].score > 0
+
+
+async def test_what_peers_say_between_two_ticks_is_bounded(tmp_path: Path) -> None:
+    """Without the tasks that would take it away: a queue that only peers fill ends somewhere."""
+    keys = [make_keys()]
+    async with running(tmp_path / "node", make_network(keys), keys) as (node, _):
+        assert node._syncing is not None
+        source = FrameSource(random.Random(1))
+        for _ in range(2 * INPUTS_MAX):
+            node.agreement.receive(TRAITOR, b"a message")
+            node.on_range(TRAITOR, RangeResponse((), None))
+            node.on_chunk(TRAITOR, source.frame(FrameType.CHUNK))
+        assert len(node.agreement._inputs) == INPUTS_MAX
+        assert len(node._syncing._inputs) == ANSWERS_MAX
 
 
 async def test_a_stranger_that_talks_nonsense_ends_nothing_and_delays_nobody(tmp_path: Path) -> None:

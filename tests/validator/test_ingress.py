@@ -251,3 +251,17 @@ async def test_a_failure_of_ours_is_answered_and_ends_nothing(chain):
     good = sign(0, CANCEL_ALL, 1_000, market=0).encode()
     (verdict,) = await desk.judge([good])
     assert verdict.code == 610 and desk.taken == [] and np.array_equal(verdict.rows, verdict.rows[:0])
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_bytes_make_a_round_fail(chain, data):
+    good = b"".join(sign(0, CANCEL_ALL, nonce, market=0).encode() for nonce in (1_000, 1_001))
+    mutated = bytearray(good)
+    for at in data.draw(st.lists(st.integers(0, len(good) - 1), max_size=6)):
+        mutated[at] = data.draw(st.integers(0, 255))
+    other = data.draw(st.one_of(st.binary(min_size=1, max_size=600), st.integers(1, 5).map(lambda n: bytes(208 * n))))
+    verdicts = trio.run(Desk(chain).judge, [bytes(mutated), other, good])
+    assert all(verdict.code in (0, Code.MALFORMED) for verdict in verdicts)
+    assert all(code in {int(item) for item in Code} for rows in codes_of(verdicts) for code in rows)
+    assert codes_of(verdicts)[2] == [0, 0]

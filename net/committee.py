@@ -156,6 +156,7 @@ async def open_committee(
     async with trio.open_nursery() as nursery:
         committee = Committee(seed, me, network_id, hello, limits, nursery)
         committee.update(members)
+        nursery.start_soon(committee._flush)
         await nursery.start(committee._serve, listen_host, port)
         try:
             yield committee
@@ -190,9 +191,19 @@ class Committee:
         self._links: dict[int, Link] = {}
         self._swarm: Swarm | None = None
         self._swarm_ready = trio.Event()
+        self._scheduled: list[Link] = []
+        self._has_scheduled = trio.Event()
         self._send_events, self.events = trio.open_memory_channel[Event](limits.events_max)
         self._hooks = LinkHooks(
-            self._open_wire, network_id, me, hello, self._offer, self._deliver, self.report, self._take_allowance
+            self._open_wire,
+            network_id,
+            me,
+            hello,
+            self._schedule,
+            self._offer,
+            self._deliver,
+            self.report,
+            self._take_allowance,
         )
 
     def update(self, members: Sequence[MemberAddress]) -> None:
@@ -445,6 +456,20 @@ class Committee:
             with suppress(trio.BrokenResourceError):  # nobody listens any more
                 await self._send_events.send(PeerDown(peer, link.reason))
         return True
+
+    def _schedule(self, link: Link) -> None:
+        self._scheduled.append(link)
+        self._has_scheduled.set()
+
+    async def _flush(self) -> None:
+        """One task writes to all links what was said to them in one turn of the scheduler: a turn a broadcast, not a
+        turn a peer."""
+        while True:
+            await self._has_scheduled.wait()
+            self._has_scheduled = trio.Event()
+            links, self._scheduled = self._scheduled, []
+            for link in links:
+                link.flush()
 
     async def _open_wire(self, stream: Any) -> Wire:
         return await open_lane(stream)

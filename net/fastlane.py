@@ -47,6 +47,8 @@ READ_BYTES = 128 * 1024 + 1024
 WINDOW_BYTES = 4 * 1024 * 1024
 WINDOW_STEP_BYTES = 1024 * 1024
 WINDOW_GRANT_AFTER_BYTES = 4096
+# A write without waiting wants a window that holds the largest frame of agreement or orders, and more.
+WINDOW_KEPT_BYTES = 512 * 1024
 STREAMS_MAX = 8
 ANSWER_BYTES_MAX = 16 * 1024
 # What the kernel may hold unsent: votes wait behind it when a link is slow, and behind no more.
@@ -75,6 +77,7 @@ class SealedSocket:
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._start = self._end = 0
         self._may_be_more = False
+        self._left = memoryview(b"")
         with suppress(OSError):  # where it is not Linux, a slow link has more in front of a vote
             self._socket.setsockopt(trio.socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
 
@@ -93,12 +96,26 @@ class SealedSocket:
 
     async def write(self, data: bytes) -> None:
         """Seals and writes. The caller sees to it that one writes at a time; cancelled midway, the socket is closed."""
+        await self._drain()
+        self.write_now(data)
+        await self._drain()
+
+    @property
+    def is_behind(self) -> bool:
+        """Sealed bytes wait for the kernel: whoever writes next writes them first."""
+        return bool(self._left)
+
+    def write_now(self, data: bytes) -> None:
+        """Seals and writes as much as the kernel takes; what it does not take waits."""
         for at in range(0, len(data), PLAIN_BYTES_MAX):
             piece = data if len(data) <= PLAIN_BYTES_MAX else data[at : at + PLAIN_BYTES_MAX]
             count = self._sealing.n
             sealed: bytes = self._seal((count << 32).to_bytes(12, "little"), piece, None)
             self._sealing.n = count + 1
-            await self._send(len(sealed).to_bytes(2, "big"), sealed)
+            parts = (len(sealed).to_bytes(2, "big"), sealed)
+            sent = 0 if self._left else self._write_some(parts)
+            if sent < 2 + len(sealed):
+                self._left = memoryview(bytes(self._left) + b"".join(parts)[sent:])
 
     def close(self) -> None:
         """At once, and without waiting for anybody."""
@@ -147,16 +164,11 @@ class SealedSocket:
         self._start = at
         return messages
 
-    async def _send(self, prefix: bytes, sealed: bytes) -> None:
-        total = len(prefix) + len(sealed)
-        sent = self._write_some((prefix, sealed))
-        if sent == total:
-            return
-        left = memoryview(prefix + sealed)[sent:]
+    async def _drain(self) -> None:
         try:
-            while left:
+            while self._left:
                 await trio.lowlevel.wait_writable(self._open_fileno())
-                left = left[self._write_some((left,)) :]
+                self._left = self._left[self._write_some((self._left,)) :]
         except trio.Cancelled:
             self.close()  # half a message is out: nothing that follows could be read
             raise
@@ -271,12 +283,25 @@ class FastYamux(yamux.Yamux):
         except trio.WouldBlock:
             await self._write_lock.acquire()
         try:
-            if self._answers:
-                parts = (bytes(self._answers), *parts)
-                self._answers.clear()
-            await self._socket.write(b"".join(parts))
+            await self._socket.write(self._join(parts))
         finally:
             self._write_lock.release()
+
+    @property
+    def can_write_now(self) -> bool:
+        """Nobody writes, and nothing waits for the kernel."""
+        return not (self._socket.is_behind or self._write_lock.locked())
+
+    def write_frames_now(self, *parts: bytes) -> bool:
+        """`write_frames` where `can_write_now` holds; False when the kernel has not taken all yet."""
+        self._socket.write_now(self._join(parts))
+        return not self._socket.is_behind
+
+    def _join(self, parts: tuple[bytes, ...]) -> bytes:
+        if self._answers:
+            parts = (bytes(self._answers), *parts)
+            self._answers.clear()
+        return b"".join(parts)
 
     async def _write_frame(self, data: bytes) -> None:
         try:
@@ -425,8 +450,10 @@ class Lane:
         return pieces
 
     async def write(self, data: bytes) -> None:
-        """Writes all of it, waiting for window and socket."""
+        """Writes all of it, and what an earlier `write_now` left; waits for window and socket."""
         stream, at, size_bytes = self.stream, 0, len(data)
+        if not data:
+            await self._muxed.write_frames()
         while at < size_bytes:
             if stream.closed:
                 raise ConnectionEnded("end of stream")
@@ -439,6 +466,20 @@ class Lane:
             header = HEADER.pack(0, TYPE_DATA, 0, stream.stream_id, end - at)
             await self._muxed.write_frames(header, data if end - at == size_bytes else data[at:end])
             at = end
+
+    @property
+    def can_write_now(self) -> bool:
+        """`write_now` is welcome."""
+        return self.stream.send_window >= WINDOW_KEPT_BYTES and self._muxed.can_write_now and not self.stream.closed
+
+    def write_now(self, data: bytes) -> bool:
+        """Where `can_write_now` holds: writes without waiting. False when some of it waits for the next `write`."""
+        stream, is_done = self.stream, True
+        for at in range(0, len(data), DATA_BYTES_MAX):
+            piece = data if len(data) <= DATA_BYTES_MAX else data[at : at + DATA_BYTES_MAX]
+            stream.send_window -= len(piece)
+            is_done = self._muxed.write_frames_now(HEADER.pack(0, TYPE_DATA, 0, stream.stream_id, len(piece)), piece)
+        return is_done
 
     def on_data(self, piece: memoryview) -> None:
         """Bytes for the stream."""

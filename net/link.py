@@ -29,6 +29,7 @@ from net.wire import (
 )
 
 RTT_WEIGHT = 0.25
+WRITES_TOGETHER_MAX = 4
 _LINK_KINDS = frozenset((FrameType.HELLO, FrameType.PING, FrameType.PONG))
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,14 @@ class Wire(Protocol):
         """What has come, at least something; raises when it has ended."""
 
     async def write(self, data: bytes) -> None:
-        """Waits until the wire has taken all of it."""
+        """Waits until the wire has taken all of it, and what `write_now` left."""
+
+    @property
+    def can_write_now(self) -> bool:
+        """`write_now` may be called."""
+
+    def write_now(self, data: bytes) -> bool:
+        """Writes without waiting. False when some of it waits for `write`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,7 @@ class LinkHooks:
     network_id: bytes
     me: int
     state: Callable[[], HelloState]
+    schedule: Callable[["Link"], None]
     offer: Callable[[int, Frame], bool]
     deliver: Callable[[int, Frame], Awaitable[None]]
     report: Callable[[int, Offence], None]
@@ -128,6 +137,8 @@ class Link:
         self._wake = trio.Event()
         self._scope = trio.CancelScope()
         self._silence_s = 0.0
+        self._is_running = False
+        self._is_scheduled = False
         self._is_writing = False
         self._stuck_s = 0.0
         self._reader_waits = False
@@ -153,8 +164,36 @@ class Link:
             if self._queue.overflowed:
                 self.close(f"queue over {self._limits.queue_bytes_max} bytes")
             return False
-        self._wake.set()
+        if not self._is_scheduled and self._is_running:
+            self._is_scheduled = True
+            self._hooks.schedule(self)
         return True
+
+    def flush(self) -> None:
+        """Writes what is queued, if that needs no waiting; otherwise the link's own writer does."""
+        self._is_scheduled = False
+        wire = self._wire
+        if self.reason or wire is None:
+            return
+        try:
+            for _ in range(WRITES_TOGETHER_MAX):
+                if not self._queue.size_bytes:
+                    return
+                if self._is_writing or not wire.can_write_now:
+                    break
+                data, frame_count = self._queue.take(self._limits.write_bytes_max)
+                self._note_write(len(data), frame_count)
+                if not wire.write_now(data):
+                    self._is_writing = True  # the writer takes it from here
+                    break
+        except Exception as error:  # as in `_guard`
+            self.close(str(error) or repr(error))
+        self._wake.set()
+
+    def _note_write(self, size_bytes: int, frame_count: int) -> None:
+        self._counters.writes += 1
+        self._counters.frames_out += frame_count
+        self._counters.bytes_out += size_bytes
 
     def close(self, reason: str) -> None:
         """Ends the link at once."""
@@ -284,19 +323,22 @@ class Link:
         self._counters.rtt_ms = rtt_s * 1e3 if not old_ms else old_ms + RTT_WEIGHT * (rtt_s * 1e3 - old_ms)
 
     async def _write(self) -> None:
+        """Where writing has to wait: at the start, for the kernel, for the other side's window."""
         assert self._wire is not None, "a hello comes first"
+        self._is_running = True
         while True:
-            while not self._queue.size_bytes:
-                self._wake = trio.Event()
-                await self._wake.wait()
-            data, frame_count = self._queue.take(self._limits.write_bytes_max)
-            self._is_writing = True
-            await self._wire.write(data)
+            if self._is_writing:
+                await self._wire.write(b"")
+            while self._queue.size_bytes:
+                self._is_writing = True
+                data, frame_count = self._queue.take(self._limits.write_bytes_max)
+                await self._wire.write(data)
+                self._stuck_s = 0.0
+                self._note_write(len(data), frame_count)
             self._is_writing = False
             self._stuck_s = 0.0
-            self._counters.writes += 1
-            self._counters.frames_out += frame_count
-            self._counters.bytes_out += len(data)
+            self._wake = trio.Event()
+            await self._wake.wait()
 
     async def _beat(self) -> None:
         beat, expected_writes = 0, self._counters.writes

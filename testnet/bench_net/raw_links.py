@@ -37,6 +37,13 @@ class RawStream:
     async def write(self, data: bytes) -> None:
         await self._stream.send_all(data)
 
+    @property
+    def can_write_now(self) -> bool:
+        return False
+
+    def write_now(self, data: bytes) -> bool:
+        raise NotImplementedError(f"{len(data)} bytes have to wait")
+
 
 class RawCommittee(Committee):
     """The committee's links over plain TCP."""
@@ -87,6 +94,7 @@ async def open_committee(
     async with trio.open_nursery() as nursery:
         committee = RawCommittee(seed, me, network_id, hello, limits, nursery)
         committee.update(members)
+        nursery.start_soon(committee._flush)
         await nursery.start(committee._serve, listen_host, listen_port)
         try:
             yield committee

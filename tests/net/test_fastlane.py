@@ -240,7 +240,7 @@ async def more_than_granted(muxed: FastYamux) -> None:
 
 
 async def forged_message(muxed: FastYamux) -> None:
-    await muxed._socket._send((40).to_bytes(2, "big"), bytes(40))
+    muxed._socket._write_some(((40).to_bytes(2, "big"), bytes(40)))
 
 
 ABUSES = (

@@ -364,14 +364,18 @@ class GuardedPubsub(Pubsub):
         return verdict is Verdict.ACCEPT
 
     async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC) -> bool:
-        """A peer that does not take a frame within seconds is gone, and with it the half-written connection."""
+        """A peer that does not take a frame within seconds loses its connection: the library would open the next
+        stream to it at once, and fill another queue."""
+        is_written = False
         try:
             with trio.fail_after(WRITE_TIMEOUT_S):
-                return await super().write_msg(stream, rpc_msg)
+                is_written = await super().write_msg(stream, rpc_msg)
         except trio.TooSlowError:
+            pass
+        if not is_written:
             _log.info("%s does not read its gossip", stream.muxed_conn.peer_id)
             abort_connection(stream.muxed_conn)
-            return False
+        return is_written
 
 
 class BoundedQueue(RpcQueue):

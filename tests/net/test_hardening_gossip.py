@@ -15,6 +15,7 @@ from libp2p.crypto.rsa import create_new_key_pair as create_rsa_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.pubsub.pb import rpc_pb2
@@ -72,7 +73,9 @@ class Rogue:
 
 @asynccontextmanager
 async def open_rogue(node: PublicNode) -> AsyncIterator[Rogue]:
-    async def ignore(_stream: object) -> None:
+    async def ignore(stream: Any) -> None:
+        """Agrees to gossip, and reads none."""
+        await Multiselect({MESHSUB: None}).negotiate(MultiselectCommunicator(stream), 5)
         await trio.sleep_forever()
 
     swarm = open_swarm(ROGUE, Multiaddr(f"/ip4/{HOST}/tcp/0"), lambda _: True, lambda _: True, ignore)
@@ -222,6 +225,23 @@ def _is_meshed(node: PublicNode, other: PublicNode) -> bool:
 async def _tell(validator: Validator, honest: PublicNode, height: int) -> None:
     validator.tell(height)
     await until(lambda: honest._gossip.height == height)
+
+
+async def test_a_subscriber_that_never_reads_loses_its_connection(tmp_path: Path) -> None:
+    chain = Chain(make_keyring(1))
+    for height in range(1, 9):
+        chain.grow(payload=bytes(100 * 1024))
+        chain.certificate(height)
+    async with open_public(tmp_path, [chain], count=2) as ((validator, node), (_, honest)):
+        await until(lambda: bool(honest.host.peer_ids) and _is_meshed(node, honest))
+        async with open_rogue(node) as rogue:
+            await never_read(rogue)
+            gossip: Any = node.host._gossip
+            await until(lambda: ROGUE_ID in gossip.router.mesh[rogue.topic])
+            for height in range(1, 9):
+                await _tell(validator, honest, height)
+            await until(lambda: ROGUE_ID.to_bytes() not in node.host.peer_ids, 30)
+            assert honest.host.peer_ids
 
 
 async def test_a_restarted_host_is_heard(tmp_path: Path) -> None:

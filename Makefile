@@ -80,7 +80,7 @@ drill-quorum: $(STAMP)  ## three of four voting keys are stolen: what the contra
 determinism: $(STAMP)  ## the same roots however the engine is compiled: processors, bounds checks, optimisation, Python 3.12
 	HANSA_DETERMINISM=all $(BIN)/python -m pytest tests/engine/test_determinism.py
 
-bench: bench-engine bench-gas bench-agreement bench-history bench-links bench-ingress bench-consensus bench-net  ## every benchmark; tables on stdout, numbers in build/results/
+bench: bench-engine bench-gas bench-agreement bench-history bench-links bench-parts bench-ingress bench-consensus bench-net  ## every benchmark; tables on stdout, numbers in build/results/
 
 bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; ARGS="--only whole"
 	@test -d build/peers || $(UV) pip install -q --no-deps --python $(BIN)/python --target build/peers $(PEERS)
@@ -100,6 +100,10 @@ bench-history: $(STAMP)  ## what a node's memory of final blocks costs a command
 
 bench-net: $(STAMP)  ## orders a second through four validators, beside one node and bare TCP; ARGS="--quick --profile"
 	$(BIN)/python -m testnet.bench_net $(ARGS)
+
+.PHONY: bench-parts
+bench-parts: $(STAMP)  ## what a command costs one node, part by part, without a network
+	$(BIN)/python -m tests.validator.bench_parts
 
 .PHONY: bench-ingress
 bench-ingress: $(STAMP)  ## what a node pays to take an order, by JSON and in frames, and to check another node's

@@ -21,7 +21,7 @@ from testnet.bench_net.entry import Entry, open_entries
 from testnet.bench_net.signing import Signed, sign_messages
 from testnet.bench_net.tally import Tally
 
-TICK_S = 0.004
+TICK_S = 0.008  # a client sends what is due in it as one frame
 DRAIN_S = 10.0
 
 
@@ -148,15 +148,16 @@ def split_stream(rows: np.ndarray, traders: np.ndarray, entries: Sequence[Entry]
 async def _send(stream: Stream, share: float, load: Load, tally: Tally, pulse: Pulse) -> None:
     """Until the end of the load or of the stream. What an open loop could not send in time it sends later."""
     began_s, sent = trio.current_time(), 0
-    room = max(1, round(load.outstanding * share))
+    room, per_s = max(1, round(load.outstanding * share)), load.messages_per_s * share
     while len(stream.rows) and trio.current_time() < tally.ends_s:
-        if load.messages_per_s:
-            due = int((trio.current_time() - began_s) * load.messages_per_s * share) - sent
+        if per_s:
+            due = int((trio.current_time() - began_s) * per_s) - sent
         else:
             due = room - stream.entry.outstanding
         if due <= 0:
-            with trio.move_on_after(TICK_S):
-                await (trio.sleep_forever() if load.messages_per_s else pulse.wait())
+            next_s = began_s + (sent + 1) / per_s if per_s else 0.0
+            with trio.move_on_at(min(tally.ends_s, max(next_s, trio.current_time() + TICK_S))):
+                await (trio.sleep_forever() if per_s else pulse.wait())
             continue
         rows, stream.rows = stream.rows[:due], stream.rows[due:]
         sent += len(rows)

@@ -34,7 +34,9 @@ def sign_messages(
     headers["expiry_ms"] = now_ms + EXPIRES_AFTER_MS
     for at, trader in enumerate(traders):
         mine = np.flatnonzero(turns == at)
-        actions[mine] = trader.draw(len(mine) * actions_per_message).reshape(len(mine), actions_per_message)
+        actions[mine] = trader.draw(len(mine) * actions_per_message, actions_per_message).reshape(
+            len(mine), actions_per_message
+        )
         headers["owner"][mine] = np.frombuffer(trader.owner, dtype=np.uint8)
         headers["subaccount"][mine] = trader.subaccount
         headers["nonce"][mine] = trader.nonce + np.arange(len(mine))

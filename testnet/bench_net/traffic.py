@@ -1,9 +1,11 @@
 """What the load consists of: market makers who place, cancel and amend around one price, and takers who hit them.
 
 Of a hundred actions 40 place, 40 cancel, 5 amend and 15 take. A maker repeats a cycle of 85: it places forty orders,
-cancels the forty of the cycle before (of some of them only the name is left, because they were filled), and amends
-five of those first. Every sixteenth cycle begins with cancelling everything, so the book stays bounded whatever was
-refused. Nothing depends on an answer: everything can be signed before it is sent.
+cancels the forty of an earlier cycle (of some of them only the name is left, because they were filled), and amends
+five of those first. Earlier is the last cycle or, where a message is longer than a cycle, the one before: a block
+executes cancels first, so what a message places it cannot cancel. Every sixteenth cycle begins with cancelling
+everything, so the book stays bounded whatever was refused. Nothing depends on an answer: everything can be signed
+before it is sent.
 """
 
 from dataclasses import dataclass
@@ -69,20 +71,22 @@ class Trader:
     def market(self) -> int:
         return self.number % len(MID_TICKS)
 
-    def draw(self, count: int) -> np.ndarray:
+    def draw(self, count: int, actions_per_message: int) -> np.ndarray:
         """The next `count` actions."""
         first = self.action_count
         self.action_count += count
         at = np.arange(first, first + count, dtype=np.int64)
-        return _draw_maker(at, self.market) if self.is_maker else _draw_taker(at, self.market)
+        if not self.is_maker:
+            return _draw_taker(at, self.market)
+        return _draw_maker(at, self.market, 1 + actions_per_message // CYCLE)
 
 
-def _draw_maker(at: np.ndarray, market: int) -> np.ndarray:
-    # The first cycle's cancels have nothing to cancel: the stream begins with the second.
-    cycle, place = at // CYCLE + 1, at % CYCLE
+def _draw_maker(at: np.ndarray, market: int, cycles_back: int) -> np.ndarray:
+    """The first cycles' cancels have nothing to cancel."""
+    cycle, place = at // CYCLE + cycles_back, at % CYCLE
     kinds, order = _KINDS[place], _ORDERS[place]
     actions = np.zeros(len(at), dtype=ACTION)
-    sweeps = (place == 0) & (cycle % CYCLES_PER_SWEEP == 1)
+    sweeps = (place == 0) & (cycle % CYCLES_PER_SWEEP == cycles_back)
     places, changes = (kinds == PLACE) & ~sweeps, kinds == AMEND
     actions["kind"] = np.where(sweeps, CANCEL_ALL, kinds)
     actions["market"] = market
@@ -94,7 +98,7 @@ def _draw_maker(at: np.ndarray, market: int) -> np.ndarray:
     actions["time_in_force"] = np.where(places, POST_ONLY, GOOD_TILL_CANCELLED)
     actions["price_ticks"] = np.where(priced, MID_TICKS[market] + np.where(is_sell, away, -away), 0)
     actions["size_lots"] = np.where(priced, 40 + (cycle * 13 + order * 7) % 100, 0)
-    actions["client_id"] = np.where(sweeps, 0, (cycle - (kinds != PLACE)) * PLACED_PER_CYCLE + order + 1)
+    actions["client_id"] = np.where(sweeps, 0, (cycle - cycles_back * (kinds != PLACE)) * PLACED_PER_CYCLE + order + 1)
     return actions
 
 

@@ -1,11 +1,12 @@
 """The load of `make bench-net`: who sends what, that it is signed, and that it never fills the book."""
 
 import numpy as np
+import pytest
 
 from engine.commands import CANCEL, CANCEL_ALL, PLACE, POST_ONLY, Command, is_well_formed, recover_signer
 from testnet.bench_net.accounts import TRADERS_PER_CLIENT, derive_traders
 from testnet.bench_net.signing import sign_messages
-from testnet.bench_net.traffic import CYCLE, PLACED_PER_CYCLE, schedule
+from testnet.bench_net.traffic import PLACED_PER_CYCLE, schedule
 
 SEPARATOR = bytes(range(32))
 
@@ -32,16 +33,18 @@ def test_every_message_is_well_formed_signed_by_its_owner_and_has_a_new_nonce() 
     assert len(seen) == 600
 
 
-def test_whatever_a_maker_places_it_cancels_in_its_next_cycle() -> None:
+@pytest.mark.parametrize(("actions_per_message", "cycles"), [(1, 1), (20, 1), (100, 2)])
+def test_whatever_a_maker_places_it_cancels_in_a_later_message(actions_per_message: int, cycles: int) -> None:
     maker = next(trader for trader in derive_traders(0, [0]) if trader.is_maker)
-    live: set[int] = set()
-    for _ in range(40):
-        for action in maker.draw(CYCLE):
+    live: dict[int, int] = {}
+    for message in range(4_000 // actions_per_message):
+        for action in maker.draw(actions_per_message, actions_per_message):
             if action["kind"] == PLACE:
                 assert action["time_in_force"] == POST_ONLY
-                live.add(int(action["client_id"]))
+                live[int(action["client_id"])] = message
             elif action["kind"] == CANCEL:
-                live.discard(int(action["client_id"]))
+                assert live.pop(int(action["client_id"]), -1) < message
             elif action["kind"] == CANCEL_ALL:
                 live.clear()
-        assert len(live) <= PLACED_PER_CYCLE
+        assert len(live) <= cycles * PLACED_PER_CYCLE + actions_per_message
+    assert live

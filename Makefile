@@ -113,6 +113,10 @@ bench-ingress: $(STAMP)  ## what a node pays to take an order, by JSON and in fr
 bench-links: $(STAMP)  ## what one link between validators carries
 	$(BIN)/python -m net.bench_links
 
+.PHONY: bench-public
+bench-public: $(STAMP)  ## what public hosts and followers cost while blocks come: ARGS="--followers 8"
+	$(BIN)/python tests/net/bench_public.py $(ARGS)
+
 .PHONY: bench-sim
 bench-sim: $(STAMP)  ## agreement in virtual time: message delays, finality, crashes, partitions, catching up; ARGS="--far"
 	$(BIN)/python -m testnet.sim.measure $(ARGS)

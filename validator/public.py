@@ -54,7 +54,7 @@ from validator.roster import Seats
 
 RETRY_S = 1.0
 RECENT_MAX = 512
-BUNDLE_INTERVAL_S = 0.25
+BUNDLE_INTERVAL_S = 0.5
 TURN_STEP_S = 0.15
 CHECKPOINT_STEP_S = 1.0
 # Reading the store costs the validator's processor: so many pieces of history a second, for everybody together.

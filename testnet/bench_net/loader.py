@@ -21,7 +21,7 @@ from testnet.bench_net.entry import Entry, open_entries
 from testnet.bench_net.signing import Signed, sign_messages
 from testnet.bench_net.tally import Tally
 
-TICK_S = 0.008  # a client sends what is due in it as one frame
+TICK_S = 0.02  # a client sends what is due in it as one frame
 DRAIN_S = 10.0
 
 

@@ -20,7 +20,8 @@ COLUMNS = (
 EXPLANATION = (
     "executed/s on the slowest node, with OK the share that the engine accepted; finality in ms from the proposal to "
     "the certificate, worst node; client: from sending to the final answer; node µs: CPU of one node for one command; "
-    "cores: all nodes together; frames and writes of one link for one block. Clients sign before the window."
+    "cores: all nodes together; frames and writes of one link for one block. Clients sign before the "
+    "window and send every 20 ms what is due."
 )
 
 

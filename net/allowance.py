@@ -2,8 +2,8 @@
 
 A link counts frames and bytes of each kind before it decodes them; whoever overdraws is not read for as long as the
 debt lasts, so a flood waits in the flooder's own socket. Kinds have budgets of their own because they cost differently:
-a price report is a signature check for a hundred bytes, a batch one for each message in it, an answer to a question of
-ours hardly anything.
+a price report is a signature check for a hundred bytes, a batch one for each message in it, which are counted when they
+have been checked, an answer to a question of ours hardly anything.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ class Kind(IntEnum):
     EVIDENCE = 3
     QUESTIONS = 4
     ANSWERS = 5
+    SIGNATURES = 6
 
 
 KINDS: dict[FrameType, Kind] = {
@@ -61,6 +62,7 @@ MIB = 1024.0 * 1024.0
 # each of three statements and a relay of each; bursts when a link comes up again.
 # Batches: 50,000 actions a second that all come to one member, in batches of 512, are 100 a second; sealed more often
 # at low load, 30 a second; a full batch has 65 KB.
+# Signatures of traders in those batches: 4,000 messages a second, signed one by one, that all come to one member.
 # Prices: one report a second. Evidence and readiness: a few a day.
 # Questions: a member that has missed batches asks for each once in 250 ms. Answers: what we ask for, chunks of 1 MiB.
 MEMBER: dict[Kind, Rate] = {
@@ -70,6 +72,7 @@ MEMBER: dict[Kind, Rate] = {
     Kind.EVIDENCE: Rate(3, 6 * 1024, 20),
     Kind.QUESTIONS: Rate(500, MIB, 4),
     Kind.ANSWERS: Rate(500, 64 * MIB, 2),
+    Kind.SIGNATURES: Rate(12_000, 64 * MIB, 2),
 }
 # Who only listens may ask, and say that it is there.
 STRANGER: dict[Kind, Rate] = {
@@ -79,5 +82,6 @@ STRANGER: dict[Kind, Rate] = {
     Kind.EVIDENCE: Rate(1, 1024, 1),
     Kind.QUESTIONS: Rate(50, 64 * 1024, 4),
     Kind.ANSWERS: Rate(1, 1024, 1),
+    Kind.SIGNATURES: Rate(1, 1024, 1),
 }
 UNLIMITED: dict[Kind, Rate] = {kind: Rate(1e9, 1e12, 1) for kind in Kind}

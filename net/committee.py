@@ -317,6 +317,11 @@ class Committee:
         rates = self._limits.member_rates if peer < STRANGER_FIRST else STRANGER
         return self._book.take(peer, KINDS[kind], size_bytes, trio.current_time(), rates)
 
+    def charge_signatures(self, peer: int, count: int) -> float:
+        """Accounts for signatures that a peer's batches made us check; seconds that the next ones should wait."""
+        rates = self._limits.member_rates if peer < STRANGER_FIRST else STRANGER
+        return self._book.take(peer, Kind.SIGNATURES, 0, trio.current_time(), rates, count)
+
     def _offer(self, peer: int, frame: Frame) -> bool:
         """False when `_deliver` has to wait for room."""
         if peer >= STRANGER_FIRST and not isinstance(frame, _QUESTIONS):

@@ -78,19 +78,18 @@ class PeerBook:
     def __init__(self) -> None:
         self._standings: dict[int, _Standing] = {}
 
-    def take(self, peer: int, kind: Kind, size_bytes: int, now_s: float, rates: Mapping[Kind, Rate] = MEMBER) -> float:
-        """Accounts for a frame of a peer; seconds that its reader should pause."""
+    def take(
+        self, peer: int, kind: Kind, size_bytes: int, now_s: float, rates: Mapping[Kind, Rate] = MEMBER, count: int = 1
+    ) -> float:
+        """Accounts for a frame of a peer, or for `count` of what it made us do; seconds that it should wait."""
         buckets = self._standing(peer).buckets
         if kind not in buckets:
             rate = rates[kind]
             buckets[kind] = (
-                TokenBucket(
-                    rate.frames_per_s, rate.frames_per_s * rate.burst_s, rate.frames_per_s * rate.burst_s, now_s
-                ),
-                TokenBucket(rate.bytes_per_s, rate.bytes_per_s * rate.burst_s, rate.bytes_per_s * rate.burst_s, now_s),
-            )
+                make_bucket(rate.frames_per_s, rate.burst_s, now_s), make_bucket(rate.bytes_per_s, rate.burst_s, now_s)
+            )  # fmt: skip
         frame_bucket, byte_bucket = buckets[kind]
-        return max(frame_bucket.take(1, now_s), byte_bucket.take(size_bytes, now_s))
+        return max(frame_bucket.take(count, now_s), byte_bucket.take(size_bytes, now_s))
 
     def report(self, peer: int, offence: Offence, now_s: float) -> bool:
         """Adds an offence to a peer's score; True when that bans it. What is heard of a banned peer was said before,

@@ -168,13 +168,14 @@ class Peering:
             signed = [(item, node.roster.network_key(item.author)) for item in batches if not node.pool.holds(item)]
             if not signed:
                 continue
-            for checked in await trio.to_thread.run_sync(
-                check_batches, signed, node.domain, node.info.domain_separator
-            ):
+            results = await trio.to_thread.run_sync(check_batches, signed, node.domain, node.info.domain_separator)
+            for checked in results:
                 if checked is None:
                     self._committee.report(peer, Offence.INVALID_SIGNATURE)
                 else:
                     node.on_batch(checked, is_named=self._asked_ms.pop(checked.batch_hash, None) is not None)
+            signature_count = sum(len(checked.messages) for checked in results if checked is not None)
+            await trio.sleep(self._committee.charge_signatures(peer, signature_count))
 
     def _answer_range(self, peer: int, request: RangeRequest) -> None:
         """Within the peer's budget; it asks another meanwhile."""

@@ -69,6 +69,12 @@ def test_a_flooder_waits_and_others_do_not() -> None:
     assert book.take(2, Kind.BATCHES, 10, 1.0, RATES) == 0
 
 
+def test_work_is_counted_in_its_own_unit() -> None:
+    book = PeerBook()
+    assert book.take(1, Kind.SIGNATURES, 0, 0.0, RATES, count=20) == 0
+    assert book.take(1, Kind.SIGNATURES, 0, 0.0, RATES, count=15) == 1.5
+
+
 def test_every_frame_is_paid_from_a_budget_that_can_hold_it() -> None:
     assert set(KINDS) == set(FrameType)
     for kind, budget in KINDS.items():

@@ -33,6 +33,8 @@ class Printer:
     count: int = 0
 
     def on_block(self, certified: CertifiedHeader) -> None:
+        if self.count_max and self.count == self.count_max:
+            return  # a whole range came at once
         header, signers = certified.header, certified.signers
         commitment = Commitment.decode(header.commitment)
         if self.is_json:

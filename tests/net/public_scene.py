@@ -112,13 +112,15 @@ async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
 
 @asynccontextmanager
 async def open_public(
-    folder: Path, chains: list[Chain], count: int = 1, config: PublicConfig = DEFAULTS
+    folder: Path, chains: list[Chain], count: int = 1, config: PublicConfig = DEFAULTS, is_line: bool = False
 ) -> AsyncIterator[list[tuple[Validator, PublicNode]]]:
-    """So many members with a public host each, all of which know the first one's address."""
+    """So many members with a public host each, all of which know the first one's address, or in a line only that of the
+    one before.
+    """
     network = make_network(chains[0].keyring)
     ports = free_ports(count)
     seeds = [bytes([100 + number]) * 32 for number in range(count)]
-    first = make_address(HOST, ports[0], seeds[0])
+    addresses = [make_address(HOST, port, seed) for port, seed in zip(ports, seeds)]
     members = []
     async with trio.open_nursery() as nursery:
         for number in range(count):
@@ -126,7 +128,10 @@ async def open_public(
             home.mkdir()
             validator = Validator(home, number, network, chains)
             choices = replace(
-                config, listen_port=ports[number], slots_per_address=64, bootstrap=(first,) if number else ()
+                config,
+                listen_port=ports[number],
+                slots_per_address=64,
+                bootstrap=(addresses[number - 1 if is_line else 0],) if number else (),
             )
             node = PublicNode(home, network, choices, seeds[number], DOMAIN)
             members.append((validator, node))

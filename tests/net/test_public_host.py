@@ -2,16 +2,21 @@
 
 from pathlib import Path
 
+import pytest
 import trio
 from certified_chain import Chain, make_keyring
 from public_scene import Validator, open_public, until
 
 from net.feed.protocol import BLOCKS
 from net.hardening_gossip import Verdict
+from net.public import host as public_host
+from net.public.host import parse_address
 from net.public.messages import (
     BLOCKS_PROTOCOL,
     COMMITTEE_PROTOCOL,
+    PEERS_PROTOCOL,
     decode_committee,
+    decode_peers,
     decode_run,
     encode_request,
 )
@@ -83,3 +88,19 @@ async def test_a_host_outlives_its_validator_and_finds_it_again(tmp_path: Path) 
             again.tell(2)
             await until(lambda: node.published_count == 2)
             nursery.cancel_scope.cancel()
+
+
+async def test_hosts_learn_of_each_other_from_their_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_host, "EXCHANGE_INTERVAL_S", 1.0)
+    async with open_public(tmp_path, [make_chain()], count=3, is_line=True) as members:
+        first, _, last = (node for _, node in members)
+        own = parse_address(first.host.address)[1].to_bytes()
+        await until(lambda: own in last.host.peer_ids, 30)
+
+
+async def test_nobody_is_sent_to_an_address_that_only_a_stranger_names(tmp_path: Path) -> None:
+    async with open_public(tmp_path, [make_chain()], count=2) as ((_, server), (_, asker)):
+        await until(lambda: bool(asker.host.peer_ids))
+        # The asker dialed the server; the server has not dialed the asker, and does not pass its address on.
+        told = decode_peers(await asker.host.ask(asker.host.peer_ids[0], PEERS_PROTOCOL, b""))
+        assert told == [server.host.address]

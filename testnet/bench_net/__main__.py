@@ -173,12 +173,18 @@ def run(plan: Plan, console: Console) -> tuple[list[Figures], list[str]]:
                 continue  # JSON beside frames is no matter of links
             try:
                 rows += trio.run(measure, plan, setup, kind, console)
-            except* (LaunchError, FolderError, ChildDied, Disagreement, LoadError) as group:
-                failures.append(f"{TITLES[setup]}, {kind.name}: {_find_first(group)}")
+            except* Exception as group:  # a node that does not answer, a process that ended: many kinds, one meaning
+                failures.append(f"{TITLES[setup]}, {kind.name}: {describe(_find_first(group))}")
                 console.print(f"[red]failed[/] {failures[-1]}", highlight=False)
             if not plan.is_kept:
                 shutil.rmtree(plan.folder / setup, ignore_errors=True)
     return rows, failures
+
+
+def describe(error: BaseException) -> str:
+    """Our own errors say what to do; of others the kind matters, too."""
+    is_ours = isinstance(error, (LaunchError, FolderError, ChildDied, Disagreement, LoadError))
+    return str(error) if is_ours else repr(error)
 
 
 def _find_first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -376,7 +376,7 @@ class Agreement:
             case FetchBlock(_, peers) if not peers:
                 pass  # a committee of one
             case FetchBlock(block_hash, peers):
-                held = self._store.candidate(block_hash)
+                held = self._store.recent(block_hash)
                 if held is None:
                     self._outside.fetch_block(block_hash, tuple(self._number(epoch, peer) for peer in peers))
                 else:
@@ -541,8 +541,6 @@ class Agreement:
                     continue
                 verdict = False  # our view of the settlement chain stays behind: others may vote, we do not
             del self._checks[block_hash], self._check_deadlines_ms[block_hash]
-            if verdict:
-                self._store.put_candidate(check.block)
             self._answer(check.block.header.epoch, PayloadChecked(block_hash, verdict))
 
     def _fetch_missing(self, block: Block) -> bool:

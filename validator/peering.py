@@ -107,7 +107,7 @@ class Peering:
                 else:
                     self._committee.report(peer, Offence.INVALID_SIGNATURE)
             case BlockRequest(block_hash):
-                block = node.store.candidate(block_hash) or node.agreement.find_block(block_hash)
+                block = node.agreement.find_block(block_hash) or node.store.recent(block_hash)
                 self.send(peer, NotFound(FrameType.BLOCK_REQUEST, block_hash) if block is None else Consensus(block))
             case BatchRequest(_, _, batch_hash):
                 data = node.store.batch(batch_hash)

@@ -1,5 +1,5 @@
-"""Finalised blocks, their batches and results in SQLite, and the blocks and batches we voted for but that are not
-final yet.
+"""Finalised blocks, their batches and results in SQLite, and the batches that we hold but that are not final yet. The
+blocks we voted for are in the journal until they are final.
 
 One writer, the node's loop. `commit` then `sync` is a barrier: what was put before survives a crash, and the node
 passes it before a vote that depends on the data leaves. `commit` only hands the data to the system; `sync` and
@@ -24,7 +24,6 @@ from validator.roster import Seats
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, block BLOB NOT NULL,
     certificate BLOB NOT NULL, is_direct INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS candidates (hash BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, author INTEGER NOT NULL,
     sequence INTEGER NOT NULL, height INTEGER);
 CREATE TABLE IF NOT EXISTS batch_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -62,6 +61,9 @@ MINUTE_MS = 60_000
 # Evidence of a fork may be wanted long after the journal has dropped its half: two weeks of a committee in which every
 # other view is given up, about 150 bytes each.
 NULLIFICATIONS_MAX = 2_000_000
+# More than agreement looks back (`CoreConfig.retain_views`), and little enough to look through.
+RECENT_BLOCKS = 256
+RECENT_QUERY = "SELECT block FROM blocks WHERE height > (SELECT MAX(height) FROM blocks) - ? AND hash=?"
 OWN_WITHDRAWALS_MAX = 1_000
 # Results and trades of a block are numbered from its height, so that all nodes give a trade the same number. Rows hold
 # so many of them, named by the first.
@@ -220,16 +222,9 @@ class Store:
 
     # blocks
 
-    def put_candidate(self, block: Block) -> None:
-        row = (block.hash(), block.header.height, encode_message(block))
-        self._write("INSERT OR IGNORE INTO candidates VALUES (?,?,?)", [row])
-
-    def candidate(self, block_hash: bytes) -> Block | None:
-        """A block we checked or finalised, by hash."""
-        row = self._db.execute(
-            "SELECT block FROM candidates WHERE hash=? UNION ALL SELECT block FROM blocks WHERE hash=? LIMIT 1",
-            (block_hash, block_hash),
-        ).fetchone()
+    def recent(self, block_hash: bytes) -> Block | None:
+        """One of the last `RECENT_BLOCKS` final blocks, by hash: who lacks an older one asks for a range."""
+        row = self._db.execute(RECENT_QUERY, (RECENT_BLOCKS, block_hash)).fetchone()
         return None if row is None else _decode_block(row[0])
 
     def put_final(self, block: Block, certificate: Certificate) -> None:
@@ -237,7 +232,6 @@ class Store:
         is_direct = certificate.header_hash == block_hash
         row = (height, block_hash, encode_message(block), encode_message(certificate), int(is_direct))
         self._write("INSERT OR REPLACE INTO blocks VALUES (?,?,?,?,?)", [row])
-        self._write("DELETE FROM candidates WHERE height<=?", [(height,)])
 
     def final(self, height: int) -> FinalBlock | None:
         row = self._db.execute("SELECT block, certificate, is_direct FROM blocks WHERE height=?", (height,)).fetchone()

@@ -8,7 +8,7 @@ from functools import partial
 from consensus.messages import Block, Certificate, Evidence, decode_message
 from engine.state import EngineState
 from validator.roster import Seats
-from validator.store import CaseRow, FinalBlock, Seal, Store
+from validator.store import RECENT_BLOCKS, CaseRow, FinalBlock, Seal, Store
 
 SNAPSHOTS_KEPT = 3
 
@@ -31,14 +31,12 @@ class MemoryStore(Store):
         self._first_height = 1
         self._finals: list[FinalBlock] = []  # by height, from the first
         self._final_heights: dict[bytes, int] = {}
-        self._candidates: dict[bytes, Block] = {}
         self._batches: dict[bytes, tuple[int, int, bytes]] = {}  # by hash: author, sequence, encoded
         self._unplaced: dict[tuple[int, int, bytes], None] = {}
         self._cases: dict[bytes, bytes] = {}  # evidence -> its key
         self._seals: dict[int, Seal] = {}
         self._seats: dict[int, Seats] = {}
         self._undo: list[Callable[[], object]] = []
-        self._is_pruning_due = False
 
     def close(self) -> None:
         self.commit()
@@ -62,10 +60,6 @@ class MemoryStore(Store):
         if self.fails:
             raise OSError(errno.EIO, "the disk failed")
         self._undo = []
-        if self._is_pruning_due:
-            self._is_pruning_due = False
-            height = self.height()
-            self._candidates = {name: block for name, block in self._candidates.items() if block.header.height > height}
 
     def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
         """Everything that no part of a simulated node reads back."""
@@ -91,18 +85,10 @@ class MemoryStore(Store):
 
     # blocks
 
-    def put_candidate(self, block: Block) -> None:
-        self.on_effect()
-        block_hash = block.hash()
-        if block_hash not in self._candidates:
-            self._candidates[block_hash] = block
-            self._undo.append(lambda: self._candidates.pop(block_hash, None))
-
-    def candidate(self, block_hash: bytes) -> Block | None:
-        block = self._candidates.get(block_hash)
-        if block is None and block_hash in self._final_heights:
-            block = self._finals[self._final_heights[block_hash] - self._first_height].block
-        return block
+    def recent(self, block_hash: bytes) -> Block | None:
+        height = self._final_heights.get(block_hash, 0)
+        is_recent = height > max(0, self.height() - RECENT_BLOCKS)
+        return self._finals[height - self._first_height].block if is_recent else None
 
     def put_final(self, block: Block, certificate: Certificate) -> None:
         self.on_effect()
@@ -112,7 +98,6 @@ class MemoryStore(Store):
         assert height == self.height() + 1
         self._finals.append(FinalBlock(block, certificate, certificate.header_hash == block_hash))
         self._final_heights[block_hash] = height
-        self._is_pruning_due = True
 
         def undo() -> None:
             self._finals.pop()

@@ -36,7 +36,7 @@ class Traffic:
             case "batch":
                 self._on_batch(peer, data)
             case "block request":
-                block = node.store.candidate(data) or node.agreement.find_block(data)
+                block = node.agreement.find_block(data) or node.store.recent(data)
                 if block is not None:
                     node.send_frame(peer, "consensus", encode_message(block))
             case "batch request":

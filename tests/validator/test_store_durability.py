@@ -2,7 +2,8 @@
 
 import shutil
 
-from validator.store import Store
+from consensus.messages import COMMITMENT_BYTES, FINALIZE, ZERO_HASH, Block, Certificate, Header, keccak
+from validator.store import RECENT_BLOCKS, RECENT_QUERY, Store
 
 
 def copy_as_a_crash_leaves_it(folder, name):
@@ -43,3 +44,18 @@ def test_a_checkpoint_keeps_the_log_short(tmp_path):
         lengths[is_kept_short] = path.with_name("blocks.sqlite-wal").stat().st_size
         store.close()
     assert 4 * lengths[True] < lengths[False]
+
+
+def test_only_recent_final_blocks_are_looked_up_by_hash(tmp_path):
+    """Whoever asks for a hash that nobody has costs a look at few blocks, however long the chain is."""
+    store, blocks = Store(tmp_path / "blocks.sqlite"), []
+    for height in range(1, RECENT_BLOCKS + 3):
+        header = Header(1, height, height, bytes(32), 0, 0, height, keccak(b""), ZERO_HASH, bytes(COMMITMENT_BYTES))
+        blocks.append(Block(header, b""))
+        store.put_final(blocks[-1], Certificate(FINALIZE, 1, height, header.hash(), b"\7", bytes(96)))
+    found = [store.recent(block.hash()) for block in blocks]
+    assert found == [None, None, *blocks[2:]]
+    assert store.recent(b"\1" * 32) is None
+    plan = store._db.execute("EXPLAIN QUERY PLAN " + RECENT_QUERY, (RECENT_BLOCKS, b"")).fetchall()
+    assert any("rowid>?" in row[3] for row in plan), plan
+    store.close()

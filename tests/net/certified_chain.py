@@ -72,10 +72,26 @@ class Chain:
         self.first_height = 1 if before is None else before.first_height + len(before.blocks)
         self.root_hash = GENESIS_HASH if before is None else before.blocks[-1].hash()
         self.blocks: list[Block] = []
+        self.trailing: Block | None = None
         self._certificates: dict[int, Certificate] = {}
 
     def grow(self, payload: bytes = b"\x80", next_committee_hash: bytes = ZERO_HASH) -> Block:
         """One more block on top."""
+        self.blocks.append(self._make(payload, next_committee_hash))
+        return self.blocks[-1]
+
+    def seal(self, next_committee_hash: bytes) -> Block:
+        """The block that ends the epoch. As it often happens, no certificate is for it, but one for a trailing block
+        that repeats what it says.
+        """
+        sealing = self.grow(next_committee_hash=next_committee_hash)
+        self.trailing = self._make(b"", next_committee_hash)
+        return sealing
+
+    def is_direct(self, height: int) -> bool:
+        return self.trailing is None or height != self.blocks[-1].header.height
+
+    def _make(self, payload: bytes, next_committee_hash: bytes) -> Block:
         count = len(self.keyring.seeds)
         parent_hash = self.blocks[-1].hash() if self.blocks else self.root_hash
         height, view = self.first_height + len(self.blocks), len(self.blocks) + 1
@@ -83,13 +99,13 @@ class Chain:
             self.keyring.epoch, view, height, parent_hash, view - 1, view % count, 1_000 + height, keccak(payload),
             next_committee_hash, bytes(COMMITMENT_BYTES),
         )  # fmt: skip
-        self.blocks.append(Block(header, payload))
-        return self.blocks[-1]
+        return Block(header, payload)
 
     def block(self, height: int) -> Block:
         return self.blocks[height - self.first_height]
 
     def certificate(self, height: int) -> Certificate:
         if height not in self._certificates:
-            self._certificates[height] = certify(self.keyring, self.block(height))
+            trailing = None if self.is_direct(height) else self.trailing
+            self._certificates[height] = certify(self.keyring, trailing or self.block(height))
         return self._certificates[height]

@@ -77,7 +77,7 @@ class Validator:
         chain = self._chain(height)
         block = chain.block(height)
         certificate = encode_message(chain.certificate(height))
-        return FinalEvent(height, block.header.epoch, encode_message(block), certificate, True, ())
+        return FinalEvent(height, block.header.epoch, encode_message(block), certificate, chain.is_direct(height), ())
 
     def _greet(self, _streams: int) -> list[FeedAnswer]:
         digest = self.network.digest()
@@ -101,7 +101,8 @@ class Validator:
         sealing = before.block(height)
         assert sealing.header.next_committee_hash != ZERO_HASH
         certificate = encode_message(before.certificate(height))
-        return SealAnswer(request.token, found.keyring.seats.encode(), (sealing.header.encode(),), certificate)
+        headers = tuple(block.header.encode() for block in (sealing, before.trailing) if block is not None)
+        return SealAnswer(request.token, found.keyring.seats.encode(), headers, certificate)
 
 
 async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:

@@ -11,6 +11,7 @@ from public_scene import DEFAULTS, Validator, make_network, open_public, until
 
 from consensus.messages import Certificate, encode_message
 from net.feed.protocol import FinalEvent
+from net.hardening_gossip import Verdict
 from validator.follow import CertifiedHeader, ChainBroken, Follower
 from validator.light import LightChain
 
@@ -20,7 +21,7 @@ def make_chains() -> list[Chain]:
     first, next_keys = Chain(make_keyring(4)), make_keyring(7, epoch=2)
     for _ in range(29):
         first.grow()
-    first.grow(next_committee_hash=next_keys.seats.committee.hash())
+    first.seal(next_keys.seats.committee.hash())
     second = Chain(next_keys, first)
     for _ in range(10):
         second.grow()
@@ -70,6 +71,23 @@ async def test_a_new_committee_is_learned_from_the_block_that_names_it(tmp_path:
             validator.tell(height)
             await trio.sleep(0.05)
         await until(lambda: seen.heights == list(range(28, 41)))
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_end_of_an_epoch_is_followed_live(tmp_path: Path) -> None:
+    async with open_public(tmp_path, CHAINS) as ((validator, node),), trio.open_nursery() as nursery:
+        for height in range(1, 27):
+            validator.tell(height)
+        seen = Seen(node, from_height=25)
+        nursery.start_soon(seen.follower.run)
+        await until(lambda: seen.heights == [25, 26])
+        await trio.sleep(2.5)  # the mesh forms
+        for height in range(27, 37):
+            validator.tell(height)
+            await trio.sleep(0.3)
+        await until(lambda: seen.heights == list(range(25, 37)))
+        assert seen.follower._light.newest_epoch == 2
+        assert seen.follower.host.verdicts[Verdict.ACCEPT] > 3 and not seen.follower.host.banned_count
         nursery.cancel_scope.cancel()
 
 

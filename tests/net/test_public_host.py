@@ -52,7 +52,7 @@ async def test_every_block_is_published_about_once_and_reaches_every_host(tmp_pa
 async def test_history_and_committees_are_answered_out_of_the_feed(tmp_path: Path) -> None:
     first = make_chain()
     second_keys = make_keyring(4, epoch=2)
-    first.grow(next_committee_hash=second_keys.seats.committee.hash())
+    first.seal(second_keys.seats.committee.hash())
     second = Chain(second_keys, first)
     second.grow()
     async with open_public(tmp_path, [first, second], count=2) as ((validator, server), (_, asker)):
@@ -64,7 +64,9 @@ async def test_history_and_committees_are_answered_out_of_the_feed(tmp_path: Pat
         assert [item.header.height for item in run.items] == list(range(5, 15))
         asker._light.verify(run.certificate)
         ends = decode_run(await asker.host.ask(peer, BLOCKS_PROTOCOL, encode_request(38, 10, 0)))
-        assert [item.header.height for item in ends.items] == [38, 39, 40, 41]
+        assert [item.header.height for item in ends.items] == [38, 39, 40, 41, 42]
+        assert [item.header.height for item in ends.final_items()] == [38, 39, 40, 41]
+        asker._light.verify(ends.certificate)
         assert await asker.host.ask(peer, BLOCKS_PROTOCOL, encode_request(99, 1, 0)) == b""
         newest = decode_run(await asker.host.ask(peer, BLOCKS_PROTOCOL, encode_request(0, 1, 0)))
         assert newest.last.height == 42

@@ -135,6 +135,7 @@ bench-hostile: $(STAMP)  ## four validators attacked in a dozen ways for ten min
 .PHONY: soak
 soak: $(STAMP)  ## an hour under traders, visitors, pauses and restarts; nothing may grow: ARGS="--duration 120"
 	$(BIN)/python -m testnet.soak $(ARGS)
+
 .PHONY: bench-sixteen
 bench-sixteen: $(STAMP)  ## sixteen validators on this machine: frames and CPU of a block, kill -9 of five; ARGS="--members 25"
 	$(BIN)/python -m testnet.sixteen $(ARGS)

@@ -1,18 +1,18 @@
 """What can happen to one process: it stands still for a while, or it is gone without warning."""
 
-import os
 import signal
 
 from testnet.local import Child, Processes
 
 
 def pause(child: Child) -> None:
-    """SIGSTOP to all of it: sockets stay open, so its peers see silence and not an end."""
-    os.killpg(child.process.pid, signal.SIGSTOP)
+    """SIGSTOP: sockets stay open, so its peers see silence and not an end."""
+    child.process.send_signal(signal.SIGSTOP)
 
 
 def resume(child: Child) -> None:
-    os.killpg(child.process.pid, signal.SIGCONT)
+    """It goes on, unless it has ended meanwhile."""
+    child.process.send_signal(signal.SIGCONT)
 
 
 def kill(processes: Processes, child: Child) -> None:

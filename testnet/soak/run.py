@@ -1,13 +1,13 @@
 """One soak: four validators, their traders, clients that come and go, links that break, one validator that restarts."""
 
 import random
-import signal
 
 import httpx
 import trio
 from rich.console import Console
 
 from testnet.bench_figures import read_height
+from testnet.faults.processes import pause, resume
 from testnet.homes import node_home
 from testnet.launch import Launcher, Network, Options, in_thread
 from testnet.local import Processes
@@ -72,11 +72,11 @@ class Soak:
         for _ in range(RESTARTS):
             await trio.sleep(interval_s)
             self._console.print(f"node{PAUSED} pauses for {PAUSE_S:.0f} s", highlight=False)
-            network.nodes[PAUSED].process.send_signal(signal.SIGSTOP)
+            pause(network.nodes[PAUSED])
             try:
                 await trio.sleep(PAUSE_S)
             finally:
-                network.nodes[PAUSED].process.send_signal(signal.SIGCONT)
+                resume(network.nodes[PAUSED])
             await trio.sleep(interval_s - PAUSE_S if interval_s > PAUSE_S else 0)
             await self._restart(network)
 

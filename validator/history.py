@@ -146,11 +146,12 @@ class History:
 
     def add(self, height: int, time_ms: int, ids: np.ndarray, results: np.ndarray, fills: np.ndarray) -> None:
         """A block: ids (n, 32) and RESULT rows of its actions, KNOWN_FILL rows of its trades."""
-        chunks = list(_cut(height, time_ms, results, ids))
-        self._store.put_results(chunks)
-        for chunk in chunks:
-            self._results.put(chunk)
-        self.index.add(*index_entries(first_place(height), ids, results["code"]))
+        if len(results):
+            chunks = list(_cut(height, time_ms, results, ids))
+            self._store.put_results(chunks)
+            for chunk in chunks:
+                self._results.put(chunk)
+            self.index.add(*index_entries(first_place(height), ids, results["code"]))
         if len(fills):
             self._add_fills(height, time_ms, fills)
 

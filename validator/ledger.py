@@ -96,7 +96,8 @@ class Ledger:
         height, time_ms, self._state = header.height, header.timestamp_ms, state
         self._store.put_final(block, certificate)
         self._store.place_batches([checked.batch_hash for checked in batches], height)
-        self._take_funding(result.notices)
+        if len(result.notices):
+            self._take_funding(result.notices)
         actions, ids = gather_actions(batches)
         fills = np.zeros(len(result.fills), KNOWN_FILL)
         changed = self.orders.follow(state, result, actions, fills, first_place(height), bool(self._subscribers))

@@ -140,9 +140,10 @@ class Orders:
         count = follow(tables, self._memory, happened, first_sequence, first_trade, state.time_ms)
         slots = self._memory.touched[:count]
         changed = take_rows(self._memory.pool, slots[: len(slots) if wants_changed else 0])
-        left = slots[self._memory.pool["state"][slots] != OrderState.OPEN]
-        self._keep_closed(take_rows(self._memory.pool, left[-CLOSED_ORDERS_MAX:]))
-        self._free(left)
+        if count:
+            left = slots[self._memory.pool["state"][slots] != OrderState.OPEN]
+            self._keep_closed(take_rows(self._memory.pool, left[-CLOSED_ORDERS_MAX:]))
+            self._free(left)
         return changed
 
     def _follow_nothing(self) -> None:

@@ -164,8 +164,8 @@ def measure_reads(ledger: Ledger, sampled: list[tuple[bytes, int]]) -> dict[str,
     newest, oldest, maker = sampled[-1][0], sampled[0][0], owner_of(0)
     account = USER_ACCOUNT_FIRST
     questions: dict[str, Callable[[], object]] = {
-        "result, new": partial(ledger.result, newest, 0),
-        "result, from the disk": partial(ledger.result, oldest, 0),
+        "result, new": partial(ledger.history.find, newest, is_new=True),
+        "result, from memory or disk": partial(ledger.result, oldest, 0),
         "result, unknown": partial(ledger.result, bytes(range(32)), 0),
         "100 trades of an account": partial(ledger.history.fills_of_account, account, 100),
         "100 trades of a market": partial(ledger.history.fills_of_market, 0, 100),

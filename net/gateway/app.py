@@ -101,6 +101,7 @@ class Gateway:
             if not self._admission.is_request_allowed(_address(request.scope), trio.current_time()):
                 raise RequestError(None, ApiError(RATE_LIMITED))
             body = await self._read_body(request)
+            self._charge_rest(request, len(body))
             reply = await answer_now(Call(self.api, _http_request(request, method, body), start_us))
         except RequestError as error:
             text = error_text(error.request_id, error.error, start_us, self.api.is_testnet)
@@ -108,6 +109,14 @@ class Gateway:
         except ClientDisconnect:
             return Response(status_code=499)
         return Response(reply.text, reply.http_status, media_type="application/json")
+
+    def _charge_rest(self, request: HttpRequest, size_bytes: int) -> None:
+        """What a long body counts as beyond the request it came with. Raises `RequestError` beyond the limit."""
+        rest_bytes = size_bytes - self.api.limits.request_unit_bytes
+        if rest_bytes > 0 and not self._admission.is_request_allowed(
+            _address(request.scope), trio.current_time(), rest_bytes
+        ):
+            raise RequestError(None, ApiError(RATE_LIMITED))
 
     async def _read_body(self, request: HttpRequest) -> bytes:
         body = bytearray()

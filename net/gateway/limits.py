@@ -14,6 +14,7 @@ class Limits:
     header_bytes_max: int = 16 * 1024
     requests_per_s: int = 500  # per WebSocket connection, and per address over HTTP
     requests_burst: int = 1000
+    request_unit_bytes: int = 2048  # a longer request counts as one for each part of that length
     order_messages_per_s: int = 5_000  # signed messages per connection for binary order entry
     order_messages_burst: int = 10_000
     order_outgoing_bytes_max: int = 8 * 1024 * 1024  # above it a connection that does not read is closed
@@ -50,6 +51,11 @@ class TokenBucket:
         return True
 
 
+def count_units(limits: Limits, size_bytes: int) -> int:
+    """What a request of that size counts as: what it costs us grows with the actions in it."""
+    return max(1, -(-size_bytes // limits.request_unit_bytes))
+
+
 class Admission:
     """Counts connections and, per address, requests over HTTP. Forgets the address that was quiet longest."""
 
@@ -63,12 +69,13 @@ class Admission:
         burst = self._limits.requests_burst
         return TokenBucket(self._limits.requests_per_s, burst, burst, now_s)
 
-    def is_request_allowed(self, address: str, now_s: float) -> bool:
+    def is_request_allowed(self, address: str, now_s: float, size_bytes: int = 0) -> bool:
+        """Before a request is read, and with its size before it is worked on."""
         bucket = self._buckets.pop(address, None) or self.new_bucket(now_s)
         self._buckets[address] = bucket
         if len(self._buckets) > self._limits.addresses_max:
             self._buckets.popitem(last=False)
-        return bucket.is_allowed(now_s)
+        return bucket.is_allowed(now_s, count_units(self._limits, size_bytes) if size_bytes else 1)
 
     def open_connection(self, address: str) -> bool:
         """False when there are too many already; true obliges the caller to `close_connection`."""

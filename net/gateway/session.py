@@ -24,7 +24,7 @@ from net.gateway.errors import (
     Fault,
 )
 from net.gateway.feeds import Channel
-from net.gateway.limits import TokenBucket
+from net.gateway.limits import TokenBucket, count_units
 from net.gateway.wire import RequestError, error_text, now_us, parse_request
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Session:
             request = parse_request(text)
         except RequestError as error:
             return await self._reply(error_text(error.request_id, error.error, start_us, is_testnet))
-        if not self._bucket.is_allowed(trio.current_time()):
+        if not self._bucket.is_allowed(trio.current_time(), count_units(self._api.limits, length_bytes)):
             return await self._reply(error_text(request.request_id, ApiError(RATE_LIMITED), start_us, is_testnet))
         call = Call(self._api, request, start_us, self)
         outcome = await answer(call)

@@ -317,6 +317,19 @@ async def test_rate_and_connection_limits() -> None:
             assert (response.status_code, response.json()["error"]["data"]["code"]) == (503, 606)
 
 
+async def test_a_long_request_counts_as_several() -> None:
+    limits = replace(Limits(shutdown_s=0.1), requests_per_s=0, requests_burst=5)
+    text = json.dumps({"id": 1, "method": "public/get_time"})
+    long = text + " " * (3 * limits.request_unit_bytes - len(text))
+    async with running(DictBackend(), limits) as url:
+        async with websocket(url) as connection:
+            answers = [await ask(connection, each) for each in (long, long, text, text, text)]
+            assert [answer.get("error", {}).get("code") for answer in answers] == [None, 10028, None, None, 10028]
+        async with httpx.AsyncClient(base_url=url) as http:
+            codes = [(await http.post("/api/v2", content=each)).status_code for each in (long, long, text, text)]
+            assert codes == [200, 429, 200, 429]
+
+
 async def test_many_requests_at_once_are_all_answered_in_order() -> None:
     backend = DictBackend()
     limits = replace(Limits(shutdown_s=0.1), outgoing_messages_max=2, waiting_per_connection_max=2)

@@ -107,7 +107,7 @@ async def test_text_ends_the_connection() -> None:
 
 async def test_messages_are_counted_against_the_connections_rate() -> None:
     backend = funded()
-    async with connected(backend, Limits(shutdown_s=0.1, order_messages_per_s=1, order_messages_burst=3)) as connection:
+    async with connected(backend, Limits(shutdown_s=0.1, order_messages_per_s=0, order_messages_burst=3)) as connection:
         for tag, nonces in ((1, (1, 2)), (2, (3, 4)), (3, (5,))):
             data = b"".join(order(backend, nonce).encode() for nonce in nonces)
             await connection.send_message(Orders(tag, 0, data).encode())

@@ -14,9 +14,11 @@ from validator.ingress import Entry, Ingress, Verdict
 from validator.outcomes import OutcomeBook, Push, show_known
 
 UNANSWERED_BYTES_MAX = 256 * 1024  # of one connection, so that none fills the queue of all
-# What nobody signed costs us as much as what somebody did, so it costs its sender time.
+# What nobody signed costs us as much as what somebody did, and what is sent again has to be looked up: both cost their
+# sender time.
 FORGERY_PAUSE_S = 0.01
-FORGERY_PAUSE_S_MAX = 5.0
+LOOK_UP_PAUSE_S = 0.002
+PAUSE_S_MAX = 5.0
 _SPENT = (Code.NONCE_REUSED, Code.NONCE_TOO_OLD)
 
 
@@ -57,20 +59,24 @@ class NodeOrderStream:
     def _deliver(self, tag: int, size_bytes: int, verdict: Verdict) -> None:
         self._unanswered_bytes -= size_bytes
         self._is_answered.set()
-        forged_count = int((verdict.rows["code"] == Code.BAD_SIGNATURE).sum())
-        if forged_count:
-            pause_s = min(forged_count * FORGERY_PAUSE_S, FORGERY_PAUSE_S_MAX)
-            self._paused_until_s = max(self._paused_until_s, trio.current_time()) + pause_s
+        self._pause(int((verdict.rows["code"] == Code.BAD_SIGNATURE).sum()) * FORGERY_PAUSE_S)
         if self._wants_outcomes and len(verdict.rows):
             self._tell_known(verdict)
         self._push(Receipts(tag, verdict.code, verdict.rows, verdict.signature).encode())
+
+    def _pause(self, pause_s: float) -> None:
+        """The next frame of this connection waits so much longer."""
+        if pause_s:
+            self._paused_until_s = max(self._paused_until_s, trio.current_time()) + min(pause_s, PAUSE_S_MAX)
 
     def _tell_known(self, verdict: Verdict) -> None:
         """Of messages that were sent before, here or elsewhere: what became of them, ahead of their receipts; or that
         it is this connection which wants to know.
         """
         codes = verdict.rows["code"]
-        for at in np.flatnonzero(verdict.is_copy | np.isin(codes, _SPENT)).tolist():
+        known_before = np.flatnonzero(verdict.is_copy | np.isin(codes, _SPENT)).tolist()
+        self._pause(len(known_before) * LOOK_UP_PAUSE_S)
+        for at in known_before:
             message_id = verdict.rows["message_id"][at].tobytes()
             action_ids = compute_action_ids(message_id, int(verdict.counts[at]))
             first = self._result(action_ids[0])

@@ -12,7 +12,7 @@ from net.gateway.backend import CommandResult, Status
 from net.order_frames import FLAG_OUTCOMES, Orders, Outcomes, Receipts, decode_answer
 from tests.validator.chainlet import SEPARATOR, Chainlet, seal, sign
 from tests.validator.test_ingress import Desk
-from validator.order_stream import FORGERY_PAUSE_S, UNANSWERED_BYTES_MAX, NodeOrderStream
+from validator.order_stream import FORGERY_PAUSE_S, LOOK_UP_PAUSE_S, UNANSWERED_BYTES_MAX, NodeOrderStream
 from validator.outcomes import OutcomeBook
 
 ORIGIN = 3
@@ -95,6 +95,9 @@ async def test_forged_messages_cost_their_sender_time_and_nobody_else(chain):
     (receipts,) = await line.send(2, forged)
     assert receipts.rows["code"].tolist() == [Code.BAD_SIGNATURE] * 4
     assert line.stream._paused_until_s >= before_s + 4 * FORGERY_PAUSE_S
+    line.stream._paused_until_s = 0
+    await line.send(3, [good] * 5)
+    assert line.stream._paused_until_s >= before_s + 5 * LOOK_UP_PAUSE_S
 
 
 async def test_a_connection_has_so_many_bytes_unanswered_and_waits_with_the_next(chain):

@@ -264,6 +264,7 @@ class Node:
         while True:
             self._wake = trio.Event()
             await self._round()
+            self.store.commit_early()
             core = self.agreement.core
             self._journal.rotate(self.agreement.epoch, core.view, core.floor_view, RETAIN_VIEWS)
             deadline_ms = self.agreement.next_deadline_ms()

@@ -63,6 +63,7 @@ MINUTE_MS = 60_000
 NULLIFICATIONS_MAX = 2_000_000
 # More than agreement looks back (`CoreConfig.retain_views`), and little enough to look through.
 RECENT_BLOCKS = 256
+EARLY_BYTES = 64 * 1024
 RECENT_QUERY = "SELECT block FROM blocks WHERE height > (SELECT MAX(height) FROM blocks) - ? AND hash=?"
 OWN_WITHDRAWALS_MAX = 1_000
 # Results and trades of a block are numbered from its height, so that all nodes give a trade the same number. Rows hold
@@ -153,6 +154,7 @@ class Store:
         """
         self._is_open = False
         self._is_synced = True
+        self._batch_bytes = 0  # put since the last commit
         self._log: int | None = None
         if is_read_only:
             self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
@@ -181,6 +183,14 @@ class Store:
         if self._is_open:
             self._db.execute("COMMIT")
             self._is_open, self._is_synced = False, False
+            self._batch_bytes = 0
+
+    def commit_early(self) -> None:
+        """Write out batches while nothing waits for it, if there are enough of them: a vote that needs them durable
+        then has less to write.
+        """
+        if self._batch_bytes >= EARLY_BYTES:
+            self.commit()
 
     @property
     def is_synced(self) -> bool:
@@ -304,6 +314,7 @@ class Store:
         # Beside it, so that noting its height later does not write all of it again.
         sql = "INSERT OR IGNORE INTO batch_data SELECT id, ? FROM batches WHERE hash=?"
         self._write(sql, [(data, batch_hash)])
+        self._batch_bytes += len(data)
 
     def batch(self, batch_hash: bytes) -> bytes | None:
         sql = "SELECT data FROM batches JOIN batch_data USING (id) WHERE hash=?"

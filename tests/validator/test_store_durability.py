@@ -3,7 +3,7 @@
 import shutil
 
 from consensus.messages import COMMITMENT_BYTES, FINALIZE, ZERO_HASH, Block, Certificate, Header, keccak
-from validator.store import RECENT_BLOCKS, RECENT_QUERY, Store
+from validator.store import EARLY_BYTES, RECENT_BLOCKS, RECENT_QUERY, Store
 
 
 def copy_as_a_crash_leaves_it(folder, name):
@@ -58,4 +58,16 @@ def test_only_recent_final_blocks_are_looked_up_by_hash(tmp_path):
     assert store.recent(b"\1" * 32) is None
     plan = store._db.execute("EXPLAIN QUERY PLAN " + RECENT_QUERY, (RECENT_BLOCKS, b"")).fetchall()
     assert any("rowid>?" in row[3] for row in plan), plan
+    store.close()
+
+
+def test_many_batches_are_written_out_before_a_vote_asks_for_them(tmp_path):
+    store = Store(tmp_path / "blocks.sqlite")
+    reader = Store(tmp_path / "blocks.sqlite", is_read_only=True)
+    for number in (1, 2):
+        store.put_batch(bytes([number]) * 32, 0, number, bytes(EARLY_BYTES // 2))
+        store.commit_early()
+        is_enough = number == 2
+        assert (reader.batch(b"\1" * 32) is not None) == is_enough
+        assert store.is_synced != is_enough  # what is written is not durable yet
     store.close()

@@ -12,7 +12,7 @@ from net.gateway.backend import Backend
 from net.gateway.errors import INTERNAL, MUST_BE_WEBSOCKET, UNKNOWN_METHOD, ApiError
 from net.gateway.feeds import Channel, Hub
 from net.gateway.instruments import Instruments
-from net.gateway.limits import Limits
+from net.gateway.limits import Backlog, Limits
 from net.gateway.params import Params
 from net.gateway.wire import Request, error_text, result_text
 
@@ -75,6 +75,7 @@ class Api:
     def __init__(self, backend: Backend, limits: Limits, methods: dict[str, Method]) -> None:
         self.backend = backend
         self.limits = limits
+        self.backlog = Backlog(limits)
         self.methods = methods
         self.instruments = Instruments(backend.domain.markets)
         self.hub = Hub(backend, self.instruments)

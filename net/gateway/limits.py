@@ -23,6 +23,10 @@ class Limits:
     channels_per_connection_max: int = 64
     waiting_per_connection_max: int = 256
     outgoing_messages_max: int = 1024
+    outgoing_bytes_max: int = 8 * 1024 * 1024  # notifications above it end the connection
+    answer_bytes_max: int = 1024 * 1024  # above it nothing more is read from the connection
+    outgoing_bytes_all_max: int = 256 * 1024 * 1024  # all connections together; above it each has `fair_bytes`
+    fair_bytes: int = 64 * 1024
     send_s_max: int = 30
     close_grace_s: float = 5.0
     final_wait_s: float = 10.0
@@ -54,6 +58,21 @@ class TokenBucket:
 def count_units(limits: Limits, size_bytes: int) -> int:
     """What a request of that size counts as: what it costs us grows with the actions in it."""
     return max(1, -(-size_bytes // limits.request_unit_bytes))
+
+
+@dataclass(slots=True)
+class Backlog:
+    """Bytes that wait for clients to read them, of all connections."""
+
+    limits: Limits
+    waiting_bytes: int = 0
+
+    def has_room(self, own_bytes: int, own_bytes_max: int) -> bool:
+        """Whether a connection may let `own_bytes` wait in all. Who reads nothing fills his own share, and when many do
+        so together, not even that: the node's memory is not theirs.
+        """
+        is_full = self.waiting_bytes > self.limits.outgoing_bytes_all_max
+        return own_bytes <= (min(own_bytes_max, self.limits.fair_bytes) if is_full else own_bytes_max)
 
 
 class Admission:

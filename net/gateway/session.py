@@ -42,6 +42,8 @@ class Session:
         self._websocket = websocket
         self._bucket = bucket
         self._outgoing, self._to_send = trio.open_memory_channel[str](api.limits.outgoing_messages_max)
+        self._outgoing_bytes = 0
+        self._has_read = trio.Event()
         self._waiting = trio.Semaphore(api.limits.waiting_per_connection_max)
         self._channels: dict[str, Channel] = {}
         self._closing: tuple[int, str] | None = None
@@ -53,9 +55,19 @@ class Session:
         """Queues a notification; a full queue ends the connection."""
         if self._closing is None:
             try:
+                if not self._has_room(len(text), self._api.limits.outgoing_bytes_max):
+                    raise trio.WouldBlock
                 self._outgoing.send_nowait(text)
+                self._count(len(text))
             except trio.WouldBlock:
                 self._drop(CLOSE_TRY_AGAIN_LATER, SLOW_CONSUMER)
+
+    def _has_room(self, size_bytes: int, bytes_max: int) -> bool:
+        return not self._outgoing_bytes or self._api.backlog.has_room(self._outgoing_bytes + size_bytes, bytes_max)
+
+    def _count(self, size_bytes: int) -> None:
+        self._outgoing_bytes += size_bytes
+        self._api.backlog.waiting_bytes += size_bytes
 
     def check_room(self, channels: list[Channel]) -> None:
         """Raises `ApiError` when these would be too many."""
@@ -96,6 +108,7 @@ class Session:
                 nursery.cancel_scope.cancel()
         finally:
             self.unsubscribe_all()
+            self._count(-self._outgoing_bytes)
 
     async def _read(self, nursery: trio.Nursery) -> None:
         while self._closing is None:
@@ -130,7 +143,11 @@ class Session:
 
     async def _reply(self, text: str) -> None:
         """Queues an answer, waiting for room: who does not read his answers is not asked for more requests."""
+        while self._closing is None and not self._has_room(len(text), self._api.limits.answer_bytes_max):
+            self._has_read = trio.Event()
+            await self._has_read.wait()
         if self._closing is None:
+            self._count(len(text))
             await self._outgoing.send(text)
 
     async def _finish(self, call: Call, pending: Pending) -> None:
@@ -145,6 +162,8 @@ class Session:
 
     async def _drain(self) -> None:
         async for text in self._to_send:
+            self._count(-len(text))
+            self._has_read.set()
             with trio.move_on_after(self._api.limits.send_s_max) as scope:
                 await self._websocket.send_text(text)
             if scope.cancelled_caught:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 import trio
@@ -17,6 +17,10 @@ from testnet.launch import LaunchError
 from testnet.local import ChildDied, Processes
 
 EXIT_NOT_RUN = 2
+Attack = Literal[
+    "junk", "slow negotiation", "connections", "handshakes", "api flood", "api junk", "api slow readers", "gossip spam",
+    "member never reads", "member drips", "member repeats", "member out of protocol", "member breaks frames",
+]  # fmt: skip
 
 app = cyclopts.App(name="python -m testnet.hostile", help=__doc__)
 
@@ -29,6 +33,7 @@ def main(
     seed: Annotated[int, Parameter(help="of prices and traders")] = 1,
     dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-drills/hostile"),
     base_port: Annotated[int, Parameter(help="first port to try")] = 30_600,
+    only: Annotated[tuple[Attack, ...], Parameter(help="attacks to run")] = (),
 ) -> int:
     """Exit code 0: agreement went on, memory stayed bounded, who attacked was shut out and nobody else.
 
@@ -38,7 +43,7 @@ def main(
     options = make_options(dir.resolve(), duration_s, rate, seed, base_port)
     try:
         with Processes() as processes:
-            rows, ending = trio.run(Campaign(options, processes, console).run)
+            rows, ending = trio.run(Campaign(options, processes, console, only).run)
     except (FolderError, LaunchError, ChildDied, ChainError, Refused) as error:
         console.print(f"hostile: {error}", markup=False, highlight=False, soft_wrap=True)
         return EXIT_NOT_RUN

@@ -29,25 +29,25 @@ FINAL_GRACE_S = 20.0
 class Campaign:
     """One run. `processes` ends whatever is left of it."""
 
-    def __init__(self, options: Options, processes: Processes, console: Console) -> None:
+    def __init__(self, options: Options, processes: Processes, console: Console, only: tuple[str, ...] = ()) -> None:
         self._options = options
+        self._only = only
         self._processes = processes
         self._console = console
         self._launcher = Launcher(options, processes, console)
-        self._network: Network | None = None
+        self._is_traitor_gone = False
 
     async def run(self) -> tuple[list[Row], Ending]:
         """Raises what a launcher raises when the network does not come up."""
-        network = self._network = await self._launcher.bring_up()
+        network = await self._launcher.bring_up()
         self._launcher.start_traders(WITHDRAW_AFTER_S)
         self._start_observer(network)
         await trio.sleep(WARM_UP_S)
         rows = []
-        is_traitor_gone = False
-        for phase, duration_s in plan(self._options.duration_s):
-            if phase.is_traitor_gone and not is_traitor_gone:
+        for phase, duration_s in plan(self._options.duration_s, self._only):
+            if phase.is_traitor_gone and not self._is_traitor_gone:
                 await in_thread(self._processes.stop, network.nodes[TRAITOR])
-                is_traitor_gone = True
+                self._is_traitor_gone = True
                 await trio.sleep(SETTLE_S)
             rows.append(await self._run_phase(network, phase, duration_s))
         judge(rows)
@@ -98,8 +98,9 @@ class Campaign:
 
     async def _finish(self, network: Network) -> Ending:
         """The traitor's honest self returns; all must live, be at one height and tell the same history."""
-        self._console.print("the last member's own validator returns", highlight=False)
-        network.nodes[TRAITOR] = self._launcher.start_node(TRAITOR)
+        if self._is_traitor_gone:
+            self._console.print("the last member's own validator returns", highlight=False)
+            network.nodes[TRAITOR] = self._launcher.start_node(TRAITOR)
         with trio.move_on_after(RETURN_S_MAX) as scope:
             while await read_height(network.api_urls[TRAITOR]) < await read_height(network.api_urls[0]) - 3:
                 await trio.sleep(0.5)

@@ -58,7 +58,10 @@ PHASES: tuple[Phase, ...] = (
 )  # fmt: skip
 
 
-def plan(duration_s: float) -> list[tuple[Phase, float]]:
-    """Each phase with its seconds."""
-    total = sum(phase.weight for phase in PHASES)
-    return [(phase, duration_s * phase.weight / total) for phase in PHASES]
+def plan(duration_s: float, only: tuple[str, ...] = ()) -> list[tuple[Phase, float]]:
+    """Each phase with its seconds; `only` these attacks, if any are named, and the quiet windows they need."""
+    attacks = [phase for phase in PHASES if phase.attack and (not only or phase.attack in only)]
+    needed = {phase.baseline for phase in attacks}
+    phases = [phase for phase in PHASES if phase in attacks or phase.name in needed]
+    total = sum(phase.weight for phase in phases)
+    return [(phase, duration_s * phase.weight / total) for phase in phases]

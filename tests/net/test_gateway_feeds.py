@@ -12,7 +12,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from engine.commands import BUY, PLACE, SELL, Command
 from net.gateway.backend import BlockEvent, BookView, LevelChange
 from net.gateway.book import BookMirror
-from net.gateway.limits import Limits
+from net.gateway.limits import Backlog, Limits
 
 NONCES = iter(range(1, 1 << 30))
 
@@ -89,9 +89,14 @@ async def test_trades_orders_ticker_and_blocks() -> None:
         assert (await ask(connection, json.dumps(request)))["result"] == list(names)
 
 
-async def test_slow_reader_is_dropped_with_a_reason() -> None:
+@pytest.mark.parametrize(
+    "bounds",
+    [{"outgoing_messages_max": 4}, {"outgoing_bytes_max": 1_000}, {"outgoing_bytes_all_max": 200, "fair_bytes": 500}],
+    ids=["messages", "bytes", "bytes of all"],
+)
+async def test_slow_reader_is_dropped_with_a_reason(bounds: dict[str, int]) -> None:
     backend = DictBackend()
-    limits = replace(Limits(shutdown_s=0.1), outgoing_messages_max=4)
+    limits = replace(Limits(shutdown_s=0.1), **bounds)
     async with running(backend, limits) as url, websocket(url) as slow, websocket(url) as quick:
         await subscribe(slow, "x.blocks")
         for index in range(40):
@@ -105,6 +110,35 @@ async def test_slow_reader_is_dropped_with_a_reason() -> None:
                 await slow.get_message()
         assert closed.value.reason.code == 1013 and "slow_consumer" in closed.value.reason.reason
         assert (await ask(quick, buy()))["result"]["x_is_final"]
+
+
+async def test_who_asks_without_reading_is_not_read_and_loses_nothing() -> None:
+    """Far more bytes of answers than may wait; all of them come when they are asked for."""
+    backend, count = DictBackend(), 200
+    limits = replace(Limits(shutdown_s=0.1), answer_bytes_max=2_000)
+    async with running(backend, limits) as url, websocket(url) as connection:
+        async with trio.open_nursery() as nursery:
+
+            async def ask_all() -> None:
+                for number in range(count):
+                    await connection.send_message(json.dumps({"id": number, "method": "public/get_instruments"}))
+
+            nursery.start_soon(ask_all)
+            await trio.sleep(0.2)
+            with trio.fail_after(20):
+                answers = [json.loads(await connection.get_message()) for _ in range(count)]
+        assert [answer["id"] for answer in answers] == list(range(count))
+        assert all(answer["result"] for answer in answers)
+
+
+def test_all_clients_together_have_one_share_of_the_memory() -> None:
+    limits = Limits()
+    backlog = Backlog(limits)
+    assert backlog.has_room(limits.outgoing_bytes_max, limits.outgoing_bytes_max)
+    assert not backlog.has_room(limits.outgoing_bytes_max + 1, limits.outgoing_bytes_max)
+    backlog.waiting_bytes = limits.outgoing_bytes_all_max + 1
+    assert backlog.has_room(limits.fair_bytes, limits.outgoing_bytes_max)
+    assert not backlog.has_room(limits.fair_bytes + 1, limits.outgoing_bytes_max)
 
 
 async def test_heartbeat_asks_and_ends_a_silent_connection() -> None:

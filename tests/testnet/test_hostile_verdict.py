@@ -3,9 +3,11 @@
 import os
 from collections import Counter
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from testnet.hostile.__main__ import Attack
 from testnet.hostile.attacker import ATTACKS
 from testnet.hostile.phases import PHASES, QUIET, QUIET_WITHOUT, Phase, plan
 from testnet.hostile.verdict import Ending, Row, exit_code, judge, make_row
@@ -41,7 +43,10 @@ def test_every_attack_has_a_phase_and_proofs_and_the_plan_uses_all_the_time() ->
     assert [phase.name for phase in PHASES if not phase.attack] == [QUIET, QUIET_WITHOUT]
     assert {phase.attack for phase in PHASES if phase.attack} == set(ATTACKS)
     assert all(phase.proofs for phase in PHASES if phase.attack)
+    assert set(get_args(Attack)) == set(ATTACKS)
     assert sum(duration_s for _, duration_s in plan(600)) == pytest.approx(600)
+    assert [phase.name for phase, _ in plan(60, ("junk",))] == [QUIET, JUNK.name]
+    assert [phase.baseline for phase, _ in plan(60, ("member drips",))] == [QUIET_WITHOUT] * 2
     # Once the traitor has left it stays away: its own validator comes back at the end.
     gone = [phase.is_traitor_gone for phase in PHASES]
     assert gone == sorted(gone)

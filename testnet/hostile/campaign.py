@@ -20,6 +20,7 @@ from testnet.local import Child, ChildDied, Processes
 WITHDRAW_AFTER_S = 10.0
 WARM_UP_S = 10.0
 SETTLE_S = 2.0
+ATTACK_START_S_MAX = 30.0
 # The traitor's own validator comes back after the attacks; the last ban that they earned it may last this long.
 RETURN_S_MAX = 330.0
 HEIGHTS_COMPARED = 40
@@ -59,7 +60,7 @@ class Campaign:
         report = self._options.folder / "attackers" / f"{phase.attack or 'nobody'}.json"
         watcher = Watcher(network, honest)
         if phase.attack:
-            attacker = await self._start_attacker(phase.attack, report)
+            attacker = await self._start_attacker(phase, report)
         await watcher.begin()
         observed = self._count_observed()
         public_bytes_max = await watcher.sample_with(self._processes.named("public0"), duration_s)
@@ -83,14 +84,15 @@ class Campaign:
         """Certified blocks that the observer has printed so far."""
         return (self._options.folder / "observer.txt").read_text().count('"state_root"')
 
-    async def _start_attacker(self, attack: str, report: Path) -> Child:
-        """Ready when this returns. Raises `ChildDied` when it is not."""
+    async def _start_attacker(self, phase: Phase, report: Path) -> Child:
+        """It has begun when this returns, if it can: it runs at the lowest priority. Raises `ChildDied`."""
         report.parent.mkdir(exist_ok=True)
         report.unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "testnet.hostile.attacker", attack, str(self._options.folder.resolve())]
+        argv = [sys.executable, "-m", "testnet.hostile.attacker", phase.attack, str(self._options.folder.resolve())]
         argv += ["--report", str(report)]
-        attacker = self._processes.start(f"attacker: {attack}", argv, report.with_suffix(".log"))
-        while not report.exists():
+        attacker = self._processes.start(f"attacker: {phase.attack}", argv, report.with_suffix(".log"))
+        give_up_at_s = trio.current_time() + ATTACK_START_S_MAX
+        while not read_report(report).get(phase.proofs[0]) and trio.current_time() < give_up_at_s:
             if attacker.process.poll() is not None:
                 raise ChildDied(attacker.describe_end())
             await trio.sleep(0.1)

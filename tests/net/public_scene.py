@@ -105,7 +105,7 @@ class Validator:
         return SealAnswer(request.token, found.keyring.seats.encode(), headers, certificate)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     with trio.fail_after(within_s):
         while not condition():
             await trio.sleep(0.02)

@@ -85,7 +85,7 @@ async def open_node(folder: Path) -> AsyncIterator[Node]:
     node = Node(folder)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(node.server.run)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not node.path.exists():
                 await trio.sleep(0.005)
         yield node
@@ -148,7 +148,7 @@ async def test_nobody_reads_and_nothing_is_made(tmp_path: Path) -> None:
         assert not node.server.is_wanted(BLOCKS)
         async with open_feed(node.path, BLOCKS):
             assert node.server.is_wanted(BLOCKS) and not node.server.is_wanted(STATUS)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while node.server.is_wanted(BLOCKS):
                 await trio.sleep(0.005)
 
@@ -180,7 +180,7 @@ async def test_a_reader_that_talks_nonsense_is_cut_off(tmp_path: Path, said: byt
     async with open_node(tmp_path) as node, open_feed(node.path, BLOCKS) as honest:
         stream = await trio.open_unix_socket(node.path)
         await stream.send_all(said)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             try:
                 while await stream.receive_some(4096):
                     pass
@@ -217,6 +217,6 @@ async def test_a_node_that_ends_ends_the_feed(tmp_path: Path) -> None:
             await trio.sleep(0.005)
         async with open_feed(node.path, BLOCKS) as feed:
             scope.cancel()
-            with trio.fail_after(5), pytest.raises(FeedEnded):
+            with trio.fail_after(30), pytest.raises(FeedEnded):
                 await feed.next_event()
     assert not node.path.exists()

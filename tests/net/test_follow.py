@@ -127,7 +127,7 @@ async def test_a_named_host_that_lies_ends_the_following(tmp_path: Path, monkeyp
         for height in range(1, 9):
             validator.tell(height)
         seen = Seen(node, from_height=2)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             with pytest.raises(BaseExceptionGroup) as caught:
                 await seen.follower.run()
         assert caught.group_contains(ChainBroken)
@@ -139,7 +139,7 @@ async def test_two_certified_blocks_of_one_height_end_the_following(tmp_path: Pa
         for height in range(1, 9):
             validator.tell(height)
         seen = Seen(node, from_height=2)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             with pytest.raises(BaseExceptionGroup) as caught:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(seen.follower.run)

@@ -95,7 +95,7 @@ async def test_js_libp2p_connects_identifies_pings_and_receives_certified_blocks
             cwd=folder,
             stdout=subprocess.PIPE,
         )
-        with trio.fail_after(90):
+        with trio.fail_after(180):
             async for event in read_events(node):
                 events.append(event)
                 if event["event"] == "ready":

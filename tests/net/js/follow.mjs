@@ -67,4 +67,4 @@ stream.abort(new Error('enough'))
 
 node.services.pubsub.subscribe(topic)
 tell({ event: 'ready' })
-setTimeout(() => { tell({ event: 'timeout' }); process.exit(1) }, 60000)
+setTimeout(() => { tell({ event: 'timeout' }); process.exit(1) }, 150000)

@@ -21,7 +21,7 @@ from validator.endpoints import Agreed
 from validator.inbox import Inbox
 from validator.prosecutor import Prosecutor
 from validator.statesync import Anchor
-from validator.store import ChainSeen
+from validator.store import ChainSeen, FinalBlock
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP, Cadence, Candidate, Submitter
 from validator.succession import Succession
 from validator.watcher import EAGER_INTERVAL_S, POLL_INTERVAL_S, OnChain, Outside, Watcher, name_endpoints
@@ -48,6 +48,7 @@ class Settling:
         self._preparing = trio.Lock()
         self._checkpoint_seen, self._final_seen = trio.Event(), trio.Event()
         self._posted_cursor = (0, 0)  # of the checkpoint at a height, what it consumed
+        self._newest: tuple[int, FinalBlock | None] = -1, None  # since which step of heights, see `_newest_to_post`
         state = node.executor.final.state
         seen, entries = node.store.chain(state.inbox_cursor)
         entry_hash = state.inbox_hash
@@ -177,8 +178,7 @@ class Settling:
 
     def find_candidate(self, above_height: int) -> Candidate | None:
         """The newest certified header that members post."""
-        node = self._node
-        final = node.store.newest_direct(step=CHECKPOINT_HEIGHTS_STEP)
+        node, final = self._node, self._newest_to_post()
         if final is None or final.block.header.height <= above_height:
             return None
         epoch, seats = final.block.header.epoch, node.roster.seats(final.block.header.epoch)
@@ -186,6 +186,13 @@ class Settling:
         if seats is None or index is None or (node.chain_epoch is not None and node.chain_epoch != epoch):
             return None  # not ours to post, or not yet: the contract takes headers of its own epoch only
         return Candidate(final.block.header, final.certificate, index, len(seats.numbers))
+
+    def _newest_to_post(self) -> FinalBlock | None:
+        """Looked up again only once a height that may be posted was passed: each is a whole block to decode."""
+        step = self._node.executor.final.height // CHECKPOINT_HEIGHTS_STEP
+        if step != self._newest[0]:
+            self._newest = step, self._node.store.newest_direct(step=CHECKPOINT_HEIGHTS_STEP)
+        return self._newest[1]
 
     def is_urgent(self, candidate: Candidate, posted_height: int) -> bool:
         """Whether somebody waits for this checkpoint: for a withdrawal, or because the contract does not know yet that

@@ -72,15 +72,16 @@ class FrameEntry:
 
     def _refuse(self, code: int, names: list[int]) -> None:
         for name in names:
-            del self._sent_s[name]
+            self._sent_s.pop(name, None)
         self._tally.on_refused(code, len(names))
 
     def _on_outcomes(self, outcomes: Outcomes) -> None:
         now_s = trio.current_time()
-        names = _shorten(outcomes.message_ids).tolist()
-        self._tally.on_done(len(names))
-        for name in names:
-            self._tally.on_latency(self._sent_s.pop(name), now_s)
+        for name in _shorten(outcomes.message_ids).tolist():
+            sent_s = self._sent_s.pop(name, None)
+            if sent_s is not None:
+                self._tally.on_done(1)
+                self._tally.on_latency(sent_s, now_s)
 
 
 def _shorten(ids: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
         mark = "" if row.is_met is None else "[green]ok[/]" if row.is_met else "[red]MISSED[/]"
         table.add_row(row.measure, row.value, row.goal, mark)
     console = Console()
-    console.print(table, width=None if console.is_terminal else LINE_WIDTH, crop=False)
+    (console if console.is_terminal else Console(width=LINE_WIDTH)).print(table)
 
 
 def write_rows(path: Path, body: dict[str, Any], rows: Sequence[Row]) -> None:

@@ -327,6 +327,10 @@ class GuardedPubsub(Pubsub):
             kept = [entry for entry in part if entry.topicID in self._topics]
             del part[:]
             part.extend(kept)
+        for prune in control.prune:
+            del prune.peers[:]  # the router would dial whatever a stranger names, whether or not it names any itself
+        for later_version in ("idontwant", "extensions", "observe", "unobserve"):
+            control.ClearField(later_version)
         requests: list[Any] = [*control.ihave, *control.iwant]
         for request in requests:
             ids = [name for name in request.messageIDs if len(name) <= 2 * MESSAGE_ID_BYTES_MAX]

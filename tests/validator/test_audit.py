@@ -34,6 +34,7 @@ from validator.audit import Audit, commitment_words
 from validator.audit_command import run_audit
 from validator.audit_rows import HEADER_WORDS, Mismatch, Rows
 from validator.audit_sources import find_sources
+from validator.command_index import CommandIndex
 from validator.config import NetworkConfig, ValidatorEntry, save_toml
 from validator.history import RESULT, RESULT_NAMES
 from validator.ledger import Ledger
@@ -81,6 +82,7 @@ def make_home(path: Path) -> Home:
     save_toml(path / "genesis.toml", NETWORK)
     chain, store = Chainlet(), Store(path / "data" / "blocks.sqlite")
     ledger = Ledger(store, Stats(lambda: 0), GENESIS_STATE)
+    ledger.history.index = CommandIndex(store, taken_over_at_once=2)
     home = Home(path, {}, {}, store)
     waiting: list = []
 
@@ -108,6 +110,7 @@ def make_home(path: Path) -> Home:
     ]
     for number, batches in enumerate(work, 2):
         follow(chain.add(batches), batches, is_direct=number != 4)
+    ledger.history.settle()
     store.commit()
     return home
 
@@ -257,6 +260,28 @@ def test_a_value_of_a_result(home: Home, name: str) -> None:
 def test_a_byte_that_no_field_has(home: Home) -> None:
     found = mismatch_of(home, "results", "rows", "id=3<<20", flip(-1))
     assert (found.height, found.table, found.field) == (3, "results", "rows"), found
+
+
+def test_the_index_leads_to_every_command_and_to_nothing_else(home: Home) -> None:
+    database = sqlite3.connect(home.database, isolation_level=None)
+    pages = database.execute("SELECT id, length(places) FROM index_pages WHERE length(places)>0").fetchall()
+    assert sum(size for _, size in pages) == 8 * 4  # two of the six commands are in memory
+    for page, _ in pages:
+        found = mismatch_of(home, "index_pages", "places", f"id={page}", flip(0))
+        assert (found.table, found.field) == ("index_pages", "places") and found.height in (2, 3, 4), found
+        found = mismatch_of(home, "index_pages", "keys", f"id={page}", flip(0))
+        assert found.table == "index_pages" and found.height in (2, 3, 4, 6), found
+        found = mismatch_of(home, "index_pages", "keys", f"id={page}", b"odd")
+        assert (found.table, found.field) == ("index_pages", "keys"), found
+        found = mismatch_of(home, "index_pages", "slice", f"id={page}", 9)
+        assert (found.table, found.field) == ("index_pages", "keys"), found
+        row = database.execute("SELECT * FROM index_pages WHERE id=?", (page,)).fetchone()
+        database.execute("DELETE FROM index_pages WHERE id=?", (page,))
+        found = find_mismatch(home)
+        database.execute("INSERT INTO index_pages VALUES (?,?,?,?,?,?)", row)
+        assert (found.table, found.field) == ("index_pages", "places"), found
+    assert audit(home).blocks == 6
+    database.close()
 
 
 def test_rows_that_are_missing_or_too_many(home: Home, tmp_path: Path) -> None:

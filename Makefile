@@ -69,6 +69,10 @@ exhaustive: $(STAMP)  ## four members, two views, one byzantine: every order of 
 fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS="--plant" finds planted bugs
 	$(BIN)/python -m tests.engine.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: fuzz-wire
+fuzz-wire: $(STAMP)  ## every decoder of bytes from peers and clients, on damaged bytes: SECONDS=600
+	$(BIN)/python -m tests.net.fuzz_wire --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: fuzz-contracts
 fuzz-contracts: $(STAMP)  ## forge drives the contracts with random calls, where forge or npm is there: ARGS="--runs 256"
 	$(BIN)/python -m tests.foundry.run $(if $(SEED),--seed $(SEED)) $(ARGS)

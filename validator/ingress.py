@@ -100,7 +100,7 @@ class Ingress:
         self._admission = Admission()
         self._waiting: list[Entry] = []
         self._waiting_bytes = 0
-        self._arrived, self._is_judging = trio.Event(), False
+        self._arrived = trio.Event()
         self._known: OrderedDict[bytes, int] = OrderedDict()  # message id -> received_ms
         self._ring = np.zeros(1 << _RING_BITS, dtype=np.uint64)
         self._ring_at = 0
@@ -115,11 +115,6 @@ class Ingress:
         self._waiting.append(entry)
         self._waiting_bytes += len(entry.data)
         self._arrived.set()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something waits for its verdict."""
-        return self._arrived.is_set() or self._is_judging
 
     def sign_rows(self, rows: np.ndarray) -> bytes:
         """What a frame's receipts are signed over."""
@@ -139,14 +134,13 @@ class Ingress:
         """Until cancelled."""
         while True:
             await self._arrived.wait()
-            round_, self._is_judging = self._begin(), True
+            round_ = self._begin()
             try:
                 await trio.to_thread.run_sync(self._judge, round_)
             except Exception:  # whatever a client's bytes may do to us, it ends no node
                 log.exception("a round of %d submissions failed and was not taken", len(round_.entries))
                 round_.taken, round_.verdicts = None, [refuse_unseen(INTERNAL.number) for _ in round_.entries]
             self._finish(round_)
-            self._is_judging = False
             if len(round_.entries) > 1:
                 await trio.sleep(GATHER_S)
 

@@ -82,15 +82,15 @@ class Desk:
         deliver = partial(self.verdicts.__setitem__, name)
         self.ingress.put(Entry(data, origin, self.ingress.sign_rows, deliver))
 
-    async def judge(self, frames):
-        """The verdicts of frames that arrive together."""
+    async def judge(self, frames, is_done=lambda: True):
+        """The verdicts of frames that arrive together, once that and `is_done` is so."""
         self.verdicts.clear()
         for name, data in enumerate(frames):
             self.put(name, data)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.ingress.run)
             with trio.fail_after(30):
-                while len(self.verdicts) < len(frames) or self.ingress.is_busy:
+                while len(self.verdicts) < len(frames) or not is_done():
                     await trio.sleep(0)
             nursery.cancel_scope.cancel()
         return [self.verdicts[name] for name in range(len(frames))]

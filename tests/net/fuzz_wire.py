@@ -14,8 +14,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consensus.messages import FINALIZE, Certificate
 from engine.commands import CANCEL_ALL, Command
 from engine.payload import DecodeError as PayloadDecodeError
+from engine.payload import Payload
 from net.feed.protocol import FeedError, Subscribe, decode_feed, encode_feed
 from net.framing import FrameSplitter
 from net.gateway.wire import RequestError, parse_named_request, parse_request
@@ -90,9 +92,16 @@ def _draw_json(draw: random.Random) -> bytes:
 
 
 def _draw_run(draw: random.Random) -> bytes:
-    source = _source(draw)
-    block = source.block()
-    return public.encode_run(public.Run((public.Item(block.header, block.payload),), source.certificate()))
+    block = _source(draw).block()
+    header = block.header._replace(view=max(1, block.header.view))
+    bitmap, signature = draw.randbytes(1), draw.randbytes(96)
+    certificate = Certificate(FINALIZE, header.epoch, header.view, header.hash(), bitmap, signature)
+    return public.encode_run(public.Run((public.Item(header, block.payload),), certificate))
+
+
+def _draw_payload(draw: random.Random) -> bytes:
+    refs = tuple((draw.randrange(4), draw.randint(1, 1 << 40), draw.randbytes(32)) for _ in range(draw.randrange(5)))
+    return Payload(refs, (_source(draw).report(),), (), draw.randrange(1 << 30)).encode()
 
 
 def _draw_bundle(draw: random.Random) -> bytes:
@@ -124,7 +133,7 @@ def list_targets() -> list[Target]:
     return [
         *link,
         Target("link stream", lambda draw: encode_frame(_source(draw).any_frame()), _cut, (WireError,)),
-        Target("payload", lambda draw: _source(draw).block().payload, decode_payload, own),
+        Target("payload", _draw_payload, decode_payload, own),
         Target("orders", lambda _: orders, Orders.decode, (FrameError,)),
         Target("answers to orders", lambda draw: refuse(draw.getrandbits(64), 11), decode_answer, (FrameError,)),
         Target("JSON", _draw_json, parse_request, (RequestError,)),

@@ -64,7 +64,7 @@ def print_rows(console: Console, rows: list[Figures]) -> None:
         table.add_column(name, justify="left" if name in COLUMNS[:3] else "right", overflow="fold")
     for row in rows:
         table.add_row(
-            row.setup, row.kind, row.load + ("" if row.is_sustained else " [red]not kept up[/]"),
+            row.setup, row.kind, row.load + ("" if row.is_sustained or row.load == "idle" else " [red]not kept up[/]"),
             f"{row.offered_per_s:,.0f}", f"{row.executed_per_s:,.0f}", f"{row.ok_share:.0%}",
             f"{row.finality_p50_ms:.0f} / {row.finality_p99_ms:.0f}",
             f"{row.client_p50_ms:.0f} / {row.client_p99_ms:.0f}", f"{row.blocks_per_s:.1f}",

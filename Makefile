@@ -20,8 +20,8 @@ help:  ## this list
 testnet: $(STAMP)  ## four validators, a settlement chain, traders and a live table; Ctrl-C ends it
 	@$(BIN)/hansa testnet up $(ARGS)
 
-test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP)  ## the whole test suite, files side by side on all processors: JOBS=0 for one after the other
+	$(BIN)/python -m pytest -n $(or $(JOBS),auto) --dist loadfile $(ARGS)
 
 check: $(STAMP)  ## lint, format, types, architecture, freshness of generated files
 	$(BIN)/ruff check .

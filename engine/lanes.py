@@ -334,18 +334,6 @@ def hash_spans(
 
 
 @njit(cache=True)
-def hash_ragged(messages: np.ndarray, lengths: np.ndarray, out: np.ndarray) -> None:
-    """Keccak-256 of `messages[i, :lengths[i]]` into `out[i]`.
-
-    `messages` is (n, stride) uint8, `lengths` (n,) int64 with 0 <= length <= stride, `out` (n, 32) uint8; all
-    C-contiguous, none checked.
-    """
-    count, stride = messages.shape
-    rows = np.arange(count)
-    hash_spans(messages.reshape(-1), rows * stride, lengths, count, out, rows)
-
-
-@njit(cache=True)
 def hash_fixed(messages: np.ndarray, length: Number, out: np.ndarray) -> None:
     """Keccak-256 of `messages[i, :length]` into `out[i]`.
 

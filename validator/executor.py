@@ -26,7 +26,9 @@ RunBlock = Callable[[EngineState, BlockInput], tuple[EngineState, BlockResult]]
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A block's header fields that matter here, its post-state and what happened in it."""
+    """A block's header fields that matter here, its post-state and what happened in it. `message_count`: the signatures
+    that its orders took.
+    """
 
     height: int
     time_ms: int
@@ -34,6 +36,7 @@ class Executed:
     state: EngineState
     result: BlockResult | None
     payload: Payload | None
+    message_count: int = 0
 
 
 def to_commitment(result: BlockResult | StateCommitment) -> Commitment:
@@ -122,7 +125,8 @@ class Executor:
                 state, result = (run_block or self._run_block)(seen, block)
         except PayloadInvalid:
             return None
-        return Executed(height, time_ms, parent_hash, state, result, payload)
+        message_count = sum(len(batch.messages) for batch in batches)
+        return Executed(height, time_ms, parent_hash, state, result, payload, message_count)
 
     def _seen_in(self, epoch: int, state: EngineState) -> EngineState:
         """The state as a block of this epoch finds it. What the parameters are called by in the root stays."""

@@ -25,6 +25,11 @@ CLOCK_PRECISION_MS = 500
 MESSAGE_DELAY_MS = 4_000
 MESSAGE_DELAY_MS_MAX = 600_000
 STALLED_VIEWS_MAX = 32
+# A block costs every member the same however little it carries, so a busy committee makes fewer and fuller ones: its
+# leader lets the votes on a full block travel first. A signature costs about as much as thirteen actions.
+ACTIONS_PER_SIGNATURE = 13
+BREATH_US_PER_SIGNATURE = 450
+BREATH_MS_MAX = 150
 
 
 def compute_message_delay_ms(stalled_views: int) -> int:
@@ -32,6 +37,13 @@ def compute_message_delay_ms(stalled_views: int) -> int:
     exponent = min(max(stalled_views, 0), STALLED_VIEWS_MAX)
     grown_ms: int = MESSAGE_DELAY_MS * 6**exponent // 5**exponent
     return min(grown_ms, MESSAGE_DELAY_MS_MAX)
+
+
+def compute_breath_ms(block: Executed) -> int:
+    """How long after the time of a block the next one waits, unless agreement's own deadline comes first."""
+    action_count = 0 if block.result is None else len(block.result.receipts)
+    signatures = block.message_count + action_count // ACTIONS_PER_SIGNATURE
+    return min(signatures * BREATH_US_PER_SIGNATURE // 1000, BREATH_MS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,9 @@ class Proposals:
         self._inclusion = Inclusion(pool, reports.roster)
 
     def has_work(self, epoch: int, parent_hash: bytes, now_ms: int) -> bool:
-        """Whether a block on this parent would carry anything worth its signatures."""
+        """Whether a block on this parent would carry anything worth its signatures now."""
         parent = self._executor.get(parent_hash)
-        if parent is None:
+        if parent is None or now_ms < parent.time_ms + compute_breath_ms(parent):
             return False
         state = parent.state
         entries, _ = self._inbox.select(state.inbox_cursor, state.l1_block, now_ms)

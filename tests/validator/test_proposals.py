@@ -1,5 +1,7 @@
 """What a voter accepts: checked once where one look settles it, waited for where something may still come."""
 
+from dataclasses import replace
+
 import pytest
 
 from consensus.messages import ZERO_HASH, Block, Header, keccak
@@ -25,10 +27,12 @@ from validator.executor import Executor
 from validator.inbox import PROPOSE_LAG_MS, Inbox
 from validator.oracle import ReportBook
 from validator.proposals import (
+    BREATH_MS_MAX,
     CLOCK_PRECISION_MS,
     MESSAGE_DELAY_MS,
     MESSAGE_DELAY_MS_MAX,
     Proposals,
+    compute_breath_ms,
     compute_message_delay_ms,
 )
 from validator.roster import Roster
@@ -172,3 +176,15 @@ def test_an_equivocating_author_leaves_nothing_behind(voter):
     assert voter.pool.command_count_of(1) == 2
     assert len(voter.pool.drop_through([0, 1, 0, 0])) == 2
     assert voter.pool.get(twin.batch_hash) is None and voter.pool.get(BATCH.batch_hash) is None
+
+
+def test_a_full_block_gets_time_for_its_votes_before_the_next(voter):
+    voter.pool.add(BATCH)
+    light = voter.executor.run(GENESIS.hash(), 1, 1, NOW_MS, Payload(((1, 1, BATCH.batch_hash),), (), (), 0))
+    assert light is not None and light.message_count == 1 and compute_breath_ms(light) == 0
+    assert compute_breath_ms(replace(light, message_count=200)) == 90
+    full = replace(light, message_count=2_000)
+    assert compute_breath_ms(full) == BREATH_MS_MAX
+    voter.executor._states[GENESIS.hash()] = replace(full, time_ms=NOW_MS, state=GENESIS_STATE)
+    assert not voter.proposals.has_work(1, GENESIS.hash(), NOW_MS + BREATH_MS_MAX - 1)
+    assert voter.proposals.has_work(1, GENESIS.hash(), NOW_MS + BREATH_MS_MAX)

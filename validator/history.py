@@ -24,7 +24,9 @@ RESULT = np.dtype(
 )
 RESULT_NAMES = tuple(name for name in RESULT.names or () if name != "spare")
 MINUTE_MS = 60_000
-CACHE_BYTES_MAX = 64 << 20
+CACHE_BYTES_MAX = 16 << 20
+# Of a chunk beside its rows: a quiet exchange has two rows a block.
+CHUNK_OVERHEAD_BYTES = 1_024
 _ACCOUNTS = ("maker_account", "taker_account")
 # The ends of the chains are written when that many trades, and so many for each account that ever traded, were made.
 TRADES_BETWEEN_ENDS, TRADES_AN_ACCOUNT = 1 << 16, 2
@@ -98,7 +100,7 @@ class _Cache:
 
 
 def _count_bytes(chunk: Chunk) -> int:
-    return int(chunk.rows.nbytes + chunk.ids.nbytes)
+    return int(chunk.rows.nbytes + chunk.ids.nbytes) + CHUNK_OVERHEAD_BYTES
 
 
 NO_IDS = np.empty((0, 32), np.uint8)
@@ -107,7 +109,8 @@ NO_IDS = np.empty((0, 32), np.uint8)
 def _cut(height: int, time_ms: int, rows: np.ndarray, ids: np.ndarray) -> Iterator[Chunk]:
     for at in range(0, len(rows), CHUNK_ROWS):
         part = slice(at, at + CHUNK_ROWS)
-        yield Chunk(first_place(height) + at, time_ms, rows[part], ids[part])
+        # Copies: a view would keep the block's whole table.
+        yield Chunk(first_place(height) + at, time_ms, rows[part].copy(), ids[part].copy())
 
 
 class History:

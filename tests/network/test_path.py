@@ -31,6 +31,7 @@ from net.link import HelloState
 from net.order_frames import FLAG_OUTCOMES, Orders, Receipts, decode_answer
 from net.wire import Consensus
 from testnet import funding, homes
+from testnet.public_hosts import start_public_hosts
 from testnet.terms import DEFAULT_TERMS
 from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
 from validator.config import address_bytes, load_node
@@ -38,6 +39,7 @@ from validator.keys import load_keys
 
 MARKET = "BTC-PERPETUAL"
 LOT = Decimal("0.010")
+FOLLOWED_BLOCKS = 25
 
 
 def trade(network: LocalNetwork, maker_node: int, taker_node: int, label: int = 7) -> tuple:
@@ -306,6 +308,34 @@ def test_forced_actions_are_obeyed_answered_and_in_a_checkpoint(network):
     network.client(2).call("public/x_submit", command=command)
     assert network.client(2, trader).cancel_all().count == 1  # the order that the key had signed
     wait_until(lambda: all(forced.status(action.index).is_consumed for action in sent), 60, "a checkpoint")
+
+
+@pytest.mark.slow
+def test_a_follower_prints_the_blocks_that_the_validators_certified(network):
+    ports = network._ports.choose(31_500, 2)
+    addresses = start_public_hosts(network.folder, ports, network.processes)
+    logs = [network.folder / f"node{index}" / "public.txt" for index in range(2)]
+    for log in logs:
+        wait_until(lambda log=log: "public.feed number=" in log.read_text(), 60, f"{log} is linked to its validator")
+    command = [
+        sys.executable,
+        "-m",
+        "validator",
+        "follow",
+        "--json",
+        "--blocks",
+        str(FOLLOWED_BLOCKS),
+        "--from-height",
+        "3",
+    ]
+    command += ["--genesis", str(network.folder / "node0" / "genesis.toml"), "--bootstrap", addresses[1]]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    blocks = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [block["height"] for block in blocks] == list(range(3, 3 + FOLLOWED_BLOCKS))
+    for block in (blocks[0], blocks[-1]):
+        assert len(block["signers"]) >= 3
+        assert network.header(2, block["height"])["header_hash"] == block["hash"]
 
 
 def test_a_killed_validator_is_not_missed_and_votes_again_after_its_restart(network):

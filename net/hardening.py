@@ -199,14 +199,21 @@ def _guarded(on_stream: Callable[[INetStream], Awaitable[None]]) -> Callable[[IN
         except Exception as error:
             _log.info("a stream of %s ended: %r", stream.muxed_conn.peer_id, error)
         finally:
-            # Shielded and bounded: a reset writes, and the peer may not be reading. trio-typing's stubs, which the
-            # library brings along, are older than trio and do not know the argument.
-            with trio.move_on_after(RESET_TIMEOUT_S, shield=True) as scope:  # type: ignore[call-arg]
-                await stream.reset()
-            if scope.cancelled_caught:
-                abort_connection(stream.muxed_conn)
+            await end_stream(stream)
 
     return handle
+
+
+async def end_stream(stream: INetStream) -> None:
+    """Resets a stream, or ends its connection when the peer does not let us.
+
+    Shielded and bounded: a reset writes, and the peer may not be reading.
+    """
+    # trio-typing's stubs, which the library brings along, are older than trio and do not know the argument.
+    with trio.move_on_after(RESET_TIMEOUT_S, shield=True) as scope:  # type: ignore[call-arg]
+        await stream.reset()
+    if scope.cancelled_caught:
+        abort_connection(stream.muxed_conn)
 
 
 def abort_connection(muxed: Any) -> None:

@@ -36,10 +36,10 @@ from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
 from net.hardening import (
-    RESET_TIMEOUT_S,
     HardenedMuxer,
     HardenedYamux,
     abort_connection,
+    end_stream,
     open_swarm,
 )
 
@@ -114,12 +114,7 @@ def _guard(on_stream: Callable[[INetStream], Awaitable[None]]) -> Callable[[INet
         except Exception as error:
             _log.debug("a stream of %s ended: %r", stream.muxed_conn.peer_id, error)
         finally:
-            # Shielded and bounded: a reset writes, and the peer may not be reading. trio-typing's stubs, which the
-            # library brings along, are older than trio and do not know the argument.
-            with trio.move_on_after(RESET_TIMEOUT_S, shield=True) as scope:  # type: ignore[call-arg]
-                await stream.reset()
-            if scope.cancelled_caught:
-                abort_connection(stream.muxed_conn)
+            await end_stream(stream)
 
     return handle
 

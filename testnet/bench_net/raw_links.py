@@ -2,6 +2,7 @@
 yamux. A measuring stick for what those cost, and nothing else: whoever dials says who it is, and is believed.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -22,6 +23,8 @@ class RawStream:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
+        self._left = b""  # what the kernel did not take at once
+        self._is_writing = False
         # The way that `net.hardening.abort_connection` takes to the socket.
         closer = SimpleNamespace(stream=SimpleNamespace(stream=stream))
         self.muxed_conn = SimpleNamespace(
@@ -35,14 +38,24 @@ class RawStream:
         return [data]
 
     async def write(self, data: bytes) -> None:
-        await self._stream.send_all(data)
+        data, self._left, self._is_writing = self._left + data, b"", True
+        try:
+            await self._stream.send_all(data)
+        finally:
+            self._is_writing = False
 
     @property
     def can_write_now(self) -> bool:
-        return False
+        return not self._left and not self._is_writing
 
     def write_now(self, data: bytes) -> bool:
-        raise NotImplementedError(f"{len(data)} bytes have to wait")
+        """As the links that are measured: without a change of task while the kernel has room."""
+        try:
+            sent_bytes = os.write(self._stream.socket.fileno(), data)
+        except BlockingIOError:
+            sent_bytes = 0
+        self._left = data[sent_bytes:]
+        return not self._left
 
 
 class RawCommittee(Committee):

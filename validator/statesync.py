@@ -103,12 +103,14 @@ class StateSync:
         self._peers: dict[int, None] = {}
         self._own_height = 0
         self._asked_ms: int | None = None
+        self._asked: dict[int, None] = {}
         self._waiting: dict[int, None] = {}  # peers whose answer to our question for offers is due
         self._offers: dict[int, SnapshotOffer] = {}
         self._refused: dict[bytes, None] = {}
         self._timeouts: dict[int, int] = {}
         self._fetch: _Fetch | None = None
         self._paused_until_ms = 0
+        self._fruitless: dict[int, None] = {}  # who was asked in the search that failed
         self._out: list[StateSyncEffect] = []
 
     @property
@@ -119,8 +121,11 @@ class StateSync:
     # inputs
 
     def start(self, now_ms: int, own_height: int) -> list[StateSyncEffect]:
-        """We are far behind. Nothing happens while a search is under way or one has just failed."""
-        if not self.is_active and now_ms >= self._paused_until_ms and self._peers:
+        """We are far behind. Nothing happens while a search is under way or one has just failed, unless somebody came
+        since: the first peer alone may have nothing.
+        """
+        is_pausing = now_ms < self._paused_until_ms and all(peer in self._fruitless for peer in self._peers)
+        if not self.is_active and not is_pausing and self._peers:
             self._ask_offers(now_ms, own_height)
         return self._finish(now_ms)
 
@@ -130,7 +135,7 @@ class StateSync:
         self._timeouts.pop(peer, None)
         if self.is_active:  # it may know of the snapshot we are fetching, or have the only one
             self._out.append(AskSnapshot(peer, SnapshotRequest(self._own_height)))
-            self._waiting[peer] = None
+            self._waiting[peer] = self._asked[peer] = None
         return self._finish(now_ms)
 
     def on_peer_lost(self, now_ms: int, peer: int) -> list[StateSyncEffect]:
@@ -199,7 +204,7 @@ class StateSync:
     def _ask_offers(self, now_ms: int, own_height: int) -> None:
         self._own_height, self._asked_ms = own_height, now_ms
         self._offers.clear()
-        self._waiting = dict(self._peers)
+        self._waiting, self._asked = dict(self._peers), dict(self._peers)
         self._out += [AskSnapshot(peer, SnapshotRequest(own_height)) for peer in self._peers]
 
     def _take_offer(self, peer: int, offer: SnapshotOffer) -> None:
@@ -256,7 +261,7 @@ class StateSync:
         if self._asked_ms is not None and not self._waiting:
             self._choose()
             if self._fetch is None:
-                self._paused_until_ms = now_ms + PAUSE_MS
+                self._paused_until_ms, self._fruitless = now_ms + PAUSE_MS, dict(self._asked)
         fetch = self._fetch
         if fetch is not None and not fetch.is_loading:
             if len(fetch.held) == len(fetch.offer.chunk_hashes):

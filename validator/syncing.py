@@ -62,8 +62,7 @@ class Syncing:
     # inputs, from any task
 
     def on_peer(self, peer: int, height: int) -> None:
-        self._post(lambda now_ms: self.states.on_peer(now_ms, peer))
-        self._post(lambda now_ms: self.ranges.on_peer(now_ms, peer, height))
+        self._post(lambda now_ms: self._meet(now_ms, peer, height))
 
     def on_peer_lost(self, peer: int) -> None:
         self._post(lambda now_ms: self.states.on_peer_lost(now_ms, peer))
@@ -122,10 +121,16 @@ class Syncing:
             if seen.connected:
                 await self._perform(nursery, self.ranges.on_claim(now_ms, peer, seen.height))
 
-    def _judge_distance(self, now_ms: int) -> list[StateSyncEffect]:
+    def _meet(self, now_ms: int, peer: int, height: int) -> list[SyncEffect | StateSyncEffect]:
+        """The distance is judged before anything is asked: a range would be here before the first offer."""
+        sought = [*self.states.on_peer(now_ms, peer), *self._judge_distance(now_ms, height)]
+        return [*sought, *self.ranges.on_peer(now_ms, peer, height)]
+
+    def _judge_distance(self, now_ms: int, claimed_height: int = 0) -> list[StateSyncEffect]:
         """A snapshot, when ranges would take too long or nobody has them any more."""
         height = self._node.executor.final.height
-        is_far = self.ranges.reach - height >= self._node.config.snapshot_gap_blocks
+        reach = max(self.ranges.reach, claimed_height)
+        is_far = reach - height >= self._node.config.snapshot_gap_blocks
         effects = self.states.start(now_ms, height) if is_far or self.ranges.is_stranded else []
         self.ranges.is_paused = self.states.is_active
         return effects

@@ -69,6 +69,36 @@ class CheapScheme:
         return signature
 
 
+class RememberingScheme:
+    """The real scheme; what one member of a run has verified or summed, the others are told."""
+
+    def __init__(self) -> None:
+        self._verified: dict[tuple[tuple[bytes, ...], bytes, bytes], bool] = {}
+        self._certificates: dict[object, tuple[Certificate | None, tuple[int, ...]]] = {}
+
+    def sign(self, secret: bytes, digest: bytes) -> bytes:
+        return crypto.sign(secret, digest)
+
+    def verify_aggregate(self, keys: Sequence[bytes], digest: bytes, signature: bytes) -> bool:
+        asked = (tuple(keys), digest, signature)
+        if asked not in self._verified:
+            self._verified[asked] = crypto.verify_aggregate(keys, digest, signature)
+        return self._verified[asked]
+
+    def make_certificate(
+        self, votes: Sequence[Vote], keys: Sequence[bytes], digest: bytes, epoch: int, member_count: int
+    ) -> tuple[Certificate | None, tuple[int, ...]]:
+        asked = (tuple(votes), tuple(keys), digest, epoch, member_count)
+        if asked not in self._certificates:
+            self._certificates[asked] = crypto.make_certificate(votes, keys, digest, epoch, member_count)
+        return self._certificates[asked]
+
+    def make_approval(
+        self, readies: Sequence[Ready], keys: Sequence[bytes], digest: bytes
+    ) -> tuple[Approval | None, tuple[int, ...]]:
+        return crypto.make_approval(readies, keys, digest)
+
+
 def cheap_public_key(secret: bytes) -> bytes:
     return keccak(b"public" + secret) + bytes(16)
 
@@ -82,7 +112,7 @@ class SchemeKeys(Keys):
         if has_real_signatures:
             self.secrets = [crypto.derive_secret(secret) for secret in self._secrets]
             self.public_keys = tuple(crypto.derive_public_key(secret) for secret in self.secrets)
-            self.scheme = crypto
+            self.scheme = RememberingScheme()
         else:
             self.secrets = self._secrets
             self.public_keys = tuple(cheap_public_key(secret) for secret in self.secrets)

@@ -282,6 +282,21 @@ def test_silence_makes_way_and_leads_to_a_pause(newest):
     assert silent.sync.is_active
 
 
+def test_whoever_comes_after_a_fruitless_search_is_asked_at_once(newest):
+    laggard = Laggard({1: None, 2: newest})
+    laggard.connect(1)
+    laggard.start()
+    laggard.perform(laggard.sync.on_offer(0, 1, None))
+    assert not laggard.sync.is_active
+    laggard.connect(1)  # its link came up again: it still has nothing
+    laggard.start()
+    assert not laggard.sync.is_active
+    laggard.connect(2)
+    laggard.start()
+    laggard.run()
+    assert laggard.adopted == 5
+
+
 def test_a_peer_that_offers_and_never_delivers_is_given_up(newest):
     class Tease(Source):
         pass

@@ -4,17 +4,21 @@ Before anything leaves this node, up to three files are synced (journal, guard, 
 thread for each costs more than the sync itself: it must be woken, take the interpreter's lock twice and wake the loop
 again, each time behind whoever is running. Linux takes a list of syncs in one call and tells by a descriptor that they
 are done (`io_submit` with IOCB_CMD_FDSYNC, 4.18 and later), which the loop waits for like for a socket. The kernel's
-calls have no wrapper in the C library, so they are made by number. Where there are none, a thread for each file it is.
+calls have no wrapper in the C library, so they are made by number. Where there are none, or where the
+file system refuses them, a thread for each file it is.
 """
 
 import ctypes
 import errno
 import os
 import platform
+import select
 import struct
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import trio
@@ -93,6 +97,17 @@ class SyncQueue:
         while told < count:
             await trio.lowlevel.wait_readable(self._told)
             told += os.eventfd_read(self._told)
+        return self._read_answers(count)
+
+    def wait_blocking(self) -> list[OSError | None]:
+        """As `wait`, for before there is a loop."""
+        count, told = self._waiting_count, 0
+        while told < count:
+            select.select([self._told], [], [])
+            told += os.eventfd_read(self._told)
+        return self._read_answers(count)
+
+    def _read_answers(self, count: int) -> list[OSError | None]:
         self._call(self._getevents, self._context, count, count, self._events, None)
         self._waiting_count = 0
         answers: list[OSError | None] = [None] * count
@@ -107,12 +122,22 @@ class SyncQueue:
         os.close(self._told)
 
 
-def open_queue() -> SyncQueue | None:
-    """None where the system has none or does not let us."""
+def open_queue(folder: Path) -> SyncQueue | None:
+    """None where the system has none or does not let us, or where the file system of `folder` refuses them."""
     try:
-        return SyncQueue()
+        queue = SyncQueue()
     except OSError:
         return None
+    try:
+        with tempfile.TemporaryFile(dir=folder) as scratch:
+            queue.submit([scratch.fileno()])
+            refused = queue.wait_blocking()[0]
+    except OSError as error:
+        refused = error
+    if refused is None:
+        return queue
+    queue.close()
+    return None
 
 
 class Disk:

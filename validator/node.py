@@ -174,7 +174,7 @@ class Node:
         self._wake = trio.Event()
         # Held while a round is on its way to the disk: final blocks that come from elsewhere wait for the next round.
         self.at_rest = trio.Lock()
-        self._disk = Disk(open_queue())
+        self._disk = Disk(open_queue(self.home.data))
         self._committee: Committee | None = None
         self._peering: Peering | None = None
         self._syncing: Syncing | None = None

@@ -1,6 +1,7 @@
 """Waiting for several files at once, without threads and with them."""
 
 import os
+from pathlib import Path
 
 import pytest
 import trio
@@ -33,8 +34,8 @@ class Notes:
 
 
 @pytest.fixture(params=["without threads", "with threads"])
-def disk(request):
-    queue = open_queue() if request.param == "without threads" else None
+def disk(request, tmp_path):
+    queue = open_queue(tmp_path) if request.param == "without threads" else None
     if queue is None and request.param == "without threads":
         pytest.skip("this system has no asynchronous syncs: nodes use threads here")
     made = Disk(queue)
@@ -100,9 +101,9 @@ async def test_a_file_that_cannot_be_synced_raises_its_own_error(disk, files, pl
     os.close(reading), os.close(writing)
 
 
-async def test_a_wait_that_is_cancelled_leaves_nothing_behind(files):
+async def test_a_wait_that_is_cancelled_leaves_nothing_behind(files, tmp_path):
     """A node that ends in the middle of a round ends in order."""
-    disk = Disk(open_queue())
+    disk = Disk(open_queue(tmp_path))
     files[0].write(b"z")
     disk.begin(files[:1])
     with trio.CancelScope() as scope:
@@ -110,3 +111,7 @@ async def test_a_wait_that_is_cancelled_leaves_nothing_behind(files):
         await disk.wait()
     disk.close()
     assert not files[0].is_synced
+
+
+def test_where_no_file_can_be_synced_so_there_is_no_queue():
+    assert open_queue(Path("/proc")) is None

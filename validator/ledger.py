@@ -18,7 +18,7 @@ from engine.apply import BlockResult
 from engine.commands import ACTION
 from engine.results import Code, OrderState
 from engine.state import EngineState
-from engine.tables import NOTICE_FUNDING
+from engine.tables import NOTICE_FUNDING, NOTICE_LISTED, NOTICE_PARAMETER
 from net.gateway.backend import BlockEvent, CommandResult, FillView, Status
 from validator.answers import make_answers
 from validator.batches import CheckedBatch
@@ -78,6 +78,7 @@ class Ledger:
         self.history = History(store, state.height, *self.orders.last_trades)
         # By market, the rate for eight hours of the last hour that was funded, in 1e-9.
         self.funding_rates_ppb: dict[int, int] = {}
+        self.listing_changes = 0  # how often markets were listed or got other parameters since the node started
         self._books = WatchedBooks(state)
         self._waiters: dict[bytes, list[_Waiter]] = {}
         self._unpublished: deque[_Unpublished] = deque()
@@ -97,7 +98,7 @@ class Ledger:
         self._store.put_final(block, certificate)
         self._store.place_batches([checked.batch_hash for checked in batches], height)
         if len(result.notices):
-            self._take_funding(result.notices)
+            self._take_notices(result.notices)
         actions, ids = gather_actions(batches)
         fills = np.zeros(len(result.fills), KNOWN_FILL)
         changed = self.orders.follow(state, result, actions, fills, first_place(height), bool(self._subscribers))
@@ -112,7 +113,8 @@ class Ledger:
         event = self._make_event(block, result, len(actions), fills, changed) if self._subscribers else None
         self._unpublished.append(_Unpublished(first_place(height), result.receipts["code"], ids, event))
 
-    def _take_funding(self, notices: np.ndarray) -> None:
+    def _take_notices(self, notices: np.ndarray) -> None:
+        self.listing_changes += int(np.isin(notices["kind"], (NOTICE_LISTED, NOTICE_PARAMETER)).any())
         for notice in notices[notices["kind"] == NOTICE_FUNDING]:
             self.funding_rates_ppb[int(notice["subject"])] = int(notice["value_a"])
 

@@ -19,6 +19,7 @@ from engine.results import Code
 from engine.state import EngineState
 from engine.tables import KIND_CALL, KIND_PUT
 from net.committee import PeerStatistics
+from net.gateway.account_data import AccountData
 from net.gateway.backend import (
     AccountProof,
     AccountView,
@@ -46,6 +47,8 @@ from net.gateway.backend import (
     WithdrawalProof,
     WithdrawalView,
 )
+from net.gateway.market_data import MarketData
+from validator.account_data import NodeAccountData
 from validator.answers import show_answer, show_waiting
 from validator.book_levels import list_side
 from validator.claims import ClaimsShelf, list_tokens
@@ -54,6 +57,7 @@ from validator.executor import Executed, Executor
 from validator.inbox import Inbox
 from validator.ingress import Entry, Ingress, refuse_unseen
 from validator.ledger import Ledger
+from validator.market_data import NodeMarketData
 from validator.order_stream import NodeOrderStream
 from validator.orders import quote_per_tick_lot
 from validator.outcomes import OutcomeBook, Push
@@ -113,6 +117,8 @@ class Service:
         self._health = health
         self._wall_ms = wall_ms
         self._links = links
+        self.market_data: MarketData = NodeMarketData(executor, ledger)
+        self.account_data: AccountData = NodeAccountData(executor, ledger)
         self.outcomes = OutcomeBook(self.command_status)
         self._last_origin = NO_ORIGIN
         self._proof_states: OrderedDict[int, Executed] = OrderedDict()

@@ -41,12 +41,13 @@ from engine.commands import (
     recover_signer,
 )
 from engine.results import Code
-from net.gateway import present
+from net.gateway import present, present_account
 from net.gateway.api import Call, Pending
 from net.gateway.backend import CommandResult, Receipt, Status, Ticket
 from net.gateway.errors import BAD_HEX, NOT_SUPPORTED, REFUSAL_FAULTS, UNKNOWN_VALUE, ApiError, engine_error
 from net.gateway.instruments import read_amount_quote
 from net.gateway.params import I64_MAX, U32_MAX, Params
+from net.gateway.present_text import CURRENCY, hexed
 
 logger = logging.getLogger(__name__)
 _TIMES_IN_FORCE = {
@@ -162,8 +163,8 @@ def read_cancel_all_after(call: Call) -> Command:
 
 
 def _read_usdc(call: Call) -> int:
-    if call.params.text("currency", present.CURRENCY) != present.CURRENCY:
-        raise ApiError(UNKNOWN_VALUE, "currency", f"only {present.CURRENCY}")
+    if call.params.text("currency", CURRENCY) != CURRENCY:
+        raise ApiError(UNKNOWN_VALUE, "currency", f"only {CURRENCY}")
     return read_amount_quote(call.params)
 
 
@@ -249,15 +250,15 @@ def _explain_signature(call: Call, command: Command) -> ApiError:
     """BAD_SIGNATURE with all that is needed to see why."""
     domain = call.backend.domain
     signer = recover_signer(command, domain.domain_separator)
-    owner, contract = present.hexed(command.owner), present.hexed(domain.contract)
+    owner, contract = hexed(command.owner), hexed(domain.contract)
     nobody = "by nobody (v is not 0 or 1, s is high, or r is no point)"
-    who = nobody if signer == NO_SIGNER else f"by {present.hexed(signer)}"
+    who = nobody if signer == NO_SIGNER else f"by {hexed(signer)}"
     place = f"for chain id {domain.chain_id} and contract {contract}"
     hint = f"{place} this is signed {who}, not by the owner {owner} or a session key of the account"
     return engine_error(
-        Code.BAD_SIGNATURE, "signature", hint=hint, recovered_signer=present.hexed(signer), owner=owner,
+        Code.BAD_SIGNATURE, "signature", hint=hint, recovered_signer=hexed(signer), owner=owner,
         domain={"name": "Hansa", "version": "1", "chainId": domain.chain_id, "verifyingContract": contract},
-        digest=present.hexed(command_id(command, domain.domain_separator)),
+        digest=hexed(command_id(command, domain.domain_separator)),
         command=present.command(call.instruments, command),
     )  # fmt: skip
 
@@ -304,10 +305,10 @@ async def _accept(call: Call, command: Command, first_action: bytes, ticket: Tic
     if call.backend.command_status(first_action) is not None:
         return None  # it came to a block through another node, or before this one was started
     if submission.refusal is not None:
-        raise ApiError(REFUSAL_FAULTS[submission.refusal], x_command_id=present.hexed(submission.command_id))
+        raise ApiError(REFUSAL_FAULTS[submission.refusal], x_command_id=hexed(submission.command_id))
     if submission.code == Code.BAD_SIGNATURE:
         raise _explain_signature(call, command)
-    raise engine_error(submission.code, x_command_id=present.hexed(submission.command_id), stage="precheck")
+    raise engine_error(submission.code, x_command_id=hexed(submission.command_id), stage="precheck")
 
 
 async def _wait(call: Call, name: bytes, wait_s: float) -> CommandResult:
@@ -324,8 +325,8 @@ async def _wait(call: Call, name: bytes, wait_s: float) -> CommandResult:
 
 def _about(name: bytes, receipt: Receipt | None, result: CommandResult) -> dict[str, Any]:
     return {
-        "x_command_id": present.hexed(name), "x_status": str(result.status), "x_is_final": present.is_final(result),
-        "x_height": result.height or None, "x_receipt": None if receipt is None else present.receipt(receipt),
+        "x_command_id": hexed(name), "x_status": str(result.status), "x_is_final": present_account.is_final(result),
+        "x_height": result.height or None, "x_receipt": None if receipt is None else present_account.receipt(receipt),
     }  # fmt: skip
 
 
@@ -354,18 +355,18 @@ def _shown_many(
 
 def _outcome(call: Call, command: Command, action: Action, result: CommandResult, is_final: bool) -> dict[str, Any]:
     if action.kind in (PLACE, TRIGGER):
-        order = present.placed_order(call.instruments, command, action, result)
-        return {"order": order, "trades": [present.fill(call.instruments, fill) for fill in result.fills]}
+        order = present_account.placed_order(call.instruments, command, action, result)
+        return {"order": order, "trades": [present_account.fill(call.instruments, fill) for fill in result.fills]}
     if action.kind == AMEND:
         view = call.backend.order(action.market, result.order_id or action.order_id)
-        shown = None if view is None else present.order(call.instruments, view)
-        return {"order": shown, "trades": [present.fill(call.instruments, fill) for fill in result.fills]}
+        shown = None if view is None else present_account.order(call.instruments, view)
+        return {"order": shown, "trades": [present_account.fill(call.instruments, fill) for fill in result.fills]}
     if action.kind == WITHDRAW:
-        return present.withdrawing(command.owner, action, result)
+        return present_account.withdrawing(command.owner, action, result)
     if action.kind == TRANSFER:
-        return present.transferring(command.owner, action, result)
+        return present_account.transferring(command.owner, action, result)
     if action.kind not in (CANCEL, CANCEL_ALL):
         return {}
     view = call.backend.order(action.market, action.order_id) if action.order_id else None
     cancelled = {"cancelled": result.cancelled_count if is_final else None}
-    return cancelled if view is None else present.order(call.instruments, view) | cancelled
+    return cancelled if view is None else present_account.order(call.instruments, view) | cancelled

@@ -20,6 +20,8 @@ from consensus.messages import Certificate, Header
 from engine.commands import Command, compute_domain_separator
 from engine.params import MarketParams
 from engine.results import Code, OrderState
+from net.gateway.account_data import AccountData
+from net.gateway.market_data import MarketData
 from net.order_frames import Orders
 
 # Size of a trigger that closes whatever the position will be when it fires.
@@ -35,7 +37,7 @@ class NetworkInfo:
     network_id: bytes  # `domain` of docs/protocol.md, section 1
     node_index: int  # committee index of this node; -1 for an observer
     token: bytes  # settlement token, 20 bytes
-    markets: tuple[MarketParams, ...]  # market number = position
+    markets: tuple[MarketParams, ...]  # of genesis; market number = position
     is_testnet: bool = True
     node_key: bytes = bytes(32)  # the node's network key (ed25519), which signs receipts
 
@@ -468,6 +470,8 @@ class Backend(Protocol):
     """The node, seen from its API."""
 
     domain: NetworkInfo
+    market_data: MarketData
+    account_data: AccountData
 
     def submit(self, command: Command) -> Ticket:
         """Take the command up, behind all that came before: judge it against the head state and queue it for this

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import trio
 
-from net.gateway import present
+from net.gateway import present_account, present_market
 from net.gateway.backend import Backend, BlockEvent
 from net.gateway.book import WHOLE_BOOK_LEVELS, BookMirror
 from net.gateway.errors import UNKNOWN_CHANNEL, ApiError
@@ -137,9 +137,9 @@ class Hub:
             change = mirror.flush()
             if change is not None:
                 previous_id, levels = change
-                feed.push(present.book_message(self._instruments, "change", mirror, levels, previous_id))
+                feed.push(present_market.book_message(self._instruments, "change", mirror, levels, previous_id))
             return
-        ticker = present.ticker(self._instruments, self._backend.ticker(feed.channel.market))
+        ticker = present_market.ticker(self._instruments, self._backend.ticker(feed.channel.market))
         if feed.last_ticker != ticker:
             feed.last_ticker = ticker
             feed.push(ticker)
@@ -153,9 +153,9 @@ class Hub:
         channel = feed.channel
         if channel.kind == "book":
             mirror = self._mirror(feed)
-            data = present.book_message(self._instruments, "snapshot", mirror, mirror.levels(), None)
+            data = present_market.book_message(self._instruments, "snapshot", mirror, mirror.levels(), None)
         elif channel.kind == "ticker":
-            data = present.ticker(self._instruments, self._backend.ticker(channel.market))
+            data = present_market.ticker(self._instruments, self._backend.ticker(channel.market))
         else:
             return
         text = notification_text(channel.name, data)
@@ -166,12 +166,12 @@ class Hub:
 def _show(event: BlockEvent, channel: Channel, instruments: Instruments) -> dict[str, Any] | list[dict[str, Any]]:
     """What a block means to a channel that is a plain list, or that of blocks."""
     if channel.kind == "blocks":
-        return present.block(event)
+        return present_market.block(event)
     if channel.kind == "trades":
-        return [present.trade(instruments, trade) for trade in event.trades_of(channel.market)]
+        return [present_market.trade(instruments, trade) for trade in event.trades_of(channel.market)]
     if channel.kind == "user.orders":
-        return [present.order(instruments, order) for order in event.orders_of(channel.owner)]
+        return [present_account.order(instruments, order) for order in event.orders_of(channel.owner)]
     return [
-        present.fill(instruments, entry.fill) | {"x_subaccount": entry.subaccount}
+        present_account.fill(instruments, entry.fill) | {"x_subaccount": entry.subaccount}
         for entry in event.fills_of(channel.owner)
     ]

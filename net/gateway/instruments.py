@@ -1,5 +1,7 @@
 """Names and units of the markets: text to ticks and lots, with a numbered refusal for whatever is not exact."""
 
+from collections.abc import Callable
+
 from engine.params import MarketParams
 from engine.results import Code
 from engine.units import UnitError, parse_price_ticks, parse_quote, parse_size_lots
@@ -16,13 +18,22 @@ from net.gateway.params import I64_MAX, Params
 
 
 class Instruments:
-    """The markets of one network by number and by name."""
+    """The markets of one network by number and by name, as they are now: the governor may list more at any time."""
 
-    def __init__(self, markets: tuple[MarketParams, ...]) -> None:
-        self.markets = markets
-        self._numbers = {market.symbol: number for number, market in enumerate(markets)}
+    def __init__(self, read_markets: Callable[[], tuple[MarketParams, ...]]) -> None:
+        """`read_markets`: see `MarketData.markets`."""
+        self._read_markets = read_markets
+        self._named: tuple[MarketParams, ...] = ()
+        self._numbers: dict[str, int] = {}
+
+    @property
+    def markets(self) -> tuple[MarketParams, ...]:
+        return self._read_markets()
 
     def number(self, name: str, param: str = "instrument_name") -> int:
+        if self._named is not self.markets:
+            self._named = self.markets
+            self._numbers = {market.symbol: number for number, market in enumerate(self._named)}
         if name not in self._numbers:
             raise ApiError(UNKNOWN_INSTRUMENT, param, f"{name[:50]!r}: {UNKNOWN_INSTRUMENT.hint}")
         return self._numbers[name]

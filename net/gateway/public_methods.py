@@ -5,12 +5,13 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from engine.commands import command_id, compute_action_ids, recover_signer, typed_data
-from net.gateway import present
+from net.gateway import present, present_account, present_market
 from net.gateway.actions import read_message
 from net.gateway.api import Call
 from net.gateway.errors import NOT_FOUND, ApiError
 from net.gateway.feeds import parse_channel
 from net.gateway.params import I64_MAX, U32_MAX
+from net.gateway.present_text import CURRENCY, hexed
 
 T = TypeVar("T")
 _DEPTH_MAX = 10_000
@@ -29,39 +30,39 @@ async def get_time(call: Call) -> object:
 
 async def status(call: Call) -> object:
     view = call.backend.status()
-    shown = asdict(view) | {"account_root": present.hexed(view.account_root)}
+    shown = asdict(view) | {"account_root": hexed(view.account_root)}
     return shown | {"locked": "true" if view.is_halted else "false", "locked_indices": []}
 
 
 async def get_currencies(call: Call) -> object:
-    name = present.CURRENCY
-    token = present.hexed(call.backend.domain.token)
+    name = CURRENCY
+    token = hexed(call.backend.domain.token)
     return [{"currency": name, "currency_long": "USD Coin", "coin_type": "ETHEREUM", "decimals": 6, "x_token": token}]
 
 
 async def get_instruments(call: Call) -> object:
-    return [present.instrument(call.instruments, number) for number in range(len(call.instruments.markets))]
+    return [present_market.instrument(call.instruments, number) for number in range(len(call.instruments.markets))]
 
 
 async def get_instrument(call: Call) -> object:
-    return present.instrument(call.instruments, call.instruments.read_market(call.params))
+    return present_market.instrument(call.instruments, call.instruments.read_market(call.params))
 
 
 async def get_order_book(call: Call) -> object:
     market = call.instruments.read_market(call.params)
     depth = call.params.integer("depth", 1, _DEPTH_MAX, 5)
-    return present.order_book(call.instruments, call.backend.book(market, depth), call.backend.ticker(market))
+    return present_market.order_book(call.instruments, call.backend.book(market, depth), call.backend.ticker(market))
 
 
 async def ticker(call: Call) -> object:
-    return present.ticker(call.instruments, call.backend.ticker(call.instruments.read_market(call.params)))
+    return present_market.ticker(call.instruments, call.backend.ticker(call.instruments.read_market(call.params)))
 
 
 async def get_last_trades(call: Call) -> object:
     market = call.instruments.read_market(call.params)
     count = call.params.integer("count", 1, _COUNT_MAX, 10)
     trades = call.backend.trades(market, count + 1)
-    shown = [present.trade(call.instruments, trade) for trade in trades[:count]]
+    shown = [present_market.trade(call.instruments, trade) for trade in trades[:count]]
     return {"trades": shown, "has_more": len(trades) > count}
 
 
@@ -140,7 +141,7 @@ async def get_counters(call: Call) -> object:
 
 async def get_command_status(call: Call) -> object:
     result = call.backend.command_status(call.params.hex_bytes("command_id", 32))
-    return present.command_result(call.instruments, _found(result, "command_id"))
+    return present_account.command_result(call.instruments, _found(result, "command_id"))
 
 
 async def decode_action(call: Call) -> object:
@@ -152,10 +153,10 @@ async def decode_action(call: Call) -> object:
     signer = recover_signer(command, domain.domain_separator)
     name = command_id(command, domain.domain_separator)
     return shown | {
-        "domain_separator": present.hexed(domain.domain_separator),
-        "command_id": present.hexed(name),
-        "action_ids": [present.hexed(item) for item in compute_action_ids(name, len(command.actions))],
-        "recovered_signer": present.hexed(signer), "is_signed_by_owner": signer == command.owner != bytes(20),
+        "domain_separator": hexed(domain.domain_separator),
+        "command_id": hexed(name),
+        "action_ids": [hexed(item) for item in compute_action_ids(name, len(command.actions))],
+        "recovered_signer": hexed(signer), "is_signed_by_owner": signer == command.owner != bytes(20),
     }  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import trio
+from dict_account_data import DictAccountData
+from dict_market_data import DictMarketData
 from nacl.signing import SigningKey
 
 from consensus.messages import FINALIZE, ZERO_HASH, Certificate, Commitment, Header, compute_domain, keccak
@@ -134,6 +136,8 @@ class DictBackend:
     def __init__(self) -> None:
         self.domain = NetworkInfo(CHAIN_ID, CONTRACT, compute_domain(CHAIN_ID, CONTRACT), 0, TOKEN, DEFAULT_MARKETS,
                                   node_key=bytes(RECEIPT_KEY.verify_key))  # fmt: skip
+        self.market_data = DictMarketData()
+        self.account_data = DictAccountData()
         self.submitted: list[Command] = []
         self.order_frames = 0
         self.is_held = False

@@ -1,0 +1,5 @@
+"""Accounts of the dictionary exchange of `test_gateway_backend`."""
+
+
+class DictAccountData:
+    """Implements `AccountData`."""

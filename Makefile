@@ -158,7 +158,7 @@ $(STAMP): pyproject.toml uv.lock
 	@test -x $(UV) || $(MAKE) --no-print-directory $(UV)
 	@echo "installing the pinned packages into .venv (under a minute on a fast line)" >&2
 	@# Compiled now, because some systems forbid programs to write bytecode, and then every start compiles everything.
-	@$(UV) sync --frozen --compile-bytecode $(if $(PYTHON),--python $(PYTHON)) >&2
+	@$(UV) sync --frozen --all-extras --compile-bytecode $(if $(PYTHON),--python $(PYTHON)) >&2
 	@$(BIN)/python -m compileall -q -j 0 validator consensus engine contracts net testnet
 	@touch $@
 

@@ -1,6 +1,7 @@
 """The `hansa` command. Sub-commands import what they need when they run, so that `--help` answers at once."""
 
 import gc
+import importlib.util
 import logging
 import os
 import sys
@@ -27,6 +28,11 @@ app.command(committee_app)
 app.command(evidence_app)
 app.command(force_app)
 EXIT_CONFIG = 2
+# What only the extra `node` installs, as imports name it.
+NODE_MODULES = frozenset(
+    {"blspy", "docker", "eth", "eth_abi", "eth_account", "libp2p", "llvmlite", "multiaddr", "numba"}
+    | {"py_arkworks_bls12381", "py_ecc", "requests", "rlp", "web3"}
+)
 
 
 @app.command
@@ -204,6 +210,8 @@ def escape(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int
 
 def _become_testnet(arguments: list[str]) -> NoReturn:
     """Replace this process, so that the launcher is not orphaned by a wrapper that is killed."""
+    if importlib.util.find_spec("libp2p") is None:
+        _end_light("libp2p")
     os.execv(sys.executable, [sys.executable, "-m", "testnet", *arguments])
 
 
@@ -225,8 +233,28 @@ def _print_call(url: str, method: str, params: dict[str, str]) -> int:
     return 0 if "result" in answer else 1
 
 
+def _end_light(module: str) -> NoReturn:
+    """Ends a command that the installed packages cannot run."""
+    print(
+        f"hansa: this command needs {module}, which traders do without: pip install 'hansa[node]', "
+        "or make in a checkout",
+        file=sys.stderr,
+    )
+    sys.exit(EXIT_CONFIG)
+
+
 def main() -> None:
     """Entry point of the `hansa` command."""
+    try:
+        _run()
+    except ModuleNotFoundError as error:
+        module = (error.name or "").split(".")[0]
+        if module not in NODE_MODULES:
+            raise
+        _end_light(module)
+
+
+def _run() -> None:
     if sys.argv[1:2] == ["testnet"]:
         _become_testnet(sys.argv[2:])  # before its options, --help among them, are taken for ours
     own_parsers = {"verify-me": verify_me, "escape": escape}

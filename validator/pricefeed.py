@@ -2,14 +2,12 @@
 
 `path:seed=7` gives each underlying the same price at the same moment on every machine, a pure function of seed,
 underlying and time; `noise_bps` adds a small error of this validator's own, so that the median has something to do.
-Integers only. Every expiry gets the index as its forward and a flat surface of one volatility (docs/spec.md, ORA-1).
+Integers only. Every expiry gets a forward and a smile that go with the index (`validator.volatility`).
 
-The path is value noise: each octave draws one level per period from a hash and moves in a straight line between levels.
-It stays within `PATH_BPS_MAX` of the start price, and its fast octaves move a few percent within a minute, enough
-to end a trader at high leverage now and then.
+The path is value noise (`validator.smoothnoise`). It stays within `PATH_BPS_MAX` of the start price, and its fast
+octaves move a few percent within a minute, enough to end a trader at high leverage now and then.
 """
 
-import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +15,8 @@ from pathlib import Path
 from engine.params import MarketParams
 from validator.config import ConfigError
 from validator.pricefile import FileFeed
+from validator.smoothnoise import RESOLUTION, compute_shift, draw
+from validator.volatility import list_expiry_feeds
 
 # (period_ms, amplitude_bps): slow tides to fast ripples.
 OCTAVES = ((3_600_000, 400), (300_000, 300), (60_000, 250), (20_000, 120), (4_000, 15))
@@ -25,14 +25,9 @@ NOISE_PERIOD_MS = 1_000
 # Quote currency per whole unit of the underlying.
 START_PRICES_USDC = {"BTC": 60_000, "ETH": 3_000}
 START_PRICE_USDC_DEFAULT = 100
+# Of the surfaces around an operator's own prices.
+FILE_SEED = 0
 
-VOLATILITY_BPS = 6_000
-YEAR_MS = 365 * 24 * 3600 * 1000
-_FEED_OFFSET = 1 << 32
-# A slice needs some wings: this little of them leaves the surface flat to a thousandth.
-_SLOPE_E8, _CURVATURE_E8 = 100, 10_000_000
-
-_RESOLUTION = 1 << 32
 _FORM = 'price_source is "file:PATH", "path:seed=NUMBER" or "path:seed=NUMBER,noise_bps=NUMBER"'
 
 
@@ -56,12 +51,12 @@ class PathFeed:
         indexes = [
             self._price_ticks(number, market, time_ms) * market.tick_e8 for number, market in enumerate(firsts.values())
         ]
-        return _with_surfaces(indexes, time_ms, expiries)
+        return _with_surfaces(self.seed, tuple(firsts), indexes, time_ms, expiries)
 
     def _price_ticks(self, underlying: int, market: MarketParams, time_ms: int) -> int:
         exact_ticks = compute_path_ticks(self.seed, underlying, time_ms, compute_start_ticks(market))
-        draw = _draw("noise", self.seed, self.noise_index, underlying, time_ms // NOISE_PERIOD_MS)
-        return max(1, exact_ticks + exact_ticks * self.noise_bps * draw // (10_000 * _RESOLUTION))
+        shift = draw("noise", self.seed, self.noise_index, underlying, time_ms // NOISE_PERIOD_MS)
+        return max(1, exact_ticks + exact_ticks * self.noise_bps * shift // (10_000 * RESOLUTION))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +67,19 @@ class QuotedFeed:
 
     def feeds(self, time_ms: int, expiries: tuple[tuple[int, int], ...] = ()) -> tuple[int, ...]:
         """As `PathFeed.feeds`; an expiry whose underlying has no price gets no opinion."""
-        return _with_surfaces(self.file.indexes_e8(time_ms), time_ms, expiries)
+        names = tuple(dict.fromkeys(market.underlying_name for market in self.file.markets))
+        return _with_surfaces(FILE_SEED, names, self.file.indexes_e8(time_ms), time_ms, expiries)
 
 
-def _with_surfaces(indexes: list[int], time_ms: int, expiries: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+def _with_surfaces(
+    seed: int, names: tuple[str, ...], indexes: list[int], time_ms: int, expiries: tuple[tuple[int, int], ...]
+) -> tuple[int, ...]:
     surfaces = (
-        number for underlying, at_ms in expiries for number in _flat_surface(indexes[underlying], at_ms - time_ms)
+        number
+        for underlying, at_ms in expiries
+        for number in list_expiry_feeds(seed, names[underlying], indexes[underlying], at_ms, time_ms)
     )
     return (*indexes, *surfaces)
-
-
-def _flat_surface(index_e8: int, left_ms: int) -> tuple[int, ...]:
-    """Forward, a, b, rho, m, sigma of one expiry; `a` is the whole variance that is left."""
-    if left_ms <= 0 or index_e8 == 0:
-        return (0, 0, 0, 0, 0, 0)
-    variance_e8 = VOLATILITY_BPS**2 * left_ms // YEAR_MS  # bps squared are e8
-    centre = _FEED_OFFSET
-    return (index_e8, centre + variance_e8, _SLOPE_E8, centre, centre, _CURVATURE_E8)
 
 
 def parse_price_source(text: str, markets: tuple[MarketParams, ...], noise_index: int = 0) -> PathFeed | QuotedFeed:
@@ -116,22 +107,5 @@ def compute_start_ticks(market: MarketParams) -> int:
 
 def compute_path_ticks(seed: int, market: int, time_ms: int, start_ticks: int) -> int:
     """The path at `time_ms`, rounded down; within `PATH_BPS_MAX` of `start_ticks`."""
-    shift = sum(
-        amplitude_bps * _interpolate(seed, market, octave, time_ms, period_ms)
-        for octave, (period_ms, amplitude_bps) in enumerate(OCTAVES)
-    )
-    return max(1, start_ticks + start_ticks * shift // (10_000 * _RESOLUTION))
-
-
-def _interpolate(seed: int, market: int, octave: int, time_ms: int, period_ms: int) -> int:
-    """A level between -`_RESOLUTION` and `_RESOLUTION`, on the line between the draws around `time_ms`."""
-    step, into_ms = divmod(time_ms, period_ms)
-    before = _draw("path", seed, market, octave, step)
-    after = _draw("path", seed, market, octave, step + 1)
-    return before + (after - before) * into_ms // period_ms
-
-
-def _draw(*parts: object) -> int:
-    """A number from -`_RESOLUTION` to `_RESOLUTION` - 1, the same on every machine."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % (2 * _RESOLUTION) - _RESOLUTION
+    shift = compute_shift(OCTAVES, time_ms, "path", seed, market)
+    return max(1, start_ticks + start_ticks * shift // (10_000 * RESOLUTION))

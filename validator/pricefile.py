@@ -3,7 +3,7 @@
 The file is one JSON object, decimal text in USD by underlying: `{"BTC": "60000.5", "ETH": "3000"}`. Replace it in one
 step (write aside, rename), at least every `AGE_S_MAX`. What the file does not say, says wrongly or has not said lately
 is reported as no opinion (docs/spec.md, ORA-1), so that a dead price program makes this validator silent and not wrong.
-Every expiry gets the index as its forward and a flat surface, as on the seeded path.
+Every expiry gets a forward and a smile that go with the index, as on the seeded path.
 """
 
 import json

@@ -6,7 +6,7 @@ Nothing a client sends leaves here as an exception.
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from net.gateway.backend import Backend
 from net.gateway.errors import INTERNAL, MUST_BE_WEBSOCKET, UNKNOWN_METHOD, ApiError
@@ -60,13 +60,16 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One row of the method table: what runs and what the reference says."""
+    """One row of the method table: what runs and what the reference says. `result` is the type of the answer, made of
+    `net.gateway.shapes`.
+    """
 
     name: str
     handler: Callable[["Call"], Awaitable[object]]
     summary: str
     params: tuple[Param, ...] = ()
     example: str = ""  # parameters of an example call, as the query of a URL
+    result: Any = field(kw_only=True)
 
 
 class Api:

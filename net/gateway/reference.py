@@ -6,7 +6,9 @@ from dataclasses import fields
 from net.gateway.api import Method
 from net.gateway.errors import table
 from net.gateway.limits import Limits
-from net.gateway.methods import CHANNELS, METHODS
+from net.gateway.methods import METHODS
+from net.gateway.schema import REF, Schema, make_schema
+from net.gateway.tables.channels import CHANNELS
 
 _INTRO = """# API of a node
 
@@ -91,7 +93,10 @@ def api_text() -> str:
     limits = Limits()
     lines += [f"| `{entry.name}` | {getattr(limits, entry.name)} |" for entry in fields(limits)]
     lines += [_PYTHON]
-    lines += [_method_text(method) for method in METHODS.values()]
+    components: dict[str, Schema] = {}
+    lines += [_method_text(method, make_schema(method.result, components)) for method in METHODS.values()]
+    lines += ["## Shapes of answers\n", "Fields may be added; read by name.\n"]
+    lines += [_shape_text(name, schema) for name, schema in sorted(components.items())]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -99,7 +104,40 @@ def _anchor(method: Method) -> str:
     return method.name.replace("/", "")
 
 
-def _method_text(method: Method) -> str:
+def _kind_text(schema: Schema) -> str:
+    """A schema in words for a cell of a table."""
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix(REF)
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(_kind_text(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    kinds = schema.get("type", "anything")
+    words = [_word(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+    return " or ".join(words)
+
+
+def _word(kind: str, schema: Schema) -> str:
+    if kind == "array":
+        return f"list of {_kind_text(schema['items'])}"
+    if kind == "object":
+        return f"object of {_kind_text(schema['additionalProperties'])}"
+    if kind == "string":
+        is_hex = schema.get("pattern", "").startswith("^0x")
+        return "decimal" if schema.get("format") == "decimal" else "hex" if is_hex else "text"
+    return {"boolean": "true or false", "null": "null"}.get(kind, kind)
+
+
+def _shape_text(name: str, schema: Schema) -> str:
+    lines = [f"### {name}\n", schema["description"], "", "| field | type | | meaning |", "|---|---|---|---|"]
+    for field, part in schema["properties"].items():
+        need = "" if field in schema["required"] else "may be absent"
+        lines.append(f"| `{field}` | {_kind_text(part)} | {need} | {part.get('description', '')} |")
+    return "\n".join([*lines, ""])
+
+
+def _method_text(method: Method, result: Schema) -> str:
     lines = [f"## {method.name}\n", method.summary, ""]
     if method.params:
         lines += ["| parameter | type | | meaning |", "|---|---|---|---|"]
@@ -107,6 +145,7 @@ def _method_text(method: Method) -> str:
             need = "required" if param.is_required else ""
             lines.append(f"| `{param.name}` | {param.kind} | {need} | {param.text} |")
         lines.append("")
+    lines += [f"Answers with {_kind_text(result)}.", ""]
     if method.example or not any(param.is_required for param in method.params):
         query = f"?{method.example}" if method.example else ""
         lines += ["```sh", f"curl 'http://127.0.0.1:8080/api/v2/{method.name}{query}'", "```", ""]

@@ -1,0 +1,160 @@
+"""Answers to signed commands, and orders."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from net.gateway.shapes.account import UserTrade
+from net.gateway.shapes.scalars import (
+    Address,
+    Count,
+    DecimalText,
+    Direction,
+    Hash,
+    Height,
+    HexText,
+    LabelText,
+    Millis,
+    OrderId,
+    PriceText,
+)
+
+Status = Literal["received", "included", "executed", "certified", "on_chain"]
+
+
+class Order(TypedDict):
+    """One order. `order_id`, `filled_amount` and the times are null until its result is known."""
+
+    order_id: OrderId | None
+    instrument_name: str
+    direction: Direction
+    order_type: Literal["limit", "market", "stop_limit", "stop_market", "take_limit", "take_market"]
+    order_state: Literal["open", "filled", "rejected", "cancelled", "untriggered", "triggered", "pending"]
+    price: PriceText
+    amount: DecimalText
+    filled_amount: DecimalText | None
+    average_price: DecimalText | None
+    label: LabelText
+    creation_timestamp: Millis | None
+    last_update_timestamp: Millis | None
+    api: bool
+    x_owner: Address
+    x_subaccount: Count
+    time_in_force: str
+    post_only: bool
+    reject_post_only: bool
+    reduce_only: bool
+    mmp: bool
+    x_self_trade: Literal["cancel_maker", "cancel_taker", "cancel_both", "decrement"]
+    display_amount: NotRequired[DecimalText]
+    x_good_till_ms: NotRequired[Millis]
+    trigger_price: NotRequired[DecimalText]
+    trigger: NotRequired[Literal["mark_price", "last_price"]]
+    cancel_reason: NotRequired[str]
+
+
+class Receipt(TypedDict):
+    """The node's signed promise to put the command into its next batch."""
+
+    node: Count
+    command_id: Hash
+    received_ms: Millis
+    signature: HexText
+
+
+class Certainty(TypedDict):
+    """How final an answer is."""
+
+    x_command_id: Hash
+    x_status: Status
+    x_is_final: bool
+    x_height: Height | None
+    x_receipt: Receipt | None
+
+
+class OrderAnswer(Certainty):
+    """An order that was placed or changed, and what it traded at once."""
+
+    order: Order | None
+    trades: list[UserTrade]
+
+
+class CancelCount(Certainty):
+    """How many orders were cancelled; null until the result is final."""
+
+    cancelled: Count | None
+
+
+class CancelledOrder(Order, CancelCount):
+    """The order that was cancelled."""
+
+
+class WithdrawAnswer(Certainty):
+    """A withdrawal on its way: `id` is its leaf in the withdrawal tree."""
+
+    id: Count | None
+    currency: str
+    amount: DecimalText
+    address: Address
+    state: Literal["confirmed", "unconfirmed"]
+    created_timestamp: Millis | None
+
+
+class TransferAnswer(Certainty):
+    """Money on its way to another account of the exchange."""
+
+    currency: str
+    amount: DecimalText
+    other_side: Address
+    x_subaccount: Count
+    state: Literal["confirmed", "prepared"]
+    created_timestamp: Millis | None
+
+
+class RefusedAction(Certainty):
+    """An action of a message that was finally refused."""
+
+    error: dict[str, Any]
+
+
+ActionAnswer = OrderAnswer | CancelledOrder | CancelCount | WithdrawAnswer | TransferAnswer | RefusedAction | Certainty
+
+
+class ManyActions(Certainty):
+    """A message of several actions: one answer for each."""
+
+    x_actions: list[ActionAnswer]
+
+
+SubmitAnswer = ManyActions | ActionAnswer
+
+
+class CommandState(TypedDict):
+    """What is known of a command. Without `code` its result is not known yet."""
+
+    command_id: Hash
+    status: Status
+    is_final: bool
+    code: NotRequired[Count]
+    reason: NotRequired[str]
+    order_state: NotRequired[Literal["open", "filled", "rejected", "cancelled"]]
+    order_number: NotRequired[Count]
+    filled_lots: NotRequired[Count]
+    remaining_lots: NotRequired[Count]
+    filled_value: NotRequired[DecimalText]
+    height: NotRequired[Height]
+    timestamp: NotRequired[Millis]
+    cancelled: NotRequired[Count]
+    withdrawal_index: NotRequired[Count | None]
+    trades: NotRequired[list[UserTrade]]
+
+
+class DecodedCommand(TypedDict):
+    """What a command says. Digest and signer only for what is well formed."""
+
+    fields: dict[str, Any]
+    text: str
+    is_well_formed: bool
+    domain_separator: NotRequired[Hash]
+    command_id: NotRequired[Hash]
+    action_ids: NotRequired[list[Hash]]
+    recovered_signer: NotRequired[Address]
+    is_signed_by_owner: NotRequired[bool]

@@ -1,0 +1,24 @@
+"""The connection: time, status, subscriptions, heartbeats."""
+
+from net.gateway import public_methods as public
+from net.gateway.api import Method, Param
+from net.gateway.shapes.scalars import Millis
+from net.gateway.shapes.session import NodeState, Ok, VersionAnswer
+
+_CHANNELS = Param("channels", "list of text", "names from the table of channels")
+
+SESSION_ROWS = (
+    Method("public/test", public.test, "Answers. Also what a heartbeat's `test_request` wants to see.",
+           result=VersionAnswer),
+    Method("public/get_time", public.get_time, "The node's clock in milliseconds.", result=Millis),
+    Method("public/status", public.status, "Height, peers, finality and other numbers of the node.", result=NodeState),
+    Method("public/subscribe", public.subscribe, "WebSocket only. Answers with the channels now subscribed.",
+           (_CHANNELS,), result=list[str]),
+    Method("public/unsubscribe", public.unsubscribe, "WebSocket only. Answers with the channels that were subscribed.",
+           (_CHANNELS,), result=list[str]),
+    Method("public/unsubscribe_all", public.unsubscribe_all, "WebSocket only.", result=Ok),
+    Method("public/set_heartbeat", public.set_heartbeat,
+           "WebSocket only. A `test_request` every interval; the connection ends after an interval of silence.",
+           (Param("interval", "integer", "seconds, at least 10"),), result=Ok),
+    Method("public/disable_heartbeat", public.disable_heartbeat, "WebSocket only.", result=Ok),
+)  # fmt: skip

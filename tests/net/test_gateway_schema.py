@@ -1,0 +1,115 @@
+"""The shapes say what the gateway answers, and their schemas refuse what they do not say."""
+
+import json
+from typing import Any, TypedDict
+
+import jsonschema_rs
+import pytest
+from answer_shapes import check_answer
+from test_gateway_backend import DictBackend
+from test_gateway_inputs import KEY, OWNER, order
+
+from engine.commands import CANCEL_ALL, PLACE, WITHDRAW, Action, Command
+from net.gateway.api import Api, Call, Method, answer_now
+from net.gateway.limits import Limits
+from net.gateway.methods import METHODS
+from net.gateway.schema import Schema, make_schema
+from net.gateway.shapes.scalars import DecimalText
+from net.gateway.wire import Request
+
+# What has no answer without a WebSocket, or without a signature: other tests ask for these.
+WITHOUT_EXAMPLE = {name for name, method in METHODS.items() if not method.example and any(
+    param.is_required for param in method.params)} | {
+    "public/unsubscribe_all", "public/disable_heartbeat",
+}  # fmt: skip
+
+
+def traded_backend() -> tuple[DictBackend, dict[str, str]]:
+    """One account that has an order, a trade with itself and a withdrawal; and what stands for what in examples."""
+    backend = DictBackend()
+    backend.balances[OWNER, 0] = 5_000_000_000
+    actions = (
+        Action(PLACE, side=0, price_ticks=640_000, size_lots=10),
+        Action(PLACE, side=1, price_ticks=640_000, size_lots=4),
+        Action(PLACE, side=0, price_ticks=630_000, size_lots=10), Action(WITHDRAW, size_lots=1_000_000),
+    )  # fmt: skip
+    command = Command(OWNER, 7, 2_000_000_000_000, actions).signed(KEY, backend.domain.domain_separator)
+    backend.take(command)
+    return backend, {
+        "owner": "0x" + OWNER.hex(), "command": command.encode().hex(), "order_id": "BTC-PERPETUAL-1",
+        "command_id": next(iter(backend.known)).hex(),
+    }  # fmt: skip
+
+
+def example_params(method: Method, known: dict[str, str]) -> dict[str, Any]:
+    """The parameters of the reference's example, with `0x…` made real."""
+    pairs = [part.split("=", 1) for part in method.example.split("&") if part]
+    return {name: known[name] if "…" in value or name == "order_id" else value for name, value in pairs}
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - WITHOUT_EXAMPLE))
+async def test_the_example_of_every_method_is_answered_in_its_shape(name: str) -> None:
+    backend, known = traded_backend()
+    call = Call(
+        Api(backend, Limits(), METHODS), Request(1, name, example_params(METHODS[name], known)), 0
+    )  # fmt: skip
+    reply = await answer_now(call)
+    assert "result" in json.loads(reply.text), reply.text
+    assert check_answer(name, reply.text) == []
+
+
+def test_most_methods_have_an_example() -> None:
+    assert len(METHODS.keys() - WITHOUT_EXAMPLE) >= 24
+
+
+async def test_answers_to_signed_commands_have_their_shapes() -> None:
+    backend = DictBackend()
+    api = Api(backend, Limits(), METHODS)
+    reply = await answer_now(Call(api, Request(1, "private/buy", order()), 0))
+    assert "result" in json.loads(reply.text) and check_answer("private/buy", reply.text) == []
+    command = Command.of(CANCEL_ALL, owner=OWNER, nonce=9, expiry_ms=2_000_000_000_000, market=0)
+    signed = command.signed(KEY, backend.domain.domain_separator)
+    params = {"command": signed.encode().hex()}
+    reply = await answer_now(Call(api, Request(1, "public/x_submit", params), 0))
+    assert "result" in json.loads(reply.text) and check_answer("public/x_submit", reply.text) == []
+
+
+def test_a_wrong_field_a_missing_one_and_one_too_many_are_found() -> None:
+    good = {"jsonrpc": "2.0", "result": {"version": "1"}}
+    assert check_answer("public/test", json.dumps(good)) == []
+    for result in ({}, {"version": 1}, {"version": "1", "more": 1}, [], None):
+        assert len(check_answer("public/test", json.dumps(good | {"result": result}))) == 1, result
+
+
+class Loop(TypedDict, total=False):
+    """Holds itself."""
+
+    inner: "Loop | None"
+    amount: DecimalText
+
+
+SCHEMAS = [
+    (DecimalText, ["1", "-0.50", "123"], [1, "1.", ".5", "1e5", "", "NaN", None]),
+    (DecimalText | None, ["1", None], [1, "x"]),
+    (list[int], [[], [1]], [1, ["1"], [1.5]]),
+    (dict[str, bool], [{}, {"a": True}], [{"a": 1}, []]),
+    (Loop, [{}, {"inner": {"inner": None, "amount": "1"}}], [{"inner": {"amount": 1}}, {"other": 1}, []]),
+    (Loop | list[str], [{}, ["a"]], [[1], 1, {"other": 1}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "good", "bad"), SCHEMAS)
+def test_schemas_take_what_the_type_means_and_nothing_else(shape: Any, good: list[object], bad: list[object]) -> None:
+    components: dict[str, Schema] = {}
+    schema = make_schema(shape, components, is_strict=True)
+    validator = jsonschema_rs.validator_for(schema | {"components": {"schemas": components}})
+    for value in good:
+        assert validator.is_valid(value), value
+    for value in bad:
+        assert not validator.is_valid(value), value
+
+
+def test_what_has_no_schema_is_refused() -> None:
+    for shape in (bytes, tuple[int, int], dict[int, str]):
+        with pytest.raises(TypeError):
+            make_schema(shape, {})

@@ -16,6 +16,7 @@ from validator.committee_command import app as committee_app
 from validator.council_command import app as council_app
 from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
+from validator.init_command import config_app, init
 
 app = cyclopts.App(
     name="hansa",
@@ -27,6 +28,8 @@ app.command(claims_app)
 app.command(committee_app)
 app.command(evidence_app)
 app.command(force_app)
+app.command(init)
+app.command(config_app)
 EXIT_CONFIG = 2
 # What only the extra `node` installs, as imports name it.
 NODE_MODULES = frozenset(
@@ -36,12 +39,17 @@ NODE_MODULES = frozenset(
 
 
 @app.command
-def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, config.toml and keys/")]) -> int:
+def start(
+    *,
+    home: Annotated[Path, Parameter(help="Folder with genesis.toml, config.toml and keys/")],
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", help="name=value above config.toml; several may be")] = (),
+) -> int:
     """Run a validator until interrupted.
 
     For example:
 
         hansa start --home .hansa-testnet/node0
+        hansa start --home ~/.hansa --set log_level=debug
     """
     if not __debug__:
         print("hansa: refuses to run under python -O, which strips the checks a validator depends on", file=sys.stderr)
@@ -53,7 +61,7 @@ def start(*, home: Annotated[Path, Parameter(help="Folder with genesis.toml, con
 
     place = Home(home)
     try:
-        config = load_node(place.config)
+        config = load_node(place.config, set_)
     except ConfigError as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG

@@ -8,7 +8,9 @@ option is a silent default.
 import dataclasses
 import difflib
 import json
+import os
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from consensus.epochs import Schedule
 from consensus.messages import keccak
 from engine.params import ExchangeParams, MarketParams
 from validator.roster import Seats, make_founders
+
+ENVIRONMENT_PREFIX = "HANSA_NODE_"
 
 
 class ConfigError(Exception):
@@ -174,10 +178,45 @@ def load_network(path: Path) -> NetworkConfig:
     return config
 
 
-def load_node(path: Path) -> NodeConfig:
-    """Read config.toml. Raises `ConfigError`."""
-    config: NodeConfig = _build(NodeConfig, _read_toml(path), str(path))
-    return config
+def load_node(path: Path, assignments: Sequence[str] = ()) -> NodeConfig:
+    """Read config.toml and what stands above it. Raises `ConfigError`."""
+    return load_settings(path, os.environ, assignments).config
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A node's options and where each came from."""
+
+    config: NodeConfig
+    origins: dict[str, str]
+
+
+def load_settings(path: Path, environment: Mapping[str, str], assignments: Sequence[str] = ()) -> Settings:
+    """Defaults, then config.toml, then `HANSA_NODE_…` variables, then `name=value` assignments: the later one counts.
+    Raises `ConfigError`.
+    """
+    plain = _read_toml(path)
+    names = [item.name for item in dataclasses.fields(NodeConfig)]
+    origins = dict.fromkeys(names, "default") | dict.fromkeys(plain, str(path))
+    for name in names:
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if variable in environment:
+            plain[name], origins[name] = _read_value(environment[variable]), variable
+    for assignment in assignments:
+        name, is_given, text = assignment.partition("=")
+        if not is_given:
+            raise ConfigError(f"{assignment!r}: write name=value")
+        plain[name], origins[name] = _read_value(text), "--set"
+    where = f"{path} with " + " and ".join(sorted(set(origins.values()) - {"default", str(path)}))
+    return Settings(_build(NodeConfig, plain, where.removesuffix(" with ")), origins)
+
+
+def _read_value(text: str) -> Any:
+    """As it would stand in config.toml; text needs no quotes here."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def load_public(path: Path) -> PublicConfig:

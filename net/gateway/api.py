@@ -50,12 +50,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One named parameter, for the reference."""
+    """One named parameter, for the reference and the schemas. `kind`: text, integer, decimal, hex, address, true or
+    false, list of text, object. `choices`: the only values; `low`, `high`: of an integer.
+    """
 
     name: str
     kind: str
     text: str
     is_required: bool = True
+    choices: tuple[str, ...] = ()
+    low: int | None = None
+    high: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,28 @@ class Method:
     params: tuple[Param, ...] = ()
     example: str = ""  # parameters of an example call, as the query of a URL
     result: Any = field(kw_only=True)
+    is_websocket_only: bool = field(default=False, kw_only=True)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it changes an account, and so needs a signature."""
+        return any(param.name in ("signature", "command") for param in self.params) and self.name not in UNSIGNED
+
+
+# Takes a signed message only to explain it.
+UNSIGNED = frozenset({"public/x_decode_action"})
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """One row of the table of channels. `data` is the type of what comes over it, `example` a name without braces in
+    which `0x…` stands for an address.
+    """
+
+    name: str
+    text: str
+    data: Any
+    example: str
 
 
 class Api:

@@ -87,13 +87,13 @@ def api_text() -> str:
     """docs/api.md."""
     lines = [_INTRO, "## Methods\n", "| method | what |", "|---|---|"]
     lines += [f"| [`{method.name}`](#{_anchor(method)}) | {method.summary} |" for method in METHODS.values()]
-    lines += ["", "## Channels\n", "| channel | what |", "|---|---|"]
-    lines += [f"| `{name}` | {text} |" for name, text in CHANNELS]
+    components: dict[str, Schema] = {}
+    lines += ["", "## Channels\n", "| channel | what | data |", "|---|---|---|"]
+    lines += [f"| `{row.name}` | {row.text} | {_kind_text(make_schema(row.data, components))} |" for row in CHANNELS]
     lines += [_BOOK_RULES, "## Limits\n", "| limit | value |", "|---|---|"]
     limits = Limits()
     lines += [f"| `{entry.name}` | {getattr(limits, entry.name)} |" for entry in fields(limits)]
     lines += [_PYTHON]
-    components: dict[str, Schema] = {}
     lines += [_method_text(method, make_schema(method.result, components)) for method in METHODS.values()]
     lines += ["## Shapes of answers\n", "Fields may be added; read by name.\n"]
     lines += [_shape_text(name, schema) for name, schema in sorted(components.items())]
@@ -119,6 +119,8 @@ def _kind_text(schema: Schema) -> str:
 
 
 def _word(kind: str, schema: Schema) -> str:
+    if kind == "array" and "prefixItems" in schema:
+        return f"[{', '.join(_kind_text(part) for part in schema['prefixItems'])}]"
     if kind == "array":
         return f"list of {_kind_text(schema['items'])}"
     if kind == "object":

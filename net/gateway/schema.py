@@ -44,6 +44,9 @@ def make_schema(shape: Any, components: dict[str, Schema], is_strict: bool = Fal
         return _union([make_schema(arg, components, is_strict) for arg in args])
     if origin is list:
         return {"type": "array", "items": make_schema(args[0], components, is_strict)}
+    if origin is tuple:
+        parts = [make_schema(arg, components, is_strict) for arg in args]
+        return {"type": "array", "prefixItems": parts, "items": False, "minItems": len(args), "maxItems": len(args)}
     if origin is dict and args[0] is str:
         return {"type": "object", "additionalProperties": make_schema(args[1], components, is_strict)}
     raise TypeError(f"no schema for {shape!r}")

@@ -5,9 +5,10 @@ from typing import Any, TypedDict
 
 import jsonschema_rs
 import pytest
-from answer_shapes import check_answer
+import trio
+from answer_shapes import check_answer, shape_faults
 from test_gateway_backend import DictBackend
-from test_gateway_inputs import KEY, OWNER, order
+from test_gateway_inputs import KEY, OWNER, ask, order, running, websocket
 
 from engine.commands import CANCEL_ALL, PLACE, WITHDRAW, Action, Command
 from net.gateway.api import Api, Call, Method, answer_now
@@ -15,18 +16,18 @@ from net.gateway.limits import Limits
 from net.gateway.methods import METHODS
 from net.gateway.schema import Schema, make_schema
 from net.gateway.shapes.scalars import DecimalText
+from net.gateway.tables.channels import CHANNELS
 from net.gateway.wire import Request
 
 # What has no answer without a WebSocket, or without a signature: other tests ask for these.
-WITHOUT_EXAMPLE = {name for name, method in METHODS.items() if not method.example and any(
-    param.is_required for param in method.params)} | {
-    "public/unsubscribe_all", "public/disable_heartbeat",
+WITHOUT_EXAMPLE = {
+    name for name, method in METHODS.items()
+    if method.is_websocket_only or (not method.example and any(param.is_required for param in method.params))
 }  # fmt: skip
 
 
-def traded_backend() -> tuple[DictBackend, dict[str, str]]:
-    """One account that has an order, a trade with itself and a withdrawal; and what stands for what in examples."""
-    backend = DictBackend()
+def trade_once(backend: DictBackend) -> Command:
+    """One account has an order, a trade with itself and a withdrawal."""
     backend.balances[OWNER, 0] = 5_000_000_000
     actions = (
         Action(PLACE, side=0, price_ticks=640_000, size_lots=10),
@@ -35,6 +36,13 @@ def traded_backend() -> tuple[DictBackend, dict[str, str]]:
     )  # fmt: skip
     command = Command(OWNER, 7, 2_000_000_000_000, actions).signed(KEY, backend.domain.domain_separator)
     backend.take(command)
+    return command
+
+
+def traded_backend() -> tuple[DictBackend, dict[str, str]]:
+    """After `trade_once`; and what stands for what in examples."""
+    backend = DictBackend()
+    command = trade_once(backend)
     return backend, {
         "owner": "0x" + OWNER.hex(), "command": command.encode().hex(), "order_id": "BTC-PERPETUAL-1",
         "command_id": next(iter(backend.known)).hex(),
@@ -74,6 +82,24 @@ async def test_answers_to_signed_commands_have_their_shapes() -> None:
     assert "result" in json.loads(reply.text) and check_answer("public/x_submit", reply.text) == []
 
 
+async def test_every_channel_carries_what_its_row_says() -> None:
+    names = [row.example.replace("0x…", "0x" + OWNER.hex()) for row in CHANNELS]
+    backend = DictBackend()
+    async with running(backend) as url, websocket(url) as connection:
+        request = {"id": 1, "method": "public/subscribe", "params": {"channels": names}}
+        assert (await ask(connection, json.dumps(request)))["result"] == names
+        trade_once(backend)
+        waiting = dict(zip(names, CHANNELS))
+        with trio.fail_after(5):
+            while waiting:
+                message = json.loads(await connection.get_message())
+                assert message["method"] == "subscription"
+                name, data = message["params"]["channel"], message["params"]["data"]
+                row = CHANNELS[names.index(name)]
+                assert shape_faults(row.data, data) == [], name
+                waiting.pop(name, None)
+
+
 def test_a_wrong_field_a_missing_one_and_one_too_many_are_found() -> None:
     good = {"jsonrpc": "2.0", "result": {"version": "1"}}
     assert check_answer("public/test", json.dumps(good)) == []
@@ -92,6 +118,7 @@ SCHEMAS = [
     (DecimalText, ["1", "-0.50", "123"], [1, "1.", ".5", "1e5", "", "NaN", None]),
     (DecimalText | None, ["1", None], [1, "x"]),
     (list[int], [[], [1]], [1, ["1"], [1.5]]),
+    (tuple[int, str], [[1, "a"]], [[1], ["a", 1], [1, "a", 2], "a"]),
     (dict[str, bool], [{}, {"a": True}], [{"a": 1}, []]),
     (Loop, [{}, {"inner": {"inner": None, "amount": "1"}}], [{"inner": {"amount": 1}}, {"other": 1}, []]),
     (Loop | list[str], [{}, ["a"]], [[1], 1, {"other": 1}]),
@@ -110,6 +137,6 @@ def test_schemas_take_what_the_type_means_and_nothing_else(shape: Any, good: lis
 
 
 def test_what_has_no_schema_is_refused() -> None:
-    for shape in (bytes, tuple[int, int], dict[int, str]):
+    for shape in (bytes, set[int], dict[int, str]):
         with pytest.raises(TypeError):
             make_schema(shape, {})

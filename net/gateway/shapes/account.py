@@ -80,6 +80,12 @@ class UserTrade(TypedDict):
     liquidation: NotRequired[Literal["M", "T", "MT"]]
 
 
+class AccountTrade(UserTrade):
+    """The same where it may be of any subaccount."""
+
+    x_subaccount: Count
+
+
 class UserTrades(TypedDict):
     """A page of own trades."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from net.gateway.shapes.scalars import Address, Count, DecimalText, Direction, Height, Level, Millis
+from net.gateway.shapes.scalars import Address, Count, DecimalText, Direction, Height, Level, LevelChange, Millis
 
 
 class Currency(TypedDict):
@@ -94,6 +94,18 @@ class OrderBook(Ticker):
     change_id: Count
     bids: list[Level]
     asks: list[Level]
+
+
+class BookMessage(TypedDict):
+    """The whole book, or its changes since `prev_change_id`."""
+
+    type: Literal["snapshot", "change"]
+    instrument_name: str
+    timestamp: Millis
+    change_id: Count
+    prev_change_id: NotRequired[Count]
+    bids: list[LevelChange]
+    asks: list[LevelChange]
 
 
 class Trade(TypedDict):

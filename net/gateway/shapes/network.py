@@ -92,3 +92,14 @@ class Uptime(TypedDict):
     last_height: Height
     blocks: Count
     validators: list[MemberUptime]
+
+
+class BlockNotice(TypedDict):
+    """A finalised block."""
+
+    height: Height
+    hash: Hash
+    state_root: Hash
+    timestamp: Millis
+    commands: Count
+    trades: Count

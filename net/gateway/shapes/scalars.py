@@ -29,5 +29,6 @@ Height = Annotated[int, Says("of a block", low=0)]
 OrderId = Annotated[str, Says(pattern=".+-[0-9]+$")]
 LabelText = Annotated[str, Says("the number that was signed as `clientId`, empty without one")]
 Direction = Literal["buy", "sell"]
-# Price and amount of one level of a book.
-Level = Annotated[list[DecimalText], Says("price, amount", low=2, high=2)]
+# One level of a book: price, amount; and what became of it: what, price, the new amount.
+Level = tuple[DecimalText, DecimalText]
+LevelChange = tuple[Literal["new", "change", "delete"], DecimalText, DecimalText]

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 class Subscription(Protocol):
     """The parts of a WebSocket connection that methods may use."""
 
+    account: tuple[bytes, int] | None  # owner and subaccount, after `public/auth`
+
     def check_room(self, channels: list[Channel]) -> None: ...
 
     def subscribe(self, channels: list[Channel]) -> None: ...

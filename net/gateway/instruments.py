@@ -68,25 +68,30 @@ class Instruments:
             raise engine_error(Code.SIZE_TOO_LARGE, param)
         return size_lots
 
-    def read_order_id(self, params: Params) -> tuple[int, int]:
+    def read_order_id(self, params: Params, param: str = "order_id") -> tuple[int, int]:
         """`(market, order number)` of an order id such as `BTC-PERPETUAL-17`."""
-        text = params.text("order_id")
+        text = params.text(param)
         name, _, digits = text.rpartition("-")
-        return self.number(name, "order_id"), Params({"order_id": digits}).integer("order_id", 1, I64_MAX)
+        return self.number(name, param), Params({param: digits}).integer(param, 1, I64_MAX)
 
     def order_id_text(self, market: int, order_id: int) -> str:
         return f"{self.markets[market].symbol}-{order_id}"
 
 
-def read_amount_quote(params: Params) -> int:
-    """Money to withdraw."""
-    text = params.decimal("amount")
+def read_quote(params: Params, param: str) -> int:
+    """Money, below zero too."""
     try:
-        amount_quote = parse_quote(text)
+        amount_quote = parse_quote(params.decimal(param))
     except UnitError as error:
-        raise ApiError(AMOUNT_OFF_UNIT, "amount", str(error)) from None
+        raise ApiError(AMOUNT_OFF_UNIT, param, str(error)) from None
     if abs(amount_quote) > I64_MAX:
-        raise ApiError(NUMBER_OVERFLOW, "amount")
+        raise ApiError(NUMBER_OVERFLOW, param)
+    return amount_quote
+
+
+def read_amount_quote(params: Params) -> int:
+    """Money that moves."""
+    amount_quote = read_quote(params, "amount")
     if amount_quote <= 0:
         raise engine_error(Code.AMOUNT_NOT_POSITIVE, "amount")
     return amount_quote

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from net.gateway.errors import BAD_HEX, BAD_NUMBER, MISSING_PARAM, NUMBER_OVERFLOW, UNKNOWN_VALUE, WRONG_TYPE, ApiError
-from net.gateway.wire import NumberText
+from net.gateway.wire import NumberText, load_json
 
 T = TypeVar("T")
 I64_MAX = (1 << 63) - 1
@@ -103,6 +103,35 @@ class Params:
         if not 1 <= len(value) <= count_max:
             raise ApiError(NUMBER_OVERFLOW, name, f"1 to {count_max} entries")
         return value
+
+    def nested(self, name: str) -> "Params":
+        """An object's own parameters; over HTTP GET as JSON text."""
+        return _nest(name, self._loaded(name))
+
+    def nested_list(self, name: str, count_max: int) -> list["Params"]:
+        """A list of objects; over HTTP GET as JSON text."""
+        value = self._loaded(name)
+        if type(value) is not list:
+            raise ApiError(WRONG_TYPE, name, "a list of objects")
+        if not 1 <= len(value) <= count_max:
+            raise ApiError(NUMBER_OVERFLOW, name, f"1 to {count_max} entries")
+        return [_nest(name, item) for item in value]
+
+    def _loaded(self, name: str) -> object:
+        value = _require(name, self.values.get(name))
+        if type(value) is not str:
+            return value
+        try:
+            loaded: object = load_json(value)
+        except (ValueError, RecursionError):
+            raise ApiError(WRONG_TYPE, name, "JSON") from None
+        return loaded
+
+
+def _nest(name: str, value: object) -> Params:
+    if type(value) is not dict:
+        raise ApiError(WRONG_TYPE, name, "an object")
+    return Params(value)
 
 
 def plain_decimal(name: str, text: str) -> str:

@@ -134,6 +134,19 @@ def placed_order(instruments: Instruments, command: Command, action: Action, res
     )  # fmt: skip
 
 
+def made_offer(instruments: Instruments, command: Command, action: Action, result: CommandResult) -> dict[str, Any]:
+    """The offer of an action, as far as its result is known."""
+    market = instruments.markets[action.market]
+    is_known = result.status not in _NO_RESULT_YET
+    return {
+        "offer_id": instruments.order_id_text(action.market, result.order_id) if result.order_id else None,
+        "instrument_name": market.symbol, "direction": DIRECTIONS[action.side],
+        "price": format_price(action.price_ticks, market), "amount": format_size(action.size_lots, market),
+        "label": str(action.client_id or ""), "state": "open" if is_known else "pending",
+        "x_good_till_ms": action.good_till_ms, "x_owner": hexed(command.owner), "x_subaccount": command.subaccount,
+    }  # fmt: skip
+
+
 def transferring(owner: bytes, action: Action, result: CommandResult) -> dict[str, Any]:
     """Money on its way to another account of the exchange."""
     to_owner = action.data[:20] if any(action.data) else owner

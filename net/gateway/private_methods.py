@@ -1,79 +1,34 @@
-"""Methods about one account: signed writes, and reads by owner. Nothing here is secret; a read needs no signature."""
+"""Reads about one account by its owner. Nothing here is secret, so a read needs no signature."""
 
-from engine.commands import BUY, SELL
 from engine.results import Code
-from net.gateway import actions, present_account
+from net.gateway import present_account
+from net.gateway.actions import read_owner
 from net.gateway.api import Call
 from net.gateway.backend import AccountView, PositionView
 from net.gateway.errors import ORDER_NOT_FOUND, ApiError, engine_error
-from net.gateway.params import U32_MAX
 
 _COUNT_MAX = 1000
 
 
-async def buy(call: Call) -> object:
-    return await actions.submit(call, actions.read_place(call, BUY))
-
-
-async def sell(call: Call) -> object:
-    return await actions.submit(call, actions.read_place(call, SELL))
-
-
-async def cancel(call: Call) -> object:
-    return await actions.submit(call, actions.read_cancel(call))
-
-
-async def edit(call: Call) -> object:
-    return await actions.submit(call, actions.read_edit(call))
-
-
-async def cancel_all_after(call: Call) -> object:
-    return await actions.submit(call, actions.read_cancel_all_after(call))
-
-
-async def transfer_to_subaccount(call: Call) -> object:
-    return await actions.submit(call, actions.read_transfer_to_subaccount(call))
-
-
-async def transfer_to_user(call: Call) -> object:
-    return await actions.submit(call, actions.read_transfer_to_user(call))
-
-
-async def cancel_all(call: Call) -> object:
-    return await actions.submit(call, actions.read_cancel_all(call))
-
-
-async def cancel_all_by_instrument(call: Call) -> object:
-    return await actions.submit(call, actions.read_cancel_all_by_instrument(call))
-
-
-async def withdraw(call: Call) -> object:
-    return await actions.submit(call, actions.read_withdraw(call))
-
-
-async def submit_raw(call: Call) -> object:
-    return await actions.submit(call, actions.read_raw(call))
-
-
 async def get_open_orders(call: Call) -> object:
-    views = call.backend.open_orders(*_read_owner(call))
+    views = call.backend.open_orders(*read_owner(call))
     return [present_account.order(call.instruments, view) for view in views]
 
 
 async def get_open_orders_by_instrument(call: Call) -> object:
     market = call.instruments.read_market(call.params)
-    views = call.backend.open_orders(*_read_owner(call))
+    views = call.backend.open_orders(*read_owner(call))
     return [present_account.order(call.instruments, view) for view in views if view.market == market]
 
 
 async def get_positions(call: Call) -> object:
-    account = call.backend.account(*_read_owner(call))
+    account = call.backend.account(*read_owner(call))
     return [present_account.position(call.instruments, view) for view in (account.positions if account else ())]
 
 
 async def get_position(call: Call) -> object:
     market = call.instruments.read_market(call.params)
-    account = call.backend.account(*_read_owner(call))
+    account = call.backend.account(*read_owner(call))
     for view in account.positions if account else ():
         if view.market == market:
             return present_account.position(call.instruments, view)
@@ -89,7 +44,7 @@ async def get_account_summary(call: Call) -> object:
 async def get_user_trades(call: Call) -> object:
     market = call.instruments.read_market(call.params)
     count = call.params.integer("count", 1, _COUNT_MAX, 10)
-    fills = [fill for fill in call.backend.user_trades(*_read_owner(call), _COUNT_MAX) if fill.market == market]
+    fills = [fill for fill in call.backend.user_trades(*read_owner(call), _COUNT_MAX) if fill.market == market]
     return {
         "trades": [present_account.fill(call.instruments, fill) for fill in fills[:count]],
         "has_more": len(fills) > count,
@@ -103,12 +58,8 @@ async def get_order_state(call: Call) -> object:
     return present_account.order(call.instruments, view)
 
 
-def _read_owner(call: Call) -> tuple[bytes, int]:
-    return call.params.hex_bytes("owner", 20), call.params.integer("subaccount", 0, U32_MAX, 0)
-
-
 def _account(call: Call) -> AccountView:
-    account = call.backend.account(*_read_owner(call))
+    account = call.backend.account(*read_owner(call))
     if account is None:
         raise engine_error(Code.UNKNOWN_ACCOUNT, "owner")
     return account

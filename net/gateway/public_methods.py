@@ -145,7 +145,7 @@ async def get_command_status(call: Call) -> object:
 
 
 async def decode_action(call: Call) -> object:
-    command, is_whole = read_message(call)
+    command, is_whole = read_message(call.params)
     shown = present.command(call.instruments, command) | {"is_well_formed": is_whole}
     if not shown["is_well_formed"]:
         return shown

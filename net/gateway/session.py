@@ -38,6 +38,7 @@ class Session:
     """The state of one connection: its queue, channels and heartbeat."""
 
     def __init__(self, api: Api, websocket: WebSocket, bucket: TokenBucket) -> None:
+        self.account: tuple[bytes, int] | None = None
         self._api = api
         self._websocket = websocket
         self._bucket = bucket

@@ -54,9 +54,14 @@ def parse_named_request(text: bytes, method: str) -> Request:
     return _request(item | {"method": method} if is_request else {"method": method, "params": item})
 
 
+def load_json(text: str | bytes) -> Any:
+    """Any JSON value. Raises `ValueError` or `RecursionError`."""
+    return json.loads(text, parse_float=NumberText, parse_int=_parse_int, parse_constant=_refuse_constant)
+
+
 def _load_object(text: str | bytes) -> dict[str, Any]:
     try:
-        item = json.loads(text, parse_float=NumberText, parse_int=_parse_int, parse_constant=_refuse_constant)
+        item = load_json(text)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         hint = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:100]
         raise RequestError(None, ApiError(INVALID_JSON, hint=hint)) from None

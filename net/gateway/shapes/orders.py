@@ -49,6 +49,7 @@ class Order(TypedDict):
     trigger_price: NotRequired[DecimalText]
     trigger: NotRequired[Literal["mark_price", "last_price"]]
     cancel_reason: NotRequired[str]
+    oto_order_ids: NotRequired[list[OrderId | None]]
 
 
 class Receipt(TypedDict):
@@ -87,6 +88,33 @@ class CancelledOrder(Order, CancelCount):
     """The order that was cancelled."""
 
 
+class Offer(TypedDict):
+    """An offer off the book."""
+
+    offer_id: OrderId | None
+    instrument_name: str
+    direction: Direction
+    price: DecimalText
+    amount: DecimalText
+    label: LabelText
+    state: Literal["open", "cancelled", "pending"]
+    x_good_till_ms: Millis
+    x_owner: Address
+    x_subaccount: Count
+
+
+class OfferAnswer(Certainty):
+    """An offer that was made."""
+
+    offer: Offer
+
+
+class AcceptedOffer(Certainty):
+    """The trade that accepting made."""
+
+    trades: list[UserTrade]
+
+
 class WithdrawAnswer(Certainty):
     """A withdrawal on its way: `id` is its leaf in the withdrawal tree."""
 
@@ -115,7 +143,10 @@ class RefusedAction(Certainty):
     error: dict[str, Any]
 
 
-ActionAnswer = OrderAnswer | CancelledOrder | CancelCount | WithdrawAnswer | TransferAnswer | RefusedAction | Certainty
+ActionAnswer = (
+    OrderAnswer | CancelledOrder | CancelCount | WithdrawAnswer | TransferAnswer | OfferAnswer | AcceptedOffer
+    | RefusedAction | Certainty
+)  # fmt: skip
 
 
 class ManyActions(Certainty):
@@ -125,6 +156,32 @@ class ManyActions(Certainty):
 
 
 SubmitAnswer = ManyActions | ActionAnswer
+
+
+class LinkedAnswer(ManyActions):
+    """An order and those that are linked to it."""
+
+    order: Order
+    trades: list[UserTrade]
+
+
+class ComboAnswer(ManyActions):
+    """The legs of a combination."""
+
+    orders: list[Order]
+    trades: list[UserTrade]
+
+
+class QuoteAnswer(ComboAnswer):
+    """The quotes that were placed, and how many actions were refused."""
+
+    errors_count: Count
+
+
+class CancelSummary(ManyActions):
+    """How many orders left in all; null until the result is final."""
+
+    cancelled: Count | None
 
 
 class CommandState(TypedDict):

@@ -11,11 +11,13 @@ import cbor2
 import trio
 
 from consensus.messages import Block, Certificate, encode_message
+from net.feed.facts import encode_facts
 from net.feed.protocol import (
     BATCHES,
     BLOCKS,
     BODIES,
     CHECKPOINTS,
+    FACTS,
     FEED_SOCKET,
     FEED_VERSION,
     HISTORY_BLOCKS_MAX,
@@ -24,6 +26,7 @@ from net.feed.protocol import (
     BatchEvent,
     CheckpointEvent,
     CommitteeEvent,
+    FactsEvent,
     FeedAnswer,
     FinalEvent,
     Hello,
@@ -34,8 +37,10 @@ from net.feed.protocol import (
     StatusEvent,
 )
 from net.feed.server import FeedServer
+from net.gateway.backend import Refusal
 from net.identity import NetworkSigner
 from validator.batches import CheckedBatch
+from validator.node_facts import take_facts
 from validator.roster import Roster
 from validator.store import FinalBlock, Store
 
@@ -53,6 +58,7 @@ class NodeFeed:
         self._server = FeedServer(node.home.path / FEED_SOCKET, self._greet, self._answer)
         self._unpublished: list[FinalEvent] = []
         self._told_epoch = 0
+        self._told_health: tuple[bool, Refusal | None] | None = None
         self._told_checkpoint = 0
 
     async def run(self) -> None:
@@ -62,6 +68,7 @@ class NodeFeed:
             while True:
                 await trio.sleep(STATUS_INTERVAL_S)
                 self._tell_committee()
+                self.tell_facts()
                 if self._server.is_wanted(STATUS):
                     self._server.publish(STATUS, self._status())
                 if self._server.is_wanted(CHECKPOINTS):
@@ -84,9 +91,16 @@ class NodeFeed:
         """Everything of `on_final` has reached the disk."""
         if self._unpublished:
             self._tell_committee()
+            if self._server.is_wanted(FACTS) and self._node.health()[2:] != self._told_health:
+                self.tell_facts()
             for event in self._unpublished:
                 self._server.publish(BLOCKS, event)
             self._unpublished.clear()
+
+    def tell_facts(self) -> None:
+        """What this node knows beside its blocks."""
+        if self._server.is_wanted(FACTS):
+            self._server.publish(FACTS, self._facts())
 
     def on_sealed(self, checked: CheckedBatch) -> None:
         """A batch of our own clients."""
@@ -104,6 +118,8 @@ class NodeFeed:
                 greeting.append(CommitteeEvent(seats.encode()))
         if streams & STATUS:
             greeting.append(self._status())
+        if streams & FACTS:
+            greeting.append(self._facts())
         checkpoint = self._checkpoint()
         if streams & CHECKPOINTS and checkpoint is not None:
             greeting.append(checkpoint)
@@ -135,6 +151,10 @@ class NodeFeed:
         return StatusEvent(
             status.height, status.epoch, status.view, status.peer_count, status.time_ms, status.is_syncing
         )
+
+    def _facts(self) -> FactsEvent:
+        self._told_health = self._node.health()[2:]
+        return FactsEvent(encode_facts(take_facts(self._node), self._node.service.counters()))
 
     # in worker threads
 

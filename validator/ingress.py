@@ -12,6 +12,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import trio
@@ -54,12 +55,27 @@ class Verdict:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One submission on its way. `signs` makes what is signed of its rows."""
+    """One submission on its way. `is_frame`: the receipts are signed together (docs/protocol.md, section 8); otherwise
+    it is one message, with a receipt of its own.
+    """
 
     data: bytes
     origin: int
-    signs: Callable[[np.ndarray], bytes]
+    is_frame: bool
     deliver: Callable[[Verdict], None]
+
+
+class Intake(Protocol):
+    """Whoever takes submissions up: the node's own ingress, or the way to it from another process."""
+
+    def put(self, entry: Entry) -> None:
+        """Answers through `entry.deliver`, in the loop."""
+
+    def received_ms(self, message_id: bytes) -> int | None:
+        """Since when the node holds a message, if it came this way."""
+
+    def has_taken_action(self, action_id: bytes) -> bool:
+        """Whether one of the last messages that were taken this way has an action of that id."""
 
 
 @dataclass(slots=True, eq=False)
@@ -115,10 +131,6 @@ class Ingress:
         self._waiting.append(entry)
         self._waiting_bytes += len(entry.data)
         self._arrived.set()
-
-    def sign_rows(self, rows: np.ndarray) -> bytes:
-        """What a frame's receipts are signed over."""
-        return receipts_signing_bytes(self._info.network_id, self._info.node_index, rows)
 
     def received_ms(self, message_id: bytes) -> int | None:
         """Since when this process holds a message, if it does."""
@@ -193,8 +205,15 @@ class Ingress:
                 continue
             own, own_copies = (column[first : first + len(part.headers)] for column in (rows, is_copy))
             first += len(own)
-            signature = self._receipt_key.sign(entry.signs(own)).signature
+            signature = self._receipt_key.sign(self._signing_bytes(own, entry.is_frame)).signature
             round_.verdicts.append(Verdict(0, own, count_actions(part.headers), own_copies, signature))
+
+    def _signing_bytes(self, rows: np.ndarray, is_frame: bool) -> bytes:
+        if is_frame:
+            return receipts_signing_bytes(self._info.network_id, self._info.node_index, rows)
+        identifier: bytes = rows["message_id"][0].tobytes()
+        received_ms = int(rows["received_ms"][0])
+        return b"hansa/receipt/v1" + self._info.network_id + identifier + received_ms.to_bytes(8, "big")
 
     def _judge_messages(self, round_: _Round, part: "_Part") -> tuple[np.ndarray, np.ndarray]:
         """Receipts (m,), and which messages we had already."""

@@ -17,7 +17,7 @@ from consensus.timeouts import CoreConfig
 from engine.state import EngineState, genesis
 from engine.warm import warm
 from net.committee import STRANGER_FIRST, Committee, CommitteeLimits, MemberAddress, open_committee
-from net.gateway.backend import NetworkInfo, Refusal
+from net.gateway.backend import NetworkInfo, NodeCounters, Refusal
 from net.identity import NetworkSigner, derive_network_key
 from net.link import HelloState
 from net.wire import Chunk, Consensus, Frame, RangeResponse, SnapshotOffer, Spoken
@@ -35,6 +35,7 @@ from validator.ingress import Ingress
 from validator.journal import Journal
 from validator.keys import Keys
 from validator.ledger import Ledger
+from validator.node_facts import take_counters, take_facts
 from validator.observing import find_highest_view, is_observer, list_public, mark_observer
 from validator.oracle import REPORT_INTERVAL_MS, ReportBook
 from validator.own_batches import OwnBatches
@@ -189,17 +190,16 @@ class Node:
         for _, certificate in certificates:
             self.voting.note_signers(certificate)
         self.ledger = Ledger(self.store, self.stats, self.executor.final.state)
-        self._ingress = Ingress(
+        self.ingress = Ingress(
             self.info, receipt_key=SigningKey(self._keys.network), state=lambda: self.executor.final.state,
-            wall_ms=self._clocks.wall_ms, refusal=lambda: self._health()[3], backlog=self._backlog,
+            wall_ms=self._clocks.wall_ms, refusal=lambda: self.health()[3], backlog=self._backlog,
             enqueue=self.own_batches.add,
         )  # fmt: skip
         self.service = Service(
-            self.info, executor=self.executor, ledger=self.ledger, store=self.store, stats=self.stats,
+            self.info, executor=self.executor, ledger=self.ledger, store=self.store,
             on_chain=self.settling.on_chain, claims=self.settling.claims, inbox=self.settling.inbox,
-            uptime=self.uptime, roster=self.roster, epoch=lambda: self.agreement.epoch,
-            links=lambda: self._committee.statistics() if self._committee else {},
-            ingress=self._ingress, health=self._health, wall_ms=self._clocks.wall_ms,
+            uptime=self.uptime, roster=self.roster, ingress=self.ingress,
+            facts=lambda: take_facts(self), counters=self._count,
         )  # fmt: skip
         self.feed = NodeFeed(self, self._network_signer)
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
@@ -222,7 +222,7 @@ class Node:
                 nursery.start_soon(self._peering.run)
                 nursery.start_soon(self._syncing.run)
                 nursery.start_soon(self._report_prices)
-                nursery.start_soon(self._ingress.run)
+                nursery.start_soon(self.ingress.run)
                 nursery.start_soon(self.own_batches.run)
                 nursery.start_soon(self.feed.run)
                 nursery.start_soon(self.settling.run)
@@ -363,7 +363,8 @@ class Node:
     def _hello(self) -> HelloState:
         return HelloState(self.executor.final.height, self.agreement.core.view, self._params_digest)
 
-    def _health(self) -> tuple[int, int, bool, Refusal | None]:
+    def health(self) -> tuple[int, int, bool, Refusal | None]:
+        """View, peers, whether it is catching up, why it takes no commands."""
         peers = len(self._committee.peers()) if self._committee else 0
         is_syncing = self.agreement.core.is_syncing or self.voting.is_waiting
         refusal = None
@@ -373,6 +374,10 @@ class Node:
         elif silent_ms > NO_QUORUM_AFTER_MS:
             refusal = Refusal.NO_QUORUM
         return self.agreement.core.view, peers, is_syncing, refusal
+
+    def _count(self) -> NodeCounters:
+        links = self._committee.statistics() if self._committee else {}
+        return take_counters(self.stats, links, self._clocks.wall_ms(), self.executor.final.height)
 
     # our own batches and prices
 

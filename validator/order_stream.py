@@ -10,7 +10,7 @@ from engine.commands import compute_action_ids
 from engine.results import Code
 from net.gateway.backend import CommandResult, Status
 from net.order_frames import FLAG_OUTCOMES, RECEIPT_ROW, Orders, Receipts
-from validator.ingress import Entry, Ingress, Verdict
+from validator.ingress import Entry, Intake, Verdict
 from validator.outcomes import OutcomeBook, Push, show_known
 
 UNANSWERED_BYTES_MAX = 256 * 1024  # of one connection, so that none fills the queue of all
@@ -26,7 +26,7 @@ class NodeOrderStream:
     """Implements `OrderStream`."""
 
     def __init__(
-        self, origin: int, push: Push, ingress: Ingress, book: OutcomeBook,
+        self, origin: int, push: Push, ingress: Intake, book: OutcomeBook,
         result: Callable[[bytes], CommandResult | None],
     ) -> None:  # fmt: skip
         """`result(action_id)`: what is known of an action."""
@@ -54,7 +54,7 @@ class NodeOrderStream:
             await self._is_answered.wait()
         self._unanswered_bytes += len(orders.messages)
         deliver = partial(self._deliver, orders.tag, len(orders.messages))
-        self._ingress.put(Entry(orders.messages, self._origin, self._ingress.sign_rows, deliver))
+        self._ingress.put(Entry(orders.messages, self._origin, is_frame=True, deliver=deliver))
 
     def _deliver(self, tag: int, size_bytes: int, verdict: Verdict) -> None:
         self._unanswered_bytes -= size_bytes

@@ -2,7 +2,6 @@
 next batch.
 """
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -18,7 +17,7 @@ from engine.funding import CLAMP_RATE, RATE_ONE, RATE_PER_BPS
 from engine.results import Code
 from engine.state import EngineState
 from engine.tables import KIND_CALL, KIND_PUT
-from net.committee import PeerStatistics
+from net.feed.facts import NodeFacts
 from net.gateway.account_data import AccountData
 from net.gateway.backend import (
     AccountProof,
@@ -31,7 +30,6 @@ from net.gateway.backend import (
     FillView,
     FinalisedHeader,
     InboxView,
-    LinkCounters,
     NetworkInfo,
     NodeCounters,
     NodeStatus,
@@ -55,7 +53,7 @@ from validator.claims import ClaimsShelf, list_tokens
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
 from validator.inbox import Inbox
-from validator.ingress import Entry, Ingress, refuse_unseen
+from validator.ingress import Entry, Intake, refuse_unseen
 from validator.ledger import Ledger
 from validator.market_data import NodeMarketData
 from validator.order_stream import NodeOrderStream
@@ -65,7 +63,6 @@ from validator.prechecks import account_key
 from validator.roster import Roster
 from validator.sealing import NO_ORIGIN
 from validator.shown import show_fill, show_trade
-from validator.stats import Stats
 from validator.store import FinalBlock, Store
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP
 from validator.tickets import NodeTicket
@@ -89,34 +86,28 @@ class Service:
         executor: Executor,
         ledger: Ledger,
         store: Store,
-        stats: Stats,
         on_chain: OnChain,
         claims: ClaimsShelf,
         inbox: Inbox,
         uptime: Uptime,
         roster: Roster,
-        epoch: Callable[[], int],
-        ingress: Ingress,
-        health: Callable[[], tuple[int, int, bool, Refusal | None]],
-        wall_ms: Callable[[], int],
-        links: Callable[[], dict[int, PeerStatistics]],
+        ingress: Intake,
+        facts: Callable[[], NodeFacts],
+        counters: Callable[[], NodeCounters],
     ) -> None:
-        """`health()`: (view, peers, is syncing, refusal); `epoch()`: the current one."""
+        """`facts()`, `counters()`: what the node knows beside its blocks, as of now."""
         self.domain = info
         self._executor = executor
         self._ledger = ledger
         self._store = store
-        self._stats = stats
         self._on_chain = on_chain
         self._claims = claims
         self._inbox = inbox
         self._uptime = uptime
         self._roster = roster
-        self._epoch = epoch
         self._ingress = ingress
-        self._health = health
-        self._wall_ms = wall_ms
-        self._links = links
+        self._facts = facts
+        self._counters = counters
         self.market_data: MarketData = NodeMarketData(executor, ledger)
         self.account_data: AccountData = NodeAccountData(executor, ledger)
         self.outcomes = OutcomeBook(self.command_status)
@@ -148,15 +139,10 @@ class Service:
         """See `Backend.submit`."""
         ticket = NodeTicket(self.domain.node_index)
         if is_well_formed(command):
-            self._ingress.put(Entry(command.encode(), NO_ORIGIN, self._sign_one, ticket.deliver))
+            self._ingress.put(Entry(command.encode(), NO_ORIGIN, is_frame=False, deliver=ticket.deliver))
         else:
             ticket.deliver(refuse_unseen(Code.MALFORMED))
         return ticket
-
-    def _sign_one(self, rows: np.ndarray) -> bytes:
-        identifier: bytes = rows["message_id"][0].tobytes()
-        received_ms = int(rows["received_ms"][0])
-        return b"hansa/receipt/v1" + self.domain.network_id + identifier + received_ms.to_bytes(8, "big")
 
     @contextmanager
     def open_order_stream(self, push: Push) -> Iterator[OrderStream]:
@@ -328,7 +314,8 @@ class Service:
 
     def certificate(self, height: int | None) -> FinalisedHeader | None:
         """The header and the certificate that covers it; for a height without one of its own, a later one's."""
-        final = self._store.newest_direct() if height is None else self._store.final(height)
+        head_height = self._executor.final.height
+        final = self._store.newest_direct(head_height) if height is None else self._store.final(height)
         return None if final is None else FinalisedHeader(final.block.header, final.certificate)
 
     # claims files
@@ -363,15 +350,14 @@ class Service:
     # the node
 
     def status(self) -> NodeStatus:
-        final = self._executor.final
-        view, peer_count, is_syncing, refusal = self._health()
+        final, facts = self._executor.final, self._facts()
         head = self._store.final(final.height)
         root = bytes(32) if head is None else Commitment.decode(head.block.header.commitment).account_root
         return NodeStatus(
-            height=final.height, view=view, epoch=self._epoch(), time_ms=final.time_ms, peer_count=peer_count,
-            validator_count=self._roster.count(self._epoch()), is_syncing=is_syncing,
-            is_halted=refusal == Refusal.HALTED, finality_p50_ms=self._stats.finality_ms(50),
-            finality_p99_ms=self._stats.finality_ms(99), commands_per_s=self._stats.commands_per_s(),
+            height=final.height, view=facts.view, epoch=facts.epoch, time_ms=final.time_ms,
+            peer_count=facts.peer_count, validator_count=self._roster.count(facts.epoch), is_syncing=facts.is_syncing,
+            is_halted=facts.refusal == Refusal.HALTED, finality_p50_ms=facts.finality_p50_ms,
+            finality_p99_ms=facts.finality_p99_ms, commands_per_s=facts.commands_per_s,
             account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block,
             version="0.1.0", endpoints=self._on_chain.endpoints,
             onchain_posted_height=self._on_chain.posted_height,
@@ -379,16 +365,7 @@ class Service:
 
     def counters(self) -> NodeCounters:
         """See `Backend.counters`."""
-        links = tuple(
-            LinkCounters(peer, seen.frames_in, seen.frames_out, seen.bytes_in, seen.bytes_out, seen.writes)
-            for peer, seen in self._links().items()
-        )
-        return NodeCounters(
-            time_ms=self._wall_ms(), cpu_us=time.process_time_ns() // 1000, height=self._executor.final.height,
-            actions_by_code=self._stats.actions_by_code(), blocks_by_finality_ms=self._stats.blocks_by_finality_ms(),
-            links=links, task_count=trio.lowlevel.current_statistics().tasks_living,
-            blocks_by_step_ms=self._stats.steps.counts(),
-        )  # fmt: skip
+        return self._counters()
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:
         return self._ledger.subscribe()

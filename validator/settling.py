@@ -142,6 +142,7 @@ class Settling:
         if final is not None and not is_ours and not self._ends_an_epoch(on_chain):
             raise Stop(f"the settlement chain's checkpoint of height {on_chain.height} is not our block")
         self._node.service.keep_checkpoint(on_chain.posted_height)
+        self._node.feed.tell_facts()
         self._checkpoint_seen.set()
         self._node.wake()
 

@@ -28,7 +28,8 @@ BODIES = 2  # with the batches that it names
 BATCHES = 4  # what this node seals for its clients, before any block carries it
 CHECKPOINTS = 8
 STATUS = 16  # once a second
-STREAMS_ALL = BLOCKS | BODIES | BATCHES | CHECKPOINTS | STATUS
+FACTS = 32  # what `net/feed/facts.py` describes, once a second and when commands begin or cease to be taken
+STREAMS_ALL = BLOCKS | BODIES | BATCHES | CHECKPOINTS | STATUS | FACTS
 
 
 class FeedError(ValueError):
@@ -113,6 +114,11 @@ class StatusEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class FactsEvent:
+    facts: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class CommitteeEvent:
     """A committee that has begun; comes before the first block of its epoch."""
 
@@ -141,12 +147,20 @@ class SealAnswer:
 
 FeedRequest = Subscribe | HistoryRequest | SealRequest
 FeedAnswer = (
-    Hello | FinalEvent | BatchEvent | CheckpointEvent | StatusEvent | CommitteeEvent | HistoryPiece | SealAnswer
+    Hello
+    | FinalEvent
+    | BatchEvent
+    | CheckpointEvent
+    | StatusEvent
+    | FactsEvent
+    | CommitteeEvent
+    | HistoryPiece
+    | SealAnswer
 )
 FeedFrame = FeedRequest | FeedAnswer
 _KINDS: dict[int, Any] = {
     1: Subscribe, 2: HistoryRequest, 3: SealRequest, 16: Hello, 17: FinalEvent, 18: BatchEvent, 19: CheckpointEvent,
-    20: StatusEvent, 21: CommitteeEvent, 22: HistoryPiece, 23: SealAnswer,
+    20: StatusEvent, 21: CommitteeEvent, 22: HistoryPiece, 23: SealAnswer, 24: FactsEvent,
 }  # fmt: skip
 _CODES: dict[type, int] = {kind: code for code, kind in _KINDS.items()}
 _FIELD_TYPES = {kind: [item.type for item in fields(kind)] for kind in _CODES}

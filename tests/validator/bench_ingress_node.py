@@ -12,6 +12,7 @@ import trio
 from nacl.signing import SigningKey
 
 from engine.warm import warm
+from net.feed.facts import NodeFacts
 from net.gateway.app import GatewayConfig, serve
 from net.gateway.backend import NetworkInfo
 from net.gateway.limits import Limits
@@ -35,6 +36,7 @@ from validator.claims import ClaimsShelf
 from validator.inbox import Inbox
 from validator.ingress import Ingress
 from validator.ledger import Ledger
+from validator.node_facts import take_counters
 from validator.roster import Roster
 from validator.sealing import Sealer, Taken
 from validator.service import Service
@@ -67,9 +69,9 @@ class Desk:
         store, stats = Store(folder / "blocks.sqlite"), Stats(_wall_ms)
         self.service = Service(
             INFO, executor=chain.executor, ledger=Ledger(store, stats, chain.executor.final.state), store=store,
-            stats=stats, on_chain=OnChain(), claims=cast(ClaimsShelf, None), inbox=cast(Inbox, None),
-            uptime=cast(Uptime, None), roster=cast(Roster, None), epoch=lambda: 1, ingress=self.ingress,
-            health=lambda: (1, 3, False, None), links=dict, wall_ms=_wall_ms,
+            on_chain=OnChain(), claims=cast(ClaimsShelf, None), inbox=cast(Inbox, None),
+            uptime=cast(Uptime, None), roster=cast(Roster, None), ingress=self.ingress,
+            facts=lambda: cast(NodeFacts, None), counters=lambda: take_counters(stats, {}, _wall_ms(), 0),
         )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ class Desk:
 
     def put(self, name, data, origin=7):
         deliver = partial(self.verdicts.__setitem__, name)
-        self.ingress.put(Entry(data, origin, self.ingress.sign_rows, deliver))
+        self.ingress.put(Entry(data, origin, True, deliver))
 
     async def judge(self, frames, is_done=lambda: True):
         """The verdicts of frames that arrive together, once that and `is_done` is so."""

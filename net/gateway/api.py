@@ -53,7 +53,7 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Param:
     """One named parameter, for the reference and the schemas. `kind`: text, integer, decimal, hex, address, true or
-    false, list of text, object. `choices`: the only values; `low`, `high`: of an integer.
+    false, list of text, object, list of objects. `choices`: the only values; `low`, `high`: of an integer.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Param:
     choices: tuple[str, ...] = ()
     low: int | None = None
     high: int | None = None
+    size_bytes: int | None = None  # of hex
 
 
 @dataclass(frozen=True, slots=True)

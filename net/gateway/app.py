@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 
 from net.gateway.api import Api, Call, Reply, answer_now
 from net.gateway.backend import Backend
+from net.gateway.documents import document_routes
 from net.gateway.downloads import Downloads
 from net.gateway.errors import RATE_LIMITED, TOO_LARGE, TOO_MANY_CONNECTIONS, ApiError
 from net.gateway.limits import Admission, Limits
@@ -71,6 +72,7 @@ class Gateway:
             Route("/api/v2/{scope:str}/{name:str}", self._on_named, methods=["GET", "POST"]),
             WebSocketRoute("/ws/api/v2", self._on_websocket),
             WebSocketRoute("/ws/orders", self._on_order_websocket),
+            *document_routes(),
             *self._downloads.routes(),
         ]
         cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])

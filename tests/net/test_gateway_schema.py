@@ -1,8 +1,10 @@
 """The shapes say what the gateway answers, and their schemas refuse what they do not say."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
+import httpx
 import jsonschema_rs
 import pytest
 import trio
@@ -12,8 +14,10 @@ from test_gateway_inputs import KEY, OWNER, ask, order, running, websocket
 
 from engine.commands import CANCEL_ALL, PLACE, WITHDRAW, Action, Command
 from net.gateway.api import Api, Call, Method, answer_now
+from net.gateway.asyncapi import make_asyncapi
 from net.gateway.limits import Limits
 from net.gateway.methods import METHODS
+from net.gateway.openapi import make_openapi, param_schema
 from net.gateway.schema import Schema, make_schema
 from net.gateway.shapes.scalars import DecimalText
 from net.gateway.tables.channels import CHANNELS
@@ -140,3 +144,42 @@ def test_what_has_no_schema_is_refused() -> None:
     for shape in (bytes, set[int], dict[int, str]):
         with pytest.raises(TypeError):
             make_schema(shape, {})
+
+
+async def test_a_node_serves_its_own_descriptions() -> None:
+    async with running(DictBackend()) as url, httpx.AsyncClient(base_url=url) as http:
+        described = (await http.get("/openapi.json")).json()
+        assert described["openapi"] == "3.1.0" and described["paths"].keys() == {
+            "/api/v2", "/health", *(f"/api/v2/{name}" for name, row in METHODS.items() if not row.is_websocket_only)
+        }  # fmt: skip
+        operations = (await http.get("/asyncapi.json")).json()["operations"]
+        assert {name.replace("/", ".") for name in METHODS} <= operations.keys()
+        assert len(operations) == len(METHODS) + len(CHANNELS)
+        text = (await http.get("/llms.txt")).text
+        assert all(name in text for name in METHODS)
+
+
+def test_every_reference_in_the_descriptions_leads_somewhere() -> None:
+    for document in (make_openapi(METHODS), make_asyncapi(METHODS, CHANNELS)):
+        for reference in find_references(document):
+            part: Any = document
+            for step in reference.removeprefix("#/").split("/"):
+                part = part[step]
+
+
+def find_references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        for value in part.values():
+            yield from find_references(value)
+    if isinstance(part, list):
+        for value in part:
+            yield from find_references(value)
+
+
+def test_every_kind_of_parameter_has_a_schema() -> None:
+    for method in METHODS.values():
+        for param in method.params:
+            schema = param_schema(param)
+            assert schema and jsonschema_rs.validator_for(schema)

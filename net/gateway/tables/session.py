@@ -19,6 +19,7 @@ SESSION_ROWS = (
     Method("public/unsubscribe_all", public.unsubscribe_all, "WebSocket only.", result=Ok, is_websocket_only=True),
     Method("public/set_heartbeat", public.set_heartbeat,
            "WebSocket only. A `test_request` every interval; the connection ends after an interval of silence.",
-           (Param("interval", "integer", "seconds, at least 10"),), result=Ok, is_websocket_only=True),
+           (Param("interval", "integer", "seconds, at least 10", low=10, high=3600),), result=Ok,
+           is_websocket_only=True),
     Method("public/disable_heartbeat", public.disable_heartbeat, "WebSocket only.", result=Ok, is_websocket_only=True),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 app = cyclopts.App(name="hansa testnet", help="Local networks of validators on one machine.")
 FOLDER = Path(".hansa-testnet")
+UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 EXAMPLES = """Examples:
 
   hansa testnet up
@@ -16,6 +17,8 @@ EXAMPLES = """Examples:
   hansa testnet up --validators 7 --rate 60
 
   hansa testnet up --fresh --seed 7 --duration 60 --json
+
+  hansa testnet up --fresh --expiry-in 10m
 
   hansa testnet up --chain anvil --dir /tmp/net2 --base-port 28600
 """
@@ -38,17 +41,37 @@ def up(
     ] = 26600,
     fresh: Annotated[bool, Parameter(help="forget the network in --dir and make a new one", negative="")] = False,
     public: Annotated[int, Parameter(help="how many validators get a public host, for `hansa follow`")] = 0,
+    expiry_in: Annotated[
+        str, Parameter(help="when a new network's near expiry comes, such as 10m; left out: on a Friday days ahead")
+    ] = "",
 ) -> int:
-    """Start a settlement chain, a committee of validators and ten traders, and show what they do.
+    """Start a settlement chain, a committee of validators and fourteen traders, and show what they do.
 
     Without --duration it runs until Ctrl-C and keeps its state. With it the exit code is 0 only if all nodes certified
     the same roots, a checkpoint reached the chain, a deposit was credited, a withdrawal was claimed, traders of
     different nodes traded, and money was conserved to the unit.
     """
     from testnet.launch import Options
-    from testnet.up import run_up
+    from testnet.listing import Listing
+    from testnet.terms import Terms
+    from testnet.up import EXIT_USAGE, run_up
 
-    return run_up(Options(validators, dir, chain, seed, duration_s, json, rate, base_port, fresh, public_count=public))
+    try:
+        terms = Terms(listing=Listing(parse_duration_ms(expiry_in) if expiry_in else 0))
+    except ValueError as error:
+        print(f"hansa testnet: --expiry-in: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return run_up(
+        Options(validators, dir, chain, seed, duration_s, json, rate, base_port, fresh, terms, public_count=public)
+    )
+
+
+def parse_duration_ms(text: str) -> int:
+    """`90s`, `10m`, `2h` or `3d`. Raises `ValueError` with what to write instead."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS_MS or not (number.isascii() and number.isdigit()) or int(number) == 0:
+        raise ValueError(f"{text!r} is no duration: write a whole number and s, m, h or d, such as 10m")
+    return int(number) * UNITS_MS[unit]
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import logging
 import random
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -17,10 +18,13 @@ import trio
 from contracts.settlement import ChainError, Settlement
 from engine.params import MarketParams
 from net.client import AsyncClient, HansaError
-from testnet.funding import deposit_test_usdc, derive_accounts
-from testnet.homes import node_home, read_genesis
+from testnet.cast import GAMBLER_TOP_UP_QUOTE, list_cast
+from testnet.funding import ChainAccount, deposit_test_usdc
+from testnet.homes import load_manifest, node_home, read_genesis
+from testnet.option_makers import OptionMaker
+from testnet.option_takers import take_option
 from testnet.report import Report, save_report
-from testnet.traders import GAMBLER_TOP_UP_QUOTE, HABITS, PATIENT_ROLES, ROLES, TradeMatcher, Trader, is_broke
+from testnet.traders import TradeMatcher, Trader, gamble, is_broke, quote, take
 from testnet.withdrawal import keep_withdrawing
 from validator.config import load_node
 
@@ -29,6 +33,17 @@ TURNS_AT_ONCE_MAX = 8
 REPORT_INTERVAL_S = 1.0
 TOP_UP_INTERVAL_S = 15.0
 LIQUIDATIONS_INTERVAL_S = 3.0
+# One turn of a role; what an option maker does is in `testnet.option_makers`. A withdrawer trades like a taker;
+# `testnet.withdrawal` takes its money out now and then.
+HABITS: dict[str, Callable[[Trader], Awaitable[None]]] = {
+    "maker": quote,
+    "taker": take,
+    "gambler": gamble,
+    "withdrawer": take,
+    "option_taker": take_option,
+}
+# These only wait for final answers, so several of their turns may run at once.
+PATIENT_ROLES = ("taker", "withdrawer")
 
 
 class Pacer:
@@ -120,9 +135,12 @@ async def _stop_on_signal(scope: trio.CancelScope) -> None:
 
 
 def make_traders(
-    markets: tuple[MarketParams, ...], node_count: int, clients: list[AsyncClient], pacer: Pacer, seed: int
-) -> list[Trader]:
-    """One of each role in `ROLES`, with the account of the same number."""
+    cast: list[tuple[str, ChainAccount]], markets: tuple[MarketParams, ...], node_count: int,
+    clients: list[AsyncClient], pacer: Pacer, seed: int,
+) -> list[Trader]:  # fmt: skip
+    """Everybody of the cast. Where some are there for options, the others trade perpetuals alone."""
+    has_options = any(role.startswith("option_") for role, _ in cast)
+    endless = tuple(market for market in markets if market.kind == "perpetual")
     report = Report()
     matcher = TradeMatcher(report)
     return [
@@ -131,13 +149,13 @@ def make_traders(
             account=account,
             node_index=account.number % node_count,
             client=client,
-            markets=markets,
+            markets=endless if has_options and not role.startswith("option_") else markets,
             report=report,
             matcher=matcher,
             pace=pacer.wait,
             draw=random.Random(f"{seed}/{account.number}"),
         )
-        for role, account, client in zip(ROLES, derive_accounts(0, len(ROLES)), clients)
+        for (role, account), client in zip(cast, clients)
     ]
 
 
@@ -146,22 +164,26 @@ async def run(folder: Path, commands_per_s: float, seed: int, withdraw_after_s: 
     configs = [load_node(node_home(folder, index).config) for index in range(len(network.validators))]
     urls = [f"http://{config.api_host}:{config.api_port}" for config in configs]
     rpc_url = configs[0].rpc_urls[0]
-    accounts = derive_accounts(0, len(ROLES))
-    withdrawer = ROLES.index("withdrawer")
-    settlement = await trio.to_thread.run_sync(Settlement, rpc_url, network.contract, accounts[withdrawer].key)
+    cast = list_cast(load_manifest(folder).has_options)
+    withdrawer = next(at for at, (role, _) in enumerate(cast) if role == "withdrawer")
+    settlement = await trio.to_thread.run_sync(Settlement, rpc_url, network.contract, cast[withdrawer][1].key)
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(AsyncClient(urls[number % len(urls)], key="0x" + account.key.hex()))
-            for number, account in enumerate(accounts)
+            await stack.enter_async_context(AsyncClient(urls[account.number % len(urls)], key="0x" + account.key.hex()))
+            for _, account in cast
         ]
-        traders = make_traders(network.markets, len(urls), clients, Pacer(commands_per_s), seed)
+        traders = make_traders(cast, network.markets, len(urls), clients, Pacer(commands_per_s), seed)
         report = traders[0].report
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
             nursery.start_soon(keep_reporting, folder / "bots", report)
             await wait_until_credited(traders)
+            makers = (trader for trader in traders if trader.role == "option_maker")
+            for turn, trader in enumerate(makers):
+                nursery.start_soon(OptionMaker(trader, turn).run)
             for trader in traders:
-                nursery.start_soon(run_turns, trader)
+                if trader.role in HABITS:
+                    nursery.start_soon(run_turns, trader)
                 if trader.role == "gambler":
                     nursery.start_soon(top_up, trader, rpc_url, network.contract)
             nursery.start_soon(count_liquidations, traders[0])

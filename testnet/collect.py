@@ -3,16 +3,17 @@
 from contracts.settlement import Settlement
 from engine.units import parse_quote
 from net.client import AsyncClient
-from testnet.funding import derive_accounts
+from testnet.funding import ChainAccount
 from testnet.launch import in_thread
 from testnet.report import Report
 from testnet.summary import Facts
-from testnet.traders import ROLES
 from testnet.watch import Watch, read_commitment, read_sums
 
 
-async def collect_facts(watch: Watch, report: Report, settlement: Settlement, duration_s: int) -> Facts:
-    """Read once, at the end of a run, while the nodes still answer."""
+async def collect_facts(
+    watch: Watch, report: Report, settlement: Settlement, accounts: list[ChainAccount], duration_s: int
+) -> Facts:
+    """Read once, at the end of a run, while the nodes still answer. `accounts`: all who may have withdrawn."""
     statuses = [view.status for view in watch.views]
     facts = Facts(
         validator_count=len(watch.views),
@@ -37,7 +38,7 @@ async def collect_facts(watch: Watch, report: Report, settlement: Settlement, du
     url = next((view.url for view in watch.views if view.status), watch.views[0].url)
     async with AsyncClient(url) as client:
         await _read_books(facts, client, settlement)
-        await _read_chain(facts, client, settlement)
+        await _read_chain(facts, client, settlement, accounts)
     return facts
 
 
@@ -52,7 +53,7 @@ async def _read_books(facts: Facts, client: AsyncClient, settlement: Settlement)
     facts.deposits_consumed_quote = await in_thread(settlement.deposited_total, commitment.inbox_cursor)
 
 
-async def _read_chain(facts: Facts, client: AsyncClient, settlement: Settlement) -> None:
+async def _read_chain(facts: Facts, client: AsyncClient, settlement: Settlement, accounts: list[ChainAccount]) -> None:
     """The contract's side of the books, after the traders have stopped."""
     checkpoint = await in_thread(settlement.last_checkpoint)
     if checkpoint is not None:
@@ -61,7 +62,7 @@ async def _read_chain(facts: Facts, client: AsyncClient, settlement: Settlement)
         facts.onchain_root_matches = certificate["header_hash"] == "0x" + checkpoint.header_hash.hex()
     facts.deposits_quote = await in_thread(lambda: settlement.deposited_total(settlement.inbox_length()))
     facts.escrow_quote = await in_thread(settlement.token_balance, settlement.address_bytes)
-    for account in derive_accounts(0, len(ROLES)):
+    for account in accounts:
         listed = await client.call("public/x_get_withdrawals", owner=account.address_text)
         for entry in listed:
             if await in_thread(settlement.is_claimed, entry["index"]):

@@ -1,7 +1,7 @@
 """What the launcher does on the settlement chain: deploy the contract, register the committee, give traders money.
 
 The accounts are those of the well-known test mnemonic, which the embedded chain and anvil fund with ether: 0-9 trade,
-10-18 operate the first nine validators, 19 deploys, 20-42 operate the other validators.
+10-18 operate the first nine validators, 19 deploys, 20-42 operate the other validators, 43-46 trade options.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,13 +23,14 @@ from validator.config import ValidatorEntry, address_bytes
 from validator.keys import Keys
 
 MNEMONIC = "test test test test test test test test test test test junk"
-TRADER_COUNT = 10
 OPERATOR_FIRST = 10
 DEPLOYER = 19
 # More members than this vote through collectors, which one machine has no use for.
 VALIDATORS_MAX = 32
 # Operators beyond the ninth come after the deployer.
-ACCOUNT_COUNT = OPERATOR_FIRST + VALIDATORS_MAX + 1
+OPTION_TRADER_FIRST = OPERATOR_FIRST + VALIDATORS_MAX + 1
+OPTION_TRADER_COUNT = 4
+ACCOUNT_COUNT = OPTION_TRADER_FIRST + OPTION_TRADER_COUNT
 
 USDC_QUOTE = 1_000_000
 # The insurance fund is the exchange's account 1, and this is its owner.

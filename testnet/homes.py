@@ -28,11 +28,14 @@ class FolderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """How a network was made. `is_ready`: committee active and homes written; `is_funded`: deposits made."""
+    """How a network was made. `has_options`: it lists futures and options, and has traders for them. `is_ready`:
+    committee active and homes written; `is_funded`: deposits made.
+    """
 
     validator_count: int
     chain: str
     seed: int
+    has_options: bool = False
     is_ready: bool = False
     is_funded: bool = False
 

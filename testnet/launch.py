@@ -15,13 +15,14 @@ import trio
 from rich.console import Console
 
 from testnet import funding, homes
+from testnet.cast import DEPOSITS_QUOTE, list_cast
+from testnet.funding import ChainAccount
 from testnet.homes import LOOPBACK, FolderError, Manifest, NodePorts
 from testnet.local import Child, Processes
 from testnet.ports import PortLease
 from testnet.public_hosts import start_public_hosts
 from testnet.report import REPORT
-from testnet.terms import DEFAULT_TERMS, Terms
-from testnet.traders import DEPOSITS_QUOTE, ROLES
+from testnet.terms import DEFAULT_TERMS, Terms, choose_markets
 from validator.config import NetworkConfig
 
 CHAIN_START_S_MAX = 60
@@ -80,13 +81,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A running local network; `nodes` are its validators' processes."""
+    """A running local network; `nodes` are its validators' processes. `cast`: role and account of each trader."""
 
     config: NetworkConfig
     rpc_url: str
     api_urls: list[str]
     nodes: list[Child]
     public_addresses: list[str] = field(default_factory=list)
+    cast: list[tuple[str, ChainAccount]] = field(default_factory=list)
 
 
 class Launcher:
@@ -112,20 +114,21 @@ class Launcher:
         options = self._options
         if options.validator_count not in range(1, funding.VALIDATORS_MAX + 1):
             raise FolderError(f"--validators goes from 1 to {funding.VALIDATORS_MAX}")
-        wanted = Manifest(options.validator_count, options.chain, options.seed)
+        has_options = options.terms.listing is not None
+        wanted = Manifest(options.validator_count, options.chain, options.seed, has_options)
         manifest = homes.open_folder(self._folder, wanted, options.is_fresh)
         chain_port, *node_ports = self._ports.choose(options.base_port, 1 + 2 * options.validator_count)
         with self._step("settlement chain"):
             rpc_url = await self._start_chain(chain_port)
         if not manifest.is_ready:
-            await self._found(rpc_url)
+            await self._found(rpc_url, manifest.seed)
         config = homes.read_genesis(self._folder)
         pairs = zip(node_ports[::2], node_ports[1::2])
         ports = [options.site.place(index, *pair) for index, pair in enumerate(pairs)]
         homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed, options.terms.price_source)
         with self._step("engine compiled (about a minute the first time, cached afterwards)"):
             await self._compile()
-        return Network(config, rpc_url, [port.api_url for port in ports], [])
+        return Network(config, rpc_url, [port.api_url for port in ports], [], cast=list_cast(manifest.has_options))
 
     def _start_public(self, network: Network) -> None:
         """The public hosts asked for; of the first validators."""
@@ -138,7 +141,7 @@ class Launcher:
     async def fund(self, network: Network) -> None:
         """Deposits, unless an earlier run has made them."""
         if not homes.load_manifest(self._folder).is_funded:
-            with self._step(f"deposits of the insurance fund and {len(ROLES)} traders"):
+            with self._step(f"deposits of the insurance fund and {len(network.cast)} traders"):
                 await self._fund(network)
 
     def start_node(self, index: int) -> Child:
@@ -196,7 +199,7 @@ class Launcher:
 
         await self._wait_until(is_up, CHAIN_START_S_MAX, f"the settlement chain at {url}")
 
-    async def _found(self, rpc_url: str) -> None:
+    async def _found(self, rpc_url: str, seed: int) -> None:
         """Contract, keys, committee and genesis."""
         with self._step("settlement contract"):
             deployment = await in_thread(funding.deploy_contracts, rpc_url, self._options.terms)
@@ -204,9 +207,10 @@ class Launcher:
             operators = [funding.derive_operator(number) for number in range(self._options.validator_count)]
             keys = homes.make_keys(self._folder, [operator.key for operator in operators])
             chain_id, validators = await in_thread(funding.register_committee, rpc_url, deployment.settlement, keys)
+        terms, genesis_time_ms = self._options.terms, time.time_ns() // 1_000_000
         network = homes.make_network(
-            chain_id, deployment.settlement, deployment.token, validators, time.time_ns() // 1_000_000,
-            deployment.court, self._options.terms.markets, self._options.terms.epoch_length_ms,
+            chain_id, deployment.settlement, deployment.token, validators, genesis_time_ms, deployment.court,
+            choose_markets(terms, genesis_time_ms, seed), terms.epoch_length_ms,
         )  # fmt: skip
         homes.write_genesis(self._folder, network)
         homes.mark_ready(self._folder)
@@ -251,8 +255,7 @@ class Launcher:
     async def _fund(self, network: Network) -> None:
         contract = network.config.contract
         await in_thread(funding.fund_insurance, network.rpc_url, contract, self._options.terms.insurance_quote)
-        accounts = funding.derive_accounts(0, len(ROLES))
-        deposits = [(account, DEPOSITS_QUOTE[role]) for account, role in zip(accounts, ROLES)]
+        deposits = [(account, DEPOSITS_QUOTE[role]) for role, account in network.cast]
         await in_thread(funding.fund_traders, network.rpc_url, contract, deposits)
         homes.mark_funded(self._folder)
 

@@ -17,6 +17,8 @@ class Report:
     trades_seen: int = 0
     cross_node_trades: int = 0
     liquidations: int = 0
+    quotes_sent: int = 0  # of futures and options, many a command
+    expiring_trades: int = 0  # in futures and options
     accounts_credited: int = 0
     withdrawals_claimed: int = 0
     withdrawal_stage: str = "not asked for yet"

@@ -9,6 +9,7 @@ import trio
 from engine.params import MarketParams
 from engine.units import format_price, format_size, parse_price_ticks, parse_size_lots
 from net.client import AsyncClient, HansaError, OutcomeUnknown
+from testnet.cast import GAMBLER_TOP_UP_QUOTE
 from testnet.funding import USDC_QUOTE, ChainAccount
 from testnet.report import Report
 
@@ -20,16 +21,7 @@ TAKER_LOTS = (5, 60)
 TAKER_REACH_BPS = 50
 GAMBLER_LEVERAGE = 18
 GAMBLER_REACH_BPS = 25
-GAMBLER_TOP_UP_QUOTE = 1_000 * USDC_QUOTE
 BPS_UNIT = 10_000
-
-ROLES = ("maker", "maker", "maker", "taker", "taker", "taker", "taker", "gambler", "gambler", "withdrawer")
-DEPOSITS_QUOTE = {
-    "maker": 250_000 * USDC_QUOTE,
-    "taker": 50_000 * USDC_QUOTE,
-    "gambler": GAMBLER_TOP_UP_QUOTE,
-    "withdrawer": 10_000 * USDC_QUOTE,
-}
 
 
 class TradeMatcher:
@@ -71,8 +63,8 @@ class Trader:
 
     async def place(
         self, market: MarketParams, is_buy: bool, price_ticks: int, lots: int, time_in_force: str, wait: str
-    ) -> None:
-        """One order; what becomes of it is counted."""
+    ) -> int:
+        """One order; what becomes of it is counted. The number of its trades so far."""
         send = self.client.buy if is_buy else self.client.sell
         price_ticks = min(max(1, price_ticks), market.price_ticks_max)
         started_s = trio.current_time()
@@ -87,12 +79,13 @@ class Trader:
             )
         except HansaError as error:
             self.note(error)
-            return
+            return 0
         self.report.commands_final += placed.progress.is_final
         if placed.progress.is_final:
             self.report.note_order(int((trio.current_time() - started_s) * 1000))
         for fill in placed.trades:
             self.matcher.see(fill.trade_id, self.node_index)
+        return len(placed.trades)
 
     def note(self, error: HansaError) -> None:
         self.report.count_refusal("unknown" if isinstance(error, OutcomeUnknown) else error.reason or "unreachable")
@@ -163,14 +156,3 @@ async def is_broke(trader: Trader) -> bool:
     """Whether a liquidation has left next to nothing."""
     account = await trader.client.account()
     return not account.positions and account.equity * USDC_QUOTE < GAMBLER_TOP_UP_QUOTE // 20
-
-
-# A withdrawer trades like a taker; `testnet.withdrawal` takes its money out now and then.
-HABITS: dict[str, Callable[[Trader], Awaitable[None]]] = {
-    "maker": quote,
-    "taker": take,
-    "gambler": gamble,
-    "withdrawer": take,
-}
-# These only wait for final answers, so several of their turns may run at once.
-PATIENT_ROLES = ("taker", "withdrawer")

@@ -14,12 +14,10 @@ from contracts.settlement import Settlement
 from net.client import HansaError
 from testnet import summary, table
 from testnet.collect import collect_facts
-from testnet.funding import derive_accounts
 from testnet.homes import FolderError
 from testnet.launch import Launcher, LaunchError, Network, Options, in_thread
 from testnet.local import Child, ChildDied, Processes
 from testnet.report import Report, load_report
-from testnet.traders import ROLES
 from testnet.watch import NodeView, RootLog, Watch
 
 REFRESH_INTERVAL_S = 0.5
@@ -117,7 +115,9 @@ async def _run(options: Options, processes: Processes, console: Console) -> int:
         if options.duration_s:
             await _wait_for_the_end(run)
             await in_thread(processes.stop, bots)
-            facts = await collect_facts(run.watch, run.report, settlement, int(run.elapsed_s))
+            facts = await collect_facts(
+                run.watch, run.report, settlement, [account for _, account in network.cast], int(run.elapsed_s)
+            )
             nursery.cancel_scope.cancel()
     if facts is None:
         return 0
@@ -203,10 +203,9 @@ def _print_banner(network: Network, options: Options, console: Console) -> None:
     ]
     lines += [f"  public    {address}" for address in network.public_addresses]
     lines += [f"  folder    {options.folder}", "", "  traders, each with money on the exchange (well-known test keys):"]
-    accounts = derive_accounts(0, len(ROLES))
-    lines += [f"  {account.address_text}  0x{account.key.hex()}  {role}" for account, role in zip(accounts, ROLES)]
+    lines += [f"  {account.address_text}  0x{account.key.hex()}  {role}" for role, account in network.cast]
     url, market = network.api_urls[0], network.config.markets[0].symbol
-    key = "0x" + accounts[-1].key.hex()
+    key = "0x" + dict(network.cast)["withdrawer"].key.hex()
     lines += [
         "",
         "  try it:",

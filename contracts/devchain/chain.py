@@ -26,7 +26,7 @@ from contracts.devchain.store import LogRow, Store, TransactionRow
 # Where a type is ignored below: py-evm declares fields optional that every Prague header has, declares that a copy of a
 # header is of another class, and asks for a signed transaction where it takes a spoofed one.
 MNEMONIC = "test test test test test test test test test test test junk"
-FUNDED_ACCOUNTS = 43
+FUNDED_ACCOUNTS = 47
 FUNDS_WEI = 10_000 * 10**18
 GAS_LIMIT = 36_000_000
 FIRST_BASE_FEE_WEI = 10**9

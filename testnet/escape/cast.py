@@ -5,8 +5,8 @@ who comes too late. All have keys of the test mnemonic that no trader and none o
 from dataclasses import dataclass
 from pathlib import Path
 
+from testnet.cast import DEPOSITS_QUOTE, ROLES
 from testnet.funding import USDC_QUOTE, ChainAccount, derive_account
-from testnet.traders import DEPOSITS_QUOTE, ROLES
 
 DARING_QUOTE = 10_000 * USDC_QUOTE
 VULTURE_QUOTE = 200_000 * USDC_QUOTE

@@ -108,3 +108,13 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / homes.MANIFEST).write_text("{")
     with pytest.raises(FolderError, match=homes.MANIFEST):
         homes.open_folder(tmp_path, WANTED, is_fresh=False)
+
+
+def test_a_folder_remembers_whether_its_network_has_options(tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    homes.open_folder(folder, Manifest(4, "embedded", 1, has_options=True), is_fresh=False)
+    homes.mark_ready(folder)
+    assert homes.open_folder(folder, WANTED, is_fresh=False).has_options
+    plain = '{"validator_count": 4, "chain": "embedded", "seed": 1, "is_ready": true, "is_funded": true}'
+    (folder / homes.MANIFEST).write_text(plain)
+    assert not homes.load_manifest(folder).has_options

@@ -1,0 +1,176 @@
+"""Market makers of futures and options: everything about one expiry renewed by one signed message.
+
+Each goes round the expiries, one message every `MESSAGE_INTERVAL_S`. A market's quotes are replaced when its mark has
+left them by half of their distance, or when they have traded; what has not moved costs nothing. All quotes are under
+market-maker protection: a maker that is hit too much at once loses its other quotes for a moment, and renews them.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import trio
+
+from engine.commands import (
+    ACTIONS_MAX,
+    BUY,
+    CANCEL_ALL,
+    PLACE,
+    POST_ONLY_SLIDE,
+    SELL,
+    SET_MARGIN_MODE,
+    SET_PROTECTION,
+    UNDER_PROTECTION,
+    Action,
+)
+from engine.params import MarketParams
+from engine.units import parse_price_ticks, parse_size_lots
+from net.client import HansaError
+from testnet.funding import USDC_QUOTE
+from testnet.traders import BPS_UNIT, Trader
+
+MESSAGE_INTERVAL_S = 2.0
+TURNS_MAX = 12  # then quotes are renewed in any case
+ACTIONS_PER_MARKET = 3
+PORTFOLIO_MARGIN = 2
+# How far a quote is from the mark: this part of the mark, and for options of the index, too.
+FUTURE_DISTANCE_BPS, OPTION_DISTANCE_BPS, OPTION_INDEX_BPS = 8, 150, 4
+FUTURE_LOTS, OPTION_LOTS = (50, 300), (10, 60)
+# Where quotes have moved by their whole distance, so that whoever comes next rather takes the position off.
+LEAN_LOTS = {"future": 4_000, "call": 400, "put": 400}
+PROTECTION_WINDOW_MS, PROTECTION_FREEZE_MS = 5_000, 2_000
+PROTECTION_VALUE_QUOTE = 200_000 * USDC_QUOTE
+PROTECTION_DELTA_QUOTE = 100_000 * USDC_QUOTE
+PROTECTION_VEGA_QUOTE = 100_000 * USDC_QUOTE  # of a volatility of 1.00
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a maker knows of a market."""
+
+    mark_ticks: int
+    index_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quotes:
+    """What stands in a book, unless it was taken away: around which mark, how far off, with which position, since
+    which turn.
+    """
+
+    mark_ticks: int
+    distance_ticks: int
+    position_lots: int
+    turn: int
+
+    def is_stale(self, mark_ticks: int, position_lots: int, turn: int) -> bool:
+        has_moved = abs(mark_ticks - self.mark_ticks) * 2 > self.distance_ticks
+        return has_moved or position_lots != self.position_lots or turn - self.turn >= TURNS_MAX
+
+
+@dataclass(slots=True)
+class OptionMaker:
+    """One maker. `turn` differs between makers, so that they do not renew the same expiry at the same time."""
+
+    trader: Trader
+    turn: int
+    quotes: dict[str, Quotes] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        await self._set_up()
+        groups = group_by_expiry(self.trader.markets)
+        while True:
+            try:
+                await self._renew(groups[self.turn % len(groups)])
+            except HansaError as error:
+                self.trader.note(error)
+            self.turn += 1
+            await trio.sleep(MESSAGE_INTERVAL_S)
+
+    async def _set_up(self) -> None:
+        """Protection for every maker, portfolio margin for the first; again until it holds."""
+        protection = Action(
+            SET_PROTECTION, good_till_ms=PROTECTION_WINDOW_MS, display_lots=PROTECTION_FREEZE_MS,
+            size_lots=PROTECTION_VALUE_QUOTE, price_ticks=PROTECTION_DELTA_QUOTE, trigger_ticks=PROTECTION_VEGA_QUOTE,
+        )  # fmt: skip
+        actions = [protection]
+        if self.turn == 0:
+            actions.append(Action(SET_MARGIN_MODE, side=PORTFOLIO_MARGIN))
+        while True:
+            try:
+                await self._send(actions, "final")
+                return
+            except HansaError as error:
+                self.trader.note(error)
+                await trio.sleep(1)
+
+    async def _renew(self, markets: list[MarketParams]) -> None:
+        held = {item.instrument_name: item.size_base for item in await self.trader.client.positions()}
+        actions: list[Action] = []
+        for market in markets:
+            known = await self._read_mark(market)
+            position_lots = parse_size_lots(f"{held.get(market.symbol, 0):f}", market)
+            old = self.quotes.get(market.symbol)
+            if known is None or (old is not None and not old.is_stale(known.mark_ticks, position_lots, self.turn)):
+                continue
+            distance_ticks = compute_distance_ticks(market, known)
+            self.quotes[market.symbol] = Quotes(known.mark_ticks, distance_ticks, position_lots, self.turn)
+            actions += self._replace(market, known.mark_ticks, distance_ticks, position_lots)
+        if actions:
+            await self.trader.pace(1)
+            await self._send(actions, "received")
+
+    async def _read_mark(self, market: MarketParams) -> Mark | None:
+        """None while there is no mark, and when the market is closed."""
+        ticker = await self.trader.client.ticker(market.symbol)
+        if ticker.mark_price_usd is None or ticker.raw["state"] != "open":
+            return None
+        mark_ticks = parse_price_ticks(f"{ticker.mark_price_usd:f}", market)
+        return Mark(mark_ticks, parse_price_ticks(f"{ticker.index_price_usd:f}", market))
+
+    def _replace(self, market: MarketParams, mark_ticks: int, distance_ticks: int, position_lots: int) -> list[Action]:
+        """A message cancels before it places (BLK-2)."""
+        number = self.trader.markets.index(market)
+        lean_ticks = compute_lean_ticks(market, distance_ticks, position_lots)
+        actions = [Action(CANCEL_ALL, market=number)]
+        for side in (BUY, SELL):
+            away_ticks = distance_ticks if side == SELL else -distance_ticks
+            price_ticks = mark_ticks - lean_ticks + away_ticks
+            if not 0 < price_ticks <= market.price_ticks_max:
+                continue  # nobody bids for what is worth nothing
+            lots = self.trader.draw.randint(*(FUTURE_LOTS if market.kind == "future" else OPTION_LOTS))
+            actions.append(Action(
+                PLACE, side=side, time_in_force=POST_ONLY_SLIDE, flags=UNDER_PROTECTION, market=number,
+                price_ticks=price_ticks, size_lots=lots,
+            ))  # fmt: skip
+        return actions
+
+    async def _send(self, actions: list[Action], wait: str) -> None:
+        """One message with one signature; counted as one command."""
+        client = self.trader.client
+        command = client.operations.signer.sign(await client.network(), *actions)
+        self.trader.report.commands_sent += 1
+        self.trader.report.quotes_sent += sum(action.kind == PLACE for action in actions)
+        await client.call("public/x_submit", command="0x" + command.encode().hex(), x_wait=wait)
+
+
+def group_by_expiry(markets: tuple[MarketParams, ...]) -> list[list[MarketParams]]:
+    """What one message renews: the dated markets of one underlying and expiry, as many as a message holds."""
+    groups: dict[tuple[str, int], list[MarketParams]] = defaultdict(list)
+    for market in markets:
+        if market.expiry_ms:
+            groups[market.underlying_name, market.expiry_ms].append(market)
+    at_once = ACTIONS_MAX // ACTIONS_PER_MARKET
+    return [group[at : at + at_once] for group in groups.values() for at in range(0, len(group), at_once)]
+
+
+def compute_distance_ticks(market: MarketParams, known: Mark) -> int:
+    """How far quotes are from the mark."""
+    if market.kind == "future":
+        return max(1, known.mark_ticks * FUTURE_DISTANCE_BPS // BPS_UNIT)
+    return max(1, (known.mark_ticks * OPTION_DISTANCE_BPS + known.index_ticks * OPTION_INDEX_BPS) // BPS_UNIT)
+
+
+def compute_lean_ticks(market: MarketParams, distance_ticks: int, position_lots: int) -> int:
+    """How much lower a long position quotes, and a short one higher; at most the distance."""
+    lean_lots = LEAN_LOTS[market.kind]
+    return distance_ticks * max(-lean_lots, min(lean_lots, position_lots)) // lean_lots

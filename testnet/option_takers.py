@@ -1,0 +1,67 @@
+"""Traders who buy and sell futures and options and hedge what they hold with perpetuals."""
+
+from collections import defaultdict
+from decimal import Decimal
+
+import trio
+
+from engine.params import MarketParams
+from engine.units import parse_price_ticks
+from testnet.traders import BPS_UNIT, TAKER_REACH_BPS, Trader
+
+LOTS = {"future": (5, 60), "call": (1, 10), "put": (1, 10)}
+PAUSE_S = (0.5, 2.0)
+HEDGE_EVERY_TURNS = 4
+# What is not worth a hedge, and the largest hedge at once, in lots of the perpetual.
+HEDGE_LOTS_MIN, HEDGE_LOTS_MAX = 5, 2_000
+
+
+async def take_option(trader: Trader) -> None:
+    """Takes a little from one side of a future or an option, and now and then trades the delta away."""
+    trader.turn += 1
+    await trio.sleep(trader.draw.uniform(*PAUSE_S))
+    if trader.turn % HEDGE_EVERY_TURNS == 0:
+        await hedge(trader)
+        return
+    market = trader.draw.choice([market for market in trader.markets if market.expiry_ms])
+    is_buy = trader.draw.random() < 0.5
+    ticker = await trader.client.ticker(market.symbol)
+    price_usd = ticker.best_ask_price_usd if is_buy else ticker.best_bid_price_usd
+    if price_usd is None:
+        return
+    await trader.pace(1)
+    lots = trader.draw.randint(*LOTS[market.kind])
+    price_ticks = parse_price_ticks(f"{price_usd:f}", market)
+    if await trader.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final"):
+        trader.report.expiring_trades += 1
+
+
+async def hedge(trader: Trader) -> None:
+    """Sells or buys perpetuals so that the account loses and gains nothing when an index moves a little."""
+    for market, delta_base in (await compute_deltas_base(trader)).items():
+        lots = min(int(abs(delta_base) / Decimal(market.lot_size)), HEDGE_LOTS_MAX)
+        mark_ticks = await trader.mark_ticks(market)
+        if lots < HEDGE_LOTS_MIN or not mark_ticks:
+            continue
+        is_buy = delta_base < 0
+        reach_ticks = mark_ticks * TAKER_REACH_BPS // BPS_UNIT
+        await trader.pace(1)
+        price_ticks = mark_ticks + reach_ticks if is_buy else mark_ticks - reach_ticks
+        await trader.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final")
+
+
+async def compute_deltas_base(trader: Trader) -> dict[MarketParams, Decimal]:
+    """By perpetual: what the positions in its underlying are worth of it, in units of the base."""
+    by_name = {market.symbol: market for market in trader.markets}
+    perpetuals = {market.underlying_name: market for market in trader.markets if market.kind == "perpetual"}
+    deltas: dict[MarketParams, Decimal] = defaultdict(Decimal)
+    for position in await trader.client.positions():
+        market = by_name[position.instrument_name]
+        per_unit = Decimal(1)
+        if market.kind in ("call", "put"):
+            greeks = (await trader.client.ticker(market.symbol)).raw.get("greeks")
+            if greeks is None:
+                continue
+            per_unit = Decimal(greeks["delta"])
+        deltas[perpetuals[market.underlying_name]] += position.size_base * per_unit
+    return deltas

@@ -1,9 +1,8 @@
-"""The ASGI application and its server: routes, limits, the status page."""
+"""The ASGI application and its server: routes and limits."""
 
 import logging
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
 import hypercorn.config
@@ -14,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -27,20 +26,12 @@ from net.gateway.errors import RATE_LIMITED, TOO_LARGE, TOO_MANY_CONNECTIONS, Ap
 from net.gateway.limits import Admission, Limits
 from net.gateway.methods import METHODS
 from net.gateway.order_session import OrderSession
+from net.gateway.pages import Pages
 from net.gateway.session import CLOSE_TRY_AGAIN_LATER, Session
 from net.gateway.wire import Request, RequestError, error_text, now_us, parse_named_request, parse_request
 
 logger = logging.getLogger(__name__)
 _RESTART_S = 1.0
-_PAGE_HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-}
-
-_ESCAPE_PAGE_HEADERS = _PAGE_HEADERS | {
-    "content-security-policy": _PAGE_HEADERS["content-security-policy"].replace("'self' ws: wss:", "http: https:")
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +50,11 @@ class Gateway:
         self.api = Api(backend, limits, METHODS)
         self._admission = Admission(limits)
         self._downloads = Downloads(backend)
-        self._page = files("net.gateway").joinpath("static/index.html").read_text(encoding="utf-8")
-        self._escape_page = files("net.gateway").joinpath("static/escape.html").read_text(encoding="utf-8")
+        self._pages = Pages()
 
     def app(self) -> ASGIApp:
         """The Starlette application, refusing more connections than allowed."""
         routes = [
-            Route("/", self._on_page),
-            Route("/escape", self._on_escape_page),
             Route("/health", self._on_health),
             Route("/api/v2", self._on_post, methods=["POST"]),
             Route("/api/v2/{scope:str}/{name:str}", self._on_named, methods=["GET", "POST"]),
@@ -74,16 +62,10 @@ class Gateway:
             WebSocketRoute("/ws/orders", self._on_order_websocket),
             *document_routes(),
             *self._downloads.routes(),
+            *self._pages.routes(),
         ]
         cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
         return _admitted(Starlette(routes=routes, middleware=[cors]), self._admission)
-
-    async def _on_page(self, request: HttpRequest) -> Response:
-        return HTMLResponse(self._page, headers=_PAGE_HEADERS)
-
-    async def _on_escape_page(self, request: HttpRequest) -> Response:
-        """The way out without a committee; it asks whatever endpoint of the chain its reader names."""
-        return HTMLResponse(self._escape_page, headers=_ESCAPE_PAGE_HEADERS)
 
     async def _on_health(self, request: HttpRequest) -> Response:
         status = self.api.backend.status()

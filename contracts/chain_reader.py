@@ -106,6 +106,12 @@ class ChainReader:
         """Height of the last checkpoint in the youngest block, which the chain may yet take back; 0: none."""
         return self._call("last_checkpoint()", lambda words: _number(words[:32]))
 
+    def freeze_deadlines_s(self) -> tuple[int, int]:
+        """Chain time after which anyone may freeze the contract: because an inbox entry is overdue (the largest number
+        if none waits), because the committee is silent.
+        """
+        return self._call("freeze_deadlines()", lambda words: (_number(words[:32]), _number(words[32:64])))
+
     def news(self, first_block: int, last_block: int) -> News:
         """What happened in these blocks, both included: at most `PAGE_BLOCKS` of them."""
         query = {

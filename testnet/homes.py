@@ -48,6 +48,7 @@ class NodePorts:
     api: int
     peer_host: str = LOOPBACK
     api_host: str = LOOPBACK
+    metrics: int = 0  # none
 
     @property
     def api_url(self) -> str:
@@ -150,6 +151,7 @@ def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed:
             listen_port=port.peer,
             api_host=port.api_host,
             api_port=port.api,
+            metrics_port=port.metrics,
             peers=peers,
             price_source=price_source or f"path:seed={seed},noise_bps=2",
         )

@@ -51,10 +51,10 @@ class Site:
     api_hosts: tuple[str, ...] = ()
     prefixes: tuple[tuple[str, ...], ...] = ()
 
-    def place(self, index: int, peer_port: int, api_port: int) -> NodePorts:
+    def place(self, index: int, peer_port: int, api_port: int, metrics_port: int) -> NodePorts:
         if not self.prefixes:
-            return NodePorts(peer_port, api_port)
-        return NodePorts(peer_port, api_port, self.peer_hosts[index], self.api_hosts[index])
+            return NodePorts(peer_port, api_port, metrics=metrics_port)
+        return NodePorts(peer_port, api_port, self.peer_hosts[index], self.api_hosts[index], metrics_port)
 
     def prefix(self, index: int) -> tuple[str, ...]:
         return self.prefixes[index] if self.prefixes else ()
@@ -117,14 +117,15 @@ class Launcher:
         has_options = options.terms.listing is not None
         wanted = Manifest(options.validator_count, options.chain, options.seed, has_options)
         manifest = homes.open_folder(self._folder, wanted, options.is_fresh)
-        chain_port, *node_ports = self._ports.choose(options.base_port, 1 + 2 * options.validator_count)
+        chain_port, *node_ports = self._ports.choose(options.base_port, 1 + 3 * options.validator_count)
         with self._step("settlement chain"):
             rpc_url = await self._start_chain(chain_port)
         if not manifest.is_ready:
             await self._found(rpc_url, manifest.seed)
         config = homes.read_genesis(self._folder)
-        pairs = zip(node_ports[::2], node_ports[1::2])
-        ports = [options.site.place(index, *pair) for index, pair in enumerate(pairs)]
+        pair_ports, metrics_ports = node_ports[: -options.validator_count], node_ports[-options.validator_count :]
+        triples = zip(pair_ports[::2], pair_ports[1::2], metrics_ports)
+        ports = [options.site.place(index, *triple) for index, triple in enumerate(triples)]
         homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed, options.terms.price_source)
         with self._step("engine compiled (about a minute the first time, cached afterwards)"):
             await self._compile()

@@ -27,7 +27,7 @@ def make_home(folder: Path, network: NetworkConfig, number: int, ports: NodePort
     save_keys(home.keys, keys)
     save_toml(home.genesis, network)
     first = load_node(node_home(folder, 0).config)
-    config = replace(first, index=number, listen_port=ports.peer, api_port=ports.api)
+    config = replace(first, index=number, listen_port=ports.peer, api_port=ports.api, metrics_port=ports.metrics)
     save_toml(home.config, config)
     return keys
 

@@ -118,6 +118,9 @@ class NodeConfig:
     vote_above_view: int = 0
     # The most that this operator pays for a unit of gas, in 1e-9 ether.
     gas_price_max_gwei: int = 300
+    metrics_host: str = "127.0.0.1"
+    # For Prometheus; 0: none.
+    metrics_port: int = 26660
     log_level: str = "info"
 
 

@@ -16,12 +16,15 @@ import select
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import trio
+
+from validator.histogram import Histogram
 
 FILES_MAX = 8
 
@@ -146,11 +149,13 @@ class Disk:
     def __init__(self, queue: SyncQueue | None) -> None:
         self._queue = queue
         self._files: Sequence[Durable] = ()
+        self._begun_s = 0.0
+        self.seconds = Histogram()
         self._slots = trio.CapacityLimiter(FILES_MAX)
 
     def begin(self, files: Sequence[Durable]) -> bool:
         """Whether the disk works from here on, whatever we do; else it does in `wait`. Raises what the files raise."""
-        self._files = files
+        self._files, self._begun_s = files, time.monotonic()
         if self._queue is None or not files:
             return False
         try:
@@ -164,6 +169,10 @@ class Disk:
         files, self._files = self._files, ()
         if not files:
             return
+        await self._wait(files)
+        self.seconds.observe(time.monotonic() - self._begun_s)
+
+    async def _wait(self, files: Sequence[Durable]) -> None:
         if self._queue is None:
             async with trio.open_nursery() as nursery:
                 for file in files:

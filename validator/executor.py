@@ -7,6 +7,7 @@ How many price reports a block needs depends on the committee of its epoch (ORA-
 validators than ever agree at once: so it is given the exchange's parameters with that committee's size in them.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from engine.payload import DecodeError, Payload
 from engine.root import StateCommitment
 from engine.state import EngineState
 from validator.batches import BatchPool
+from validator.histogram import Histogram
 from validator.payloads import decode_payload
 from validator.spares import Spares
 
@@ -73,6 +75,7 @@ class Executor:
         self._pool = pool
         self._run_block = run_block
         self._spares = Spares()
+        self.seconds = Histogram()
         self.final_hash = final_hash
         # Our own blocks are executed while they are built, before they have a hash; agreement never asks for them.
         self.find_block: Callable[[bytes], Block | None] = lambda block_hash: None
@@ -117,6 +120,7 @@ class Executor:
         block = BlockInput(
             height, time_ms, parent_hash, payload.price_reports, payload.inbox_entries, payload.l1_block, tuple(batches)
         )
+        begun_s = time.perf_counter()
         try:
             seen = self._seen_in(epoch, parent.state)
             if run_block is None and self._run_block is execute:
@@ -125,6 +129,7 @@ class Executor:
                 state, result = (run_block or self._run_block)(seen, block)
         except PayloadInvalid:
             return None
+        self.seconds.observe(time.perf_counter() - begun_s)
         message_count = sum(len(batch.messages) for batch in batches)
         return Executed(height, time_ms, parent_hash, state, result, payload, message_count)
 

@@ -35,6 +35,7 @@ from validator.ingress import Ingress
 from validator.journal import Journal
 from validator.keys import Keys
 from validator.ledger import Ledger
+from validator.metrics import NodeMetrics
 from validator.node_facts import take_counters, take_facts
 from validator.observing import find_highest_view, is_observer, list_public, mark_observer
 from validator.oracle import REPORT_INTERVAL_MS, ReportBook
@@ -202,6 +203,7 @@ class Node:
             facts=lambda: take_facts(self), counters=self._count,
         )  # fmt: skip
         self.feed = NodeFeed(self, self._network_signer)
+        self._metrics = NodeMetrics(self, self._disk, self._signer, self._clocks)
         self._price_feed = parse_price_source(self.config.price_source, self.params.markets, self.config.index)
 
     # running
@@ -225,6 +227,8 @@ class Node:
                 nursery.start_soon(self.ingress.run)
                 nursery.start_soon(self.own_batches.run)
                 nursery.start_soon(self.feed.run)
+                if self.config.metrics_port:
+                    nursery.start_soon(self._metrics.run, self.config.metrics_host, self.config.metrics_port)
                 nursery.start_soon(self.settling.run)
                 nursery.start_soon(self._write_snapshots)
                 nursery.start_soon(self._keep_log_short)

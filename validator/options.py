@@ -24,6 +24,8 @@ OPTIONS: dict[str, str] = {
     "vote_above_view": "for a node that lost its guard: vote again, above this view only; 0: just observe",
     "gas_price_max_gwei": "the most that you pay for a unit of gas; a checkpoint that no block takes is offered for "
     "more until then",
+    "metrics_host": "where Prometheus is answered, at `/metrics`",
+    "metrics_port": "its port; 0: nowhere",
     "log_level": "debug, info, warning, error",
 }
 _COMMENT_CHARS = 100

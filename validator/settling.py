@@ -57,9 +57,9 @@ class Settling:
         self.inbox = Inbox(state.inbox_cursor)
         self.inbox.extend(clocks.wall_ms(), seen.block, entries)
         self.on_chain = OnChain(seen.height, seen.block, seen.header_hash, seen.height)
-        readers = [ChainReader(ask_over_http(url), node.network.contract) for url in node.config.rpc_urls]
+        self.readers = [ChainReader(ask_over_http(url), node.network.contract) for url in node.config.rpc_urls]
         self._watcher = Watcher(
-            dict(zip(name_endpoints(node.config.rpc_urls), readers)), node.network.chain_id, node.domain,
+            dict(zip(name_endpoints(node.config.rpc_urls), self.readers)), node.network.chain_id, node.domain,
             Agreed(seen.block, self.inbox.count, entry_hash), self.inbox, self.on_chain,
         )  # fmt: skip
 

@@ -43,6 +43,7 @@ class Signer:
         except BlockingIOError:
             raise SignerError(f"another process uses {path}: two validators with one key would be slashed") from None
         self._is_synced = True
+        self.refused: dict[str, int] = {}  # how often, by reason
         if decoded is not None:
             self._state, self._generation = decoded
         elif any(data[:SLOT_BYTES]):
@@ -69,6 +70,7 @@ class Signer:
             return "no seat in that epoch"
         answer = check(self._state, kind, epoch, view, header_hash)
         if isinstance(answer, Refusal):
+            self.refused[answer.reason] = self.refused.get(answer.reason, 0) + 1
             return answer.reason
         if isinstance(answer, Allowed):
             self._write(answer.state)

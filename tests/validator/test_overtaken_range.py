@@ -31,7 +31,7 @@ NETWORK = NetworkConfig(
 )  # fmt: skip
 CONFIG = NodeConfig(
     index=0, rpc_urls=("http://127.0.0.1:1",), listen_port=1, api_port=2, peers=(PeerAddress("127.0.0.1", 1),),
-    price_source="path:seed=1,noise_bps=2",
+    price_source="path:seed=1,noise_bps=2", metrics_port=0,
 )  # fmt: skip
 
 

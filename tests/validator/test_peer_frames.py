@@ -70,6 +70,7 @@ async def running(folder: Path, network: NetworkConfig, keys: list[Keys]) -> Asy
     config = NodeConfig(
         index=0, rpc_urls=("http://127.0.0.1:1",), listen_port=port,
         peers=tuple(PeerAddress(HOST, port) for _ in keys), price_source="path:seed=1,noise_bps=2",
+        metrics_port=0,
     )  # fmt: skip
     node = Node(Home(folder), network, config, keys[0], is_warm=True)
     async with trio.open_nursery() as nursery:

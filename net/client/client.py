@@ -1,17 +1,16 @@
 """`Client` and `AsyncClient`: the operations of `net.client.operations`, carried over HTTP and over a WebSocket."""
 
-import queue
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
+import anyio
 import httpx
-import trio
+from anyio.from_thread import start_blocking_portal
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from net.client import keeping
 from net.client.link import Link
@@ -25,28 +24,31 @@ _ATTEMPTS = 3
 
 
 class AsyncClient:
-    """A trader's connection to one node, for trio. Use as `async with AsyncClient(url, key=...) as client`.
+    """A trader's connection to the network, for trio and asyncio: `async with AsyncClient(url, key=...) as client`.
 
-    Every public method of `Operations` is a coroutine method here. `url` is the node's, such as `http://127.0.0.1:8080`.
+    Every public method of `Operations` is a coroutine method here. `url` is a node's, such as `http://127.0.0.1:8080`,
+    or several nodes': one is talked to, and when it is lost the next one, with all that was under way.
     """
 
-    def __init__(self, url: str, key: str | None = None, *, timeout_s: float = 30.0, **account: Any) -> None:
+    def __init__(
+        self, url: str | Sequence[str], key: str | None = None, *, timeout_s: float = 30.0, **account: Any
+    ) -> None:
         self.operations = Operations(key, **account)
-        self._url = url
-        self._link = Link(websocket_url(url), timeout_s)
+        self._urls = (url,) if isinstance(url, str) else tuple(url)
+        self._link = Link(self._urls, timeout_s)
 
     async def __aenter__(self) -> Self:
-        self._manager = trio.open_nursery()
-        self._nursery = await self._manager.__aenter__()
-        self._nursery.start_soon(self._link.run)
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._link.run)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """An error of the block leaves it as it is, in no group."""
-        self._nursery.cancel_scope.cancel()
-        await self._manager.__aexit__(None, None, None)
+        self._tasks.cancel_scope.cancel()
+        await self._tasks.__aexit__(None, None, None)
 
     if TYPE_CHECKING:  # the operations are bound at the end of this module
 
@@ -57,18 +59,23 @@ class AsyncClient:
         return self.operations.owner
 
     @property
+    def url(self) -> str:
+        """The node that is talked to, or tried."""
+        return self._link.url
+
+    @property
     def connection_count(self) -> int:
         """How often the connection was made."""
         return self._link.connection_count
 
     @asynccontextmanager
-    async def subscribe(self, *channels: str) -> AsyncIterator[AsyncIterator[Notification]]:
+    async def subscribe(self, *channels: str) -> AsyncIterator[MemoryObjectReceiveStream[Notification]]:
         """`async with client.subscribe("book.BTC-PERPETUAL.raw") as messages: async for message in messages: ...`"""
         receiver = await self._link.listen(channels, _BUFFER_MESSAGES)
         try:
             yield receiver
         finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(1):
+            with anyio.move_on_after(1, shield=True):
                 await self._link.unlisten(receiver)
 
     @asynccontextmanager
@@ -77,15 +84,15 @@ class AsyncClient:
         task `async for outcome in stream` (`net.client.order_stream`).
         """
         network = await self._carry(self.operations.network())
-        stream = OrderStream(self._url, network, self.operations.signer)
-        manager = trio.open_nursery()
-        nursery = await manager.__aenter__()
-        nursery.start_soon(stream.run)
+        stream = OrderStream(self._urls, network, self.operations.signer)
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        tasks.start_soon(stream.run)
         try:
             yield stream
         finally:  # an error of the block leaves it as it is, in no group
-            nursery.cancel_scope.cancel()
-            await manager.__aexit__(None, None, None)
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)
 
     async def keep_proofs(self, folder: str | Path) -> None:
         """Keep the account's proof in `folder`, anew at every checkpoint, until cancelled (`net.client.keeping`)."""
@@ -107,13 +114,19 @@ class AsyncClient:
 
 
 class Client:
-    """A trader's connection to one node, blocking, over HTTP. Every public method of `Operations` is a method here."""
+    """A trader's connection to the network, blocking, over HTTP. Every public method of `Operations` is a method here.
 
-    def __init__(self, url: str, key: str | None = None, *, timeout_s: float = 30.0, **account: Any) -> None:
+    With several URLs a call goes to the node that answered last, and to the next one when it does not.
+    """
+
+    def __init__(
+        self, url: str | Sequence[str], key: str | None = None, *, timeout_s: float = 30.0, **account: Any
+    ) -> None:
         self.operations = Operations(key, **account)
         self._account = account
-        self._url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        self._urls = (url,) if isinstance(url, str) else tuple(url)
+        self._at = 0
+        self._http = httpx.Client(timeout=timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -134,25 +147,27 @@ class Client:
     def owner(self) -> str:
         return self.operations.owner
 
+    @property
+    def url(self) -> str:
+        """The node that is talked to, or tried."""
+        return self._urls[self._at]
+
     def subscribe(self, *channels: str) -> Iterator[Notification]:
         """Messages as they come, from a WebSocket in a thread of its own. Closing the iterator ends it."""
-        messages: queue.Queue[Notification | BaseException] = queue.Queue(_BUFFER_MESSAGES)
-        reader = _Reader(self._url, channels, messages)
-        reader.start()
-        try:
-            while True:
-                message = messages.get()
-                if isinstance(message, BaseException):
-                    raise message
-                yield message
-        finally:
-            reader.stop()
+        with (
+            start_blocking_portal(name="hansa-subscription") as portal,
+            portal.wrap_async_context_manager(AsyncClient(self._urls)) as client,
+            portal.wrap_async_context_manager(client.subscribe(*channels)) as messages,
+        ):
+            while taken := portal.call(_take_some, messages):
+                yield from taken
+        raise HansaError(0, "the subscription fell behind", "read faster, or take a channel with an interval")
 
     def keep_proofs(self, folder: str | Path) -> keeping.ProofKeeper:
         """`with client.keep_proofs(folder): ...` keeps the account's proof there, anew at every checkpoint."""
 
         async def run(place: Path) -> None:
-            async with AsyncClient(self._url, **self._account | {"owner": self.owner}) as client:
+            async with AsyncClient(self._urls, **self._account | {"owner": self.owner}) as client:
                 await client.keep_proofs(place)
 
         return keeping.ProofKeeper(run, Path(folder))
@@ -174,12 +189,15 @@ class Client:
     def _post(self, call: Call) -> Any:
         """Sends the same text again after a lost connection, which is harmless (see `net.client.link`)."""
         text = encode_call(1, call)
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(attempts := max(_ATTEMPTS, len(self._urls))):
             try:
-                response = self._http.post("/api/v2", content=text, headers={"content-type": "application/json"})
+                response = self._http.post(
+                    f"{self.url}/api/v2", content=text, headers={"content-type": "application/json"}
+                )
                 break
             except httpx.TransportError as error:
-                if attempt + 1 == _ATTEMPTS:
+                self._at = (self._at + 1) % len(self._urls)
+                if attempt + 1 == attempts:
                     raise OutcomeUnknown(0, f"no answer to {call.method}", repr(error)) from error
         answer = decode_message(response.content)
         if not isinstance(answer, Answer):
@@ -189,56 +207,18 @@ class Client:
         return answer.result
 
 
-class _Reader(threading.Thread):
-    """Runs an `AsyncClient` that fills a queue."""
-
-    def __init__(
-        self, url: str, channels: tuple[str, ...], messages: queue.Queue[Notification | BaseException]
-    ) -> None:
-        super().__init__(name="hansa-subscription", daemon=True)
-        self._url, self._channels, self._messages = url, channels, messages
-        self._scope = trio.CancelScope()
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._is_started = threading.Event()
-
-    def run(self) -> None:
-        trio.run(self._read)
-
-    def stop(self) -> None:
-        self._is_started.wait()
-        assert self._token is not None
-        try:
-            self._token.run_sync_soon(self._scope.cancel)
-        except trio.RunFinishedError:
-            return
-        self.join()
-
-    async def _read(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        self._is_started.set()
-        lagged: BaseException = HansaError(0, "the subscription fell behind")
-        with self._scope:
-            try:
-                async with AsyncClient(self._url) as client, client.subscribe(*self._channels) as messages:
-                    async for message in messages:
-                        self._messages.put_nowait(message)
-            except queue.Full:
-                pass
-            except HansaError as error:
-                lagged = error
-            self._end(lagged)
-
-    def _end(self, error: BaseException) -> None:
-        while self._messages.full():
-            self._messages.get_nowait()
-        self._messages.put_nowait(error)
-
-
-def websocket_url(url: str) -> str:
-    """The WebSocket endpoint of a node's HTTP URL."""
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    return urlunsplit((scheme, parts.netloc, "/ws/api/v2", "", ""))
+async def _take_some(messages: MemoryObjectReceiveStream[Notification]) -> list[Notification]:
+    """One message, for which it waits, and all that came with it; nothing once the channel was closed."""
+    try:
+        taken = [await messages.receive()]
+    except anyio.EndOfStream:
+        return []
+    try:
+        while len(taken) < _BUFFER_MESSAGES:
+            taken.append(messages.receive_nowait())
+    except (anyio.WouldBlock, anyio.EndOfStream):
+        pass
+    return taken
 
 
 def _blocking(name: str) -> Callable[..., Any]:

@@ -8,13 +8,14 @@ as `OWNER-SUBACCOUNT.previous.json`: the chain may take a checkpoint back.
 import json
 import logging
 import os
-import threading
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import trio
+import anyio
+from anyio.from_thread import start_blocking_portal
 
 from net.client.proof import ProofError
 from net.client.protocol import HansaError
@@ -52,46 +53,30 @@ async def keep_proofs(find: FindProof, folder: Path) -> None:
         try:
             proof = await find(height)
             if proof is not None:
-                await trio.to_thread.run_sync(save_proof, folder, proof)
+                await anyio.to_thread.run_sync(save_proof, folder, proof)
                 height = proof.height
             is_failing = False
         except (HansaError, ProofError, OSError) as error:
             if not is_failing:
                 logger.warning("no proof of the newest checkpoint was kept: %s (trying again)", error)
             is_failing = True
-        await trio.sleep(LOOK_INTERVAL_S)
+        await anyio.sleep(LOOK_INTERVAL_S)
 
 
-class ProofKeeper(threading.Thread):
+class ProofKeeper:
     """`keep_proofs` in a thread of its own, for the blocking client. Ends with its `with` block."""
 
     def __init__(self, run: Callable[[Path], Awaitable[Any]], folder: Path) -> None:
-        super().__init__(name="hansa-proofs", daemon=True)
         self._run, self._folder = run, folder
-        self._scope = trio.CancelScope()
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._is_started = threading.Event()
-
-    def run(self) -> None:
-        trio.run(self._keep)
-
-    async def _keep(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        self._is_started.set()
-        with self._scope:
-            await self._run(self._folder)
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self.start()
+        portal = self._stack.enter_context(start_blocking_portal(name="hansa-proofs"))
+        task = portal.start_task_soon(self._run, self._folder)
+        self._stack.callback(task.cancel)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_started.wait()
-        assert self._token is not None
-        try:
-            self._token.run_sync_soon(self._scope.cancel)
-        except trio.RunFinishedError:
-            return
-        self.join()
+        self._stack.close()

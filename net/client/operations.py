@@ -7,21 +7,43 @@ from collections.abc import Generator, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from net.client import protocol, records
+from net.client import records
 from net.client.proof import verify_account
-from net.client.protocol import Buy, Call, Exact, HansaError, Network, Request, Sell, Signer
+from net.client.protocol import Call, Exact, HansaError, Network, Signer, UnknownInstrument, refuse_floats, submit_call
+from net.client.requests import (
+    Accept,
+    Buy,
+    Cancel,
+    CancelAll,
+    CancelAllAfter,
+    CancelLabel,
+    Combo,
+    Edit,
+    Offer,
+    Request,
+    Sell,
+    SetMarginMode,
+    SetProtection,
+    SetSession,
+    Transfer,
+    Trigger,
+    Withdraw,
+)
 
 T = TypeVar("T")
 Operation = Generator[Call, Any, T]
 
 
 class Operations:
-    """The API of both clients. `owner` reads an account without holding its key."""
+    """The API of both clients. `owner` without a key reads an account; with one, the key is a session key of it.
+
+    `wait` of all that is signed: "final" answers when nothing can undo it, "received" at once.
+    """
 
     def __init__(
         self, key: str | None = None, *, owner: str | None = None, subaccount: int = 0, network_id: str | None = None
     ) -> None:
-        self._signer = Signer.parse(key, subaccount) if key else None
+        self._signer = Signer.parse(key, subaccount, owner) if key else None
         self._owner = owner or ("0x" + self._signer.owner.hex() if self._signer else None)
         self._subaccount = subaccount
         self._pinned_network_id = network_id
@@ -43,82 +65,140 @@ class Operations:
 
     def network(self) -> Operation[Network]:
         """Chain, contract and markets; fetched once. With `network_id` given, any other network is refused."""
-        if self._network is None:
-            network = Network.parse((yield Call("public/x_get_domain", {})))
-            if self._pinned_network_id not in (None, "0x" + network.network_id.hex()):
-                raise HansaError(0, "another network", f"the node serves 0x{network.network_id.hex()}")
-            self._network = network
-        return self._network
+        return self._network or (yield from self.refresh())
+
+    def refresh(self) -> Operation[Network]:
+        """The network anew, with the markets that were listed since. Never another network than before."""
+        network = Network.parse((yield Call("public/x_get_domain", {})))
+        expected = "0x" + self._network.network_id.hex() if self._network else self._pinned_network_id
+        if expected not in (None, "0x" + network.network_id.hex()):
+            raise HansaError(0, "another network", f"the node serves 0x{network.network_id.hex()}")
+        self._network = network
+        return network
+
+    def _submit(self, requests: Sequence[Request], wait: str) -> Operation[dict[str, Any]]:
+        """One message. A market that is not known is looked up once: it may be new."""
+        network = yield from self.network()
+        try:
+            call = submit_call(network, self.signer, requests, wait)
+        except UnknownInstrument:
+            call = submit_call((yield from self.refresh()), self.signer, requests, wait)
+        answer: dict[str, Any] = yield call
+        return answer
 
     def buy(
-        self, instrument_name: str, amount_base: Exact, price_usd: Exact, *, time_in_force: str = "good_til_cancelled",
-        label: int = 0, wait: str = "final",
+        self, instrument_name: str, amount_base: Exact, price_usd: Exact | None = None, *, wait: str = "final",
+        **order: Any,
     ) -> Operation[records.Placed]:  # fmt: skip
-        """good_til_cancelled, immediate_or_cancel, fill_or_kill or post_only; `wait`: final, received."""
-        return (yield from self._place(Buy(instrument_name, amount_base, price_usd, time_in_force, label), wait))
+        """A market order without a price. Further arguments are those of `net.client.Buy`: `time_in_force`, `label`,
+        `reduce_only`, `mmp`, `display_base`, `good_till_ms`, `self_trade`.
+        """
+        return (yield from self._place(Buy(instrument_name, amount_base, price_usd, **order), wait))
 
     def sell(
-        self, instrument_name: str, amount_base: Exact, price_usd: Exact, *, time_in_force: str = "good_til_cancelled",
-        label: int = 0, wait: str = "final",
+        self, instrument_name: str, amount_base: Exact, price_usd: Exact | None = None, *, wait: str = "final",
+        **order: Any,
     ) -> Operation[records.Placed]:  # fmt: skip
         """The other side of `buy`."""
-        return (yield from self._place(Sell(instrument_name, amount_base, price_usd, time_in_force, label), wait))
+        return (yield from self._place(Sell(instrument_name, amount_base, price_usd, **order), wait))
 
-    def _place(self, order: Buy, wait: str) -> Operation[records.Placed]:
-        network, signer = (yield from self.network()), self.signer
-        return records.Placed.parse((yield _waiting(protocol.place_call(network, signer, order), wait)))
+    def trigger(
+        self, instrument_name: str, direction: str, trigger_usd: Exact, *, wait: str = "final", **trigger: Any
+    ) -> Operation[records.Placed]:
+        """A stop or take order. Further arguments are those of `net.client.Trigger`."""
+        return (yield from self._place(Trigger(instrument_name, direction, trigger_usd, **trigger), wait))
+
+    def _place(self, order: Request, wait: str) -> Operation[records.Placed]:
+        return records.Placed.parse((yield from self._submit([order], wait)))
 
     def batch(self, requests: Sequence[Request], *, wait: str = "final") -> Operation[records.Batched]:
-        """Up to 128 orders and cancels under one signature: `Buy`, `Sell`, `Cancel`, `CancelLabel`, `CancelAll`.
-
-        A refused one leaves the others alone and is the `error` of its outcome.
+        """Up to 128 requests of `net.client.requests` under one signature, done in their order within each class
+        (docs/spec.md, BLK-2). A refused one leaves the others alone and is the `error` of its outcome.
         """
-        network = yield from self.network()
-        answer = yield _waiting(protocol.batch_call(network, self.signer, requests), wait)
+        answer = yield from self._submit(requests, wait)
         # One request is a message with one action, which is answered like any other.
         return records.Batched.parse(answer if "x_actions" in answer else answer | {"x_actions": [answer]})
+
+    def mass_quote(
+        self, instrument_name: str, bids: Sequence[tuple[Exact, Exact]], asks: Sequence[tuple[Exact, Exact]], *,
+        mmp: bool = True, wait: str = "final",
+    ) -> Operation[records.Batched]:  # fmt: skip
+        """Replaces all own orders of a market by quotes `(price_usd, amount_base)`, post only, in one message. The
+        cancel is the first outcome, then the bids, then the asks.
+        """
+        quotes: list[Request] = [CancelAll(instrument_name)]
+        for kind, levels in ((Buy, bids), (Sell, asks)):
+            quotes += [kind(instrument_name, size, price, "post_only_slide", mmp=mmp) for price, size in levels]
+        return (yield from self.batch(quotes, wait=wait))
+
+    def combo(self, legs: Sequence[Buy], net_usdc: Exact, *, wait: str = "final") -> Operation[records.Batched]:
+        """2 to 4 orders in different markets, all or none, for at most `net_usdc` paid (below 0: received)."""
+        return (yield from self.batch([Combo(len(legs), net_usdc), *legs], wait=wait))
 
     def edit(
         self, order_id: str, amount_base: Exact, price_usd: Exact | None = None, *, wait: str = "final"
     ) -> Operation[records.Placed]:
         """A new total size (what is filled included) and price of an open order, which keeps its id."""
-        network = yield from self.network()
-        call = protocol.edit_call(network, self.signer, order_id, amount_base, price_usd)
-        return records.Placed.parse((yield _waiting(call, wait)))
-
-    def cancel_all_after(self, deadline_ms: int, *, wait: str = "final") -> Operation[records.Progress]:
-        """Cancel everything at a time unless called again before; 0 disarms."""
-        network = yield from self.network()
-        call = protocol.cancel_all_after_call(network, self.signer, deadline_ms)
-        return records.Progress.parse((yield _waiting(call, wait)))
-
-    def transfer(self, amount_usdc: Exact, to_subaccount: int, *, wait: str = "final") -> Operation[records.Progress]:
-        """To another subaccount of the same owner."""
-        network = yield from self.network()
-        call = protocol.transfer_call(network, self.signer, amount_usdc, to_subaccount)
-        return records.Progress.parse((yield _waiting(call, wait)))
+        return (yield from self._place(Edit(order_id, amount_base, price_usd), wait))
 
     def cancel(self, order_id: str, *, wait: str = "final") -> Operation[records.Cancelled]:
-        network = yield from self.network()
-        call = protocol.cancel_call(network, self.signer, order_id)
-        return records.Cancelled.parse((yield _waiting(call, wait)))
+        return records.Cancelled.parse((yield from self._submit([Cancel(order_id)], wait)))
 
-    def cancel_by_label(self, instrument_name: str, label: int, *, wait: str = "final") -> Operation[records.Cancelled]:
-        network = yield from self.network()
-        call = protocol.cancel_label_call(network, self.signer, instrument_name, label)
-        return records.Cancelled.parse((yield _waiting(call, wait)))
+    def cancel_by_label(
+        self, instrument_name: str, label: int | str, *, wait: str = "final"
+    ) -> Operation[records.Cancelled]:
+        return records.Cancelled.parse((yield from self._submit([CancelLabel(instrument_name, label)], wait)))
 
     def cancel_all(self, instrument_name: str | None = None, *, wait: str = "final") -> Operation[records.Cancelled]:
         """Every order of the subaccount, or those of one market."""
-        network = yield from self.network()
-        call = protocol.cancel_all_call(network, self.signer, instrument_name)
-        return records.Cancelled.parse((yield _waiting(call, wait)))
+        return records.Cancelled.parse((yield from self._submit([CancelAll(instrument_name)], wait)))
+
+    def cancel_all_after(self, deadline_ms: int, *, wait: str = "final") -> Operation[records.Progress]:
+        """Cancel everything at a time unless called again before; 0 disarms."""
+        return (yield from self._set(CancelAllAfter(deadline_ms), wait))
+
+    def transfer(
+        self, amount_usdc: Exact, to_subaccount: int, *, to_owner: str | None = None, wait: str = "final"
+    ) -> Operation[records.Progress]:
+        """To another subaccount of the same owner, or to another owner's."""
+        return (yield from self._set(Transfer(amount_usdc, to_subaccount, to_owner), wait))
 
     def withdraw(self, amount_usdc: Exact, *, wait: str = "final") -> Operation[records.Withdrawing]:
         """To the owner's own address."""
-        network = yield from self.network()
-        call = protocol.withdraw_call(network, self.signer, amount_usdc)
-        return records.Withdrawing.parse((yield _waiting(call, wait)))
+        return records.Withdrawing.parse((yield from self._submit([Withdraw(amount_usdc)], wait)))
+
+    def set_session_key(
+        self, address: str, scopes: Sequence[str] = ("trade",), *, valid_until_ms: int, order_cap_usdc: Exact = 0,
+        wait: str = "final",
+    ) -> Operation[records.Progress]:  # fmt: skip
+        """Lets another key sign for this account: trade, cancel, transfer; never withdraw."""
+        return (yield from self._set(SetSession(address, tuple(scopes), valid_until_ms, order_cap_usdc), wait))
+
+    def revoke_session_key(self, address: str, *, wait: str = "final") -> Operation[records.Progress]:
+        return (yield from self._set(SetSession(address, ()), wait))
+
+    def set_margin_mode(self, mode: str, *, wait: str = "final") -> Operation[records.Progress]:
+        """cross, isolated or portfolio."""
+        return (yield from self._set(SetMarginMode(mode), wait))
+
+    def set_protection(self, window_ms: int, *, wait: str = "final", **limits: Any) -> Operation[records.Progress]:
+        """Market-maker protection. Further arguments are those of `net.client.SetProtection`."""
+        return (yield from self._set(SetProtection(window_ms, **limits), wait))
+
+    def offer(
+        self, instrument_name: str, direction: str, amount_base: Exact, price_usd: Exact, good_till_ms: int, *,
+        wait: str = "final", **offer: Any,
+    ) -> Operation[records.Outcome]:  # fmt: skip
+        """A block offer off the book. Further arguments are those of `net.client.Offer`."""
+        request = Offer(instrument_name, direction, amount_base, price_usd, good_till_ms, **offer)
+        return (yield from self.batch([request], wait=wait)).outcomes[0]
+
+    def accept(self, order_id: str, direction: str, *, wait: str = "final") -> Operation[records.Outcome]:
+        """Trades all of a block offer."""
+        return (yield from self.batch([Accept(order_id, direction)], wait=wait)).outcomes[0]
+
+    def _set(self, request: Request, wait: str) -> Operation[records.Progress]:
+        return records.Progress.parse((yield from self._submit([request], wait)))
 
     def account(self) -> Operation[records.Account]:
         return records.Account.parse((yield Call("private/get_account_summary", self._account())))
@@ -208,15 +288,11 @@ class Operations:
         return answer
 
     def call(self, method: str, **params: Any) -> Operation[Any]:
-        """Any method by name, with its raw result."""
-        return (yield Call(method, params))
+        """Any method by name, with its raw result. No float may be in the parameters."""
+        return (yield Call(method, refuse_floats(params)))
 
     def _account(self) -> dict[str, Any]:
         return {"owner": self.owner, "subaccount": self._subaccount}
-
-
-def _waiting(call: Call, wait: str) -> Call:
-    return Call(call.method, call.params | {"x_wait": wait})
 
 
 NAMES = tuple(name for name in vars(Operations) if not name.startswith("_") and name not in ("owner", "signer"))

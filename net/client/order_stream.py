@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import anyio
 import numpy as np
-import trio
-from trio_websocket import ConnectionTimeout, DisconnectionTimeout, HandshakeError
 
 from engine.commands import ACTIONS_MAX, Action, Command, command_id
 from engine.results import Code, OrderState
-from net.client.protocol import HansaError, Network, OutcomeUnknown, Request, Signer
+from net.client.link import PATH as CALLS_PATH
+from net.client.protocol import Answer, Call, HansaError, Network, OutcomeUnknown, Signer, decode_message, encode_call
+from net.client.requests import Request
 from net.client.socket import Socket, open_socket
 from net.order_frames import (
     FLAG_OUTCOMES,
@@ -82,17 +83,19 @@ class OrderStream:
     ever (`UNREAD_MAX`).
     """
 
-    def __init__(self, url: str, network: Network, signer: Signer) -> None:
-        self._url = url
+    def __init__(self, urls: Sequence[str], network: Network, signer: Signer) -> None:
+        self._urls = tuple(urls)
+        self._at = 0
+        self._node: tuple[int, bytes] | None = None  # who is talked to: number and key of its receipts
         self._network = network
         self._signer = signer
         self._pending: dict[bytes, _Pending] = {}
         self._unsent: dict[bytes, None] = {}
         self._in_frame: dict[int, list[bytes]] = {}
         self._next_tag = 1
-        self._room = trio.Semaphore(UNREAD_MAX)
-        self._has_unsent = trio.Event()
-        self._outcomes_in, self._outcomes = trio.open_memory_channel[MessageOutcome](UNREAD_MAX)
+        self._room = anyio.Semaphore(UNREAD_MAX)
+        self._has_unsent = anyio.Event()
+        self._outcomes_in, self._outcomes = anyio.create_memory_object_stream[MessageOutcome](UNREAD_MAX)
         self._failure: HansaError | None = None
         self.connection_count = 0
 
@@ -120,7 +123,7 @@ class OrderStream:
         """The next outcome. Raises `HansaError` once the node has answered what it did not sign."""
         try:
             outcome = await self._outcomes.receive()
-        except trio.EndOfChannel:
+        except anyio.EndOfStream:
             raise self._failure or StopAsyncIteration from None
         self._room.release()
         return outcome
@@ -131,44 +134,65 @@ class OrderStream:
         return len(self._pending)
 
     async def run(self) -> None:
-        """Keeps a connection up, until cancelled or until the node's answers do not hold."""
+        """Keeps a connection up, to the next node when one is lost, until cancelled or until a node's answers do not
+        hold.
+        """
         backoff_s = _BACKOFF_S_MIN
-        while self._failure is None:
-            try:
-                async with open_socket(self._url, PATH) as socket:
-                    backoff_s = _BACKOFF_S_MIN
-                    await self._serve(socket)
-            except* (HandshakeError, ConnectionTimeout, DisconnectionTimeout, OSError) as error:
-                logger.info("order stream to %s lost: %r", self._url, error.exceptions[0])
-            await trio.sleep(backoff_s)
-            backoff_s = min(backoff_s * 2, _BACKOFF_S_MAX)
-        self._outcomes_in.close()
+        with self._outcomes_in:
+            while self._failure is None:
+                url = self._urls[self._at]
+                try:
+                    self._node = await self._ask_node(url)
+                    async with open_socket(url, PATH) as socket:
+                        backoff_s = _BACKOFF_S_MIN
+                        await self._serve(socket)
+                except OSError as error:
+                    logger.info("order stream to %s lost: %r", url, error)
+                except HansaError as error:
+                    self._failure = error
+                self._at = (self._at + 1) % len(self._urls)
+                await anyio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, _BACKOFF_S_MAX)
+
+    async def _ask_node(self, url: str) -> tuple[int, bytes]:
+        """Which node this is. Raises `HansaError` when it is one of another network."""
+        if len(self._urls) == 1:
+            return self._network.node, self._network.node_key
+        async with open_socket(url, CALLS_PATH) as socket:
+            await socket.send(encode_call(1, Call("public/x_get_domain", {})))
+            answer = decode_message(await socket.receive() or "{}")
+        if not isinstance(answer, Answer) or answer.error is not None:
+            raise ConnectionError(f"{url} does not say who it is")
+        network = Network.parse(answer.result)
+        if network.network_id != self._network.network_id:
+            raise HansaError(0, "another network", f"{url} serves 0x{network.network_id.hex()}")
+        return network.node, network.node_key
 
     async def _serve(self, socket: Socket) -> None:
         self.connection_count += 1
         self._in_frame.clear()
         self._unsent = dict.fromkeys(self._pending)
         self._has_unsent.set()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, socket)
-            nursery.start_soon(self._give_up_late)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._write, socket)
+            tasks.start_soon(self._give_up_late)
             try:
                 await self._read(socket)
             except (FrameError, HansaError) as error:
                 self._failure = HansaError(0, "the node's answer does not hold", str(error))
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
 
     async def _write(self, socket: Socket) -> None:
         await socket.send(Orders(0, FLAG_OUTCOMES, b"").encode())
         while True:
             await self._has_unsent.wait()
-            await trio.sleep(GATHER_S)
+            await anyio.sleep(GATHER_S)
             while names := self._take_frame():
                 tag, self._next_tag = self._next_tag, self._next_tag + 1
                 self._in_frame[tag] = names
                 records = b"".join(self._pending[name].record for name in names)
                 await socket.send(Orders(tag, FLAG_OUTCOMES, records).encode())
-            self._has_unsent = trio.Event()
+            self._has_unsent = anyio.Event()
 
     def _take_frame(self) -> list[bytes]:
         """What the next frame holds, out of what waits for one."""
@@ -186,7 +210,7 @@ class OrderStream:
         """Until the connection ends, or says nothing while we wait for outcomes."""
         while True:
             data = None
-            with trio.move_on_after(SILENCE_S) as silence:
+            with anyio.move_on_after(SILENCE_S) as silence:
                 data = await socket.receive()
             if silence.cancelled_caught and not self._pending:
                 continue
@@ -201,15 +225,16 @@ class OrderStream:
     async def _on_receipts(self, receipts: Receipts) -> None:
         names = self._in_frame.pop(receipts.tag, [])
         if receipts.code in _TRANSIENT_FRAME_CODES:
-            await trio.sleep(_TRY_AGAIN_S)
+            await anyio.sleep(_TRY_AGAIN_S)
             self._unsent |= dict.fromkeys(name for name in names if name in self._pending)
             self._has_unsent.set()
         elif receipts.code:
             for name in names:
                 self._end(name, None, _refusal(receipts.code))
         elif names:
-            network = self._network
-            if not receipts.is_signed_by(network.node_key, network.network_id, network.node):
+            assert self._node is not None
+            number, key = self._node
+            if not receipts.is_signed_by(key, self._network.network_id, number):
                 raise HansaError(0, "receipts without the node's signature")
             if receipts.rows["message_id"].tobytes() != b"".join(names):
                 raise HansaError(0, "receipts of other messages")
@@ -232,7 +257,7 @@ class OrderStream:
 
     async def _give_up_late(self) -> None:
         while True:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             latest_ms = time.time_ns() // 1_000_000 - _LATE_MS
             for name in [name for name, item in self._pending.items() if item.command.expiry_ms < latest_ms]:
                 self._end(name, None, OutcomeUnknown(0, "no outcome until long after the expiry"))

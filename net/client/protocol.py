@@ -3,41 +3,17 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from coincurve import PrivateKey
 
 from consensus.messages import compute_domain
-from engine.commands import (
-    ACTIONS_MAX,
-    ALL_MARKETS,
-    AMEND,
-    BUY,
-    CANCEL,
-    CANCEL_ALL,
-    CANCEL_ALL_AFTER,
-    FILL_OR_KILL,
-    GOOD_TILL_CANCELLED,
-    IMMEDIATE_OR_CANCEL,
-    PLACE,
-    POST_ONLY,
-    SELL,
-    TRANSFER,
-    WITHDRAW,
-    Action,
-    Command,
-    address_of,
-    compute_domain_separator,
-)
+from engine.commands import ACTIONS_MAX, Action, Command, address_of, compute_domain_separator
 from engine.params import MarketParams
-from engine.units import parse_price_ticks, parse_quote, parse_size_lots
 
-TIMES_IN_FORCE = {
-    "good_til_cancelled": GOOD_TILL_CANCELLED, "immediate_or_cancel": IMMEDIATE_OR_CANCEL,
-    "fill_or_kill": FILL_OR_KILL, "post_only": POST_ONLY,
-}  # fmt: skip
+T = TypeVar("T")
 Exact = str | int | Decimal
 
 
@@ -60,6 +36,10 @@ class HansaError(Exception):
     def rpc_code(self) -> int:
         """The JSON-RPC code, Deribit's where it has one."""
         return int(self.data.get("rpc_code", 0))
+
+
+class UnknownInstrument(HansaError):
+    """No market of that name is known here; it may be younger than what is known."""
 
 
 class OutcomeUnknown(HansaError):
@@ -92,7 +72,7 @@ class Notification:
 
 
 def encode_call(request_id: int, call: Call) -> str:
-    return json.dumps({"jsonrpc": "2.0", "id": request_id, "method": call.method, "params": call.params})
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "method": call.method, "params": call.params}, default=str)
 
 
 def decode_message(text: str | bytes) -> Answer | Notification | None:
@@ -150,27 +130,38 @@ class Network:
 
     def market(self, instrument_name: str) -> tuple[int, MarketParams]:
         if instrument_name not in self.numbers:
-            raise HansaError(0, f"unknown instrument {instrument_name}", "one of " + ", ".join(self.numbers))
+            some = ", ".join(list(self.numbers)[:8])
+            raise UnknownInstrument(0, f"unknown instrument {instrument_name}", f"such as {some}")
         number = self.numbers[instrument_name]
         return number, self.markets[number]
 
 
 @dataclass(slots=True)
 class Signer:
-    """One key: its address and its strictly growing nonces (microseconds)."""
+    """One key and its strictly growing nonces (microseconds). `owner` is the account that it signs for: the key's own
+    address, or that of an account which made it a session key.
+    """
 
     key: PrivateKey
+    owner: bytes
     subaccount: int = 0
     expiry_s: int = 60
-    owner: bytes = field(init=False)
     _last_nonce: int = 0
 
-    def __post_init__(self) -> None:
-        self.owner = address_of(self.key.public_key)
-
     @classmethod
-    def parse(cls, key_hex: str, subaccount: int) -> "Signer":
-        return cls(PrivateKey.from_hex(key_hex.removeprefix("0x")), subaccount)
+    def parse(cls, key_hex: str, subaccount: int, owner: str | None = None) -> "Signer":
+        """Raises `HansaError` for what is no key or no address."""
+        try:
+            key = PrivateKey(bytes.fromhex(key_hex.removeprefix("0x")))
+        except ValueError:
+            raise HansaError(0, "this is no private key", "32 bytes in hexadecimal, not zero") from None
+        address = address_of(key.public_key)
+        return cls(key, address if owner is None else parse_address(owner), subaccount)
+
+    @property
+    def address(self) -> str:
+        """The key's own address."""
+        return "0x" + address_of(self.key.public_key).hex()
 
     def next_nonce(self, now_us: int) -> int:
         self._last_nonce = max(self._last_nonce + 1, now_us)
@@ -186,148 +177,46 @@ class Signer:
 
 def exact_text(value: Exact) -> str:
     """Decimal text of an exact number. A float is refused: it is hardly ever the number that was written."""
-    if isinstance(value, bool | float):
-        raise TypeError(f"{value!r}: pass text, int or Decimal")
+    if isinstance(value, float):
+        raise TypeError(f'{value!r} is a float, which is hardly ever the number that was meant: write "{value!r}"')
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise TypeError(f"{value!r}: write decimal text, an int or a Decimal")
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Buy:
-    """An order of a batch. `time_in_force`: good_til_cancelled, immediate_or_cancel, fill_or_kill or post_only."""
-
-    instrument_name: str
-    amount_base: Exact
-    price_usd: Exact
-    time_in_force: str = "good_til_cancelled"
-    label: int = 0
-    side: int = field(default=BUY, init=False)
-
-    def to_action(self, network: Network) -> Action:
-        """Raises `engine.units.UnitError` when price or amount is no multiple of its step."""
-        number, market = network.market(self.instrument_name)
-        return Action(
-            PLACE, side=self.side, time_in_force=TIMES_IN_FORCE[self.time_in_force], market=number,
-            price_ticks=parse_price_ticks(exact_text(self.price_usd), market),
-            size_lots=parse_size_lots(exact_text(self.amount_base), market), client_id=self.label,
-        )  # fmt: skip
+def refuse_floats(value: T) -> T:
+    """The parameters of a call as they are. Raises `TypeError` where a float is in them."""
+    if isinstance(value, float):
+        exact_text(value)  # type: ignore[arg-type]
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            refuse_floats(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            refuse_floats(item)
+    return value
 
 
-@dataclass(frozen=True, slots=True)
-class Sell(Buy):
-    """The other side of `Buy`."""
-
-    side: int = field(default=SELL, init=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """The cancel of one order in a batch."""
-
-    order_id: str
-
-    def to_action(self, network: Network) -> Action:
-        instrument_name, _, digits = self.order_id.rpartition("-")
-        return Action(CANCEL, market=network.market(instrument_name)[0], order_id=int(digits))
+def parse_address(text: str) -> bytes:
+    """Raises `HansaError` for what is no address."""
+    try:
+        data = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        data = b""
+    if len(data) != 20:
+        raise HansaError(0, f"{text!r} is no address", "0x and 40 hexadecimal digits")
+    return data
 
 
-@dataclass(frozen=True, slots=True)
-class CancelLabel:
-    """The cancel of an order by its label."""
+class Actionable(Protocol):
+    """A request of `net.client.requests`."""
 
-    instrument_name: str
-    label: int
-
-    def to_action(self, network: Network) -> Action:
-        return Action(CANCEL, market=network.market(self.instrument_name)[0], client_id=self.label)
+    def to_action(self, network: Network) -> Action: ...
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAll:
-    """The cancel of every order of one market, or of all markets."""
-
-    instrument_name: str | None = None
-
-    def to_action(self, network: Network) -> Action:
-        named = self.instrument_name
-        return Action(CANCEL_ALL, market=ALL_MARKETS if named is None else network.market(named)[0])
-
-
-Request = Buy | Cancel | CancelLabel | CancelAll
-
-
-def place_call(network: Network, signer: Signer, order: Buy) -> Call:
-    """A signed order. Raises `engine.units.UnitError` when price or amount is no multiple of its step."""
-    params: dict[str, Any] = {
-        "instrument_name": order.instrument_name, "amount": exact_text(order.amount_base),
-        "price": exact_text(order.price_usd), "type": "limit", "label": str(order.label or ""),
-    }  # fmt: skip
-    if order.time_in_force == "post_only":
-        params |= {"post_only": True}
-    else:
-        params |= {"time_in_force": order.time_in_force}
-    command = signer.sign(network, order.to_action(network))
-    return Call("private/sell" if order.side else "private/buy", params | _signed_params(command))
-
-
-def cancel_call(network: Network, signer: Signer, order_id: str) -> Call:
-    command = signer.sign(network, Cancel(order_id).to_action(network))
-    return Call("private/cancel", {"order_id": order_id} | _signed_params(command))
-
-
-def cancel_label_call(network: Network, signer: Signer, instrument_name: str, label: int) -> Call:
-    command = signer.sign(network, CancelLabel(instrument_name, label).to_action(network))
-    named = {"instrument_name": instrument_name, "label": str(label)}
-    return Call("private/cancel", named | _signed_params(command))
-
-
-def cancel_all_call(network: Network, signer: Signer, instrument_name: str | None) -> Call:
-    signed = _signed_params(signer.sign(network, CancelAll(instrument_name).to_action(network)))
-    if instrument_name is None:
-        return Call("private/cancel_all", signed)
-    return Call("private/cancel_all_by_instrument", {"instrument_name": instrument_name} | signed)
-
-
-def withdraw_call(network: Network, signer: Signer, amount_usdc: Exact) -> Call:
-    amount_text = exact_text(amount_usdc)
-    command = signer.sign(network, Action(WITHDRAW, size_lots=parse_quote(amount_text)))
-    return Call("private/withdraw", {"amount": amount_text, "currency": "USDC"} | _signed_params(command))
-
-
-def edit_call(network: Network, signer: Signer, order_id: str, amount_base: Exact, price_usd: Exact | None) -> Call:
-    """A new total size, and a new price unless it is None."""
-    instrument_name, _, digits = order_id.rpartition("-")
-    number, market = network.market(instrument_name)
-    price_ticks = 0 if price_usd is None else parse_price_ticks(exact_text(price_usd), market)
-    size_lots = parse_size_lots(exact_text(amount_base), market)
-    action = Action(AMEND, market=number, order_id=int(digits), price_ticks=price_ticks, size_lots=size_lots)
-    params = {"order_id": order_id, "amount": exact_text(amount_base)}
-    if price_usd is not None:
-        params["price"] = exact_text(price_usd)
-    return Call("private/edit", params | _signed_params(signer.sign(network, action)))
-
-
-def cancel_all_after_call(network: Network, signer: Signer, deadline_ms: int) -> Call:
-    command = signer.sign(network, Action(CANCEL_ALL_AFTER, good_till_ms=deadline_ms))
-    return Call("private/x_cancel_all_after", {"x_deadline_ms": deadline_ms} | _signed_params(command))
-
-
-def transfer_call(network: Network, signer: Signer, amount_usdc: Exact, to_subaccount: int) -> Call:
-    amount_text = exact_text(amount_usdc)
-    command = signer.sign(network, Action(TRANSFER, size_lots=parse_quote(amount_text), link=to_subaccount))
-    params = {"amount": amount_text, "currency": "USDC", "destination": to_subaccount}
-    return Call("private/submit_transfer_to_subaccount", params | _signed_params(command))
-
-
-def batch_call(network: Network, signer: Signer, requests: Sequence[Request]) -> Call:
-    """Up to 128 requests in one message with one signature."""
+def submit_call(network: Network, signer: Signer, requests: Sequence[Actionable], wait: str) -> Call:
+    """1 to 128 requests in one message with one signature. `wait`: final, received."""
     if not 1 <= len(requests) <= ACTIONS_MAX:
         raise HansaError(0, f"{len(requests)} requests", f"a batch has 1 to {ACTIONS_MAX}")
     command = signer.sign(network, *(request.to_action(network) for request in requests))
-    return Call("public/x_submit", {"command": "0x" + command.encode().hex()})
-
-
-def _signed_params(command: Command) -> dict[str, Any]:
-    return {
-        "owner": "0x" + command.owner.hex(), "subaccount": command.subaccount, "nonce": command.nonce,
-        "expiry_ms": command.expiry_ms, "signature": "0x" + command.signature.hex(),
-    }  # fmt: skip
+    return Call("public/x_submit", {"command": "0x" + command.encode().hex(), "x_wait": wait})

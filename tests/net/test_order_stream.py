@@ -46,7 +46,7 @@ async def test_every_message_has_one_outcome_with_what_became_of_its_requests() 
 async def test_what_is_sent_together_shares_a_frame() -> None:
     backend = funded()
     async with running(backend) as url, AsyncClient(url, KEY_HEX) as client, trio.open_nursery() as nursery:
-        stream = OrderStream(url, await client.network(), client.operations.signer)
+        stream = OrderStream([url], await client.network(), client.operations.signer)
         for label in range(50):
             await stream.send([Buy(MARKET, "0.001", "1000", label=label + 1)])
         nursery.start_soon(stream.run)

@@ -84,7 +84,7 @@ drill-quorum: $(STAMP)  ## three of four voting keys are stolen: what the contra
 determinism: $(STAMP)  ## the same roots however the engine is compiled: processors, bounds checks, optimisation, Python 3.12
 	HANSA_DETERMINISM=all $(BIN)/python -m pytest tests/engine/test_determinism.py
 
-bench: bench-engine bench-gas bench-agreement bench-history bench-links bench-parts bench-ingress bench-consensus bench-net  ## every benchmark; tables on stdout, numbers in build/results/
+bench: bench-engine bench-gas bench-agreement bench-history bench-links bench-parts bench-ingress bench-client bench-consensus bench-net  ## every benchmark; tables on stdout, numbers in build/results/
 
 bench-engine: $(STAMP)  ## matching, margin, pricing, roots, snapshots, growth; ARGS="--only whole"
 	@test -d build/peers || $(UV) pip install -q --no-deps --python $(BIN)/python --target build/peers $(PEERS)
@@ -112,6 +112,10 @@ bench-parts: $(STAMP)  ## what a command costs one node, part by part, without a
 .PHONY: bench-ingress
 bench-ingress: $(STAMP)  ## what a node pays to take an order, by JSON and in frames, and to check another node's
 	$(BIN)/python -m tests.validator.bench_ingress
+
+.PHONY: bench-client
+bench-client: $(STAMP)  ## what a trader's machine pays: import, signature, order stream
+	$(BIN)/python tests/net/bench_client.py
 
 .PHONY: bench-links
 bench-links: $(STAMP)  ## what one link between validators carries

@@ -9,8 +9,10 @@ def main() -> int:
     prepare_compile_cache()
     # Numba reads where its cache is when it is imported.
     from engine.warm import warm
+    from validator.surfaces import warm_surfaces
 
     warm()
+    warm_surfaces()
     return 0
 
 

@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from engine.state import EngineState
-from net.gateway.backend import AccountFill, OrderView, TradeView
+from net.gateway.backend import AccountFill, OrderView
+from net.gateway.market_data import TradeView
 from validator.history import Trade, first_place
 from validator.orders import read_view
 from validator.prechecks import account_key

@@ -26,6 +26,7 @@ from validator.block_changes import BlockChanges
 from validator.book_levels import WatchedBooks
 from validator.executor import Executed
 from validator.history import Found, History, first_place, make_results
+from validator.market_history import MarketHistory
 from validator.order_memory import KNOWN_FILL
 from validator.orders import Orders, quote_per_tick_lot
 from validator.shown import show_fill
@@ -76,8 +77,9 @@ class Ledger:
         self._stats = stats
         self.orders = Orders(state)
         self.history = History(store, state.height, *self.orders.last_trades)
+        self.market_history = MarketHistory(store)
         # By market, the rate for eight hours of the last hour that was funded, in 1e-9.
-        self.funding_rates_ppb: dict[int, int] = {}
+        self.funding_rates_ppb = self.market_history.last_rates_ppb()
         self.listing_changes = 0  # how often markets were listed or got other parameters since the node started
         self._books = WatchedBooks(state)
         self._waiters: dict[bytes, list[_Waiter]] = {}
@@ -103,6 +105,9 @@ class Ledger:
         fills = np.zeros(len(result.fills), KNOWN_FILL)
         changed = self.orders.follow(state, result, actions, fills, first_place(height), bool(self._subscribers))
         self.history.add(height, time_ms, ids, make_results(result.receipts), fills)
+        if len(fills):
+            self.market_history.add_fills(fills, time_ms, first_place(height) + len(fills) - 1)
+        self.market_history.add(height, state, result.notices)
         self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])
         if has_entries:
             self._store.put_answers(make_answers(block, result))

@@ -56,6 +56,7 @@ from validator.signer import Signer
 from validator.snapshots import HeadPace, SnapshotShelf, read_snapshots, write_bytes, write_head, write_snapshot
 from validator.stats import Stats
 from validator.store import Store
+from validator.surfaces import warm_surfaces
 from validator.syncing import Syncing
 from validator.uptime import WINDOW_BLOCKS, Uptime
 from validator.voting import Voting
@@ -249,6 +250,7 @@ class Node:
         if not self._is_warm:
             log.info("warming the engine's kernels (half a minute when their cache is empty)")
             await trio.to_thread.run_sync(warm, abandon_on_cancel=True)  # type: ignore[call-arg]
+            await trio.to_thread.run_sync(warm_surfaces, abandon_on_cancel=True)  # type: ignore[call-arg]
         self._warmed.set()
 
     async def _wait_to_vote(self) -> None:

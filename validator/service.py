@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
-import numpy as np
 import trio
 
 from consensus.messages import Commitment
 from engine import tree, views
 from engine.commands import Command, is_well_formed
-from engine.funding import CLAMP_RATE, RATE_ONE, RATE_PER_BPS
 from engine.results import Code
 from engine.state import EngineState
-from engine.tables import KIND_CALL, KIND_PUT
 from net.feed.facts import NodeFacts
 from net.gateway.account_data import AccountData
 from net.gateway.backend import (
@@ -38,14 +35,12 @@ from net.gateway.backend import (
     PositionView,
     Refusal,
     Status,
-    TickerView,
     Ticket,
-    TradeView,
     UptimeView,
     WithdrawalProof,
     WithdrawalView,
 )
-from net.gateway.market_data import MarketData
+from net.gateway.market_data import MarketData, TickerView, TradeView
 from validator.account_data import NodeAccountData
 from validator.answers import show_answer, show_waiting
 from validator.book_levels import list_side
@@ -57,7 +52,6 @@ from validator.ingress import Entry, Intake, refuse_unseen
 from validator.ledger import Ledger
 from validator.market_data import NodeMarketData
 from validator.order_stream import NodeOrderStream
-from validator.orders import quote_per_tick_lot
 from validator.outcomes import OutcomeBook, Push
 from validator.prechecks import account_key
 from validator.roster import Roster
@@ -73,7 +67,6 @@ from validator.watcher import OnChain
 PROOF_STATES_MAX = 24
 PROOF_NEWEST = 4
 CHECKPOINT_STATES_MAX = 4
-DAY_MS = 24 * 3600 * 1000
 
 
 class Service:
@@ -108,7 +101,7 @@ class Service:
         self._ingress = ingress
         self._facts = facts
         self._counters = counters
-        self.market_data: MarketData = NodeMarketData(executor, ledger)
+        self.market_data: MarketData = NodeMarketData(executor, ledger, store)
         self.account_data: AccountData = NodeAccountData(executor, ledger)
         self.outcomes = OutcomeBook(self.command_status)
         self._last_origin = NO_ORIGIN
@@ -214,24 +207,7 @@ class Service:
         self._ledger.forget_book(market)
 
     def ticker(self, market: int) -> TickerView:
-        final = self._executor.final
-        view = views.market_view(final.state, market)
-        best = self.book(market, 1)
-        bids, asks = best.bids, best.asks
-        volume_lots, high_ticks, low_ticks, turnover = self._store.market_day(market, final.time_ms - DAY_MS)
-        multiplier = quote_per_tick_lot(final.state, market)
-        row = final.state.tables.markets[market]
-        return TickerView(
-            market=market, height=final.height, time_ms=final.time_ms, mark_price_ticks=view.mark_ticks,
-            index_price_ticks=view.index_e8 // int(row["tick_e8"]), last_price_ticks=view.last_price_ticks,
-            best_bid_ticks=bids[0][0] if bids else 0, best_bid_lots=bids[0][1] if bids else 0,
-            best_ask_ticks=asks[0][0] if asks else 0, best_ask_lots=asks[0][1] if asks else 0,
-            open_interest_lots=view.open_interest_lots, volume_24h_lots=volume_lots,
-            volume_24h_quote=turnover * multiplier, high_24h_ticks=high_ticks, low_24h_ticks=low_ticks,
-            funding_8h_ppb=self._ledger.funding_rates_ppb.get(market, 0),
-            current_funding_ppb=_funding_so_far_ppb(row),
-            phase=view.phase, is_fresh=view.is_fresh, greeks_e8=_show_greeks_e8(final.state, row),
-        )  # fmt: skip
+        return self.market_data.ticker(market)
 
     def trades(self, market: int, count: int) -> Sequence[TradeView]:
         return [show_trade(trade) for trade in self._ledger.history.fills_of_market(market, count)]
@@ -383,31 +359,3 @@ def _show_position(state: EngineState, position: views.PositionSummary) -> Posit
         theta_quote=position.size_lots * int(market["theta_unit"]),
         liquidation_price_ticks=position.liquidation_price_ticks,
     )  # fmt: skip
-
-
-def _funding_so_far_ppb(market: np.void) -> int:
-    """The rate for eight hours that the samples of this hour give (FND-3), 0 without any."""
-    if not market["premium_count"]:
-        return 0
-    clamp, cap = int(CLAMP_RATE), min(int(market["funding_cap_bps"]) * int(RATE_PER_BPS), int(RATE_ONE))
-    premium = int(market["premium_sum"]) // int(market["premium_count"])
-    interest = int(market["interest_bps"]) * int(RATE_PER_BPS)
-    return min(max(premium + min(max(interest - premium, -clamp), clamp), -cap), cap)
-
-
-def _show_greeks_e8(state: EngineState, market: np.void) -> tuple[int, int, int, int, int] | None:
-    """Of one unit of the base: delta, gamma (per USD), vega (USD per point of volatility), theta (USD per day), rho
-    (USD per percent), floor; None for what is no option or has no forward.
-    """
-    if int(market["kind"]) not in (KIND_CALL, KIND_PUT):
-        return None
-    forward_e8, lot_e8 = int(state.tables.expiries[int(market["expiry"])]["forward_e8"]), int(market["lot_e8"])
-    if not forward_e8:
-        return None
-    return (
-        int(market["delta_unit"]) * 10**18 // (lot_e8 * forward_e8),
-        int(market["gamma_unit"]) * 10**26 // (lot_e8 * forward_e8**2),
-        int(market["vega_unit"]) * 10**8 // lot_e8,
-        int(market["theta_unit"]) * 10**10 // lot_e8,
-        int(market["rho_unit"]) * 10**8 // lot_e8,
-    )

@@ -1,6 +1,7 @@
 """Stored trades as the API shows them."""
 
-from net.gateway.backend import FillView, TradeView
+from net.gateway.backend import FillView
+from net.gateway.market_data import TradeView
 from validator.history import Trade
 
 

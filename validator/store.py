@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cbor2
 import numpy as np
@@ -233,6 +233,18 @@ class Store:
             self._is_open = True
         self._db.executemany(sql, rows)
 
+    def extend(self, schema: str) -> None:
+        """More tables, of somebody who writes with `write`; where they are there already nothing happens."""
+        self.commit()
+        self._db.executescript(schema)
+
+    def write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Puts rows into tables that came by `extend`, with the block that is being stored."""
+        self._write(sql, rows)
+
+    def rows(self, sql: str, values: Sequence[object] | dict[str, object] = ()) -> list[Any]:
+        return self._db.execute(sql, values).fetchall()
+
     # blocks
 
     def recent(self, block_hash: bytes) -> Block | None:
@@ -418,6 +430,25 @@ class Store:
 
     def fills_chunk(self, first: int, record: np.dtype) -> Chunk | None:
         return next(self.fills_from(first, first, record), None)
+
+    def fill_chunks(self, place: int, last_place: int, record: np.dtype, is_oldest_first: bool) -> Iterator[Chunk]:
+        """Those that hold the trades from one to another, from either end."""
+        order = "ASC" if is_oldest_first else "DESC"
+        sql = f"SELECT id, time_ms, rows FROM fills WHERE id BETWEEN ? AND ? ORDER BY id {order}"
+        for first, time_ms, rows in self._db.execute(sql, (place - place % CHUNK_ROWS, last_place)):
+            yield Chunk(first, time_ms, np.frombuffer(rows, record), np.empty((0, 32), np.uint8))
+
+    def fill_bounds(self) -> tuple[int, int]:
+        """The lowest place of a trade, and one above all."""
+        low, high = self._db.execute("SELECT MIN(id), MAX(id) FROM fills").fetchone()
+        return (0, 0) if low is None else (low, high + CHUNK_ROWS)
+
+    def fill_time(self, place: int) -> tuple[int, int] | None:
+        """The first chunk at a place or above: its own place, and when its trades were made."""
+        found: tuple[int, int] | None = self._db.execute(
+            "SELECT id, time_ms FROM fills WHERE id>=? ORDER BY id LIMIT 1", (place,)
+        ).fetchone()
+        return found
 
     def fills_from(self, place: int, last_place: int, record: np.dtype) -> Iterator[Chunk]:
         """Chunks that hold the trades from one to another, in order."""

@@ -21,7 +21,7 @@ from engine.commands import Command, compute_domain_separator
 from engine.params import MarketParams
 from engine.results import Code, OrderState
 from net.gateway.account_data import AccountData
-from net.gateway.market_data import MarketData
+from net.gateway.market_data import MarketData, TickerView, TradeView
 from net.order_frames import Orders
 
 # Size of a trigger that closes whatever the position will be when it fires.
@@ -103,20 +103,6 @@ class FillView:
     price_ticks: int
     size_lots: int
     fee_quote: int  # negative: rebate
-    height: int
-    time_ms: int
-    is_liquidation: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TradeView:
-    """One trade, as everybody sees it. `side` is the taker's."""
-
-    trade_id: int
-    market: int
-    side: int
-    price_ticks: int
-    size_lots: int
     height: int
     time_ms: int
     is_liquidation: bool = False
@@ -214,32 +200,6 @@ class BookView:
     time_ms: int
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TickerView:
-    """Prices of a market; 0 where there is none yet."""
-
-    market: int
-    height: int
-    time_ms: int
-    mark_price_ticks: int
-    index_price_ticks: int
-    last_price_ticks: int
-    best_bid_ticks: int
-    best_bid_lots: int
-    best_ask_ticks: int
-    best_ask_lots: int
-    open_interest_lots: int
-    volume_24h_lots: int
-    volume_24h_quote: int
-    high_24h_ticks: int
-    low_24h_ticks: int
-    funding_8h_ppb: int  # parts in 1e9 of the position's value that longs paid to shorts, by the last hour's rate
-    current_funding_ppb: int = 0  # the same by the samples of this hour so far
-    phase: int = 0  # PHASE_... of `engine.tables`
-    is_fresh: bool = True
-    greeks_e8: tuple[int, int, int, int, int] | None = None  # options: delta, gamma, vega, theta, rho
 
 
 @dataclass(frozen=True, slots=True)

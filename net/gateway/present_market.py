@@ -7,14 +7,10 @@ from typing import Any
 
 from engine.params import MarketParams
 from engine.units import format_price, format_quote, format_size
-from net.gateway.backend import (
-    BlockEvent,
-    BookView,
-    TickerView,
-    TradeView,
-)
+from net.gateway.backend import BlockEvent, BookView
 from net.gateway.book import BookMirror, Level
 from net.gateway.instruments import Instruments
+from net.gateway.market_data import TickerView, TradeView
 from net.gateway.present_text import CURRENCY, DIRECTIONS, bps_text, hexed, ppb_text, price_or_none
 
 _NEVER_MS = 32_503_708_800_000  # the year 3000, as Deribit writes it for perpetuals

@@ -58,12 +58,11 @@ from net.gateway.backend import (
     Refusal,
     Status,
     Submission,
-    TickerView,
-    TradeView,
     UptimeView,
     WithdrawalProof,
     WithdrawalView,
 )
+from net.gateway.market_data import TickerView, TradeView
 from net.order_frames import (
     FLAG_OUTCOMES,
     OUTCOME_ROW,

@@ -52,6 +52,7 @@ class Found(NamedTuple):
     height: int
     time_ms: int
     row: np.void
+    place: int
 
 
 def make_results(receipts: np.ndarray) -> np.ndarray:
@@ -200,7 +201,7 @@ class History:
             self._results.put(chunk)
         if at >= len(chunk.rows) or chunk.ids[at].tobytes() != command_id:
             return None
-        return Found(place >> PLACE_BITS, chunk.time_ms, chunk.rows[at])
+        return Found(place >> PLACE_BITS, chunk.time_ms, chunk.rows[at], place)
 
     # trades
 

@@ -225,6 +225,16 @@ class Ledger:
         found = self.history.find(command_id)
         return None if found is None else self._show(command_id, found, onchain_height)
 
+    def result_at(self, place: int, command_id: bytes, onchain_height: int) -> CommandResult | None:
+        """What one final block made of the command, whatever others did."""
+        found = self.history.result_at(place, command_id)
+        return None if found is None else self._show(command_id, found, onchain_height)
+
+    def find_place(self, command_id: bytes) -> int | None:
+        """Where the result lies that `result` tells."""
+        found = self.history.find(command_id)
+        return None if found is None else found.place
+
     def _show(self, command_id: bytes, found: Found, onchain_height: int) -> CommandResult:
         order_id, filled_lots, remaining_lots, filled_value, withdrawal, account, cancelled, code, order_state, _ = (
             found.row.item()

@@ -40,6 +40,7 @@ from net.gateway.backend import (
     WithdrawalProof,
     WithdrawalView,
 )
+from net.gateway.explorer import Explorer
 from net.gateway.market_data import MarketData, TickerView, TradeView
 from validator.account_data import NodeAccountData
 from validator.answers import show_answer, show_waiting
@@ -47,6 +48,7 @@ from validator.book_levels import list_side
 from validator.claims import ClaimsShelf, list_tokens
 from validator.evidence_report import show_evidence
 from validator.executor import Executed, Executor
+from validator.explorer import NodeExplorer
 from validator.inbox import Inbox
 from validator.ingress import Entry, Intake, refuse_unseen
 from validator.ledger import Ledger
@@ -102,6 +104,7 @@ class Service:
         self._facts = facts
         self._counters = counters
         self.market_data: MarketData = NodeMarketData(executor, ledger, store)
+        self.explorer: Explorer = NodeExplorer(ledger, store, roster, on_chain)
         self.account_data: AccountData = NodeAccountData(executor, ledger)
         self.outcomes = OutcomeBook(self.command_status)
         self._last_origin = NO_ORIGIN

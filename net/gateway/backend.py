@@ -21,6 +21,7 @@ from engine.commands import Command, compute_domain_separator
 from engine.params import MarketParams
 from engine.results import Code, OrderState
 from net.gateway.account_data import AccountData
+from net.gateway.explorer import Explorer
 from net.gateway.market_data import MarketData, TickerView, TradeView
 from net.order_frames import Orders
 
@@ -432,6 +433,7 @@ class Backend(Protocol):
     domain: NetworkInfo
     market_data: MarketData
     account_data: AccountData
+    explorer: Explorer
 
     def submit(self, command: Command) -> Ticket:
         """Take the command up, behind all that came before: judge it against the head state and queue it for this

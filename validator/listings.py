@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from engine import views
-from engine.params import E8_DECIMALS, KINDS, MarketParams
+from engine.params import KINDS, MarketParams
 from engine.state import EngineState
+from net.gateway.present_text import e8_text
 
 # Names of expiries say the time of day unless it is this one.
 USUAL_HOUR = 8
@@ -61,12 +62,6 @@ def make_symbol(underlying: str, kind: str, expiry_ms: int, strike_e8: int) -> s
     if kind == "future":
         return f"{underlying}-{day}"
     return f"{underlying}-{day}-{e8_text(strike_e8).replace('.', 'd')}-{kind[0].upper()}"
-
-
-def e8_text(number_e8: int) -> str:
-    """1e-8 units as the shortest decimal text."""
-    whole, fraction = divmod(number_e8, 10**E8_DECIMALS)
-    return f"{whole}.{fraction:08d}".rstrip("0").rstrip(".")
 
 
 def _expiry_ms(state: EngineState, row: np.void) -> int:

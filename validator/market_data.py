@@ -118,8 +118,8 @@ class NodeMarketData:
             for number, row in enumerate(rows)
         ]  # fmt: skip
 
-    def surface_vols_ppb(self, expiry: int, strikes_e8: Sequence[int]) -> Sequence[int]:
-        return surface_vols_ppb(self._executor.final.state, expiry, strikes_e8)
+    def surface_vols_ppb(self, number: int, strikes_e8: Sequence[int]) -> Sequence[int]:
+        return surface_vols_ppb(self._executor.final.state, number, strikes_e8)
 
     def trades_between(
         self, markets: Collection[int] | None, span_ms: tuple[int, int], span_ids: tuple[int, int], count: int,
@@ -163,10 +163,10 @@ def _read_best(state: EngineState, market: int, side: int) -> tuple[int, int]:
 
 def _read_dated(state: EngineState, row: np.void) -> tuple[int, int]:
     """Forward of a market's expiry, and what it would settle at; of one without expiry 0 and its index."""
-    expiry = int(row["expiry"])
-    if expiry < 0:
+    number = int(row["expiry"])
+    if number < 0:
         return 0, int(state.tables.underlyings[int(row["underlying"])]["index_e8"])
-    dated = state.tables.expiries[expiry]
+    dated = state.tables.expiries[number]
     return read_forward_e8(dated), _read_delivery_e8(state, dated)
 
 

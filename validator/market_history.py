@@ -95,8 +95,8 @@ class MarketHistory:
         rows = []
         for notice in notices:
             market = int(notice["subject"])
-            expiry = int(state.tables.markets[market]["expiry"])
-            index_e8 = int(state.tables.expiries[expiry]["settle_e8"]) if expiry >= 0 else _index_e8(state, market)
+            number = int(state.tables.markets[market]["expiry"])
+            index_e8 = int(state.tables.expiries[number]["settle_e8"]) if number >= 0 else _index_e8(state, market)
             settle_e8, lot_quote, open_lots = (int(notice[name]) for name in ("value_a", "value_b", "value_d"))
             rows.append((market, state.time_ms, height, settle_e8, index_e8, lot_quote, open_lots))
         self._store.write("INSERT OR IGNORE INTO settlements VALUES (?,?,?,?,?,?,?)", rows)

@@ -28,9 +28,9 @@ def read_surface_e8(row: np.void) -> tuple[int, int, int, int, int]:
     return int(row["a_e8"]), int(row["b_e8"]), int(row["rho_e8"]), int(row["m_e8"]), int(row["sigma_e8"])
 
 
-def surface_vols_ppb(state: EngineState, expiry: int, strikes_e8: Sequence[int]) -> list[int]:
-    """The volatility of each strike; zeros without forward or surface."""
-    row = state.tables.expiries[expiry]
+def surface_vols_ppb(state: EngineState, number: int, strikes_e8: Sequence[int]) -> list[int]:
+    """The volatility of each strike of an expiry; zeros without forward or surface."""
+    row = state.tables.expiries[number]
     forward_e8 = read_forward_e8(row)
     if not forward_e8 or not int(row["surface_ms"]):
         return [0] * len(strikes_e8)

@@ -157,8 +157,8 @@ class MarketData(Protocol):
     def expiries(self) -> Sequence[ExpiryView]:
         """By number, settled ones included."""
 
-    def surface_vols_ppb(self, expiry: int, strikes_e8: Sequence[int]) -> Sequence[int]:
-        """The volatility of each strike; zeros without a surface."""
+    def surface_vols_ppb(self, number: int, strikes_e8: Sequence[int]) -> Sequence[int]:
+        """The volatility of each strike of an expiry, by its number; zeros without a surface."""
 
     def trades_between(
         self, markets: Collection[int] | None, span_ms: tuple[int, int], span_ids: tuple[int, int], count: int,

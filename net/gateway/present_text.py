@@ -23,3 +23,10 @@ def price_or_none(market: MarketParams, price_ticks: int) -> str | None:
 def ppb_text(rate_ppb: int) -> str:
     sign = "-" if rate_ppb < 0 else ""
     return f"{sign}{abs(rate_ppb) // 10**9}.{abs(rate_ppb) % 10**9:09d}"
+
+
+def e8_text(number_e8: int) -> str:
+    """1e-8 units as the shortest decimal text."""
+    whole, fraction = divmod(abs(number_e8), 10**8)
+    sign = "-" if number_e8 < 0 else ""
+    return sign + f"{whole}.{fraction:08d}".rstrip("0").rstrip(".")

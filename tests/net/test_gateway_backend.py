@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import trio
 from dict_account_data import DictAccountData
+from dict_explorer import DictExplorer
 from dict_market_data import DictMarketData
 from nacl.signing import SigningKey
 
@@ -135,7 +136,8 @@ class DictBackend:
     def __init__(self) -> None:
         self.domain = NetworkInfo(CHAIN_ID, CONTRACT, compute_domain(CHAIN_ID, CONTRACT), 0, TOKEN, DEFAULT_MARKETS,
                                   node_key=bytes(RECEIPT_KEY.verify_key))  # fmt: skip
-        self.market_data = DictMarketData()
+        self.market_data = DictMarketData(self)
+        self.explorer = DictExplorer(self)
         self.account_data = DictAccountData()
         self.submitted: list[Command] = []
         self.order_frames = 0
@@ -395,6 +397,12 @@ class DictBackend:
         return AccountProof(
             index, owner, subaccount, claims[index], 0, b"holdings", keccak(b"aux"), siblings, finalised
         )
+
+    def make_finalised(self, height: int) -> FinalisedHeader:
+        """Some header of a height, and a certificate of it."""
+        commitment = Commitment(ZERO_HASH, 0, ZERO_HASH, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH, 0, 1).encode()
+        header = Header(1, height + 1, height, ZERO_HASH, height, 0, self.time_ms, ZERO_HASH, ZERO_HASH, commitment)
+        return FinalisedHeader(header, Certificate(FINALIZE, 1, height + 1, header.hash(), b"\x07", b"\x02" * 96))
 
     def _finalise_header(self, account_root: bytes, account_sums: bytes) -> FinalisedHeader:
         commitment = Commitment(

@@ -3,7 +3,8 @@
 import pytest
 from chainlet import GENESIS_STATE, PARAMS
 
-from validator.listings import e8_text, list_markets, make_symbol
+from net.gateway.present_text import e8_text
+from validator.listings import list_markets, make_symbol
 
 CHRISTMAS_MS = 1_798_185_600_000  # 2026-12-25 08:00 UTC
 
@@ -27,4 +28,10 @@ def test_a_listed_market_is_named_by_its_terms(kind: str, expiry_ms: int, strike
 
 
 def test_a_number_in_e8_is_shown_with_as_few_places_as_it_needs() -> None:
-    assert [e8_text(number) for number in (10**8, 10_000_000, 1, 0)] == ["1", "0.1", "0.00000001", "0"]
+    assert [e8_text(number) for number in (10**8, 10_000_000, 1, 0, -250_000_000)] == [
+        "1",
+        "0.1",
+        "0.00000001",
+        "0",
+        "-2.5",
+    ]

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from validator.claims_command import app as claims_app
 from validator.committee_command import app as committee_app
 from validator.council_command import app as council_app
+from validator.dashboards_command import app as dashboards_app
 from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
 from validator.init_command import config_app, init
@@ -30,6 +31,7 @@ app.command(evidence_app)
 app.command(force_app)
 app.command(init)
 app.command(config_app)
+app.command(dashboards_app)
 EXIT_CONFIG = 2
 # What only the extra `node` installs, as imports name it.
 NODE_MODULES = frozenset(

@@ -1,0 +1,106 @@
+"""What Grafana shows of a network: one dashboard, made from a table of panels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+COLUMNS, HEIGHT = 24, 8
+WIDTH = 8
+DATASOURCE = {"type": "prometheus", "uid": "hansa"}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture: `lines` are (expression, legend); `unit` is Grafana's name of it."""
+
+    title: str
+    lines: tuple[tuple[str, str], ...]
+    unit: str = "short"
+
+
+def _quantiles(metric: str, by: str = "") -> tuple[tuple[str, str], ...]:
+    labels = f"le, {by}" if by else "le"
+    legend = f"p{{}} {{{{{by}}}}}" if by else "p{}"
+    return tuple(
+        (f"histogram_quantile({share}, sum by ({labels}) (rate({metric}_bucket[1m])))", legend.format(percent))
+        for share, percent in ((0.5, 50), (0.99, 99))
+    )
+
+
+ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+    ("Agreement", (
+        Panel("Height", (("hansa_consensus_height", "{{instance}}"),)),
+        Panel("Blocks a second", (("rate(hansa_consensus_height[1m])", "{{instance}}"),)),
+        Panel("Time to finality", _quantiles("hansa_consensus_finality_seconds"), "s"),
+        Panel("Steps of a block, median",
+              (("histogram_quantile(0.5, sum by (le, step) (rate(hansa_consensus_step_duration_seconds_bucket[1m])))",
+                "{{step}}"),), "s"),
+        Panel("Missed of the last 1,000 certificates", (("hansa_consensus_validator_missed_blocks", "{{instance}}"),)),
+        Panel("Members, and those who are silent",
+              (("max(hansa_consensus_validators)", "members"), ("max(hansa_consensus_missing_validators)", "silent"),
+               ("max(hansa_consensus_byzantine_validators)", "convicted"))),
+    )),
+    ("Exchange", (
+        Panel("Actions a second", (("rate(hansa_consensus_txs_total[1m])", "{{instance}}"),), "ops"),
+        Panel("Results", (("sum by (result) (rate(hansa_engine_orders_total[1m]))", "{{result}}"),), "ops"),
+        Panel("Execution of a block", _quantiles("hansa_engine_block_seconds"), "s"),
+        Panel("Open interest, lots", (("max by (instrument) (hansa_engine_open_interest_lots)", "{{instrument}}"),)),
+        Panel("Liquidations", (("max(increase(hansa_liquidations_total[5m]))", "in five minutes"),)),
+        Panel("Insurance fund, USDC", (("max(hansa_insurance_fund_usdc)", "fund"),)),
+        Panel("Accounts", (("max(hansa_engine_accounts)", "accounts"),)),
+        Panel("Waiting for a block", (("hansa_mempool_size", "{{instance}}"),)),
+        Panel("Age of prices", (("max by (index) (hansa_oracle_age_seconds)", "{{index}}"),), "s"),
+        Panel("Spread of reports, bps", (("max by (index) (hansa_oracle_spread_bps)", "{{index}}"),)),
+    )),
+    ("Settlement", (
+        Panel("Checkpoint on chain", (("hansa_settlement_last_root_height", "{{instance}}"),)),
+        Panel("Blocks above it", (("hansa_settlement_lag_blocks", "{{instance}}"),)),
+        Panel("Until anyone may freeze", (("min(hansa_escape_seconds_left)", "left"),), "s"),
+        Panel("Endpoints that are well", (("hansa_settlement_endpoint_up", "{{instance}} {{endpoint}}"),)),
+        Panel("Inbox that waits", (("hansa_settlement_inbox_pending", "{{instance}}"),)),
+    )),
+    ("Machines", (
+        Panel("Links", (("hansa_p2p_peers", "{{instance}}"),)),
+        Panel("Sent", (("sum by (instance) (rate(hansa_p2p_peer_send_bytes_total[1m]))", "{{instance}}"),), "Bps"),
+        Panel("Frames a second",
+              (("sum by (instance) (rate(hansa_p2p_messages_sent_total[1m]))", "{{instance}}"),), "ops"),
+        Panel("Processor", (("rate(process_cpu_seconds_total{job='hansa'}[1m])", "{{instance}}"),), "percentunit"),
+        Panel("Memory", (("process_resident_memory_bytes{job='hansa'}", "{{instance}}"),), "bytes"),
+        Panel("Waits for the disk", _quantiles("hansa_fsync_seconds", "instance"), "s"),
+        Panel("Lateness of the loop", _quantiles("hansa_event_loop_lag_seconds", "instance"), "s"),
+        Panel("Refused by the guard", (("hansa_signer_refused_total", "{{instance}} {{reason}}"),)),
+        Panel("Open files", (("process_open_fds{job='hansa'}", "{{instance}}"),)),
+    )),
+)  # fmt: skip
+
+
+def make_dashboard() -> dict[str, Any]:
+    """The JSON model that Grafana imports or is provisioned with."""
+    panels: list[dict[str, Any]] = []
+    y = 0
+    for title, row in ROWS:
+        panels.append({"type": "row", "title": title, "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1}, "panels": []})
+        y += 1
+        per_line = COLUMNS // WIDTH
+        for at, panel in enumerate(row):
+            place = {"x": at % per_line * WIDTH, "y": y + at // per_line * HEIGHT, "w": WIDTH, "h": HEIGHT}
+            panels.append(_draw(panel, place))
+        y += -(-len(row) // per_line) * HEIGHT
+    for number, drawn in enumerate(panels, 1):
+        drawn["id"] = number
+    return {
+        "uid": "hansa", "title": "Hansa", "tags": ["hansa"], "timezone": "utc", "schemaVersion": 39, "version": 1,
+        "refresh": "5s", "time": {"from": "now-15m", "to": "now"}, "panels": panels, "templating": {"list": []},
+    }  # fmt: skip
+
+
+def _draw(panel: Panel, place: dict[str, int]) -> dict[str, Any]:
+    targets = [
+        {"refId": chr(ord("A") + at), "expr": expression, "legendFormat": legend, "datasource": DATASOURCE}
+        for at, (expression, legend) in enumerate(panel.lines)
+    ]
+    custom = {"lineWidth": 1, "fillOpacity": 8, "showPoints": "never"}
+    return {
+        "type": "timeseries", "title": panel.title, "gridPos": place, "datasource": DATASOURCE, "targets": targets,
+        "fieldConfig": {"defaults": {"unit": panel.unit, "custom": custom}, "overrides": []},
+        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -44,6 +44,7 @@ def up(
     expiry_in: Annotated[
         str, Parameter(help="when a new network's near expiry comes, such as 10m; left out: on a Friday days ahead")
     ] = "",
+    api: Annotated[Literal["own", "inside"], Parameter(help="who serves each API: see docs/operate.md")] = "inside",
 ) -> int:
     """Start a settlement chain, a committee of validators and fourteen traders, and show what they do.
 
@@ -61,9 +62,11 @@ def up(
     except ValueError as error:
         print(f"hansa testnet: --expiry-in: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return run_up(
-        Options(validators, dir, chain, seed, duration_s, json, rate, base_port, fresh, terms, public_count=public)
-    )
+    options = Options(
+        validators, dir, chain, seed, duration_s, json, rate, base_port, fresh, terms, public_count=public,
+        api_process=api,
+    )  # fmt: skip
+    return run_up(options)
 
 
 def parse_duration_ms(text: str) -> int:

@@ -140,7 +140,9 @@ def read_genesis(folder: Path) -> NetworkConfig:
     return load_network(node_home(folder, 0).genesis)
 
 
-def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed: int, price_source: str = "") -> None:
+def write_node_configs(
+    folder: Path, ports: list[NodePorts], rpc_url: str, seed: int, price_source: str = "", api_process: str = "inside"
+) -> None:
     """Each operator's own file; ports may differ from start to start. `price_source` empty: the path of `seed`."""
     peers = tuple(PeerAddress(port.peer_host, port.peer) for port in ports)
     for index, port in enumerate(ports):
@@ -151,6 +153,7 @@ def write_node_configs(folder: Path, ports: list[NodePorts], rpc_url: str, seed:
             listen_port=port.peer,
             api_host=port.api_host,
             api_port=port.api,
+            api_process=api_process,
             metrics_port=port.metrics,
             peers=peers,
             price_source=price_source or f"path:seed={seed},noise_bps=2",

@@ -77,6 +77,7 @@ class Options:
     site: Site = Site()
     validator_module: str = "validator"  # what `python -m` runs with `start --home`
     public_count: int = 0  # how many validators have a public host
+    api_process: str = "inside"  # who serves each validator's API, as in its config.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,9 @@ class Launcher:
         pair_ports, metrics_ports = node_ports[: -options.validator_count], node_ports[-options.validator_count :]
         triples = zip(pair_ports[::2], pair_ports[1::2], metrics_ports)
         ports = [options.site.place(index, *triple) for index, triple in enumerate(triples)]
-        homes.write_node_configs(self._folder, ports, rpc_url, manifest.seed, options.terms.price_source)
+        homes.write_node_configs(
+            self._folder, ports, rpc_url, manifest.seed, options.terms.price_source, options.api_process
+        )
         with self._step("engine compiled (about a minute the first time, cached afterwards)"):
             await self._compile()
         return Network(config, rpc_url, [port.api_url for port in ports], [], cast=list_cast(manifest.has_options))

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import cyclopts
 from cyclopts import Parameter
@@ -18,6 +18,9 @@ from validator.dashboards_command import app as dashboards_app
 from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
 from validator.init_command import config_app, init
+
+if TYPE_CHECKING:
+    from validator.config import Home, NodeConfig
 
 app = cyclopts.App(
     name="hansa",
@@ -53,28 +56,36 @@ def start(
         hansa start --home .hansa-testnet/node0
         hansa start --home ~/.hansa --set log_level=debug
     """
-    if not __debug__:
-        print("hansa: refuses to run under python -O, which strips the checks a validator depends on", file=sys.stderr)
-        return EXIT_CONFIG
-    gc.disable()  # until the node stands (`spare_what_stays`): imports leave next to no garbage to look for
-    from validator.compilecache import prepare_compile_cache
-    from validator.config import ConfigError, Home, load_node
-    from validator.left_out import leave_out
-
-    place = Home(home)
-    try:
-        config = load_node(place.config, set_)
-    except ConfigError as error:
-        print(f"hansa: {error}", file=sys.stderr)
-        return EXIT_CONFIG
-    prepare_compile_cache()
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
-    leave_out()
+    found = _open_home(home, set_)
+    if isinstance(found, int):
+        return found
     from validator.run import run_node
 
-    return run_node(place, config)
+    return run_node(*found)
+
+
+@app.command
+def api(
+    *,
+    home: Annotated[Path, Parameter(help="A validator's folder")],
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", help="name=value above config.toml; several may be")] = (),
+    child: Annotated[bool, Parameter(help="End when the standard input does", negative="", show=False)] = False,
+) -> int:
+    """Run the API of a validator: a process of its own, so that nobody who asks delays a vote.
+
+    `hansa start` runs it, unless `api_process` in config.toml says otherwise. It waits for the validator for ever,
+    executes every block itself and compares each root.
+
+    For example:
+
+        hansa api --home .hansa-testnet/node0
+    """
+    found = _open_home(home, set_)
+    if isinstance(found, int):
+        return found
+    from validator.api_command import run_api
+
+    return run_api(*found, child)
 
 
 @app.command
@@ -216,6 +227,32 @@ def escape(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int
     from contracts.escape_tool import main as run_escape
 
     return run_escape(list(tokens))
+
+
+def _open_home(home: Path, assignments: tuple[str, ...]) -> "tuple[Home, NodeConfig] | int":
+    """The folder and its options, with logging and the compiler's cache made ready; an exit code where that cannot
+    be.
+    """
+    if not __debug__:
+        print("hansa: refuses to run under python -O, which strips the checks a validator depends on", file=sys.stderr)
+        return EXIT_CONFIG
+    gc.disable()  # until the node stands (`spare_what_stays`): imports leave next to no garbage to look for
+    from validator.compilecache import prepare_compile_cache
+    from validator.config import ConfigError, Home, load_node
+    from validator.left_out import leave_out
+
+    place = Home(home)
+    try:
+        config = load_node(place.config, assignments)
+    except ConfigError as error:
+        print(f"hansa: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    prepare_compile_cache()
+    logging.basicConfig(
+        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    leave_out()
+    return place, config
 
 
 def _become_testnet(arguments: list[str]) -> NoReturn:

@@ -87,6 +87,11 @@ class WithdrawalsLog:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "withdrawals.log"
+        self.count = 0
+        self.look_again()
+
+    def look_again(self) -> None:
+        """How many rows there are now."""
         size_bytes = self._path.stat().st_size if self._path.exists() else 0
         self.count = max(0, size_bytes - len(WITHDRAWALS_MAGIC)) // ROW_BYTES
 
@@ -119,11 +124,18 @@ class ClaimsShelf:
         self._folder = folder
         self.withdrawals = WithdrawalsLog(folder)
         self._kept: dict[bytes, _Kept] = {}
-        for path in sorted(folder.glob("*")):
-            found = _read_head(path)
-            if found is not None:
-                self._kept[found.account_root] = _Kept(found, path)
         self._writing = trio.Lock()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """What is in the folder now: for who only reads beside the node that writes."""
+        known = {kept.path: kept for kept in self._kept.values()}
+        self._kept = {}
+        for path in sorted(self._folder.glob("*")):
+            kept = known.get(path) or _read_kept(path)
+            if kept is not None:
+                self._kept[kept.view.account_root] = kept
+        self.withdrawals.look_again()
 
     def views(self) -> list[ClaimsView]:
         """Newest first."""
@@ -162,14 +174,16 @@ class ClaimsShelf:
         return _Kept(ClaimsView(state.account_root, header.height, header.hash(), len(data)), path)
 
 
-def _read_head(path: Path) -> ClaimsView | None:
+def _read_kept(path: Path) -> _Kept | None:
     """What a file's own header says; None for what is none. Readers check the rest themselves."""
-    head = path.open("rb").read(len(MAGIC) + HEADER_BYTES)
     try:
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC) + HEADER_BYTES)
         header = Header.decode(head.removeprefix(MAGIC))
         is_named = path.name == head[len(MAGIC) :][_ROOT_AT : _ROOT_AT + 32].hex()
-    except DecodeError:
+        size_bytes = path.stat().st_size
+    except (DecodeError, FileNotFoundError):  # of another kind, or dropped just now
         return None
     if not head.startswith(MAGIC) or not is_named:
         return None
-    return ClaimsView(bytes.fromhex(path.name), header.height, header.hash(), path.stat().st_size)
+    return _Kept(ClaimsView(bytes.fromhex(path.name), header.height, header.hash(), size_bytes), path)

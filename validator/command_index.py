@@ -42,12 +42,22 @@ class CommandIndex:
     def __init__(self, store: Store, taken_over_at_once: int = TAKEN_OVER_AT_ONCE) -> None:
         self._store = store
         self._at_once = taken_over_at_once
-        self._page_counts = store.count_index_pages()
-        self._levels = 1 + max((level for level, _ in self._page_counts), default=-1)
+        self._count_pages()
         # Places up to this one lie in pages.
         self.taken_over = store.last_indexed_place()
         self._keys, self._places = np.empty(0, np.uint64), np.empty(0, np.uint64)
         self._count = 0
+
+    def _count_pages(self) -> None:
+        self._page_counts = self._store.count_index_pages()
+        self._levels = 1 + max((level for level, _ in self._page_counts), default=-1)
+
+    def follow_store(self) -> None:
+        """Of a mirror: what the node has written into pages meanwhile need not be in memory."""
+        self.taken_over = self._store.last_indexed_place()
+        is_left = (self._places[: self._count] & PLACE_MASK) > np.uint64(self.taken_over)
+        self._keys, self._places = self._keys[: self._count][is_left], self._places[: self._count][is_left]
+        self._count = len(self._keys)
 
     def add(self, keys: np.ndarray, places: np.ndarray) -> None:
         """Entries with ascending places above all earlier ones, marks apart; what is taken over already is skipped."""
@@ -70,7 +80,13 @@ class CommandIndex:
 
     def find(self, key: int) -> list[int]:
         """All places of a key."""
-        found = self.find_new(key)
+        with self._store.at_one_moment():
+            if self._store.is_mirror:
+                self._count_pages()
+            return self.find_new(key) + self._find_in_pages(key)
+
+    def _find_in_pages(self, key: int) -> list[int]:
+        found: list[int] = []
         for level in range(self._levels):
             slice_ = key >> (KEY_BITS - FAN_OUT_BITS * (level + 1))
             if (level, slice_) not in self._page_counts:

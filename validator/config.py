@@ -21,6 +21,7 @@ from engine.params import ExchangeParams, MarketParams
 from validator.roster import Seats, make_founders
 
 ENVIRONMENT_PREFIX = "HANSA_NODE_"
+API_PROCESSES = ("own", "inside", "none")
 
 
 class ConfigError(Exception):
@@ -107,6 +108,9 @@ class NodeConfig:
     listen_port: int = 26656
     api_host: str = "127.0.0.1"
     api_port: int = 8645
+    # Who serves the API: a process of its own, which the node starts; the node's own loop; or nobody, as where
+    # `hansa api` is run beside it.
+    api_process: str = "own"
     peers: tuple[PeerAddress, ...] = ()
     price_source: str = "path:seed=1"
     snapshot_interval_blocks: int = 200
@@ -211,7 +215,10 @@ def load_settings(path: Path, environment: Mapping[str, str], assignments: Seque
             raise ConfigError(f"{assignment!r}: write name=value")
         plain[name], origins[name] = _read_value(text), "--set"
     where = f"{path} with " + " and ".join(sorted(set(origins.values()) - {"default", str(path)}))
-    return Settings(_build(NodeConfig, plain, where.removesuffix(" with ")), origins)
+    config: NodeConfig = _build(NodeConfig, plain, where.removesuffix(" with "))
+    if config.api_process not in API_PROCESSES:
+        raise ConfigError(f"{where}: api_process is one of {', '.join(API_PROCESSES)}, not {config.api_process!r}")
+    return Settings(config, origins)
 
 
 def _read_value(text: str) -> Any:

@@ -9,7 +9,6 @@ A message's answer is a code (docs/errors.md); 0 means that it waits for one of 
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,16 +27,15 @@ from net.gateway.errors import INTERNAL, REFUSAL_FAULTS
 from net.order_frames import FRAME_MESSAGES_MAX, RECEIPT_ROW, receipts_signing_bytes
 from validator.admission import Admission, find_malformed
 from validator.sealing import Taken, count_actions
+from validator.taken import TakenMemory
 
 log = logging.getLogger("hansa.ingress")
 
 QUEUE_COMMANDS_MAX = 20_000
 QUEUE_BYTES_MAX = 4 << 20
 ROUND_BYTES_MAX = 1 << 20
-TAKEN_REMEMBERED_MAX = 50_000
 # Under load a round waits that long for company: rounds cost the same for one message and for many.
 GATHER_S = 0.004
-_RING_BITS = 17  # ids of actions: more than any backlog
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,9 +115,7 @@ class Ingress:
         self._waiting: list[Entry] = []
         self._waiting_bytes = 0
         self._arrived = trio.Event()
-        self._known: OrderedDict[bytes, int] = OrderedDict()  # message id -> received_ms
-        self._ring = np.zeros(1 << _RING_BITS, dtype=np.uint64)
-        self._ring_at = 0
+        self._memory = TakenMemory()
 
     # what clients ask
 
@@ -134,11 +130,11 @@ class Ingress:
 
     def received_ms(self, message_id: bytes) -> int | None:
         """Since when this process holds a message, if it does."""
-        return self._known.get(message_id)
+        return self._memory.received_ms(message_id)
 
     def has_taken_action(self, action_id: bytes) -> bool:
         """Whether one of the last messages that we took has an action of that id."""
-        return action_id in self._known or bool((self._ring == np.frombuffer(action_id[:8], np.uint64)).any())
+        return self._memory.has_action(action_id)
 
     # rounds
 
@@ -174,21 +170,10 @@ class Ingress:
 
     def _finish(self, round_: _Round) -> None:
         if round_.taken is not None:
-            self._remember(round_.taken, round_.now_ms)
+            self._memory.remember(round_.taken.message_ids, round_.taken.action_ids, round_.now_ms)
             self._enqueue(round_.taken)
         for entry, verdict in zip(round_.entries, round_.verdicts, strict=True):
             entry.deliver(verdict)
-
-    def _remember(self, taken: Taken, now_ms: int) -> None:
-        names = taken.message_ids.tobytes()
-        for at in range(0, len(names), 32):
-            self._known[names[at : at + 32]] = now_ms
-        while len(self._known) > TAKEN_REMEMBERED_MAX:
-            self._known.popitem(last=False)
-        prefixes = np.ascontiguousarray(taken.action_ids[:, :8]).view(np.uint64)[:, 0][-len(self._ring) :]
-        places = np.arange(self._ring_at, self._ring_at + len(prefixes)) & (len(self._ring) - 1)
-        self._ring[places] = prefixes
-        self._ring_at = (self._ring_at + len(prefixes)) & (len(self._ring) - 1)
 
     # in a thread
 
@@ -247,7 +232,7 @@ class Ingress:
         is_new = codes == 0
         for at in np.flatnonzero(is_new).tolist():
             name = names[at * 32 : at * 32 + 32]
-            known_ms = self._known.get(name)
+            known_ms = self._memory.received_ms(name)
             original = seen.setdefault(name + signatures[at * 65 : at * 65 + 65], at)
             if known_ms is not None:
                 received_ms[at] = known_ms

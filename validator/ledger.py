@@ -186,11 +186,13 @@ class Ledger:
 
     async def keep_index(self) -> None:
         """Sort and merge the index of commands in a thread, for ever; what comes of it is written with the next
-        blocks.
+        blocks. A mirror leaves that to the node.
         """
         while True:
             await trio.sleep(INDEX_INTERVAL_S)
-            while (work := self.history.index.next_work()) is not None:
+            if self._store.is_mirror:
+                self.history.index.follow_store()
+            while not self._store.is_mirror and (work := self.history.index.next_work()) is not None:
                 pages = await trio.to_thread.run_sync(work.make)
                 self.history.index.complete(work, pages)
             while self._remembered and self._remembered[0][0] <= self.history.index.taken_over:

@@ -17,6 +17,7 @@ from consensus.timeouts import CoreConfig
 from engine.state import EngineState, genesis
 from engine.warm import warm
 from net.committee import STRANGER_FIRST, Committee, CommitteeLimits, MemberAddress, open_committee
+from net.feed.orders import ORDERS_SOCKET
 from net.gateway.backend import NetworkInfo, NodeCounters, Refusal
 from net.identity import NetworkSigner, derive_network_key
 from net.link import HelloState
@@ -39,6 +40,7 @@ from validator.metrics import NodeMetrics
 from validator.node_facts import take_counters, take_facts
 from validator.observing import find_highest_view, is_observer, list_public, mark_observer
 from validator.oracle import REPORT_INTERVAL_MS, ReportBook
+from validator.order_desk import OrderDesk
 from validator.own_batches import OwnBatches
 from validator.payloads import decode_payload
 from validator.peering import Peering
@@ -82,7 +84,7 @@ class Node:
         self.home, self.network, self.config = home, network, config
         self._keys = keys
         self._clocks = Clocks()
-        self._is_warm, self._warmed = is_warm, trio.Event()
+        self._is_warm, self.warmed = is_warm, trio.Event()
         contract = address_bytes(network.contract)
         self.domain = compute_domain(network.chain_id, contract)
         self.params = network.exchange_params()
@@ -226,6 +228,7 @@ class Node:
                 nursery.start_soon(self._syncing.run)
                 nursery.start_soon(self._report_prices)
                 nursery.start_soon(self.ingress.run)
+                nursery.start_soon(OrderDesk(self.home.path / ORDERS_SOCKET, self.ingress).run)
                 nursery.start_soon(self.own_batches.run)
                 nursery.start_soon(self.feed.run)
                 if self.config.metrics_port:
@@ -251,11 +254,11 @@ class Node:
             log.info("warming the engine's kernels (half a minute when their cache is empty)")
             await trio.to_thread.run_sync(warm, abandon_on_cancel=True)  # type: ignore[call-arg]
             await trio.to_thread.run_sync(warm_surfaces, abandon_on_cancel=True)  # type: ignore[call-arg]
-        self._warmed.set()
+        self.warmed.set()
 
     async def _wait_to_vote(self) -> None:
         """Raises `Stop` when somebody else votes with our key, `Restart` when we must only observe."""
-        await self._warmed.wait()  # a vote must not wait for a compiler
+        await self.warmed.wait()  # a vote must not wait for a compiler
         forgotten_view = await self.voting.wait()
         if forgotten_view is not None:
             mark_observer(self.home.data, self._position.epoch, forgotten_view)

@@ -14,6 +14,8 @@ OPTIONS: dict[str, str] = {
     "listen_port": "their port",
     "api_host": "where the traders' API and the status page are served",
     "api_port": "their port",
+    "api_process": "who serves that API: `own`, a process that the node starts and starts again; `inside`, the node's "
+    "own loop; `none`, nobody, or `hansa api` that you run yourself",
     "peers": "`host` and `port`: where the first validators listen, by number; all others advertise it in the registry",
     "price_source": "`file:/path/prices.json`, which a program of yours replaces at least every 10 s: "
     '`{"BTC": "60000.5"}`, USD by underlying; or `path:seed=N,noise_bps=M`, the seeded path of test networks',

@@ -10,6 +10,7 @@ from engine.errors import InvariantBroken
 from net.gateway.app import GatewayConfig, serve
 from validator.agreement import Stop
 from validator.allocator import keep_large_blocks_mapped, spare_what_stays
+from validator.api_child import keep_api_process
 from validator.chain_access import limit_recursion
 from validator.config import ConfigError, Home, NodeConfig, load_network
 from validator.journal import JournalError
@@ -68,9 +69,19 @@ def _run_once(node: Node, config: NodeConfig) -> int | None:
 async def _main(node: Node, config: NodeConfig) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_wait_signal, nursery.cancel_scope)
-        urls = await nursery.start(serve, node.service, GatewayConfig(host=config.api_host, port=config.api_port))
-        log.info("ready api=%s height=%d", urls, node.executor.final.height)
+        if config.api_process == "inside":
+            urls = await nursery.start(serve, node.service, GatewayConfig(host=config.api_host, port=config.api_port))
+            log.info("api.ready url=%s", urls[0])
+        elif config.api_process == "own":
+            nursery.start_soon(_keep_api_process, node)
+        log.info("ready height=%d", node.executor.final.height)
         await node.run()
+
+
+async def _keep_api_process(node: Node) -> None:
+    """Not before our own kernels are compiled: two processes would compile the same."""
+    await node.warmed.wait()
+    await keep_api_process(node.home.path, node.config)
 
 
 async def _wait_signal(scope: trio.CancelScope) -> None:

@@ -9,7 +9,7 @@ passes it before a vote that depends on the data leaves. `commit` only hands the
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,43 +20,8 @@ import numpy as np
 from consensus.messages import Block, Certificate, decode_message, encode_message
 from engine.payload import Batch, InboxEntry
 from validator.roster import Seats
+from validator.schema import SCHEMA, SCHEMA_VERSION
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, block BLOB NOT NULL,
-    certificate BLOB NOT NULL, is_direct INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, author INTEGER NOT NULL,
-    sequence INTEGER NOT NULL, height INTEGER);
-CREATE TABLE IF NOT EXISTS batch_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, ids BLOB NOT NULL,
-    rows BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS fills (id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, rows BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS trade_ends (one INTEGER PRIMARY KEY CHECK (one = 1), last_trade INTEGER NOT NULL,
-    accounts BLOB NOT NULL, markets BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS index_pages (id INTEGER PRIMARY KEY, level INTEGER NOT NULL, slice INTEGER NOT NULL,
-    last_place INTEGER NOT NULL, keys BLOB NOT NULL, places BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS index_pages_by_slice ON index_pages (level, slice, last_place);
-CREATE TABLE IF NOT EXISTS withdrawals (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
-    account INTEGER NOT NULL, owner BLOB NOT NULL, amount_quote INTEGER NOT NULL, asset INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS withdrawals_by_owner ON withdrawals (owner, id);
-CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT NULL,
-    owner BLOB NOT NULL, code INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS answers_by_owner ON answers (owner, id);
-CREATE INDEX IF NOT EXISTS withdrawals_by_height ON withdrawals (height);
-CREATE TABLE IF NOT EXISTS minutes (market INTEGER NOT NULL, minute INTEGER NOT NULL, volume_lots INTEGER NOT NULL,
-    high_ticks INTEGER NOT NULL, low_ticks INTEGER NOT NULL, turnover INTEGER NOT NULL, last_fill INTEGER NOT NULL,
-    PRIMARY KEY (market, minute)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS nullifications (id INTEGER PRIMARY KEY, data BLOB NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS cases (data BLOB PRIMARY KEY, key BLOB NOT NULL, transaction_hash BLOB);
-CREATE TABLE IF NOT EXISTS inbox (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS chain_seen (one INTEGER PRIMARY KEY CHECK (one = 1), block INTEGER NOT NULL,
-    entry_count INTEGER NOT NULL, height INTEGER NOT NULL, header_hash BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS batches_by_author ON batches (author, sequence);
-CREATE TABLE IF NOT EXISTS seals (epoch INTEGER PRIMARY KEY, height INTEGER NOT NULL, certificate BLOB NOT NULL,
-    trailing BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS committees (epoch INTEGER PRIMARY KEY, seats BLOB NOT NULL);
-"""
-# Of what the tables above hold. Data of another version is refused: it has to be made anew from the network.
-SCHEMA_VERSION = 2
 MINUTE_MS = 60_000
 # Evidence of a fork may be wanted long after the journal has dropped its half: two weeks of a committee in which every
 # other view is given up, about 150 bytes each.
@@ -148,15 +113,17 @@ class Seal:
 class Store:
     """See the module's text."""
 
-    def __init__(self, path: Path, is_read_only: bool = False) -> None:
+    def __init__(self, path: Path, is_read_only: bool = False, is_mirror: bool = False) -> None:
         """Read-only beside the node that writes; raises `sqlite3.OperationalError` if there is nothing to read then.
-        Raises `StoreError` for data of another version.
+        Raises `StoreError` for data of another version. `is_mirror`: read-only for who follows that node and works out
+        again what it has written: what is put is there already, and dropped.
         """
+        self.is_mirror = is_mirror
         self._is_open = False
         self._is_synced = True
         self._batch_bytes = 0  # put since the last commit
         self._log: int | None = None
-        if is_read_only:
+        if is_read_only or is_mirror:
             self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
             check_version(self._db, path)
             return
@@ -169,7 +136,7 @@ class Store:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA wal_autocheckpoint=0")
         check_version(self._db, path)
-        self._db.executescript(f"{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};")
+        self._db.executescript(f"{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};")
 
     def close(self) -> None:
         self.commit()
@@ -227,7 +194,20 @@ class Store:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """All that is read inside is of one moment, whatever another process writes meanwhile."""
+        if self.is_mirror:
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self.is_mirror:
+                self._db.execute("COMMIT")
+
     def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if self.is_mirror:
+            return
         if not self._is_open:
             self._db.execute("BEGIN")
             self._is_open = True

@@ -6,8 +6,6 @@ thread, one at a time a reader, with a pause after each: a reader may be greedy,
 """
 
 import logging
-import os
-import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -27,12 +25,12 @@ from net.feed.protocol import (
     decode_feed,
     encode_feed,
 )
+from net.feed.sockets import serve_privately
 
 READERS_MAX = 8
 QUEUE_BYTES_MAX = 8 * 1024 * 1024
 SUBSCRIBE_TIMEOUT_S = 2.0
 ANSWER_PAUSE_S = 0.02
-ACCEPT_PAUSE_S = 0.5
 WRITE_BYTES = 256 * 1024
 READ_BYTES = 4096
 
@@ -48,7 +46,6 @@ class FeedServer:
         self._path = path
         self._greet, self._answer = greet, answer
         self._readers: list[_Reader] = []
-        self._connections = 0
 
     def is_wanted(self, stream: int) -> bool:
         """Whether anybody reads this stream; what is not wanted need not be made."""
@@ -67,39 +64,7 @@ class FeedServer:
 
     async def run(self) -> None:
         """Until cancelled. A socket that an earlier process left behind is replaced."""
-        try:
-            listener = self._listen()
-        except OSError as error:  # a path over a hundred bytes, say: the validator does without readers
-            log.error("feed.off path=%s error=%s", self._path, error)
-            return
-        try:
-            async with trio.open_nursery() as nursery:
-                while True:
-                    try:
-                        connection, _ = await listener.accept()
-                    except OSError as error:  # no descriptor left, say
-                        log.error("feed.refused error=%s", error)
-                        await trio.sleep(ACCEPT_PAUSE_S)
-                        continue
-                    if self._connections >= READERS_MAX:
-                        connection.close()
-                        continue
-                    self._connections += 1
-                    nursery.start_soon(self._serve, trio.SocketStream(connection))
-        finally:
-            listener.close()
-            self._path.unlink(missing_ok=True)
-
-    def _listen(self) -> trio.socket.SocketType:
-        self._path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o177)
-        try:
-            listener.bind(str(self._path))
-        finally:
-            os.umask(mask)
-        listener.listen(READERS_MAX)
-        return trio.socket.from_stdlib_socket(listener)
+        await serve_privately(self._path, READERS_MAX, self._serve, log)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         reader = _Reader(stream)
@@ -117,10 +82,8 @@ class FeedServer:
         except* Exception as group:  # a store that cannot be read now, say: no reader may end the node
             log.error("feed.failed", exc_info=group)
         finally:
-            self._connections -= 1
             if reader in self._readers:
                 self._readers.remove(reader)
-            await trio.aclose_forcefully(stream)
 
     async def _read(self, reader: "_Reader") -> None:
         requests = _frames(reader.stream)

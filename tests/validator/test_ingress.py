@@ -224,7 +224,7 @@ async def test_a_node_that_takes_nothing_still_knows_what_it_took(chain, changes
     desk, old, new = Desk(chain), *(sign(0, CANCEL_ALL, nonce, market=0).encode() for nonce in (1_000, 1_001))
     await desk.judge([old])
     refusing = Desk(chain, **changes)
-    refusing.ingress._known = desk.ingress._known
+    refusing.ingress._memory = desk.ingress._memory
     assert codes_of(await refusing.judge([new + old])) == [[code, 0]] and refusing.taken == []
 
 

@@ -50,7 +50,8 @@ def up(
 
     Without --duration it runs until Ctrl-C and keeps its state. With it the exit code is 0 only if all nodes certified
     the same roots, a checkpoint reached the chain, a deposit was credited, a withdrawal was claimed, traders of
-    different nodes traded, and money was conserved to the unit.
+    different nodes traded, options traded and have prices, what has expired is settled, and money was conserved to the
+    unit.
     """
     from testnet.launch import Options
     from testnet.listing import Listing

@@ -32,8 +32,9 @@ async def take_option(trader: Trader) -> None:
     await trader.pace(1)
     lots = trader.draw.randint(*LOTS[market.kind])
     price_ticks = parse_price_ticks(f"{price_usd:f}", market)
-    if await trader.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final"):
-        trader.report.expiring_trades += 1
+    trades = await trader.place(market, is_buy, price_ticks, lots, "immediate_or_cancel", "final")
+    if market.kind in ("call", "put"):
+        trader.report.option_trades += trades
 
 
 async def hedge(trader: Trader) -> None:

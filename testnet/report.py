@@ -18,7 +18,7 @@ class Report:
     cross_node_trades: int = 0
     liquidations: int = 0
     quotes_sent: int = 0  # of futures and options, many a command
-    expiring_trades: int = 0  # in futures and options
+    option_trades: int = 0
     accounts_credited: int = 0
     withdrawals_claimed: int = 0
     withdrawal_stage: str = "not asked for yet"

@@ -30,6 +30,12 @@ class Facts:
     trades_seen: int = 0
     cross_node_trades: int = 0
     liquidations: int = 0
+    # Of options that are not settled; priced: with a fresh mark and Greeks. Expiries of futures count, too.
+    options_open: int = 0
+    options_priced: int = 0
+    option_trades: int = 0
+    expiries_due: int = 0
+    expiries_settled: int = 0
     commands_sent: int = 0
     commands_per_s: int = 0
     finality_p50_ms: int = 0
@@ -77,6 +83,21 @@ CONDITIONS: tuple[Condition, ...] = (
         ),
     ),
     (
+        "options_traded",
+        "options traded, where there are some",
+        lambda facts: facts.validator_count > 0 and (facts.option_trades > 0 or facts.options_open == 0),
+    ),
+    (
+        "options_priced",
+        "every open option has a fresh mark and Greeks",
+        lambda facts: facts.validator_count > 0 and facts.options_priced == facts.options_open,
+    ),
+    (
+        "expiries_settled",
+        "every expiry that has come is settled, and nobody holds it any more",
+        lambda facts: facts.validator_count > 0 and facts.expiries_settled == facts.expiries_due,
+    ),
+    (
         "escrow_complete",
         "the contract holds deposits - claimed withdrawals",
         lambda facts: facts.escrow_quote > 0 and facts.escrow_quote == facts.deposits_quote - facts.claimed_quote,
@@ -108,6 +129,7 @@ def to_text(facts: Facts) -> str:
     lines.append(
         f"heights {facts.heights}, {facts.heights_compared} compared, {facts.onchain_height} on chain; "
         f"finality p50 {facts.finality_p50_ms} ms, p99 {facts.finality_p99_ms} ms; "
-        f"{facts.commands_sent} commands, {facts.trades_seen} trades, {facts.liquidations} liquidations"
+        f"{facts.commands_sent} commands, {facts.trades_seen} trades, {facts.liquidations} liquidations; "
+        f"{facts.option_trades} trades in {facts.options_open} options, {facts.expiries_settled} expiries settled"
     )
     return "\n".join(lines)

@@ -40,7 +40,8 @@ def caption(roots: RootLog, report: Report, onchain_root: str) -> str:
     agree = f"{len(roots.disagreements)} DISAGREEMENTS" if roots.disagreements else "no disagreement"
     return (
         f"{roots.compared_count} roots compared, {agree}; root on chain {shorten(onchain_root) or 'none yet'}; "
-        f"{report.commands_sent} commands, {report.trades_seen} trades ({report.cross_node_trades} across nodes), "
+        f"{report.commands_sent} commands, {report.trades_seen} trades ({report.cross_node_trades} across nodes, "
+        f"{report.option_trades} in options), "
         f"{report.liquidations} liquidations, {report.withdrawals_claimed} withdrawals claimed"
     )
 

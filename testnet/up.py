@@ -23,7 +23,8 @@ from testnet.watch import NodeView, RootLog, Watch
 REFRESH_INTERVAL_S = 0.5
 LOG_LINE_INTERVAL_S = 5.0
 CHAIN_INTERVAL_S = 2.0
-# An unattended run may go on so much longer until the first withdrawal is claimed and all nodes are compared.
+# An unattended run may go on so much longer until the first withdrawal is claimed, an option has traded and all nodes
+# are compared.
 OVERTIME_S = 60
 WITHDRAW_AFTER_S = 10
 EXIT_FAILED = 1
@@ -41,6 +42,11 @@ class Run:
     started_s: float
     onchain_root: str = ""
     report: Report = field(default_factory=Report)
+
+    @property
+    def has_options(self) -> bool:
+        """Whether somebody trades them."""
+        return any(role == "option_taker" for role, _ in self.network.cast)
 
     @property
     def elapsed_s(self) -> float:
@@ -115,9 +121,7 @@ async def _run(options: Options, processes: Processes, console: Console) -> int:
         if options.duration_s:
             await _wait_for_the_end(run)
             await in_thread(processes.stop, bots)
-            facts = await collect_facts(
-                run.watch, run.report, settlement, [account for _, account in network.cast], int(run.elapsed_s)
-            )
+            facts = await collect_facts(run.watch, run.report, settlement, network, int(run.elapsed_s))
             nursery.cancel_scope.cancel()
     if facts is None:
         return 0
@@ -129,7 +133,7 @@ async def _wait_for_the_end(run: Run) -> None:
     """The time asked for, and overtime until the slowest thing a run must show has been shown."""
     await trio.sleep(run.options.duration_s)
     with trio.move_on_after(OVERTIME_S):
-        while not run.report.withdrawals_claimed:
+        while not (run.report.withdrawals_claimed and (run.report.option_trades or not run.has_options)):
             await trio.sleep(0.5)
     last_height = max(view.height for view in run.watch.views)
     with trio.move_on_after(OVERTIME_S):

@@ -26,6 +26,11 @@ def make_good_facts() -> Facts:
         accounts_credited=10,
         withdrawals_claimed=1,
         cross_node_trades=5,
+        options_open=72,
+        options_priced=72,
+        option_trades=9,
+        expiries_due=1,
+        expiries_settled=1,
     )
 
 
@@ -47,7 +52,6 @@ def test_the_traders_of_one_node_need_no_other() -> None:
 
 BAD: list[tuple[str, str, object]] = [
     ("nodes_alive", "nodes_lost", 1),
-    ("nodes_alive", "validator_count", 0),
     ("roots_agree", "heights_compared", 0),
     ("roots_agree", "root_disagreements", ["height 7: node0 0xaa, node1 0xbb"]),
     ("checkpoint_on_chain", "onchain_height", 0),
@@ -61,6 +65,10 @@ BAD: list[tuple[str, str, object]] = [
     ("money_conserved", "debt_quote", 9),
     ("money_conserved", "withdrawals_total_quote", 109),
     ("money_conserved", "deposits_consumed_quote", 1_001),
+    ("options_traded", "option_trades", 0),
+    ("options_priced", "options_priced", 71),
+    ("expiries_settled", "expiries_settled", 0),
+    ("expiries_settled", "expiries_due", 2),
     ("escrow_complete", "escrow_quote", 889),
     ("escrow_complete", "claimed_quote", 109),
     ("escrow_complete", "deposits_quote", 1_001),

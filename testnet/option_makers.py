@@ -10,37 +10,23 @@ from dataclasses import dataclass, field
 
 import trio
 
-from engine.commands import (
-    ACTIONS_MAX,
-    BUY,
-    CANCEL_ALL,
-    PLACE,
-    POST_ONLY_SLIDE,
-    SELL,
-    SET_MARGIN_MODE,
-    SET_PROTECTION,
-    UNDER_PROTECTION,
-    Action,
-)
+from engine.commands import ACTIONS_MAX
 from engine.params import MarketParams
-from engine.units import parse_price_ticks, parse_size_lots
-from net.client import HansaError
-from testnet.funding import USDC_QUOTE
-from testnet.traders import BPS_UNIT, Trader
+from engine.units import format_price, format_size, parse_size_lots
+from net.client import Buy, CancelAll, HansaError, Sell, SetMarginMode, SetProtection
+from testnet.traders import BPS_UNIT, Trader, floor_ticks
+
+Request = CancelAll | Buy | Sell
 
 MESSAGE_INTERVAL_S = 2.0
 TURNS_MAX = 12  # then quotes are renewed in any case
 ACTIONS_PER_MARKET = 3
-PORTFOLIO_MARGIN = 2
 # How far a quote is from the mark: this part of the mark, and for options of the index, too.
 FUTURE_DISTANCE_BPS, OPTION_DISTANCE_BPS, OPTION_INDEX_BPS = 8, 150, 4
 FUTURE_LOTS, OPTION_LOTS = (50, 300), (10, 60)
 # Where quotes have moved by their whole distance, so that whoever comes next rather takes the position off.
 LEAN_LOTS = {"future": 4_000, "call": 400, "put": 400}
-PROTECTION_WINDOW_MS, PROTECTION_FREEZE_MS = 5_000, 2_000
-PROTECTION_VALUE_QUOTE = 200_000 * USDC_QUOTE
-PROTECTION_DELTA_QUOTE = 100_000 * USDC_QUOTE
-PROTECTION_VEGA_QUOTE = 100_000 * USDC_QUOTE  # of a volatility of 1.00
+PROTECTION = SetProtection(window_ms=5_000, freeze_ms=2_000, value_usdc=200_000, delta_usdc=100_000, vega_usdc=100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,69 +74,62 @@ class OptionMaker:
 
     async def _set_up(self) -> None:
         """Protection for every maker, portfolio margin for the first; again until it holds."""
-        protection = Action(
-            SET_PROTECTION, good_till_ms=PROTECTION_WINDOW_MS, display_lots=PROTECTION_FREEZE_MS,
-            size_lots=PROTECTION_VALUE_QUOTE, price_ticks=PROTECTION_DELTA_QUOTE, trigger_ticks=PROTECTION_VEGA_QUOTE,
-        )  # fmt: skip
-        actions = [protection]
-        if self.turn == 0:
-            actions.append(Action(SET_MARGIN_MODE, side=PORTFOLIO_MARGIN))
+        requests = [PROTECTION, SetMarginMode("portfolio")] if self.turn == 0 else [PROTECTION]
         while True:
             try:
-                await self._send(actions, "final")
-                return
+                self.trader.report.commands_sent += 1
+                done = await self.trader.client.batch(requests)
+                if all(outcome.error is None for outcome in done.outcomes):
+                    return
             except HansaError as error:
                 self.trader.note(error)
-                await trio.sleep(1)
+            await trio.sleep(1)
 
     async def _renew(self, markets: list[MarketParams]) -> None:
         held = {item.instrument_name: item.size_base for item in await self.trader.client.positions()}
-        actions: list[Action] = []
+        marks: dict[str, Mark | None] = {}
+        async with trio.open_nursery() as nursery:
+            for market in markets:
+                nursery.start_soon(self._read_mark, market, marks)
+        requests: list[Request] = []
         for market in markets:
-            known = await self._read_mark(market)
+            known = marks[market.symbol]
             position_lots = parse_size_lots(f"{held.get(market.symbol, 0):f}", market)
             old = self.quotes.get(market.symbol)
             if known is None or (old is not None and not old.is_stale(known.mark_ticks, position_lots, self.turn)):
                 continue
             distance_ticks = compute_distance_ticks(market, known)
             self.quotes[market.symbol] = Quotes(known.mark_ticks, distance_ticks, position_lots, self.turn)
-            actions += self._replace(market, known.mark_ticks, distance_ticks, position_lots)
-        if actions:
+            requests += self._replace(market, known.mark_ticks, distance_ticks, position_lots)
+        if requests:
             await self.trader.pace(1)
-            await self._send(actions, "received")
+            self.trader.report.commands_sent += 1
+            self.trader.report.quotes_sent += sum(not isinstance(request, CancelAll) for request in requests)
+            await self.trader.client.batch(requests, wait="received")
 
-    async def _read_mark(self, market: MarketParams) -> Mark | None:
+    async def _read_mark(self, market: MarketParams, marks: dict[str, Mark | None]) -> None:
         """None while there is no mark, and when the market is closed."""
-        ticker = await self.trader.client.ticker(market.symbol)
-        if ticker.mark_price_usd is None or ticker.raw["state"] != "open":
-            return None
-        mark_ticks = parse_price_ticks(f"{ticker.mark_price_usd:f}", market)
-        return Mark(mark_ticks, parse_price_ticks(f"{ticker.index_price_usd:f}", market))
+        marks[market.symbol] = None
+        try:
+            ticker = await self.trader.client.ticker(market.symbol)
+        except HansaError as error:
+            self.trader.note(error)
+            return
+        mark_usd, index_usd = ticker.mark_price_usd, ticker.index_price_usd
+        if mark_usd is not None and index_usd is not None and ticker.raw["state"] == "open":
+            marks[market.symbol] = Mark(floor_ticks(mark_usd, market), floor_ticks(index_usd, market))
 
-    def _replace(self, market: MarketParams, mark_ticks: int, distance_ticks: int, position_lots: int) -> list[Action]:
-        """A message cancels before it places (BLK-2)."""
-        number = self.trader.markets.index(market)
-        lean_ticks = compute_lean_ticks(market, distance_ticks, position_lots)
-        actions = [Action(CANCEL_ALL, market=number)]
-        for side in (BUY, SELL):
-            away_ticks = distance_ticks if side == SELL else -distance_ticks
-            price_ticks = mark_ticks - lean_ticks + away_ticks
+    def _replace(self, market: MarketParams, mark_ticks: int, distance_ticks: int, position_lots: int) -> list[Request]:
+        """A message cancels before it places (docs/spec.md, BLK-2)."""
+        centre_ticks = mark_ticks - compute_lean_ticks(market, distance_ticks, position_lots)
+        requests: list[Request] = [CancelAll(market.symbol)]
+        for kind, price_ticks in ((Buy, centre_ticks - distance_ticks), (Sell, centre_ticks + distance_ticks)):
             if not 0 < price_ticks <= market.price_ticks_max:
                 continue  # nobody bids for what is worth nothing
             lots = self.trader.draw.randint(*(FUTURE_LOTS if market.kind == "future" else OPTION_LOTS))
-            actions.append(Action(
-                PLACE, side=side, time_in_force=POST_ONLY_SLIDE, flags=UNDER_PROTECTION, market=number,
-                price_ticks=price_ticks, size_lots=lots,
-            ))  # fmt: skip
-        return actions
-
-    async def _send(self, actions: list[Action], wait: str) -> None:
-        """One message with one signature; counted as one command."""
-        client = self.trader.client
-        command = client.operations.signer.sign(await client.network(), *actions)
-        self.trader.report.commands_sent += 1
-        self.trader.report.quotes_sent += sum(action.kind == PLACE for action in actions)
-        await client.call("public/x_submit", command="0x" + command.encode().hex(), x_wait=wait)
+            amount_base, price_usd = format_size(lots, market), format_price(price_ticks, market)
+            requests.append(kind(market.symbol, amount_base, price_usd, "post_only_slide", mmp=True))
+        return requests
 
 
 def group_by_expiry(markets: tuple[MarketParams, ...]) -> list[list[MarketParams]]:

@@ -3,11 +3,12 @@
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import trio
 
 from engine.params import MarketParams
-from engine.units import format_price, format_size, parse_price_ticks, parse_size_lots
+from engine.units import format_price, format_size, parse_size_lots
 from net.client import AsyncClient, HansaError, OutcomeUnknown
 from testnet.cast import GAMBLER_TOP_UP_QUOTE
 from testnet.funding import USDC_QUOTE, ChainAccount
@@ -41,6 +42,11 @@ class TradeMatcher:
             self._report.cross_node_trades += 1
 
 
+def floor_ticks(price_usd: Decimal, market: MarketParams) -> int:
+    """A mark or an index, which need not lie on a tick."""
+    return int(price_usd / Decimal(market.tick_size))
+
+
 @dataclass(slots=True)
 class Trader:
     """What every habit works with. `pace(count)` waits until `count` more commands may be sent."""
@@ -59,7 +65,7 @@ class Trader:
     async def mark_ticks(self, market: MarketParams) -> int:
         """0 while the market has no price."""
         mark = (await self.client.ticker(market.symbol)).mark_price_usd
-        return 0 if mark is None else parse_price_ticks(f"{mark:f}", market)
+        return 0 if mark is None else floor_ticks(mark, market)
 
     async def place(
         self, market: MarketParams, is_buy: bool, price_ticks: int, lots: int, time_in_force: str, wait: str

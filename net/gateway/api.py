@@ -19,6 +19,15 @@ from net.gateway.wire import Request, error_text, result_text
 logger = logging.getLogger(__name__)
 
 
+class Credits(Protocol):
+    """What the client of a call may still ask for."""
+
+    credits_max: int
+    credits_per_s: int
+
+    def left(self) -> dict[str, int]: ...
+
+
 class Subscription(Protocol):
     """The parts of a WebSocket connection that methods may use."""
 
@@ -79,6 +88,7 @@ class Method:
     example: str = ""  # parameters of an example call, as the query of a URL
     result: Any = field(kw_only=True)
     is_websocket_only: bool = field(default=False, kw_only=True)
+    credits: int = field(default=500, kw_only=True)  # what a call costs, see `net.gateway.credits`
 
     @property
     def is_signed(self) -> bool:
@@ -123,6 +133,7 @@ class Call:
     request: Request
     start_us: int
     session: Subscription | None = None
+    credits: Credits | None = None
     params: Params = field(init=False)
     _after_reply: list[Callable[[], None]] = field(default_factory=list)
 
@@ -151,7 +162,9 @@ class Call:
             action()
 
     def result(self, result: object) -> Reply:
-        return Reply(result_text(self.request.request_id, result, self.start_us, self.api.is_testnet))
+        is_private = self.request.method.startswith("private/")
+        left = self.credits.left() if self.credits is not None and is_private else None
+        return Reply(result_text(self.request.request_id, result, self.start_us, self.api.is_testnet, left))
 
     def error(self, error: ApiError) -> Reply:
         text = error_text(self.request.request_id, error, self.start_us, self.api.is_testnet)

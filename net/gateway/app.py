@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from net.gateway.api import Api, Call, Reply, answer_now
 from net.gateway.backend import Backend
+from net.gateway.credits import AddressCredits, CreditPools, credit_headers, price_request
 from net.gateway.documents import document_routes
 from net.gateway.downloads import Downloads
 from net.gateway.errors import RATE_LIMITED, TOO_LARGE, TOO_MANY_CONNECTIONS, ApiError
@@ -49,6 +50,7 @@ class Gateway:
     def __init__(self, backend: Backend, limits: Limits) -> None:
         self.api = Api(backend, limits, METHODS)
         self._admission = Admission(limits)
+        self._credits = AddressCredits(limits)
         self._downloads = Downloads(backend)
         self._pages = Pages()
 
@@ -81,26 +83,35 @@ class Gateway:
 
     async def _on_http(self, request: HttpRequest, method: str | None) -> Response:
         start_us = now_us()
+        pools = self._credits.over_http(_address(request.scope), trio.current_time())
+        headers: dict[str, str] = {}
         try:
-            if not self._admission.is_request_allowed(_address(request.scope), trio.current_time()):
-                raise RequestError(None, ApiError(RATE_LIMITED))
+            _demand(pools.wait_for_any_ms(trio.current_time()))
             body = await self._read_body(request)
-            self._charge_rest(request, len(body))
-            reply = await answer_now(Call(self.api, _http_request(request, method, body), start_us))
+            reply = await answer_now(self._make_call(request, method, body, start_us, pools))
         except RequestError as error:
             text = error_text(error.request_id, error.error, start_us, self.api.is_testnet)
             reply = Reply(text, error.error.fault.http_status)
+            if error.error.fault is RATE_LIMITED:
+                headers["retry-after"] = str(-(-int(str(error.error.details["retry_after_ms"])) // 1000))
         except ClientDisconnect:
             return Response(status_code=499)
-        return Response(reply.text, reply.http_status, media_type="application/json")
+        headers |= credit_headers(pools)
+        return Response(reply.text, reply.http_status, media_type="application/json", headers=headers)
 
-    def _charge_rest(self, request: HttpRequest, size_bytes: int) -> None:
-        """What a long body counts as beyond the request it came with. Raises `RequestError` beyond the limit."""
-        rest_bytes = size_bytes - self.api.limits.request_unit_bytes
-        if rest_bytes > 0 and not self._admission.is_request_allowed(
-            _address(request.scope), trio.current_time(), rest_bytes
-        ):
-            raise RequestError(None, ApiError(RATE_LIMITED))
+    def _make_call(
+        self, request: HttpRequest, method: str | None, body: bytes, start_us: int, pools: CreditPools
+    ) -> Call:
+        """The call, paid for. Raises `RequestError`."""
+        limits, now_s = self.api.limits, trio.current_time()
+        try:
+            parsed = _http_request(request, method, body)
+        except RequestError:
+            pools.take(*price_request(None, limits, len(body)), now_s)
+            raise
+        cost = price_request(self.api.methods.get(parsed.method), limits, len(body))
+        _demand(pools.take(*cost, now_s), parsed.request_id)
+        return Call(self.api, parsed, start_us, credits=pools)
 
     async def _read_body(self, request: HttpRequest) -> bytes:
         body = bytearray()
@@ -114,7 +125,14 @@ class Gateway:
         await OrderSession(self.api, websocket, trio.current_time()).run()
 
     async def _on_websocket(self, websocket: WebSocket) -> None:
-        await Session(self.api, websocket, self._admission.new_bucket(trio.current_time())).run()
+        pools = self._credits.of_connection(_address(websocket.scope), trio.current_time())
+        await Session(self.api, websocket, pools).run()
+
+
+def _demand(wait_ms: int, request_id: str | int | None = None) -> None:
+    """Raises `RequestError` when there are not enough credits for so long."""
+    if wait_ms:
+        raise RequestError(request_id, ApiError(RATE_LIMITED, retry_after_ms=wait_ms))
 
 
 def _http_request(request: HttpRequest, method: str | None, body: bytes) -> Request:

@@ -39,7 +39,15 @@ UNKNOWN_METHOD = Fault(603, "unknown_method", -32601, "method not found", "docs/
 TOO_LARGE = Fault(
     604, "too_large", -32600, "message too large", "64 KiB per HTTP body, 32 KiB per WebSocket message", False, 413
 )
-RATE_LIMITED = Fault(605, "rate_limited", 10028, "too_many_requests", "wait, then send fewer per second", True, 429)
+RATE_LIMITED = Fault(
+    605,
+    "rate_limited",
+    10028,
+    "too_many_requests",
+    "wait for `data.retry_after_ms`; see public/x_get_limits",
+    True,
+    429,
+)
 TOO_MANY_CONNECTIONS = Fault(
     606, "too_many_connections", 10028, "too_many_requests", "close idle connections or use another node", True, 503
 )

@@ -1,6 +1,6 @@
 """What one client may use of a node. Pure; the caller passes the clock."""
 
-from collections import OrderedDict
+import math
 from dataclasses import dataclass
 
 
@@ -12,8 +12,10 @@ class Limits:
     message_bytes_max: int = 32 * 1024
     transport_message_bytes_max: int = 256 * 1024  # above it the connection is closed instead of answered
     header_bytes_max: int = 16 * 1024
-    requests_per_s: int = 500  # per WebSocket connection, and per address over HTTP
+    # Of each pool of credits (`net.gateway.credits`): per WebSocket connection, and per address over HTTP.
+    requests_per_s: int = 500
     requests_burst: int = 1000
+    address_share: int = 16  # all connections of an address together have so many times as much
     request_unit_bytes: int = 2048  # a longer request counts as one for each part of that length
     order_messages_per_s: int = 5_000  # signed messages per connection for binary order entry
     order_messages_burst: int = 10_000
@@ -47,12 +49,20 @@ class TokenBucket:
 
     def is_allowed(self, now_s: float, count: int = 1) -> bool:
         """Takes so many tokens, if they are there."""
-        self.tokens = min(self.burst, self.tokens + (now_s - self.updated_s) * self.rate_per_s)
-        self.updated_s = now_s
+        self.refill(now_s)
         if self.tokens < count:
             return False
         self.tokens -= count
         return True
+
+    def refill(self, now_s: float) -> None:
+        self.tokens = min(self.burst, self.tokens + (now_s - self.updated_s) * self.rate_per_s)
+        self.updated_s = now_s
+
+    def wait_s(self, count: int) -> float:
+        """How long until so many tokens are there; for ever, where nothing comes back."""
+        missing = count - self.tokens
+        return 0.0 if missing <= 0 else missing / self.rate_per_s if self.rate_per_s else math.inf
 
 
 def count_units(limits: Limits, size_bytes: int) -> int:
@@ -76,25 +86,12 @@ class Backlog:
 
 
 class Admission:
-    """Counts connections and, per address, requests over HTTP. Forgets the address that was quiet longest."""
+    """Counts connections per address."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
         self._connections: dict[str, int] = {}
         self.connection_count = 0
-
-    def new_bucket(self, now_s: float) -> TokenBucket:
-        burst = self._limits.requests_burst
-        return TokenBucket(self._limits.requests_per_s, burst, burst, now_s)
-
-    def is_request_allowed(self, address: str, now_s: float, size_bytes: int = 0) -> bool:
-        """Before a request is read, and with its size before it is worked on."""
-        bucket = self._buckets.pop(address, None) or self.new_bucket(now_s)
-        self._buckets[address] = bucket
-        if len(self._buckets) > self._limits.addresses_max:
-            self._buckets.popitem(last=False)
-        return bucket.is_allowed(now_s, count_units(self._limits, size_bytes) if size_bytes else 1)
 
     def open_connection(self, address: str) -> bool:
         """False when there are too many already; true obliges the caller to `close_connection`."""

@@ -85,6 +85,8 @@ def _envelope(name: str, schema: Schema) -> Schema:
         "properties": {
             "jsonrpc": {"const": "2.0"}, "id": {"type": ["string", "integer", "null"]}, name: schema, **times,
             "testnet": {"type": "boolean"},
+            "x_credits": {"type": "object", "additionalProperties": {"type": "integer"},
+                          "description": "Of private answers: credits left, by pool."},
         },
         "required": ["jsonrpc", "id", name, "usIn", "usOut", "usDiff", "testnet"],
     }  # fmt: skip

@@ -1,5 +1,5 @@
 """Prints docs/api.md, or with an argument another generated page:
-`python -m net.gateway.reference [errors|openapi|asyncapi|llms]`.
+`python -m net.gateway.reference [errors|deribit|openapi|asyncapi|llms]`.
 """
 
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from net.gateway.api import Method
+from net.gateway.deribit import deribit_text
 from net.gateway.documents import asyncapi_text, llms_text, openapi_text
 from net.gateway.errors import table
 from net.gateway.limits import Limits
@@ -182,6 +183,7 @@ def errors_text() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "api": api_text, "errors": errors_text, "openapi": openapi_text, "asyncapi": asyncapi_text, "llms": llms_text,
+    "deribit": deribit_text,
 }  # fmt: skip
 
 if __name__ == "__main__":

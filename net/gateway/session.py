@@ -13,6 +13,7 @@ import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from net.gateway.api import Api, Call, Pending, answer, complete
+from net.gateway.credits import CreditPools, price_request
 from net.gateway.errors import (
     HEARTBEAT_MISSED,
     INVALID_REQUEST,
@@ -24,7 +25,6 @@ from net.gateway.errors import (
     Fault,
 )
 from net.gateway.feeds import Channel
-from net.gateway.limits import TokenBucket, count_units
 from net.gateway.wire import RequestError, error_text, now_us, parse_request
 
 logger = logging.getLogger(__name__)
@@ -37,11 +37,11 @@ _TEST_REQUEST = json.dumps({"jsonrpc": "2.0", "method": "heartbeat", "params": {
 class Session:
     """The state of one connection: its queue, channels and heartbeat."""
 
-    def __init__(self, api: Api, websocket: WebSocket, bucket: TokenBucket) -> None:
+    def __init__(self, api: Api, websocket: WebSocket, pools: CreditPools) -> None:
         self.account: tuple[bytes, int] | None = None
         self._api = api
         self._websocket = websocket
-        self._bucket = bucket
+        self._pools = pools
         self._outgoing, self._to_send = trio.open_memory_channel[str](api.limits.outgoing_messages_max)
         self._outgoing_bytes = 0
         self._has_read = trio.Event()
@@ -130,10 +130,14 @@ class Session:
         try:
             request = parse_request(text)
         except RequestError as error:
+            self._pools.take(*price_request(None, self._api.limits, length_bytes), trio.current_time())
             return await self._reply(error_text(error.request_id, error.error, start_us, is_testnet))
-        if not self._bucket.is_allowed(trio.current_time(), count_units(self._api.limits, length_bytes)):
-            return await self._reply(error_text(request.request_id, ApiError(RATE_LIMITED), start_us, is_testnet))
-        call = Call(self._api, request, start_us, self)
+        cost = price_request(self._api.methods.get(request.method), self._api.limits, length_bytes)
+        wait_ms = self._pools.take(*cost, trio.current_time())
+        if wait_ms:
+            refused = ApiError(RATE_LIMITED, retry_after_ms=wait_ms)
+            return await self._reply(error_text(request.request_id, refused, start_us, is_testnet))
+        call = Call(self._api, request, start_us, self, self._pools)
         outcome = await answer(call)
         if isinstance(outcome, Pending):
             await self._waiting.acquire()

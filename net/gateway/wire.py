@@ -89,9 +89,11 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def result_text(request_id: str | int | None, result: object, start_us: int, is_testnet: bool) -> str:
-    """The envelope of a success."""
-    return _envelope(request_id, "result", result, start_us, is_testnet)
+def result_text(
+    request_id: str | int | None, result: object, start_us: int, is_testnet: bool, credits: dict[str, int] | None = None
+) -> str:
+    """The envelope of a success; `credits` are what the client has left."""
+    return _envelope(request_id, "result", result, start_us, is_testnet, credits)
 
 
 def error_text(request_id: str | int | None, error: ApiError, start_us: int, is_testnet: bool) -> str:
@@ -99,12 +101,15 @@ def error_text(request_id: str | int | None, error: ApiError, start_us: int, is_
     return _envelope(request_id, "error", error.to_json(), start_us, is_testnet)
 
 
-def _envelope(request_id: str | int | None, key: str, value: object, start_us: int, is_testnet: bool) -> str:
+def _envelope(
+    request_id: str | int | None, key: str, value: object, start_us: int, is_testnet: bool,
+    credits: dict[str, int] | None = None,
+) -> str:  # fmt: skip
     end_us = now_us()
     return json.dumps({
         "jsonrpc": "2.0", "id": request_id, key: value, "usIn": start_us, "usOut": end_us, "usDiff": end_us - start_us,
         "testnet": is_testnet,
-    })  # fmt: skip
+    } | ({} if credits is None else {"x_credits": credits}))  # fmt: skip
 
 
 def notification_text(channel: str, data: object) -> str:

@@ -68,3 +68,21 @@ class Counters(TypedDict):
     links: list[LinkTotals]
     task_count: Count
     blocks_by_step_ms: NotRequired[dict[str, dict[str, Count]]]
+
+
+class Pool(TypedDict):
+    """Credits of one kind of requests."""
+
+    credits: Count
+    credits_max: Count
+    credits_per_s: Count
+
+
+class LimitsAnswer(TypedDict):
+    """What this client may still ask for: `matching` pays for signed commands, `non_matching` for all else."""
+
+    matching: Pool
+    non_matching: Pool
+    request_credits: Count
+    method_credits: dict[str, Count]
+    request_unit_bytes: Count

@@ -1,9 +1,10 @@
 """The connection: time, status, subscriptions, heartbeats."""
 
 from net.gateway import public_methods as public
+from net.gateway import session_methods as session
 from net.gateway.api import Method, Param
 from net.gateway.shapes.scalars import Millis
-from net.gateway.shapes.session import NodeState, Ok, VersionAnswer
+from net.gateway.shapes.session import LimitsAnswer, NodeState, Ok, VersionAnswer
 
 _CHANNELS = Param("channels", "list of text", "names from the table of channels")
 
@@ -12,6 +13,8 @@ SESSION_ROWS = (
            result=VersionAnswer),
     Method("public/get_time", public.get_time, "The node's clock in milliseconds.", result=Millis),
     Method("public/status", public.status, "Height, peers, finality and other numbers of the node.", result=NodeState),
+    Method("public/x_get_limits", session.get_limits, "Credits left, how they come back, and which methods cost more.",
+           result=LimitsAnswer),
     Method("public/subscribe", public.subscribe, "WebSocket only. Answers with the channels now subscribed.",
            (_CHANNELS,), result=list[str], is_websocket_only=True),
     Method("public/unsubscribe", public.unsubscribe, "WebSocket only. Answers with the channels that were subscribed.",

@@ -245,7 +245,12 @@ async def test_a_first_order_that_is_refused_is_the_answer() -> None:
     assert result["order"]["order_state"] == "open" and "oto_order_ids" not in result["order"]
     assert "error" in result["x_actions"][1], "this exchange knows no triggers"
     crossing = LIMIT | {"post_only": True} | linked("one_triggers_other", STOP)
-    await send(backend, "sell", LIMIT, (Action(PLACE, side=SELL, market=BTC, price_ticks=640_000, size_lots=30),))
+    await send(
+        backend,
+        "sell",
+        LIMIT | {"amount": "0.030"},
+        (Action(PLACE, side=SELL, market=BTC, price_ticks=640_000, size_lots=30),),
+    )
     backend.known.clear()
     actions = WRITES["private/buy"].build(Params(crossing), Api(backend, Limits(), METHODS).instruments)
     error = (await send(backend, "buy", crossing, actions))["error"]

@@ -192,6 +192,11 @@ class History:
 
     def result_at(self, place: int, command_id: bytes) -> Found | None:
         """The result at a place, if it is this command's."""
+        named = self.named_result_at(place)
+        return named[1] if named is not None and named[0] == command_id else None
+
+    def named_result_at(self, place: int) -> tuple[bytes, Found] | None:
+        """The result at a place and the id of its command."""
         at = place % CHUNK_ROWS
         chunk = self._results.get(place - at)
         if chunk is None:
@@ -199,9 +204,9 @@ class History:
             if chunk is None:
                 return None
             self._results.put(chunk)
-        if at >= len(chunk.rows) or chunk.ids[at].tobytes() != command_id:
+        if at >= len(chunk.rows):
             return None
-        return Found(place >> PLACE_BITS, chunk.time_ms, chunk.rows[at], place)
+        return chunk.ids[at].tobytes(), Found(place >> PLACE_BITS, chunk.time_ms, chunk.rows[at], place)
 
     # trades
 
@@ -245,7 +250,15 @@ class History:
 
     def fills_of_account(self, account: int, count: int) -> list[Trade]:
         """Newest first."""
-        return list(self._walk(int(self._account_last[account]), count, account))
+        return list(self.walk_account(account, count))
+
+    def walk_account(self, account: int, count: int) -> Iterator[Trade]:
+        """The same one by one, for who does not know yet how many he wants."""
+        return self._walk(self.last_trade_of(account), count, account)
+
+    def last_trade_of(self, account: int) -> int:
+        """Its number, 0 without one."""
+        return int(self._account_last[account])
 
     # merging
 

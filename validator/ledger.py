@@ -5,7 +5,7 @@ durable, so that nobody is told what a crash could take back. Both work on array
 """
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ from validator.answers import make_answers
 from validator.batches import CheckedBatch
 from validator.block_changes import BlockChanges
 from validator.book_levels import WatchedBooks
+from validator.command_keys import CommandKeys
 from validator.executor import Executed
 from validator.history import Found, History, first_place, make_results
 from validator.market_history import MarketHistory
@@ -78,6 +79,7 @@ class Ledger:
         self.orders = Orders(state)
         self.history = History(store, state.height, *self.orders.last_trades)
         self.market_history = MarketHistory(store)
+        self.keys = CommandKeys()
         # By market, the rate for eight hours of the last hour that was funded, in 1e-9.
         self.funding_rates_ppb = self.market_history.last_rates_ppb()
         self.listing_changes = 0  # how often markets were listed or got other parameters since the node started
@@ -108,6 +110,7 @@ class Ledger:
         if len(fills):
             self.market_history.add_fills(fills, time_ms, first_place(height) + len(fills) - 1)
         self.market_history.add(height, state, result.notices)
+        self.keys.add(batches, result.receipts["account_index"], first_place(height))
         self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])
         if has_entries:
             self._store.put_answers(make_answers(block, result))
@@ -236,6 +239,11 @@ class Ledger:
         """Where the result lies that `result` tells."""
         found = self.history.find(command_id)
         return None if found is None else found.place
+
+    def results_at(self, places: Sequence[int], onchain_height: int) -> list[CommandResult]:
+        """The results at these places, whoever's they are."""
+        named = [found for place in places if (found := self.history.named_result_at(place)) is not None]
+        return [self._show(command_id, found, onchain_height) for command_id, found in named]
 
     def _show(self, command_id: bytes, found: Found, onchain_height: int) -> CommandResult:
         order_id, filled_lots, remaining_lots, filled_value, withdrawal, account, cancelled, code, order_state, _ = (

@@ -215,6 +215,13 @@ class Orders:
         """An account's triggers."""
         return sum(1 for _ in _list_triggers(self._state, account))
 
+    def closed_of(self, account: int) -> Sequence[OrderView]:
+        """An account's orders among those that left recently, the last to leave first."""
+        used = min(self._closed_count, CLOSED_ORDERS_MAX)
+        rows = np.flatnonzero(self._closed["account"][:used] == account)
+        left_ago = (self._closed_count - 1 - rows) % CLOSED_ORDERS_MAX
+        return [read_view(self._state, self._closed[at]) for at in rows[np.argsort(left_ago)]]
+
     def closed(self) -> Sequence[OrderView]:
         """Those that left recently, in no order."""
         return [read_view(self._state, order) for order in self._closed[: min(self._closed_count, CLOSED_ORDERS_MAX)]]

@@ -32,7 +32,7 @@ from net.gateway.backend import (
     NodeStatus,
     OrderStream,
     OrderView,
-    PositionView,
+    Receipt,
     Refusal,
     Status,
     Ticket,
@@ -61,7 +61,7 @@ from validator.sealing import NO_ORIGIN
 from validator.shown import show_fill, show_trade
 from validator.store import FinalBlock, Store
 from validator.submitter import CHECKPOINT_HEIGHTS_STEP
-from validator.tickets import NodeTicket
+from validator.tickets import NodeTicket, ReceiptBook
 from validator.uptime import Uptime
 from validator.watcher import OnChain
 
@@ -105,8 +105,10 @@ class Service:
         self._counters = counters
         self.market_data: MarketData = NodeMarketData(executor, ledger, store)
         self.explorer: Explorer = NodeExplorer(ledger, store, roster, on_chain)
-        self.account_data: AccountData = NodeAccountData(executor, ledger)
+        self._accounts = NodeAccountData(executor, ledger, lambda: on_chain.height)
+        self.account_data: AccountData = self._accounts
         self.outcomes = OutcomeBook(self.command_status)
+        self._receipts = ReceiptBook()
         self._last_origin = NO_ORIGIN
         self._proof_states: OrderedDict[int, Executed] = OrderedDict()
         self._checkpoint_states: OrderedDict[int, Executed] = OrderedDict()
@@ -133,7 +135,7 @@ class Service:
 
     def submit(self, command: Command) -> Ticket:
         """See `Backend.submit`."""
-        ticket = NodeTicket(self.domain.node_index)
+        ticket = NodeTicket(self.domain.node_index, self._receipts)
         if is_well_formed(command):
             self._ingress.put(Entry(command.encode(), NO_ORIGIN, is_frame=False, deliver=ticket.deliver))
         else:
@@ -161,22 +163,15 @@ class Service:
             return known
         return CommandResult(command_id, Status.RECEIVED) if self._ingress.has_taken_action(command_id) else None
 
+    def receipt(self, command_id: bytes) -> Receipt | None:
+        """See `Backend.receipt`."""
+        return self._receipts.get(command_id)
+
     # accounts
 
     def account(self, owner: bytes, subaccount: int) -> AccountView | None:
-        final = self._executor.final
-        index = views.find_account(final.state, owner, subaccount)
-        if index is None:
-            return None
-        summary = views.account_summary(final.state, index)
-        return AccountView(
-            index=index, owner=owner, subaccount=subaccount, height=final.height, balance_quote=summary.balance_quote,
-            equity_quote=summary.equity_quote, initial_margin_quote=summary.initial_margin_quote,
-            maintenance_margin_quote=summary.maintenance_margin_quote, withdrawable_quote=summary.free_quote,
-            open_order_count=summary.open_order_count + self._ledger.orders.count_waiting(index),
-            positions=tuple(_show_position(final.state, position) for position in summary.positions),
-            mode=summary.mode, delta_quote=summary.delta_quote, vega_quote=summary.vega_quote,
-        )  # fmt: skip
+        """See `Backend.account`."""
+        return self._accounts.account(owner, subaccount)
 
     def open_orders(self, owner: bytes, subaccount: int) -> Sequence[OrderView]:
         return self._ledger.orders.open_of(owner, subaccount)
@@ -348,17 +343,3 @@ class Service:
 
     def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[BlockEvent]]:
         return self._ledger.subscribe()
-
-
-def _show_position(state: EngineState, position: views.PositionSummary) -> PositionView:
-    market = state.tables.markets[position.market]
-    index_e8 = int(state.tables.underlyings[int(market["underlying"])]["index_e8"])
-    return PositionView(
-        market=position.market, size_lots=position.size_lots, mark_price_ticks=position.mark_ticks,
-        index_price_ticks=index_e8 // int(market["tick_e8"]), value_quote=position.value_quote,
-        initial_margin_quote=position.initial_margin_quote,
-        maintenance_margin_quote=position.maintenance_margin_quote, delta_quote=position.delta_quote,
-        gamma_quote=position.size_lots * int(market["gamma_unit"]), vega_quote=position.vega_quote,
-        theta_quote=position.size_lots * int(market["theta_unit"]),
-        liquidation_price_ticks=position.liquidation_price_ticks,
-    )  # fmt: skip

@@ -170,6 +170,10 @@ class PositionView:
     vega_quote: int = 0
     theta_quote: int = 0
     liquidation_price_ticks: int = 0  # 0: none
+    mark_value_quote: int = 0  # signed, exact mark; options too
+    # Average cost of the lots held, signed, and what was realised since none were held; None: not known any more.
+    entry_value_quote: int | None = None
+    realized_quote: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +454,9 @@ class Backend(Protocol):
 
     def command_status(self, command_id: bytes) -> CommandResult | None:
         """What is known now; `None` for a command that this node never saw."""
+
+    def receipt(self, command_id: bytes) -> Receipt | None:
+        """What `submit` answered with, of the last commands; `None` for others."""
 
     def account(self, owner: bytes, subaccount: int) -> AccountView | None: ...
 

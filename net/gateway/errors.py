@@ -79,6 +79,11 @@ NOT_SUPPORTED = Fault(
 ORDER_NOT_FOUND = Fault(711, "order_not_found", 10004, "order_not_found", "this node does not know it", False, 404)
 NOT_FOUND = Fault(712, "not_found", 13020, "not_found", "this node has no such thing", False, 404)
 AMOUNT_OFF_UNIT = Fault(713, "amount_off_unit", 10021, "invalid_amount", "at most six decimals")
+NO_LOGIN = Fault(
+    714, "no_login", 13009, "unauthorized",
+    "a node keeps no accounts and no secrets: API keys belong into `hansa gateway` on your own machine; here "
+    "grant_type x_owner with an owner says whose account is read, and a signature is what writes",
+)  # fmt: skip
 
 SYNCING = Fault(801, "syncing", 13028, "temporarily_unavailable", "this node is catching up; use another", True, 503)
 NO_QUORUM = Fault(802, "no_quorum", 10040, "retry", "no block was finalised for too long; not queued", True, 503)
@@ -141,7 +146,7 @@ GATEWAY_FAULTS: tuple[Fault, ...] = (
     UNKNOWN_CHANNEL, MUST_BE_WEBSOCKET, INTERNAL, SLOW_CONSUMER, HEARTBEAT_MISSED, MISSING_PARAM, WRONG_TYPE,
     BAD_NUMBER, NUMBER_OVERFLOW, PRICE_OFF_TICK, SIZE_OFF_LOT, UNKNOWN_INSTRUMENT, UNKNOWN_VALUE, BAD_HEX,
     NOT_SUPPORTED, ORDER_NOT_FOUND, NOT_FOUND,
-    AMOUNT_OFF_UNIT, SYNCING, NO_QUORUM, QUEUE_FULL, HALTED,
+    AMOUNT_OFF_UNIT, NO_LOGIN, SYNCING, NO_QUORUM, QUEUE_FULL, HALTED,
 )  # fmt: skip
 
 

@@ -170,7 +170,7 @@ def _show(event: BlockEvent, channel: Channel, instruments: Instruments) -> dict
     if channel.kind == "trades":
         return [present_market.trade(instruments, trade) for trade in event.trades_of(channel.market)]
     if channel.kind == "user.orders":
-        return [present_account.order(instruments, order) for order in event.orders_of(channel.owner)]
+        return [present_account.order(instruments, order, event.height) for order in event.orders_of(channel.owner)]
     return [
         present_account.fill(instruments, entry.fill) | {"x_subaccount": entry.subaccount}
         for entry in event.fills_of(channel.owner)

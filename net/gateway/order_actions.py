@@ -37,13 +37,13 @@ from engine.commands import (
 from net.gateway.errors import NOT_SUPPORTED, NUMBER_OVERFLOW, UNKNOWN_VALUE, ApiError
 from net.gateway.instruments import Instruments, read_quote
 from net.gateway.params import I64_MAX, Params
+from net.gateway.present_account import DAY_MS, SESSION_END_MS
 from net.gateway.present_market import kind_of
 from net.gateway.present_text import CURRENCY
 
 Actions = tuple[Action, ...]
 Builder = Callable[[Params, Instruments], Actions]
 
-DAY_MS, SESSION_END_MS = 86_400_000, 8 * 3_600_000  # days of the exchange end at 08:00 UTC
 QUOTES_MAX, LEGS_MIN, LEGS_MAX = 64, 2, 4
 SIDES = {"buy": BUY, "sell": SELL}
 _TIMES_IN_FORCE = {

@@ -1,6 +1,7 @@
 """Accounts, orders and commands as JSON with Deribit's field names. Own fields begin with `x_`."""
 
-from decimal import Decimal
+from collections.abc import Callable
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from engine.commands import (
@@ -37,7 +38,10 @@ from net.gateway.instruments import Instruments
 from net.gateway.present_market import kind_of
 from net.gateway.present_text import CURRENCY, DIRECTIONS, hexed, price_or_none
 
+DAY_MS, SESSION_END_MS = 86_400_000, 8 * 3_600_000  # days of the exchange end at 08:00 UTC
+_GREEK_DECIMALS = Decimal("0.00000001")
 _MARGIN_MODELS = ("cross_sm", "isolated", "cross_pm")
+_ISOLATED, _PORTFOLIO = 1, 2
 _TIMES_IN_FORCE = {
     IMMEDIATE_OR_CANCEL: "immediate_or_cancel", FILL_OR_KILL: "fill_or_kill", GOOD_TILL_TIME: "x_good_til_time",
 }  # fmt: skip
@@ -59,7 +63,8 @@ _WAITING_STATES = {
 }  # fmt: skip
 
 
-def order(instruments: Instruments, view: OrderView) -> dict[str, Any]:
+def order(instruments: Instruments, view: OrderView, height: int) -> dict[str, Any]:
+    """As of a final block."""
     market = instruments.markets[view.market]
     filled_lots = view.size_lots - view.remaining_lots
     return {
@@ -71,8 +76,8 @@ def order(instruments: Instruments, view: OrderView) -> dict[str, Any]:
         "filled_amount": format_size(filled_lots, market),
         "average_price": average_price(market, view.filled_value_quote, filled_lots),
         "label": str(view.client_id or ""), "creation_timestamp": view.created_ms,
-        "last_update_timestamp": view.updated_ms, "api": True, "x_owner": hexed(view.owner),
-        "x_subaccount": view.subaccount,
+        "last_update_timestamp": view.updated_ms, "api": True, "web": False, "is_liquidation": False,
+        "x_owner": hexed(view.owner), "x_subaccount": view.subaccount, "x_height": height,
         **({} if view.cancel_reason is None else {"cancel_reason": _CANCEL_REASONS[view.cancel_reason]}),
     } | order_terms(
         market, view.time_in_force, view.flags, view.trigger_ticks, view.display_lots, view.good_till_ms
@@ -104,9 +109,11 @@ def order_terms(
         "mmp": bool(flags & UNDER_PROTECTION), "x_self_trade": _SELF_TRADES[flags >> SELF_TRADE_SHIFT & 3],
     }  # fmt: skip
     if display_lots:
-        terms["display_amount"] = format_size(display_lots, market)
+        terms["display_amount"] = terms["max_show"] = format_size(display_lots, market)
     if good_till_ms:
         terms["x_good_till_ms"] = good_till_ms
+        if good_till_ms % DAY_MS == SESSION_END_MS:
+            terms["time_in_force"] = "good_til_day"
     if trigger_ticks:
         terms["trigger_price"] = format_price(trigger_ticks, market)
         terms["trigger"] = "last_price" if flags & TRIGGER_ON_LAST else "mark_price"
@@ -127,8 +134,8 @@ def placed_order(instruments: Instruments, command: Command, action: Action, res
         "filled_amount": format_size(result.filled_lots, market) if is_known else None,
         "average_price": average_price(market, result.filled_value_quote, result.filled_lots),
         "label": str(action.client_id or ""), "creation_timestamp": result.time_ms or None,
-        "last_update_timestamp": result.time_ms or None, "api": True, "x_owner": hexed(command.owner),
-        "x_subaccount": command.subaccount,
+        "last_update_timestamp": result.time_ms or None, "api": True, "web": False, "is_liquidation": False,
+        "x_owner": hexed(command.owner), "x_subaccount": command.subaccount, "x_height": result.height or None,
     } | order_terms(
         market, action.time_in_force, action.flags, action.trigger_ticks, action.display_lots, action.good_till_ms
     )  # fmt: skip
@@ -183,7 +190,8 @@ def fill(instruments: Instruments, view: FillView) -> dict[str, Any]:
     } | ({"liquidation": "M" if view.is_maker else "T"} if view.is_liquidation else {})  # fmt: skip
 
 
-def position(instruments: Instruments, view: PositionView) -> dict[str, Any]:
+def position(instruments: Instruments, view: PositionView, height: int) -> dict[str, Any]:
+    """As of a final block. What it was bought for is told while the node knows the trades that made it."""
     market = instruments.markets[view.market]
     direction = "buy" if view.size_lots > 0 else "sell" if view.size_lots < 0 else "zero"
     return {
@@ -192,25 +200,65 @@ def position(instruments: Instruments, view: PositionView) -> dict[str, Any]:
         "mark_price": format_price(view.mark_price_ticks, market),
         "index_price": format_price(view.index_price_ticks, market),
         "initial_margin": format_quote(view.initial_margin_quote),
-        "maintenance_margin": format_quote(view.maintenance_margin_quote), "x_value": format_quote(view.value_quote),
+        "maintenance_margin": format_quote(view.maintenance_margin_quote),
+        "x_value": format_quote(view.mark_value_quote), "leverage": 10_000 // market.initial_margin_bps,
         "estimated_liquidation_price": price_or_none(market, view.liquidation_price_ticks),
+        "delta": per_index(market, view.delta_quote, view.index_price_ticks, 1),
+        "gamma": per_index(market, view.gamma_quote, view.index_price_ticks, 2),
         "x_delta": format_quote(view.delta_quote), "x_gamma": format_quote(view.gamma_quote),
-        "vega": format_quote(view.vega_quote), "theta": format_quote(view.theta_quote),
-    }  # fmt: skip
+        "vega": format_quote(view.vega_quote), "theta": format_quote(view.theta_quote), "x_height": height,
+    } | _profit(market, view)  # fmt: skip
+
+
+def _profit(market: MarketParams, view: PositionView) -> dict[str, Any]:
+    floating_quote = _floating_quote(view)
+    if view.entry_value_quote is None or view.realized_quote is None or floating_quote is None:
+        names = ("average_price", "floating_profit_loss", "realized_profit_loss", "total_profit_loss")
+        return dict.fromkeys(names)
+    return {
+        "average_price": average_price(market, abs(view.entry_value_quote), abs(view.size_lots)),
+        "floating_profit_loss": format_quote(floating_quote),
+        "realized_profit_loss": format_quote(view.realized_quote),
+        "total_profit_loss": format_quote(floating_quote + view.realized_quote),
+    }
+
+
+def _floating_quote(view: PositionView) -> int | None:
+    return None if view.entry_value_quote is None else view.mark_value_quote - view.entry_value_quote
+
+
+def per_index(market: MarketParams, greek_quote: int, index_ticks: int, power: int) -> str:
+    """A Greek per rise of 100 % as one per rise of 1 USD: in units of the base, and their change."""
+    if not index_ticks:
+        return "0"
+    per_unit = Decimal(greek_quote).scaleb(-6) / (Decimal(index_ticks) * Decimal(market.tick_size)) ** power
+    return f"{per_unit.quantize(_GREEK_DECIMALS, rounding=ROUND_DOWN):f}"
 
 
 def account_summary(instruments: Instruments, view: AccountView) -> dict[str, Any]:
+    def total(kinds: tuple[str, ...], values: Callable[[PositionView], int | None]) -> str:
+        wanted = [item for item in view.positions if kind_of(instruments.markets[item.market]) in kinds]
+        return format_quote(sum(values(item) or 0 for item in wanted))
+
+    futures, options = ("future",), ("option",)
+    initial, maintenance = format_quote(view.initial_margin_quote), format_quote(view.maintenance_margin_quote)
     return {
         "currency": CURRENCY, "type": "subaccount" if view.subaccount else "main",
         "balance": format_quote(view.balance_quote), "equity": format_quote(view.equity_quote),
-        "margin_balance": format_quote(view.equity_quote), "initial_margin": format_quote(view.initial_margin_quote),
-        "maintenance_margin": format_quote(view.maintenance_margin_quote),
+        "margin_balance": format_quote(view.equity_quote), "initial_margin": initial,
+        "maintenance_margin": maintenance, "projected_initial_margin": initial,
+        "projected_maintenance_margin": maintenance,
         "available_funds": format_quote(max(0, view.equity_quote - view.initial_margin_quote)),
         "available_withdrawal_funds": format_quote(view.withdrawable_quote), "margin_model": _MARGIN_MODELS[view.mode],
-        "delta_total": format_quote(view.delta_quote), "options_vega": format_quote(view.vega_quote),
+        "portfolio_margining_enabled": view.mode == _PORTFOLIO, "cross_collateral_enabled": view.mode != _ISOLATED,
+        "delta_total": format_quote(view.delta_quote), "options_vega": total(options, lambda item: item.vega_quote),
+        "options_theta": total(options, lambda item: item.theta_quote),
+        "options_value": total(options, lambda item: item.mark_value_quote),
+        "options_pl": total(options, _floating_quote), "futures_pl": total(futures, _floating_quote),
+        "total_pl": total((*options, *futures), _floating_quote),
         "x_owner": hexed(view.owner), "x_subaccount": view.subaccount, "x_account_index": view.index,
         "x_height": view.height, "x_open_orders": view.open_order_count,
-        "x_positions": [position(instruments, entry) for entry in view.positions],
+        "x_positions": [position(instruments, entry, view.height) for entry in view.positions],
     }  # fmt: skip
 
 
@@ -239,9 +287,9 @@ def is_final(view: CommandResult) -> bool:
     return view.status in (Status.CERTIFIED, Status.ON_CHAIN)
 
 
-def average_price(market: MarketParams, value_quote: int, size_lots: int) -> str | None:
-    """To a ten-thousandth of a tick, rounded down; None when nothing was filled."""
+def average_price(market: MarketParams, value_quote: int, size_lots: int) -> str:
+    """To a ten-thousandth of a tick, rounded down; 0 when nothing was filled."""
     if not size_lots:
-        return None
+        return "0"
     ticks_e4 = value_quote * 10_000 // (size_lots * market.quote_per_tick_lot)
     return f"{Decimal(ticks_e4) * Decimal(market.tick_size) / 10_000:f}"

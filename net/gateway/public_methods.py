@@ -4,9 +4,8 @@ import time
 from dataclasses import asdict
 from typing import TypeVar
 
-from engine.commands import command_id, compute_action_ids, recover_signer, typed_data
-from net.gateway import present, present_account, present_market
-from net.gateway.actions import read_message
+from engine.commands import typed_data
+from net.gateway import present, present_market
 from net.gateway.api import Call
 from net.gateway.errors import NOT_FOUND, ApiError
 from net.gateway.feeds import parse_channel
@@ -137,27 +136,6 @@ async def get_uptime(call: Call) -> object:
 
 async def get_counters(call: Call) -> object:
     return present.counters(call.backend.counters())
-
-
-async def get_command_status(call: Call) -> object:
-    result = call.backend.command_status(call.params.hex_bytes("command_id", 32))
-    return present_account.command_result(call.instruments, _found(result, "command_id"))
-
-
-async def decode_action(call: Call) -> object:
-    command, is_whole = read_message(call.params)
-    shown = present.command(call.instruments, command) | {"is_well_formed": is_whole}
-    if not shown["is_well_formed"]:
-        return shown
-    domain = call.backend.domain
-    signer = recover_signer(command, domain.domain_separator)
-    name = command_id(command, domain.domain_separator)
-    return shown | {
-        "domain_separator": hexed(domain.domain_separator),
-        "command_id": hexed(name),
-        "action_ids": [hexed(item) for item in compute_action_ids(name, len(command.actions))],
-        "recovered_signer": hexed(signer), "is_signed_by_owner": signer == command.owner != bytes(20),
-    }  # fmt: skip
 
 
 def _read_height(call: Call) -> int | None:

@@ -148,12 +148,13 @@ def _shown_many(
 
 
 def _outcome(call: Call, command: Command, action: Action, result: CommandResult, is_final: bool) -> dict[str, Any]:
+    height = call.backend.account_data.height()
     if action.kind in (PLACE, TRIGGER):
         order = present_account.placed_order(call.instruments, command, action, result)
         return {"order": order, "trades": [present_account.fill(call.instruments, fill) for fill in result.fills]}
     if action.kind == AMEND:
         view = call.backend.order(action.market, result.order_id or action.order_id)
-        shown = None if view is None else present_account.order(call.instruments, view)
+        shown = None if view is None else present_account.order(call.instruments, view, height)
         return {"order": shown, "trades": [present_account.fill(call.instruments, fill) for fill in result.fills]}
     if action.kind == WITHDRAW:
         return present_account.withdrawing(command.owner, action, result)
@@ -167,4 +168,4 @@ def _outcome(call: Call, command: Command, action: Action, result: CommandResult
         return {}
     view = call.backend.order(action.market, action.order_id) if action.order_id else None
     cancelled = {"cancelled": result.cancelled_count if is_final else None}
-    return cancelled if view is None else present_account.order(call.instruments, view) | cancelled
+    return cancelled if view is None else present_account.order(call.instruments, view, height) | cancelled

@@ -138,7 +138,7 @@ class DictBackend:
                                   node_key=bytes(RECEIPT_KEY.verify_key))  # fmt: skip
         self.market_data = DictMarketData(self)
         self.explorer = DictExplorer(self)
-        self.account_data = DictAccountData()
+        self.account_data = DictAccountData(self)
         self.submitted: list[Command] = []
         self.order_frames = 0
         self.is_held = False
@@ -161,6 +161,9 @@ class DictBackend:
 
     def submit(self, command: Command) -> "DictTicket":
         return DictTicket(self.take(command))
+
+    def action_ids(self, command: Command) -> tuple[bytes, ...]:
+        return compute_action_ids(command_id(command, self.domain.domain_separator), len(command.actions))
 
     def take(self, command: Command) -> Submission:
         """Judged, queued and, unless it is held, final."""
@@ -338,6 +341,9 @@ class DictBackend:
 
     def command_status(self, command_id: bytes) -> CommandResult | None:
         return self.known.get(command_id)
+
+    def receipt(self, command_id: bytes) -> Receipt | None:
+        return Receipt(0, command_id, self.time_ms, b"\x01" * 64) if command_id in self.known else None
 
     def account(self, owner: bytes, subaccount: int) -> AccountView | None:
         balance = self.balances.get((owner, subaccount))

@@ -9,11 +9,11 @@ from net.gateway.errors import INTERNAL, QUEUE_FULL
 from tests.validator.chainlet import SEPARATOR, Chainlet, sign
 from tests.validator.test_ingress import NOW_MS, Desk
 from validator.ingress import refuse_unseen
-from validator.tickets import NodeTicket
+from validator.tickets import NodeTicket, ReceiptBook
 
 
 async def judged(verdict):
-    ticket = NodeTicket(2)
+    ticket = NodeTicket(2, ReceiptBook())
     ticket.deliver(verdict)
     return await ticket.wait()
 
@@ -36,3 +36,15 @@ async def test_a_verdict_is_a_receipt_a_code_or_a_refusal():
 async def test_a_failure_of_ours_is_the_callers_and_not_the_loops():
     with pytest.raises(ValueError, match=str(INTERNAL.number)):
         await judged(refuse_unseen(INTERNAL.number))
+
+
+async def test_the_last_receipts_are_known_by_their_commands():
+    chain, book = Chainlet(), ReceiptBook(2)
+    chain.fund()
+    commands = [sign(0, CANCEL_ALL, nonce, market=0) for nonce in (7, 8, 9)]
+    for verdict in await Desk(chain).judge([command.encode() for command in commands]):
+        NodeTicket(2, book).deliver(verdict)
+    NodeTicket(2, book).deliver(refuse_unseen(Code.MALFORMED))
+    names = [command_id(command, SEPARATOR) for command in commands]
+    receipts = [book.get(name) for name in names]
+    assert receipts[0] is None and [receipt.command_id for receipt in receipts[1:]] == names[1:]

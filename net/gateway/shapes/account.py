@@ -15,25 +15,38 @@ from net.gateway.shapes.scalars import (
     OrderId,
 )
 
+Kind = Literal["future", "option", "spot"]
+MarginModel = Literal["cross_sm", "isolated", "cross_pm"]
+
 
 class Position(TypedDict):
-    """One position at mark."""
+    """One position at mark. Greeks as Deribit's, `x_` ones in USDC; profit is null when the node does not know all
+    trades that made the position.
+    """
 
     instrument_name: str
-    kind: Literal["future", "option", "spot"]
+    kind: Kind
     direction: Literal["buy", "sell", "zero"]
     size: DecimalText
     size_currency: DecimalText
     mark_price: DecimalText
     index_price: DecimalText
+    average_price: DecimalText | None
+    floating_profit_loss: DecimalText | None
+    realized_profit_loss: DecimalText | None
+    total_profit_loss: DecimalText | None
     initial_margin: DecimalText
     maintenance_margin: DecimalText
-    x_value: DecimalText
+    leverage: Count
     estimated_liquidation_price: DecimalText | None
-    x_delta: DecimalText
-    x_gamma: DecimalText
+    delta: DecimalText
+    gamma: DecimalText
     vega: DecimalText
     theta: DecimalText
+    x_value: DecimalText
+    x_delta: DecimalText
+    x_gamma: DecimalText
+    x_height: Height
 
 
 class AccountSummary(TypedDict):
@@ -46,17 +59,179 @@ class AccountSummary(TypedDict):
     margin_balance: DecimalText
     initial_margin: DecimalText
     maintenance_margin: DecimalText
+    projected_initial_margin: DecimalText
+    projected_maintenance_margin: DecimalText
     available_funds: DecimalText
     available_withdrawal_funds: DecimalText
-    margin_model: Literal["cross_sm", "isolated", "cross_pm"]
+    margin_model: MarginModel
+    portfolio_margining_enabled: bool
+    cross_collateral_enabled: bool
     delta_total: DecimalText
     options_vega: DecimalText
+    options_theta: DecimalText
+    options_value: DecimalText
+    options_pl: DecimalText
+    futures_pl: DecimalText
+    total_pl: DecimalText
     x_owner: Address
     x_subaccount: Count
     x_account_index: Count
     x_height: Height
     x_open_orders: Count
     x_positions: list[Position]
+
+
+class AccountSummaries(TypedDict):
+    """The one currency's summary, as a list."""
+
+    id: Count
+    type: Literal["main", "subaccount"]
+    username: Address
+    summaries: list[AccountSummary]
+    x_height: Height
+
+
+class Portfolio(TypedDict):
+    """Summaries by currency."""
+
+    usdc: AccountSummary
+
+
+class Subaccount(TypedDict):
+    """One subaccount of an owner."""
+
+    id: Count
+    username: str
+    system_name: str
+    type: Literal["main", "subaccount"]
+    is_password: bool
+    margin_model: MarginModel
+    portfolio: NotRequired[Portfolio]
+    x_owner: Address
+    x_subaccount: Count
+    x_height: Height
+
+
+class Margins(TypedDict):
+    """What an order would add to the initial margin."""
+
+    buy: DecimalText
+    sell: DecimalText
+    x_height: Height
+
+
+class UnderlyingRisk(TypedDict):
+    """Risk of one underlying, in USDC; the scenarios by number (docs/portfolio.md, 7.1), the last one the basis."""
+
+    underlying: str
+    delta: DecimalText
+    gamma: DecimalText
+    vega: DecimalText
+    theta: DecimalText
+    rho: DecimalText
+    scenarios: list[DecimalText]
+    liquidation_index_below: DecimalText | None
+    liquidation_index_above: DecimalText | None
+
+
+class SimulatedAccount(TypedDict):
+    """An account as it would be."""
+
+    currency: str
+    margin_model: MarginModel
+    equity: DecimalText
+    margin_balance: DecimalText
+    initial_margin: DecimalText
+    maintenance_margin: DecimalText
+    available_funds: DecimalText
+    delta_total: DecimalText
+    x_worst_scenario: Count | None
+    x_risks: list[UnderlyingRisk]
+    x_height: Height
+
+
+class ExplainedMargin(SimulatedAccount):
+    """An account as it is."""
+
+    x_positions: list[Position]
+
+
+class MmpConfig(TypedDict):
+    """Limits of market-maker protection in USDC, 0: none; seconds."""
+
+    interval: Count
+    frozen_time: Count
+    quantity_limit: DecimalText
+    delta_limit: DecimalText
+    vega_limit: DecimalText
+    x_scope: Literal["account"]
+    x_height: Height
+
+
+class MmpStatus(TypedDict):
+    """What the window that runs now has used, in USDC. `frozen_until` far ahead: until it is set again."""
+
+    frozen_until: Millis
+    x_is_frozen: bool
+    x_used_quantity: DecimalText
+    x_used_delta: DecimalText
+    x_used_vega: DecimalText
+    x_scope: Literal["account"]
+    x_height: Height
+
+
+class CancelSwitch(TypedDict):
+    """When everything is cancelled unless it is put off."""
+
+    scope: Literal["account"]
+    enabled: bool
+    x_deadline_ms: Millis | None
+    x_height: Height
+
+
+class SessionKey(TypedDict):
+    """A key that may sign for the account."""
+
+    key: Address
+    scopes: list[Literal["trade", "cancel", "transfer"]]
+    x_valid_until_ms: Millis
+    is_expired: bool
+    x_order_cap: DecimalText | None
+
+
+class Builder(TypedDict):
+    """Who may take a fee of orders that name him."""
+
+    builder: Address
+    subaccount: Count
+    x_fee_ppm_max: Count
+
+
+class SessionKeys(TypedDict):
+    """What an account lets others do."""
+
+    keys: list[SessionKey]
+    builders: list[Builder]
+    referrer: Address | None
+    x_height: Height
+
+
+class LiveOffer(TypedDict):
+    """An offer off the book. Without `x_counterparty` everybody may accept it."""
+
+    offer_id: OrderId
+    instrument_name: str
+    direction: Direction
+    price: DecimalText
+    amount: DecimalText
+    label: LabelText
+    state: Literal["open"]
+    creation_timestamp: Millis
+    x_good_till_ms: Millis
+    x_owner: Address
+    x_subaccount: Count
+    x_counterparty: Address | None
+    x_height: Height
 
 
 class UserTrade(TypedDict):

@@ -31,13 +31,16 @@ class Order(TypedDict):
     price: PriceText
     amount: DecimalText
     filled_amount: DecimalText | None
-    average_price: DecimalText | None
+    average_price: DecimalText
     label: LabelText
     creation_timestamp: Millis | None
     last_update_timestamp: Millis | None
     api: bool
+    web: bool
+    is_liquidation: bool
     x_owner: Address
     x_subaccount: Count
+    x_height: Height | None
     time_in_force: str
     post_only: bool
     reject_post_only: bool
@@ -45,6 +48,7 @@ class Order(TypedDict):
     mmp: bool
     x_self_trade: Literal["cancel_maker", "cancel_taker", "cancel_both", "decrement"]
     display_amount: NotRequired[DecimalText]
+    max_show: NotRequired[DecimalText]
     x_good_till_ms: NotRequired[Millis]
     trigger_price: NotRequired[DecimalText]
     trigger: NotRequired[Literal["mark_price", "last_price"]]
@@ -184,6 +188,15 @@ class CancelSummary(ManyActions):
     cancelled: Count | None
 
 
+class CertificateName(TypedDict):
+    """Which certificate makes a result final: its own block's, or that of a later one."""
+
+    height: Height
+    header_hash: Hash
+    epoch: Count
+    view: Count
+
+
 class CommandState(TypedDict):
     """What is known of a command. Without `code` its result is not known yet."""
 
@@ -202,6 +215,24 @@ class CommandState(TypedDict):
     cancelled: NotRequired[Count]
     withdrawal_index: NotRequired[Count | None]
     trades: NotRequired[list[UserTrade]]
+    x_certificate: NotRequired[CertificateName]
+
+
+class CommandStates(CommandState):
+    """The first action's, with the other actions that a nonce or a label means."""
+
+    x_others: NotRequired[list[CommandState]]
+
+
+class MarginPreview(TypedDict):
+    """The account with an order, at the marks of now; whether its margin is enough."""
+
+    equity: DecimalText
+    initial_margin: DecimalText
+    maintenance_margin: DecimalText
+    initial_margin_change: DecimalText
+    is_enough: bool
+    x_height: Height
 
 
 class DecodedCommand(TypedDict):
@@ -215,3 +246,22 @@ class DecodedCommand(TypedDict):
     action_ids: NotRequired[list[Hash]]
     recovered_signer: NotRequired[Address]
     is_signed_by_owner: NotRequired[bool]
+
+
+class DebuggedCommand(DecodedCommand):
+    """All that decides whether a command would be taken. `code` is the first rule that it breaks as far as that can be
+    said before a block does.
+    """
+
+    type: str
+    type_hash: Hash
+    struct_hash: Hash
+    signer_role: Literal["owner", "session_key", "expired_session_key", "stranger", "nobody"]
+    signer_scopes: list[Literal["trade", "cancel", "transfer"]]
+    nonce_state: Literal["fresh", "spent", "too_old", "unknown_account"]
+    is_expired: bool
+    time_ms: Millis
+    code: Count
+    reason: str
+    margin: MarginPreview | None
+    x_height: Height

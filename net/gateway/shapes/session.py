@@ -2,7 +2,7 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from net.gateway.shapes.scalars import Count, Hash, Height, Millis
+from net.gateway.shapes.scalars import Address, Count, Hash, Height, Millis
 
 Ok = Literal["ok"]
 
@@ -86,3 +86,13 @@ class LimitsAnswer(TypedDict):
     request_credits: Count
     method_credits: dict[str, Count]
     request_unit_bytes: Count
+
+
+class LoginAnswer(TypedDict):
+    """Whose account a connection means from now on; whether it was ever credited."""
+
+    token_type: Literal["x_owner"]
+    scope: Literal["account:read"]
+    x_owner: Address
+    x_subaccount: Count
+    x_is_known: bool

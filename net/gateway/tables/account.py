@@ -1,10 +1,23 @@
 """Accounts: money, positions, own trades."""
 
-from net.gateway import private_methods as private
+from net.gateway import account_reads as reads
 from net.gateway.api import Method, Param
-from net.gateway.shapes.account import AccountSummary, Position, UserTrades
+from net.gateway.shapes.account import (
+    AccountSummaries,
+    AccountSummary,
+    CancelSwitch,
+    ExplainedMargin,
+    LiveOffer,
+    Margins,
+    MmpConfig,
+    MmpStatus,
+    Position,
+    SessionKeys,
+    SimulatedAccount,
+    Subaccount,
+)
 from net.gateway.shapes.orders import Certainty, TransferAnswer, WithdrawAnswer
-from net.gateway.tables.terms import ACCOUNT, COUNT, CURRENCY, INSTRUMENT, SIGNED
+from net.gateway.tables.terms import ACCOUNT, CURRENCY, INSTRUMENT, SIGNED
 from net.gateway.writes import write
 
 _USDC = (
@@ -22,6 +35,10 @@ _LIMITS = (
 )
 _KEY = Param("key", "address", "of the session key")
 _MARGIN_MODEL = Param("margin_model", "text", "`cross_sm`, `isolated`, `cross_pm` (portfolio)")
+
+_KIND = Param("kind", "text", "`any` (default), `future`, `option`, `spot`", False)
+_EXTENDED = Param("extended", "true or false", "accepted and not used: the answer is always whole", False)
+_MMP_NAMES = _LIMITS[-2:]
 
 ACCOUNT_ROWS = (
     Method("private/set_mmp_config", write, "Sets market-maker protection and ends a freeze.", (*_LIMITS, *SIGNED),
@@ -57,12 +74,43 @@ ACCOUNT_ROWS = (
            result=WithdrawAnswer),
     Method("private/x_withdraw", write, "The same under a neutral name.",
            (Param("amount", "decimal", "USDC, at most six decimals"), *SIGNED), result=WithdrawAnswer),
-    Method("private/get_positions", private.get_positions, "Positions at mark.", (*ACCOUNT, CURRENCY), "owner=0x…",
+    Method("private/get_positions", reads.get_positions, "Positions at mark.", (*ACCOUNT, CURRENCY, _KIND), "owner=0x…",
            result=list[Position]),
-    Method("private/get_position", private.get_position, "One position, zero included.", (INSTRUMENT, *ACCOUNT),
+    Method("private/get_position", reads.get_position, "One position, zero included.", (INSTRUMENT, *ACCOUNT),
            "instrument_name=BTC-PERPETUAL&owner=0x…", result=Position),
-    Method("private/get_account_summary", private.get_account_summary, "Balance, equity, margins.",
-           (*ACCOUNT, CURRENCY), "owner=0x…", result=AccountSummary),
-    Method("private/get_user_trades_by_instrument", private.get_user_trades, "Own trades, newest first.",
-           (INSTRUMENT, *ACCOUNT, COUNT), "instrument_name=BTC-PERPETUAL&owner=0x…", result=UserTrades),
+    Method("private/get_account_summary", reads.get_account_summary, "Balance, equity, margins.",
+           (*ACCOUNT, CURRENCY, _EXTENDED), "owner=0x…", result=AccountSummary),
+    Method("private/get_account_summaries", reads.get_account_summaries, "The same as a list of one.",
+           (*ACCOUNT, _EXTENDED), "owner=0x…", result=AccountSummaries),
+    Method("private/get_subaccounts", reads.get_subaccounts, "Every subaccount of the owner that was ever credited.",
+           (*ACCOUNT, Param("with_portfolio", "true or false", "with the summary of each", False)),
+           "owner=0x…&with_portfolio=true", result=list[Subaccount]),
+    Method("private/get_margins", reads.get_margins,
+           "What an order of this size and price adds to the initial margin, by side, as the engine computes it.",
+           (INSTRUMENT, Param("amount", "decimal", "of the order"), Param("price", "decimal", "its limit"), *ACCOUNT),
+           "instrument_name=BTC-PERPETUAL&amount=0.010&price=64000&owner=0x…", result=Margins),
+    Method("private/simulate_portfolio", reads.simulate_portfolio,
+           "Margins, Greeks and scenarios with other positions and prices, by the engine's own functions.",
+           (*ACCOUNT, CURRENCY, Param("simulated_positions", "object", "signed sizes by `instrument_name`", False),
+            Param("add_positions", "true or false", "default true: beside the account's own; false: in their place",
+                  False),
+            Param("x_price_shift_ppm", "integer", "all prices move by so many millionths", False),
+            Param("x_vol_shift_ppm", "integer", "all volatilities move by so many millionths", False)),
+           "owner=0x…", result=SimulatedAccount),
+    Method("private/x_margin_explain", reads.margin_explain,
+           "Every number that the margin is made of: scenario by scenario, with the worst and what it would take to be "
+           "liquidated.", ACCOUNT, "owner=0x…", result=ExplainedMargin),
+    Method("private/get_mmp_config", reads.get_mmp_config, "Market-maker protection; empty without it.",
+           (*ACCOUNT, *_MMP_NAMES), "owner=0x…", result=list[MmpConfig]),
+    Method("private/get_mmp_status", reads.get_mmp_status, "What its window has used, and whether quotes are frozen.",
+           (*ACCOUNT, *_MMP_NAMES), "owner=0x…", result=list[MmpStatus]),
+    Method("private/get_cancel_on_disconnect", reads.get_cancel_on_disconnect,
+           "The switch of `private/x_cancel_all_after`.", (*ACCOUNT, Param("scope", "text", "not used", False)),
+           "owner=0x…", result=CancelSwitch),
+    Method("private/x_list_session_keys", reads.list_session_keys,
+           "Keys that may sign for the account, builders that it has approved, and its referrer.", ACCOUNT,
+           "owner=0x…", result=SessionKeys),
+    Method("public/x_get_offers", reads.get_offers,
+           "Live offers off the book that everybody may accept, and with an owner those to it and from it.", ACCOUNT,
+           "owner=0x…", result=list[LiveOffer]),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """The network, its committee and its proofs: names of our own."""
 
+from net.gateway import certainty
 from net.gateway import public_methods as public
 from net.gateway.api import Method, Param
 from net.gateway.params import I64_MAX, U32_MAX
@@ -12,9 +13,15 @@ from net.gateway.shapes.network import (
     Uptime,
     WithdrawalProofAnswer,
 )
-from net.gateway.shapes.orders import CommandState, DecodedCommand
+from net.gateway.shapes.orders import CommandStates, DebuggedCommand, DecodedCommand, Receipt
 from net.gateway.shapes.session import Counters
 from net.gateway.tables.terms import ACCOUNT, COMMAND, HEIGHT
+
+_DEBUGGED = (
+    Param("command", "hex", "a message as bytes, as in `public/x_submit`", False),
+    Param("method", "text", "or the name of a method that writes, such as `private/buy`", False),
+    Param("params", "object", "with its parameters; a `signature` may be missing", False),
+)
 
 NETWORK_ROWS = (
     Method("public/x_get_domain", public.get_domain, "What to sign with: EIP-712 domain and types, and every market.",
@@ -41,11 +48,21 @@ NETWORK_ROWS = (
     Method("public/x_get_counters", public.get_counters,
            "Totals since the node started: processor time, actions by result code, blocks by time to finality and by "
            "its steps, frames by link. Read them twice to measure what is between.", result=Counters),
-    Method("public/x_get_command_status", public.get_command_status, "How far a command has come.",
-           (Param("command_id", "hex", "32 bytes: the EIP-712 digest, or the id of one of several actions",
-                  size_bytes=32),),
-           "command_id=0x…", result=CommandState),
-    Method("public/x_decode_action", public.decode_action,
+    Method("public/x_get_command_status", certainty.get_command_status,
+           "How far a command has come: by its id for ever, by nonce or label among the last million actions.",
+           (Param("command_id", "hex", "32 bytes: the EIP-712 digest, or the id of one of several actions", False),
+            *ACCOUNT, Param("nonce", "integer", "that the message spent", False),
+            Param("label", "integer", "that the action carried", False)),
+           "command_id=0x…", result=CommandStates),
+    Method("public/x_get_receipt", certainty.get_receipt,
+           "The receipt that this node signed for a command, among its last 20,000.",
+           (Param("command_id", "hex", "32 bytes: the EIP-712 digest"),), "command_id=0x…", result=Receipt),
+    Method("public/x_decode_action", certainty.decode_action,
            "What a command says, its digest and who signed it. Nothing is executed.", (COMMAND,), "command=0x…",
            result=DecodedCommand),
+    Method("private/x_order_debug", certainty.order_debug,
+           "All that decides whether a command would be taken: domain, hashes, signer and his rights, nonce, expiry, "
+           "margin. Nothing is sent.", _DEBUGGED, "command=0x…", result=DebuggedCommand),
+    Method("private/order_debug", certainty.order_debug, "The same.", _DEBUGGED, "command=0x…",
+           result=DebuggedCommand),
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Orders: signed commands, and what became of them."""
 
-from net.gateway import private_methods as private
+from net.gateway import order_reads as reads
 from net.gateway.api import Method, Param
+from net.gateway.shapes.account import UserTrade, UserTrades
 from net.gateway.shapes.orders import (
     AcceptedOffer,
     CancelCount,
@@ -16,7 +17,7 @@ from net.gateway.shapes.orders import (
     QuoteAnswer,
     SubmitAnswer,
 )
-from net.gateway.tables.terms import ACCOUNT, COMMAND, INSTRUMENT, SIGNED
+from net.gateway.tables.terms import ACCOUNT, COMMAND, COUNT, CURRENCY, INSTRUMENT, SIGNED
 from net.gateway.writes import submit_raw, write
 
 _AMOUNT = Param("amount", "decimal", "a multiple of `min_trade_amount`")
@@ -71,6 +72,22 @@ _NEW_TERMS = (
     Param("amount", "decimal", "the new total size, what is filled included"),
     Param("price", "decimal", "as before without it", False),
 )
+
+_FILTER = (
+    Param("kind", "text", "`any` (default), `future`, `option`, `spot`", False),
+    Param("type", "text", "`all` (default), `limit`, `trigger_all`, `stop_all`, `take_all`, or a type", False),
+    Param("label", "integer", "only the one that carries it", False),
+)
+_SORTING = Param("sorting", "text", "`desc` (default), `asc`", False)
+_HISTORY = (
+    _FILTER[0], Param("count", "integer", "1 to 1000, default 20", False),
+    Param("offset", "integer", "how many to leave out, at most 10000", False),
+    Param("include_unfilled", "true or false", "also those without a trade; default false", False),
+)  # fmt: skip
+_TRADES = (
+    _FILTER[0], COUNT, Param("start_timestamp", "integer", "the earliest that counts", False),
+    Param("end_timestamp", "integer", "the last that counts", False), _SORTING,
+)  # fmt: skip
 
 ORDER_ROWS = (
     Method("public/x_submit", submit_raw,
@@ -142,10 +159,36 @@ ORDER_ROWS = (
     Method("private/x_accept_offer", write, "Trades all of an offer with whoever made it.",
            (Param("offer_id", "text", "such as `BTC-PERPETUAL-17`"),
             Param("direction", "text", "your side: not the offer's"), *SIGNED), result=AcceptedOffer),
-    Method("private/get_open_orders", private.get_open_orders, "Open orders of a subaccount.", ACCOUNT, "owner=0x…",
+    Method("private/get_open_orders", reads.get_open_orders, "Open orders of a subaccount.",
+           (*ACCOUNT, *_FILTER), "owner=0x…", result=list[Order]),
+    Method("private/get_open_orders_by_currency", reads.get_open_orders, "The same.",
+           (*ACCOUNT, CURRENCY, *_FILTER), "owner=0x…&currency=USDC", result=list[Order]),
+    Method("private/get_open_orders_by_instrument", reads.get_open_orders, "Those of one market.",
+           (INSTRUMENT, *ACCOUNT, *_FILTER[1:]), "instrument_name=BTC-PERPETUAL&owner=0x…", result=list[Order]),
+    Method("private/get_open_orders_by_label", reads.get_open_orders, "The one with a label.",
+           (Param("label", "integer", "the number that the order carries"), *ACCOUNT, CURRENCY), "owner=0x…&label=5",
            result=list[Order]),
-    Method("private/get_open_orders_by_instrument", private.get_open_orders_by_instrument, "Those of one market.",
-           (INSTRUMENT, *ACCOUNT), "instrument_name=BTC-PERPETUAL&owner=0x…", result=list[Order]),
-    Method("private/get_order_state", private.get_order_state, "One order, open or lately gone.",
+    Method("private/get_order_state", reads.get_order_state, "One order, open or lately gone.",
            (Param("order_id", "text", "such as `BTC-PERPETUAL-17`"),), "order_id=BTC-PERPETUAL-17", result=Order),
+    Method("private/get_order_state_by_label", reads.get_order_state_by_label,
+           "Orders that carry a label, the open one first.",
+           (Param("label", "integer", "the number"), *ACCOUNT, CURRENCY), "owner=0x…&label=5", result=list[Order]),
+    Method("private/get_order_history_by_currency", reads.get_order_history,
+           "Orders that left the book, newest first, among the last 20,000 of the exchange since the node started.",
+           (*ACCOUNT, CURRENCY, *_HISTORY), "owner=0x…&currency=USDC&include_unfilled=true", result=list[Order]),
+    Method("private/get_order_history_by_instrument", reads.get_order_history, "Those of one market.",
+           (INSTRUMENT, *ACCOUNT, *_HISTORY[1:]), "instrument_name=BTC-PERPETUAL&owner=0x…", result=list[Order]),
+    Method("private/get_user_trades_by_currency", reads.get_user_trades, "Own trades, newest first.",
+           (*ACCOUNT, CURRENCY, *_TRADES), "owner=0x…&currency=USDC", result=UserTrades),
+    Method("private/get_user_trades_by_currency_and_time", reads.get_user_trades, "Those of a span of time.",
+           (*ACCOUNT, CURRENCY, *_TRADES), "owner=0x…&start_timestamp=0&end_timestamp=2000000000000",
+           result=UserTrades),
+    Method("private/get_user_trades_by_instrument", reads.get_user_trades, "Those of one market.",
+           (INSTRUMENT, *ACCOUNT, *_TRADES[1:]), "instrument_name=BTC-PERPETUAL&owner=0x…", result=UserTrades),
+    Method("private/get_user_trades_by_instrument_and_time", reads.get_user_trades, "Those of a span of time.",
+           (INSTRUMENT, *ACCOUNT, *_TRADES[1:]), "instrument_name=BTC-PERPETUAL&owner=0x…&start_timestamp=0",
+           result=UserTrades),
+    Method("private/get_user_trades_by_order", reads.get_user_trades_by_order, "Those of one order.",
+           (Param("order_id", "text", "such as `BTC-PERPETUAL-17`"), *ACCOUNT, _SORTING),
+           "order_id=BTC-PERPETUAL-17&owner=0x…", result=list[UserTrade]),
 )  # fmt: skip

@@ -1,14 +1,23 @@
 """The connection: time, status, subscriptions, heartbeats."""
 
+from net.gateway import login
 from net.gateway import public_methods as public
 from net.gateway import session_methods as session
 from net.gateway.api import Method, Param
 from net.gateway.shapes.scalars import Millis
-from net.gateway.shapes.session import LimitsAnswer, NodeState, Ok, VersionAnswer
+from net.gateway.shapes.session import LimitsAnswer, LoginAnswer, NodeState, Ok, VersionAnswer
 
 _CHANNELS = Param("channels", "list of text", "names from the table of channels")
 
 SESSION_ROWS = (
+    Method("public/auth", login.auth,
+           "WebSocket only. Says whose account the connection's reads and channels mean when they name none. Nothing "
+           "is proven and nothing opened by it: reads are public, and every write is signed.",
+           (Param("grant_type", "text", "`x_owner`; keys and secrets belong into `hansa gateway`"),
+            Param("owner", "address", "whose account"), Param("subaccount", "integer", "default 0", False)),
+           result=LoginAnswer, is_websocket_only=True),
+    Method("private/logout", login.logout, "WebSocket only. Takes it back.", result=Ok,
+           is_websocket_only=True),
     Method("public/test", public.test, "Answers. Also what a heartbeat's `test_request` wants to see.",
            result=VersionAnswer),
     Method("public/get_time", public.get_time, "The node's clock in milliseconds.", result=Millis),

@@ -40,7 +40,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     ),
     "net": frozenset(
         {"libp2p", "multiaddr", "anyio", "trio", "trio_websocket", "wsproto", "h11", "httpx", "hypercorn", "starlette"}
-        | {"cbor2", "nacl", "coincurve", "sha3", "numpy"}
+        | {"cbor2", "nacl", "coincurve", "sha3", "numpy", "eth_keyfile"}
     ),
     "validator": frozenset(
         {"trio", "blspy", "nacl", "coincurve", "eth_account", "cbor2", "sha3", "numpy", "cyclopts", "rich", "httpx"}

@@ -17,6 +17,7 @@ from validator.council_command import app as council_app
 from validator.dashboards_command import app as dashboards_app
 from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
+from validator.gateway_command import app as gateway_app
 from validator.init_command import config_app, init
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ app.command(claims_app)
 app.command(committee_app)
 app.command(evidence_app)
 app.command(force_app)
+app.command(gateway_app)
 app.command(init)
 app.command(config_app)
 app.command(dashboards_app)

@@ -1,0 +1,114 @@
+"""The parts of `hansa gateway` put together."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trio
+from coincurve import PrivateKey
+
+from net.client.keeping import keep_proofs
+from net.client.operations import Operations
+from net.client.protocol import HansaError, make_error
+from net.client.records import ProvenAccount
+from net.gateway.errors import ApiError
+from net.trader.access import Access
+from net.trader.api_keys import KeyRing, Logins
+from net.trader.certainty import Certainty, Judge
+from net.trader.desk import Account, Desk
+from net.trader.hub import Hub
+from net.trader.labels import Labels
+from net.trader.pool import Pool
+from net.trader.scribe import Scribe
+from net.trader.sender import Sender
+from net.trader.server import Server
+from net.trader.upstream import NodeRefused, Upstream
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TraderConfig:
+    """One gateway. `key` is None for one that only reads; `owner` is then whose account it reads."""
+
+    nodes: Sequence[str]
+    folder: Path
+    owner: bytes
+    key: PrivateKey | None = field(repr=False)
+    subaccount: int = 0
+    host: str = "127.0.0.1"
+    port: int = 8777
+    fanout: int = 3
+    wait: str = "final"
+    expiry_s: int = 60
+    network_id: str | None = None
+
+
+class TraderGateway:
+    """`run` serves until cancelled."""
+
+    def __init__(self, config: TraderConfig, ring: KeyRing, judge: Judge | None) -> None:
+        self.config = config
+        owner = "0x" + config.owner.hex()
+        self._labels = Labels(config.folder / "labels.sqlite")
+        self._hub = Hub(self._labels, owner, config.subaccount)
+        self.pool = Pool(config.nodes, self._hub.on_notification, self._hub.on_change, config.network_id)
+        self._hub.pool = self.pool
+        access = Access(Logins(ring))
+        scribe = None
+        if config.key is not None:
+            scribe = Scribe(config.key, config.owner, config.subaccount, config.expiry_s)
+        self._desk = Desk(
+            self.pool, self._hub, access, self._labels, Account(owner, config.subaccount),
+            Sender(self.pool, config.fanout, config.wait), Certainty(self.pool, judge), scribe,
+        )  # fmt: skip
+        self._server = Server(self._desk, access, self.pool, config.host, config.port)
+
+    @property
+    def proof_folder(self) -> Path:
+        """Where the account's newest proof is kept."""
+        return self.config.folder / "proofs"
+
+    async def run(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """`task_status` receives the URL once the gateway listens; whether a node is there yet is another matter."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.pool.run)
+                nursery.start_soon(self._hub.run)
+                nursery.start_soon(self._desk.deadman.run)
+                nursery.start_soon(keep_proofs, self._find_proof, self.proof_folder)
+                task_status.started(await nursery.start(self._server.run))
+        finally:
+            self._labels.close()
+
+    async def _find_proof(self, above_height: int) -> ProvenAccount | None:
+        """The account's proof at the newest checkpoint, from any node. Raises `HansaError`, `ProofError`."""
+        operations = Operations(owner="0x" + self.config.owner.hex(), subaccount=self.config.subaccount)
+        operation = operations.checkpoint_proof(above_height)
+        try:
+            call = next(operation)
+            while True:
+                try:
+                    answer = await self.pool.call(call.method, call.params)
+                except NodeRefused as error:
+                    call = operation.throw(make_error(error.error))
+                except ApiError as error:
+                    raise HansaError(0, "no node answers", str(error)) from None
+                else:
+                    call = operation.send(answer)
+        except StopIteration as done:
+            found: ProvenAccount | None = done.value
+            return found
+
+
+def describe(nodes: Sequence[Upstream]) -> list[tuple[str, str, str, str]]:
+    """A row a node: URL, state, height, latency."""
+    return [
+        (
+            node.url, "well" if node.is_well else "not well" if node.is_connected else "no connection",
+            str(node.height or "-"), f"{node.latency_s * 1000:.1f} ms" if node.latency_s else "-",
+        )
+        for node in nodes
+    ]  # fmt: skip

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -12,6 +13,23 @@ import cyclopts
 from cyclopts import Parameter
 
 from validator.claims_command import app as claims_app
+from validator.cli.deposit_command import deposit
+from validator.cli.key_command import app as key_app
+from validator.cli.read_commands import (
+    account,
+    book,
+    call,
+    decode,
+    orders,
+    positions,
+    proof,
+    status,
+    trades,
+    watch,
+)
+from validator.cli.session_command import app as session_app
+from validator.cli.terms import TRADERS, Terms
+from validator.cli.trade_commands import buy, cancel, edit, order, sell, withdraw
 from validator.committee_command import app as committee_app
 from validator.council_command import app as council_app
 from validator.dashboards_command import app as dashboards_app
@@ -28,6 +46,15 @@ app = cyclopts.App(
     help="One derivatives exchange run by a committee of validators.\n\nStart with `hansa testnet up`.",
     version="0.1.0",
 )
+app.register_install_completion_command(name="--install-completion", add_to_startup=False)
+_TRADERS_COMMANDS: tuple[Callable[..., int], ...] = (
+    account, book, buy, call, cancel, decode, deposit, edit, order, orders, positions, proof, sell, status, trades,
+    watch, withdraw,
+)  # fmt: skip
+for _command in _TRADERS_COMMANDS:
+    app.command(_command, group=TRADERS)
+app.command(key_app)
+app.command(session_app)
 app.command(council_app)
 app.command(claims_app)
 app.command(committee_app)
@@ -132,34 +159,6 @@ def follow(
 
 
 @app.command
-def status(url: str = "http://127.0.0.1:8645") -> int:
-    """Print a node's height, view, peers, finality and last certified root as JSON.
-
-    For example:
-
-        hansa status http://127.0.0.1:8645
-    """
-    return _print_call(url, "public/status", {})
-
-
-@app.command
-def call(
-    method: str,
-    *params: str,
-    url: Annotated[str, Parameter(help="The node's API")] = "http://127.0.0.1:8645",
-) -> int:
-    """Call any read method of a node's API with name=value parameters and print its result as JSON.
-
-    For example:
-
-        hansa call public/get_order_book instrument_name=BTC-PERPETUAL
-        hansa call public/x_get_proof owner=0x70997970C51812dc3A010C7d01b50e0d17dc79C8
-    """
-    pairs = [param.partition("=") for param in params]
-    return _print_call(url, method, {name: value for name, _, value in pairs})
-
-
-@app.command
 def uptime(
     url: Annotated[str, Parameter(help="The node's API")] = "http://127.0.0.1:8645",
     *,
@@ -177,7 +176,7 @@ def uptime(
         hansa uptime --home .hansa-testnet/node0 --blocks 5000
     """
     if home is None:
-        return _print_call(url, "public/x_get_uptime", {})
+        return call("public/x_get_uptime", terms=Terms(url))
     from validator.uptime_report import print_uptime
 
     return print_uptime(home, blocks)
@@ -264,24 +263,6 @@ def _become_testnet(arguments: list[str]) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", "testnet", *arguments])
 
 
-def _print_call(url: str, method: str, params: dict[str, str]) -> int:
-    import json
-    import signal
-
-    import httpx
-
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hansa call ... | head` ends quietly
-
-    try:
-        response = httpx.get(f"{url.rstrip('/')}/api/v2/{method}", params=params, timeout=10)
-        answer = response.json()
-    except (httpx.HTTPError, ValueError) as error:
-        print(f"hansa: no answer from {url}: {error}. Is the node running?", file=sys.stderr)
-        return 1
-    print(json.dumps(answer.get("result", answer.get("error")), indent=2))
-    return 0 if "result" in answer else 1
-
-
 def _end_light(module: str) -> NoReturn:
     """Ends a command that the installed packages cannot run."""
     print(
@@ -303,13 +284,22 @@ def main() -> None:
         _end_light(module)
 
 
+def run_words(words: list[str]) -> int:
+    """The exit code of one command: 2 where the words make no call of it."""
+    try:
+        result = app(words, exit_on_error=False, result_action="return_value")
+    except cyclopts.CycloptsError:
+        return EXIT_CONFIG  # it has been explained
+    return result if isinstance(result, int) else 0
+
+
 def _run() -> None:
     if sys.argv[1:2] == ["testnet"]:
         _become_testnet(sys.argv[2:])  # before its options, --help among them, are taken for ours
     own_parsers = {"verify-me": verify_me, "escape": escape}
     if sys.argv[1:2] and sys.argv[1] in own_parsers:
         sys.exit(own_parsers[sys.argv[1]](*sys.argv[2:]))
-    sys.exit(app())
+    sys.exit(run_words(sys.argv[1:]))
 
 
 if __name__ == "__main__":

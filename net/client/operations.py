@@ -177,6 +177,11 @@ class Operations:
     def revoke_session_key(self, address: str, *, wait: str = "final") -> Operation[records.Progress]:
         return (yield from self._set(SetSession(address, ()), wait))
 
+    def session_keys(self) -> Operation[list[records.SessionKey]]:
+        """The keys that may sign for the account."""
+        answer = yield Call("private/x_list_session_keys", self._account())
+        return list(map(records.SessionKey.parse, answer["keys"]))
+
     def set_margin_mode(self, mode: str, *, wait: str = "final") -> Operation[records.Progress]:
         """cross, isolated or portfolio."""
         return (yield from self._set(SetMarginMode(mode), wait))

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -102,15 +103,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Answer to `buy` and `sell`."""
+    """Answer to `buy`, `sell`, `trigger` and `edit`; no order where an edit's is gone."""
 
-    order: Order
+    order: Order | None
     trades: tuple[Fill, ...]
     progress: Progress
 
     @classmethod
     def parse(cls, item: dict[str, Any]) -> "Placed":
-        return cls(Order.parse(item["order"]), tuple(map(Fill.parse, item["trades"])), Progress.parse(item))
+        order = item["order"]
+        return cls(
+            None if order is None else Order.parse(order), tuple(map(Fill.parse, item["trades"])), Progress.parse(item)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,29 @@ class Account:
             Decimal(item["initial_margin"]), Decimal(item["maintenance_margin"]), Decimal(item["available_funds"]),
             Decimal(item["available_withdrawal_funds"]), item["x_open_orders"],
             tuple(map(Position.parse, item["x_positions"])),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """A key that may sign for the account; `order_cap_usdc` None: without a limit."""
+
+    address: str
+    scopes: tuple[str, ...]
+    valid_until_ms: int
+    is_expired: bool
+    order_cap_usdc: Decimal | None
+
+    @property
+    def valid_until(self) -> str:
+        """In UTC."""
+        return datetime.fromtimestamp(self.valid_until_ms // 1000, UTC).isoformat(" ")
+
+    @classmethod
+    def parse(cls, item: dict[str, Any]) -> "SessionKey":
+        return cls(
+            item["key"], tuple(item["scopes"]), item["x_valid_until_ms"], item["is_expired"],
+            _decimal(item["x_order_cap"]),
         )  # fmt: skip
 
 

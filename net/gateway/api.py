@@ -120,7 +120,7 @@ class Api:
         self.limits = limits
         self.backlog = Backlog(limits)
         self.methods = methods
-        self.instruments = Instruments(backend.market_data.markets)
+        self.instruments = Instruments(backend.market_data)
         self.hub = Hub(backend, self.instruments)
         self.is_testnet = backend.domain.is_testnet
 

@@ -91,6 +91,10 @@ QUEUE_FULL = Fault(803, "queue_full", 10047, "matching_engine_queue_full", "retr
 HALTED = Fault(
     804, "halted", 11051, "system_maintenance", "the network is frozen: claim on the settlement contract", False, 503
 )
+HISTORY_NOT_KEPT = Fault(
+    805, "history_not_kept", 13020, "not_found", "this node began with a later state; ask one that began earlier",
+    False, 404,
+)  # fmt: skip
 
 _C = Code
 _ENGINE_ROWS: tuple[tuple[Code, int, str, str] | tuple[Code, int, str, str, bool], ...] = (
@@ -146,7 +150,7 @@ GATEWAY_FAULTS: tuple[Fault, ...] = (
     UNKNOWN_CHANNEL, MUST_BE_WEBSOCKET, INTERNAL, SLOW_CONSUMER, HEARTBEAT_MISSED, MISSING_PARAM, WRONG_TYPE,
     BAD_NUMBER, NUMBER_OVERFLOW, PRICE_OFF_TICK, SIZE_OFF_LOT, UNKNOWN_INSTRUMENT, UNKNOWN_VALUE, BAD_HEX,
     NOT_SUPPORTED, ORDER_NOT_FOUND, NOT_FOUND,
-    AMOUNT_OFF_UNIT, NO_LOGIN, SYNCING, NO_QUORUM, QUEUE_FULL, HALTED,
+    AMOUNT_OFF_UNIT, NO_LOGIN, SYNCING, NO_QUORUM, QUEUE_FULL, HALTED, HISTORY_NOT_KEPT,
 )  # fmt: skip
 
 

@@ -1,7 +1,5 @@
 """Names and units of the markets: text to ticks and lots, with a numbered refusal for whatever is not exact."""
 
-from collections.abc import Callable
-
 from engine.params import MarketParams
 from engine.results import Code
 from engine.units import UnitError, parse_price_ticks, parse_quote, parse_size_lots
@@ -14,21 +12,21 @@ from net.gateway.errors import (
     ApiError,
     engine_error,
 )
+from net.gateway.market_data import MarketData
 from net.gateway.params import I64_MAX, Params
 
 
 class Instruments:
     """The markets of one network by number and by name, as they are now: the governor may list more at any time."""
 
-    def __init__(self, read_markets: Callable[[], tuple[MarketParams, ...]]) -> None:
-        """`read_markets`: see `MarketData.markets`."""
-        self._read_markets = read_markets
+    def __init__(self, data: MarketData) -> None:
+        self.data = data
         self._named: tuple[MarketParams, ...] = ()
         self._numbers: dict[str, int] = {}
 
     @property
     def markets(self) -> tuple[MarketParams, ...]:
-        return self._read_markets()
+        return self.data.markets()
 
     def number(self, name: str, param: str = "instrument_name") -> int:
         if self._named is not self.markets:

@@ -5,16 +5,14 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from engine.commands import typed_data
-from net.gateway import present, present_market
+from net.gateway import present
 from net.gateway.api import Call
 from net.gateway.errors import NOT_FOUND, ApiError
 from net.gateway.feeds import parse_channel
 from net.gateway.params import I64_MAX, U32_MAX
-from net.gateway.present_text import CURRENCY, hexed
+from net.gateway.present_text import hexed
 
 T = TypeVar("T")
-_DEPTH_MAX = 10_000
-_COUNT_MAX = 1000
 _INBOX_COUNT, _INBOX_COUNT_MAX = 20, 100
 _HEARTBEAT_S_MAX = 3600
 
@@ -33,36 +31,11 @@ async def status(call: Call) -> object:
     return shown | {"locked": "true" if view.is_halted else "false", "locked_indices": []}
 
 
-async def get_currencies(call: Call) -> object:
-    name = CURRENCY
-    token = hexed(call.backend.domain.token)
-    return [{"currency": name, "currency_long": "USD Coin", "coin_type": "ETHEREUM", "decimals": 6, "x_token": token}]
-
-
-async def get_instruments(call: Call) -> object:
-    return [present_market.instrument(call.instruments, number) for number in range(len(call.instruments.markets))]
-
-
-async def get_instrument(call: Call) -> object:
-    return present_market.instrument(call.instruments, call.instruments.read_market(call.params))
-
-
-async def get_order_book(call: Call) -> object:
-    market = call.instruments.read_market(call.params)
-    depth = call.params.integer("depth", 1, _DEPTH_MAX, 5)
-    return present_market.order_book(call.instruments, call.backend.book(market, depth), call.backend.ticker(market))
-
-
-async def ticker(call: Call) -> object:
-    return present_market.ticker(call.instruments, call.backend.ticker(call.instruments.read_market(call.params)))
-
-
-async def get_last_trades(call: Call) -> object:
-    market = call.instruments.read_market(call.params)
-    count = call.params.integer("count", 1, _COUNT_MAX, 10)
-    trades = call.backend.trades(market, count + 1)
-    shown = [present_market.trade(call.instruments, trade) for trade in trades[:count]]
-    return {"trades": shown, "has_more": len(trades) > count}
+async def hello(call: Call) -> object:
+    """Whoever it is: the name is only for the client's own logs."""
+    call.params.text("client_name")
+    call.params.text("client_version")
+    return {"version": call.backend.status().version}
 
 
 async def subscribe(call: Call) -> object:

@@ -6,13 +6,17 @@ from net.gateway.shapes.scalars import Address, Count, DecimalText, Direction, H
 
 
 class Currency(TypedDict):
-    """A currency that the exchange keeps money in."""
+    """USDC, in which everything is paid, and what markets are about. `x_is_money`: whether it can be deposited."""
 
     currency: str
     currency_long: str
     coin_type: str
     decimals: Count
-    x_token: Address
+    fee_precision: Count
+    min_confirmations: Count
+    withdrawal_fee: DecimalText
+    x_is_money: bool
+    x_token: NotRequired[Address]
 
 
 class Instrument(TypedDict):
@@ -37,6 +41,7 @@ class Instrument(TypedDict):
     taker_commission: DecimalText
     max_leverage: Count
     is_active: bool
+    state: Literal["open", "settled"]
     creation_timestamp: Millis
     expiration_timestamp: Millis
     rfq: bool
@@ -60,12 +65,16 @@ class DayStats(TypedDict):
 
     volume: DecimalText
     volume_usd: DecimalText
+    volume_notional: DecimalText
+    price_change: DecimalText | None
     high: DecimalText | None
     low: DecimalText | None
 
 
 class Ticker(TypedDict):
-    """Prices of one market; null where there is none yet."""
+    """Prices of one market; null where there is none yet. Volatilities (`_iv`) are in per cent, 0 where a price gives
+    none.
+    """
 
     instrument_name: str
     timestamp: Millis
@@ -83,8 +92,17 @@ class Ticker(TypedDict):
     open_interest: DecimalText
     funding_8h: DecimalText
     current_funding: DecimalText
+    interest_rate: DecimalText
+    estimated_delivery_price: DecimalText | None
+    min_price: DecimalText | None
+    max_price: DecimalText | None
     stats: DayStats
     x_height: Height
+    underlying_price: NotRequired[DecimalText | None]
+    underlying_index: NotRequired[str]
+    mark_iv: NotRequired[DecimalText]
+    bid_iv: NotRequired[DecimalText]
+    ask_iv: NotRequired[DecimalText]
     greeks: NotRequired[Greeks]
 
 
@@ -127,3 +145,86 @@ class Trades(TypedDict):
 
     trades: list[Trade]
     has_more: bool
+
+
+class BookSummary(TypedDict):
+    """A market in one line."""
+
+    instrument_name: str
+    base_currency: str
+    quote_currency: str
+    bid_price: DecimalText | None
+    ask_price: DecimalText | None
+    mid_price: DecimalText | None
+    mark_price: DecimalText | None
+    last: DecimalText | None
+    high: DecimalText | None
+    low: DecimalText | None
+    price_change: DecimalText | None
+    open_interest: DecimalText
+    volume: DecimalText
+    volume_usd: DecimalText
+    volume_notional: DecimalText
+    creation_timestamp: Millis
+    estimated_delivery_price: DecimalText | None
+    interest_rate: DecimalText
+    x_height: Height
+    underlying_price: NotRequired[DecimalText | None]
+    underlying_index: NotRequired[str]
+    mark_iv: NotRequired[DecimalText]
+    funding_8h: NotRequired[DecimalText]
+    current_funding: NotRequired[DecimalText]
+
+
+class IndexPrice(TypedDict):
+    """What the committee agrees on; null before the first price. `x_is_fresh`: lately."""
+
+    index_price: DecimalText | None
+    estimated_delivery_price: DecimalText | None
+    x_timestamp: Millis
+    x_is_fresh: bool
+
+
+class Expirations(TypedDict):
+    """When instruments expire, by kind, as in their names."""
+
+    future: NotRequired[list[str]]
+    option: NotRequired[list[str]]
+
+
+class SurfaceStrike(TypedDict):
+    """The volatility of one strike, in per cent."""
+
+    strike: DecimalText
+    iv: DecimalText
+
+
+class SurfaceParameters(TypedDict):
+    """w(k) = a + b (rho (k - m) + sqrt((k - m)^2 + sigma^2)), k = ln(strike / forward); w is the total variance."""
+
+    a: DecimalText
+    b: DecimalText
+    rho: DecimalText
+    m: DecimalText
+    sigma: DecimalText
+
+
+class SurfaceExpiry(TypedDict):
+    """The smile of one expiry at the strikes that are listed."""
+
+    expiration: str
+    expiration_timestamp: Millis
+    forward: DecimalText | None
+    timestamp: Millis
+    parameters: SurfaceParameters
+    atm_iv: DecimalText
+    strikes: list[SurfaceStrike]
+
+
+class VolSurface(TypedDict):
+    """The volatility surface of one underlying, as every option of it is marked."""
+
+    index_name: str
+    index_price: DecimalText | None
+    expiries: list[SurfaceExpiry]
+    x_height: Height

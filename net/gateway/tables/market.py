@@ -1,20 +1,55 @@
-"""Market data."""
+"""Markets as they are."""
 
-from net.gateway import public_methods as public
+from net.gateway import market_methods as market
 from net.gateway.api import Method, Param
-from net.gateway.shapes.market import Currency, Instrument, OrderBook, Ticker, Trades
-from net.gateway.tables.terms import COUNT, CURRENCY, INSTRUMENT
+from net.gateway.shapes.market import (
+    BookSummary,
+    Currency,
+    Expirations,
+    IndexPrice,
+    Instrument,
+    OrderBook,
+    Ticker,
+    VolSurface,
+)
+from net.gateway.shapes.scalars import DecimalText
+from net.gateway.spans import KINDS
+from net.gateway.tables.terms import INSTRUMENT
+
+CURRENCY_OF_MARKETS = Param(
+    "currency", "text", "`BTC`: markets about it; `USDC` or `any` (default): all, for all are paid in it", False
+)
+KIND = Param("kind", "text", "default `any`; there are no books of combinations", False, KINDS)
+INDEX = Param("index_name", "text", "such as `btc_usdc`")
+_ONE = "instrument_name=BTC-PERPETUAL"
 
 MARKET_ROWS = (
-    Method("public/get_currencies", public.get_currencies, "The one currency, USDC.", result=list[Currency]),
-    Method("public/get_instruments", public.get_instruments, "Every market.", (CURRENCY,), result=list[Instrument]),
-    Method("public/get_instrument", public.get_instrument, "One market.", (INSTRUMENT,),
-           "instrument_name=BTC-PERPETUAL", result=Instrument),
-    Method("public/get_order_book", public.get_order_book, "Levels of both sides, best first, with the ticker.",
-           (INSTRUMENT, Param("depth", "integer", "levels per side, 1 to 10000, default 5", False)),
+    Method("public/get_currencies", market.get_currencies, "USDC, and what markets are about.", result=list[Currency]),
+    Method("public/get_instruments", market.get_instruments, "The markets that trade, or those that have ended.",
+           (CURRENCY_OF_MARKETS, KIND, Param("expired", "true or false", "those that have ended", False)),
+           "currency=BTC&kind=future", result=list[Instrument]),
+    Method("public/get_instrument", market.get_instrument, "One market.", (INSTRUMENT,), _ONE, result=Instrument),
+    Method("public/get_order_book", market.get_order_book, "Levels of both sides, best first, with the ticker.",
+           (INSTRUMENT, Param("depth", "integer", "levels per side, 1 to 10000, default 5", False, low=1, high=10_000)),
            "instrument_name=BTC-PERPETUAL&depth=5", result=OrderBook),
-    Method("public/ticker", public.ticker, "Mark, index, last and best prices.", (INSTRUMENT,),
-           "instrument_name=BTC-PERPETUAL", result=Ticker),
-    Method("public/get_last_trades_by_instrument", public.get_last_trades, "Newest trades first.",
-           (INSTRUMENT, COUNT), "instrument_name=BTC-PERPETUAL&count=10", result=Trades),
+    Method("public/ticker", market.ticker,
+           "Mark, index, last and best prices; of an option its Greeks and implied volatilities.", (INSTRUMENT,), _ONE,
+           result=Ticker),
+    Method("public/get_book_summary_by_currency", market.get_book_summaries, "Every market that trades, in one line.",
+           (CURRENCY_OF_MARKETS, KIND), "currency=BTC", result=list[BookSummary]),
+    Method("public/get_book_summary_by_instrument", market.get_book_summary, "The same of one market.", (INSTRUMENT,),
+           _ONE, result=list[BookSummary]),
+    Method("public/get_index_price_names", market.get_index_price_names, "Names of the indexes.", result=list[str]),
+    Method("public/get_index_price", market.get_index_price, "The index that the committee agrees on.", (INDEX,),
+           "index_name=btc_usdc", result=IndexPrice),
+    Method("public/get_index", market.get_index, "The same by currency.",
+           (Param("currency", "text", "such as `BTC`"),), "currency=BTC", result=dict[str, DecimalText | None]),
+    Method("public/get_expirations", market.get_expirations, "When the instruments that trade expire, by kind.",
+           (CURRENCY_OF_MARKETS, KIND), "currency=any&kind=any", result=Expirations),
+    Method("public/get_combos", market.get_combos,
+           "Always empty: a combination trades against its legs' books and has none of its own.",
+           (CURRENCY_OF_MARKETS,), result=list[str]),
+    Method("public/x_get_vol_surface", market.get_vol_surface,
+           "The volatility surface by which options are marked: each expiry's SVI parameters, and the volatility of "
+           "every listed strike.", (INDEX,), "index_name=btc_usdc", result=VolSurface),
 )  # fmt: skip

@@ -61,7 +61,7 @@ class ApiProcess:
                 while not (mirror.is_at_head and self._line.is_open):
                     await trio.sleep(0.02)
                 spare_what_stays()
-                config = GatewayConfig(self._config.api_host, self._config.api_port)
+                config = GatewayConfig(self._config.api_host, self._config.api_port, is_behind=lambda: mirror.is_behind)
                 urls = await open_gateway(nursery, mirror, config)
                 log.info("api.ready url=%s height=%d", urls[0], mirror.height)
         finally:

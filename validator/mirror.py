@@ -173,7 +173,12 @@ class Mirror:
     @property
     def is_at_head(self) -> bool:
         """Whether the node is there and this copy has executed what it stored, but for the last few blocks."""
-        return self.is_connected and self.head_height - self.height <= LAG_BLOCKS_MAX
+        return self.is_connected and not self.is_behind
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the node has told of more blocks that are not executed here than an answer may miss."""
+        return self.head_height - self.height > LAG_BLOCKS_MAX
 
     # blocks
 

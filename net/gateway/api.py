@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from net.gateway.backend import Backend
-from net.gateway.errors import INTERNAL, MUST_BE_WEBSOCKET, UNKNOWN_METHOD, ApiError
+from net.gateway.errors import INTERNAL, MUST_BE_WEBSOCKET, SYNCING, UNKNOWN_METHOD, ApiError
 from net.gateway.feeds import Channel, Hub
 from net.gateway.instruments import Instruments
 from net.gateway.limits import Backlog, Limits
@@ -26,6 +26,16 @@ class Credits(Protocol):
     credits_per_s: int
 
     def left(self) -> dict[str, int]: ...
+
+
+# What says nothing of the exchange but how far this node is.
+ANSWERED_ALWAYS = frozenset(
+    f"public/{name}"
+    for name in (
+        "test", "hello", "get_time", "status", "auth", "set_heartbeat", "disable_heartbeat", "unsubscribe",
+        "unsubscribe_all", "x_get_counters", "x_get_limits",
+    )
+)  # fmt: skip
 
 
 class Subscription(Protocol):
@@ -115,8 +125,13 @@ class ChannelRow:
 class Api:
     """What all calls share."""
 
-    def __init__(self, backend: Backend, limits: Limits, methods: dict[str, Method]) -> None:
+    def __init__(
+        self, backend: Backend, limits: Limits, methods: dict[str, Method],
+        is_behind: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        """`is_behind()`: what the backend would answer is old, and about to be replaced; then it is not asked."""
         self.backend = backend
+        self.is_behind = is_behind
         self.limits = limits
         self.backlog = Backlog(limits)
         self.methods = methods
@@ -176,6 +191,8 @@ async def answer(call: Call) -> Reply | Pending:
     method = call.api.methods.get(call.request.method)
     if method is None:
         return call.error(ApiError(UNKNOWN_METHOD, hint=f"{call.request.method[:80]!r}: {UNKNOWN_METHOD.hint}"))
+    if method.name not in ANSWERED_ALWAYS and call.api.is_behind():
+        return call.error(ApiError(SYNCING))
     return await _reply(call, lambda: method.handler(call))
 
 

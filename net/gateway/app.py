@@ -1,6 +1,7 @@
 """The ASGI application and its server: routes and limits."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -42,13 +43,14 @@ class GatewayConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     limits: Limits = field(default_factory=Limits)
+    is_behind: Callable[[], bool] = lambda: False  # see `Api`
 
 
 class Gateway:
     """Routes of one node's API."""
 
-    def __init__(self, backend: Backend, limits: Limits) -> None:
-        self.api = Api(backend, limits, METHODS)
+    def __init__(self, backend: Backend, limits: Limits, is_behind: Callable[[], bool]) -> None:
+        self.api = Api(backend, limits, METHODS, is_behind)
         self._admission = Admission(limits)
         self._credits = AddressCredits(limits)
         self._downloads = Downloads(backend)
@@ -179,7 +181,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def serve(backend: Backend, config: GatewayConfig, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
     """Serves until cancelled; `task_status` receives the URLs."""
-    gateway = Gateway(backend, config.limits)
+    gateway = Gateway(backend, config.limits, config.is_behind)
     limits = config.limits
     server = hypercorn.config.Config.from_mapping({
         "bind": [f"{config.host}:{config.port}"], "errorlog": logging.getLogger("net.gateway.server"),

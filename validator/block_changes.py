@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from engine.state import EngineState
-from net.gateway.backend import AccountFill, OrderView
+from net.gateway.backend import AccountFill, CommandResult, OrderView
 from net.gateway.market_data import TradeView
 from validator.history import Trade, first_place
 from validator.orders import read_view
@@ -20,12 +20,16 @@ class BlockChanges:
     """Holds arrays only. Rows are grouped by owner when the first owner is asked for."""
 
     def __init__(
-        self, state: Callable[[], EngineState], height: int, time_ms: int, fills: np.ndarray, orders: np.ndarray
-    ) -> None:
-        """`state` is the newest when it is called: whose an account is never changes."""
+        self, state: Callable[[], EngineState], height: int, time_ms: int, fills: np.ndarray, orders: np.ndarray,
+        accounts: np.ndarray, results_at: Callable[[Sequence[int]], Sequence[CommandResult]],
+    ) -> None:  # fmt: skip
+        """`state` is the newest when it is called: whose an account is never changes. `accounts`: of the block's
+        actions, below 0 where there is none; `results_at(places)`: what became of actions.
+        """
         self._state = state
         self._first, self._time_ms = first_place(height), time_ms
-        self._fills, self._orders = fills, orders
+        self._fills, self._orders, self._accounts = fills, orders, accounts
+        self._results_at = results_at
 
     def _trade(self, at: int) -> Trade:
         return Trade(self._first + at, self._time_ms, self._fills[at])
@@ -42,6 +46,16 @@ class BlockChanges:
     def _sides_by_owner(self) -> "ByOwner":
         sides = np.stack((self._fills["maker_account"], self._fills["taker_account"]), axis=1)
         return ByOwner(self._state(), sides.ravel())
+
+    @cached_property
+    def _actions_by_owner(self) -> "tuple[np.ndarray, ByOwner]":
+        known = np.flatnonzero(self._accounts >= 0)
+        return known, ByOwner(self._state(), self._accounts[known])
+
+    def results_of(self, owner: bytes) -> Sequence[CommandResult]:
+        """Of all of an owner's accounts."""
+        known, by_owner = self._actions_by_owner
+        return self._results_at([self._first + int(known[at]) for at in by_owner.rows(owner)])
 
     def orders_of(self, owner: bytes) -> Sequence[OrderView]:
         """Of all of an owner's accounts."""

@@ -130,11 +130,15 @@ class Ledger:
         self, block: Block, result: BlockResult, command_count: int, fills: np.ndarray, changed: np.ndarray
     ) -> BlockEvent:
         height, time_ms = block.header.height, block.header.timestamp_ms
-        changes = BlockChanges(lambda: self._state, height, time_ms, fills, changed)
+        changes = BlockChanges(
+            lambda: self._state, height, time_ms, fills, changed, result.receipts["account_index"],
+            lambda places: self.results_at(places, 0),
+        )  # fmt: skip
         return BlockEvent(
             height=height, header_hash=block.hash(), state_root=result.state_root, time_ms=time_ms,
             command_count=command_count, trade_count=len(fills), trades_of=changes.trades_of,
-            fills_of=changes.fills_of, orders_of=changes.orders_of, book_changes=self._books.take_changes(self._state),
+            fills_of=changes.fills_of, orders_of=changes.orders_of, results_of=changes.results_of,
+            book_changes=self._books.take_changes(self._state),
         )  # fmt: skip
 
     def watch_book(self, market: int) -> None:

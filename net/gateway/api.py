@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from net.gateway.backend import Backend
+from net.gateway.channel import Channel
 from net.gateway.errors import INTERNAL, MUST_BE_WEBSOCKET, SYNCING, UNKNOWN_METHOD, ApiError
-from net.gateway.feeds import Channel, Hub
+from net.gateway.feeds import Hub
 from net.gateway.instruments import Instruments
 from net.gateway.limits import Backlog, Limits
 from net.gateway.params import Params

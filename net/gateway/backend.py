@@ -298,6 +298,8 @@ class BlockEvent:
     fills_of: Callable[[bytes], Sequence[AccountFill]] = _tell_nothing  # of an owner's accounts
     # Of an owner's accounts, every order that opened, changed or left the book, as it is after the block.
     orders_of: Callable[[bytes], Sequence[OrderView]] = _tell_nothing
+    # Of an owner's accounts, what became of every action that the block carried.
+    results_of: Callable[[bytes], Sequence[CommandResult]] = _tell_nothing
     book_changes: Mapping[int, tuple[LevelChange, ...]] = field(default_factory=dict)  # of watched markets
 
 

@@ -8,15 +8,17 @@ from typing import Any, Protocol
 
 import trio
 
-from net.gateway import present_account, present_market
+from net.gateway import present_market
 from net.gateway.backend import Backend, BlockEvent
 from net.gateway.book import WHOLE_BOOK_LEVELS, BookMirror
+from net.gateway.channel import Channel
 from net.gateway.errors import UNKNOWN_CHANNEL, ApiError
 from net.gateway.instruments import Instruments
+from net.gateway.user_channels import COMMANDS_PREFIX, Account, UserFeed, parse_user_channel
 from net.gateway.wire import notification_text
 
 FLUSH_INTERVAL_S = 0.1
-_ADDRESS_CHARS = 42
+Key = tuple[str, bytes, int | None]
 
 
 class Subscriber(Protocol):
@@ -25,29 +27,13 @@ class Subscriber(Protocol):
     def push(self, text: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """A channel name, understood. `owner` for user channels, `market` for market channels."""
-
-    name: str
-    kind: str
-    market: int = -1
-    owner: bytes = b""
-    is_batched: bool = False
-
-
-def parse_channel(name: str, instruments: Instruments) -> Channel:
-    """Raises `ApiError` for a channel that does not exist."""
+def parse_channel(name: str, instruments: Instruments, account: Account | None) -> Channel:
+    """`account`: that of the connection's `public/auth`. Raises `ApiError` for a channel that does not exist."""
     if name == "x.blocks":
         return Channel(name, "blocks")
     kind, _, rest = name.partition(".")
-    if kind == "user":
-        topic, _, owner = rest.partition(".")
-        if topic in ("orders", "trades") and len(owner) == _ADDRESS_CHARS and owner.startswith("0x"):
-            try:
-                return Channel(name, f"user.{topic}", owner=bytes.fromhex(owner[2:]))
-            except ValueError:
-                raise ApiError(UNKNOWN_CHANNEL, "channels", f"{owner[:50]} is no address") from None
+    if kind == "user" or name.startswith(COMMANDS_PREFIX):
+        return parse_user_channel(name, instruments, account)
     instrument_name, _, pace = rest.rpartition(".")
     if kind not in ("book", "trades", "ticker") or pace not in ("raw", "100ms"):
         raise ApiError(UNKNOWN_CHANNEL, "channels", f"{name[:100]!r}: see the channels in docs/api.md")
@@ -61,6 +47,7 @@ class _Feed:
     subscribers: dict[Subscriber, None] = field(default_factory=dict)  # ordered, unlike a set
     mirror: BookMirror | None = None
     last_ticker: object = None
+    user: UserFeed | None = None
     is_stale: bool = False
 
     def push(self, data: object) -> None:
@@ -75,7 +62,7 @@ class Hub:
     def __init__(self, backend: Backend, instruments: Instruments) -> None:
         self._backend = backend
         self._instruments = instruments
-        self._feeds: dict[str, _Feed] = {}
+        self._feeds: dict[Key, _Feed] = {}
 
     async def run(self) -> None:
         """Reads blocks for ever; after lagging behind the node, starts over with new snapshots."""
@@ -92,18 +79,24 @@ class Hub:
 
     def subscribe(self, subscriber: Subscriber, channel: Channel) -> None:
         """Adds the subscriber and pushes the state that the channel's changes build on; again, if it asks again."""
-        if channel.name not in self._feeds and channel.kind == "book":
-            self._backend.watch_book(channel.market)
-        feed = self._feeds.setdefault(channel.name, _Feed(channel))
+        if channel.key not in self._feeds:
+            self._feeds[channel.key] = self._open(channel)
+        feed = self._feeds[channel.key]
         feed.subscribers[subscriber] = None
         self._push_snapshot(feed, [subscriber])
 
-    def unsubscribe(self, subscriber: Subscriber, channel_name: str) -> None:
-        feed = self._feeds.get(channel_name)
+    def _open(self, channel: Channel) -> _Feed:
+        if channel.kind == "book":
+            self._backend.watch_book(channel.market)
+        is_user = channel.kind.startswith("user.") or channel.kind == "x.commands"
+        return _Feed(channel, user=UserFeed(channel, self._backend, self._instruments) if is_user else None)
+
+    def unsubscribe(self, subscriber: Subscriber, channel: Channel) -> None:
+        feed = self._feeds.get(channel.key)
         if feed is not None:
             feed.subscribers.pop(subscriber, None)
             if not feed.subscribers:
-                del self._feeds[channel_name]
+                del self._feeds[channel.key]
                 if feed.channel.kind == "book":
                     self._backend.forget_book(feed.channel.market)
 
@@ -117,6 +110,9 @@ class Hub:
                 feed.is_stale = True
                 if not channel.is_batched:
                     self._emit(feed)
+            elif feed.user is not None:
+                for data in feed.user.on_block(event):
+                    feed.push(data)
             else:
                 data = _show(event, channel, self._instruments)
                 if data:
@@ -157,21 +153,20 @@ class Hub:
         elif channel.kind == "ticker":
             data = present_market.ticker(self._instruments, self._backend.ticker(channel.market))
         else:
+            for item in feed.user.again() if feed.user is not None else ():
+                _push(channel, item, subscribers)
             return
-        text = notification_text(channel.name, data)
-        for subscriber in subscribers:
-            subscriber.push(text)
+        _push(channel, data, subscribers)
+
+
+def _push(channel: Channel, data: object, subscribers: list[Subscriber]) -> None:
+    text = notification_text(channel.name, data)
+    for subscriber in subscribers:
+        subscriber.push(text)
 
 
 def _show(event: BlockEvent, channel: Channel, instruments: Instruments) -> dict[str, Any] | list[dict[str, Any]]:
-    """What a block means to a channel that is a plain list, or that of blocks."""
+    """What a block means to a channel of a market's trades, or to that of blocks."""
     if channel.kind == "blocks":
         return present_market.block(event)
-    if channel.kind == "trades":
-        return [present_market.trade(instruments, trade) for trade in event.trades_of(channel.market)]
-    if channel.kind == "user.orders":
-        return [present_account.order(instruments, order, event.height) for order in event.orders_of(channel.owner)]
-    return [
-        present_account.fill(instruments, entry.fill) | {"x_subaccount": entry.subaccount}
-        for entry in event.fills_of(channel.owner)
-    ]
+    return [present_market.trade(instruments, trade) for trade in event.trades_of(channel.market)]

@@ -41,7 +41,7 @@ async def hello(call: Call) -> object:
 async def subscribe(call: Call) -> object:
     session = call.need_session()
     names = call.params.text_list("channels", call.api.limits.channels_per_connection_max)
-    channels = [parse_channel(name, call.instruments) for name in names]
+    channels = [parse_channel(name, call.instruments, session.account) for name in names]
     session.check_room(channels)
     call.after_reply(lambda: session.subscribe(channels))
     return names

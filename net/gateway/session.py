@@ -13,6 +13,7 @@ import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from net.gateway.api import Api, Call, Pending, answer, complete
+from net.gateway.channel import Channel
 from net.gateway.credits import CreditPools, price_request
 from net.gateway.errors import (
     HEARTBEAT_MISSED,
@@ -24,7 +25,6 @@ from net.gateway.errors import (
     ApiError,
     Fault,
 )
-from net.gateway.feeds import Channel
 from net.gateway.wire import RequestError, error_text, now_us, parse_request
 
 logger = logging.getLogger(__name__)
@@ -80,15 +80,18 @@ class Session:
     def subscribe(self, channels: list[Channel]) -> None:
         """Pushes what each channel starts with."""
         for channel in channels:
+            known = self._channels.get(channel.name)
+            if known is not None and known.key != channel.key:  # the connection means another account now
+                self._api.hub.unsubscribe(self, known)
             self._channels[channel.name] = channel
             self._api.hub.subscribe(self, channel)
 
     def unsubscribe(self, names: list[str]) -> list[str]:
         """Which of them were subscribed."""
-        known = [name for name in names if self._channels.pop(name, None) is not None]
-        for name in known:
-            self._api.hub.unsubscribe(self, name)
-        return known
+        known = {name: channel for name in names if (channel := self._channels.pop(name, None)) is not None}
+        for channel in known.values():
+            self._api.hub.unsubscribe(self, channel)
+        return list(known)
 
     def unsubscribe_all(self) -> None:
         self.unsubscribe(list(self._channels))

@@ -215,6 +215,7 @@ class DictBackend:
             trades_of=lambda market: [trade for trade in trades if trade.market == market],
             fills_of=lambda owner: [entry for entry in fills if entry.owner == owner],
             orders_of=lambda owner: [order for order in orders if order.owner == owner],
+            results_of=lambda owner: [self.known[name]] if owner == command.owner else [],
             book_changes={market: changes[market] for market in self.watched},
         )  # fmt: skip
         for subscriber in list(self._subscribers):

@@ -13,6 +13,7 @@ from test_gateway_backend import DictBackend
 from test_gateway_inputs import KEY, OWNER, ask, order, running, websocket
 
 from engine.commands import CANCEL_ALL, PLACE, WITHDRAW, Action, Command
+from net.gateway.account_data import ProtectionView, SettingsView
 from net.gateway.api import Api, Call, Method, answer_now
 from net.gateway.asyncapi import make_asyncapi
 from net.gateway.limits import Limits
@@ -90,8 +91,12 @@ async def test_every_channel_carries_what_its_row_says() -> None:
     names = [row.example.replace("0x…", "0x" + OWNER.hex()) for row in CHANNELS]
     backend = DictBackend()
     async with running(backend) as url, websocket(url) as connection:
+        auth = {"id": 0, "method": "public/auth", "params": {"grant_type": "x_owner", "owner": OWNER.hex()}}
+        assert (await ask(connection, json.dumps(auth)))["result"]["x_owner"] == "0x" + OWNER.hex()
         request = {"id": 1, "method": "public/subscribe", "params": {"channels": names}}
         assert (await ask(connection, json.dumps(request)))["result"] == names
+        frozen = ProtectionView(1_000, 0, 1, 1, 1, backend.time_ms, 1, 1, 1, 1 << 50)
+        backend.account_data.known_settings[OWNER, 0] = SettingsView(0, 0, 0, 0, (), (), None, frozen, ())
         trade_once(backend)
         waiting = dict(zip(names, CHANNELS))
         with trio.fail_after(5):

@@ -180,6 +180,12 @@ class MmpStatus(TypedDict):
     x_height: Height
 
 
+class TrippedProtection(MmpStatus):
+    """The same, with the name that the channel was asked by."""
+
+    index_name: str
+
+
 class CancelSwitch(TypedDict):
     """When everything is cancelled unless it is put off."""
 

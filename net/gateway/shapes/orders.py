@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from net.gateway.shapes.account import UserTrade
+from net.gateway.shapes.account import AccountTrade, Position, UserTrade
 from net.gateway.shapes.scalars import (
     Address,
     Count,
@@ -54,6 +54,15 @@ class Order(TypedDict):
     trigger: NotRequired[Literal["mark_price", "last_price"]]
     cancel_reason: NotRequired[str]
     oto_order_ids: NotRequired[list[OrderId | None]]
+
+
+class AccountChanges(TypedDict):
+    """What a block changed of an account in one market; the position where it traded and still holds one."""
+
+    instrument_name: str
+    orders: list[Order]
+    trades: list[AccountTrade]
+    positions: list[Position]
 
 
 class Receipt(TypedDict):

@@ -17,7 +17,7 @@ from consensus.messages import (
 from engine.commands import Command, address_of, compute_domain_separator, recover_signer
 from engine.params import DEFAULT_MARKETS, ExchangeParams
 from engine.payload import InboxEntry, Payload, PriceReport
-from engine.state import genesis
+from engine.state import EngineState, genesis
 from net.identity import NetworkSigner, derive_network_key
 from validator.batches import BatchPool, CheckedBatch
 from validator.executor import Executor, to_commitment
@@ -41,6 +41,7 @@ GENESIS_STATE = genesis(PARAMS, 1_000)
 GENESIS = make_genesis_header(GENESIS_STATE, 1)
 MARK_TICKS = 600_000
 EXPIRY_MS = 1 << 40
+FEEDS_E8 = (MARK_TICKS * 10**7, 300_000 * 10**6)
 
 
 def sign(trader: int, kind: int, nonce: int, **fields: int) -> Command:
@@ -59,18 +60,20 @@ def seal(author: int, sequence: int, records: list[bytes]) -> CheckedBatch:
 class Chainlet:
     """Executes and certifies blocks one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: EngineState = GENESIS_STATE) -> None:
         self.pool = BatchPool(MEMBERS)
-        self.executor = Executor(PARAMS, self.pool, GENESIS.hash(), GENESIS_STATE)
-        self.head = GENESIS
+        self.head = make_genesis_header(state, 1)
+        self.executor = Executor(state.params, self.pool, self.head.hash(), state)
         self.blocks: list[Block] = []
 
-    def add(self, batches: list[CheckedBatch], inbox: tuple[InboxEntry, ...] = (), with_prices: bool = False) -> Block:
+    def add(
+        self, batches: list[CheckedBatch], inbox: tuple[InboxEntry, ...] = (), with_prices: bool = False,
+        feeds_e8: tuple[int, ...] = FEEDS_E8, step_ms: int = 100,
+    ) -> Block:  # fmt: skip
         """The next block with these batches."""
-        time_ms = self.head.timestamp_ms + 100
+        time_ms = self.head.timestamp_ms + step_ms
         reports: tuple[PriceReport, ...] = ()
         if with_prices:
-            feeds_e8 = (MARK_TICKS * 10**7, 300_000 * 10**6)
             signers = [NetworkSigner(seed, DOMAIN) for seed in SEEDS]
             reports = tuple(signer.sign_price_report(at, time_ms, feeds_e8) for at, signer in enumerate(signers))
         for checked in batches:

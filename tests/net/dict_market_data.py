@@ -1,6 +1,7 @@
 """Markets of the dictionary exchange of `test_gateway_backend`: prices that never move, and whatever was traded."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.params import DEFAULT_MARKETS, MarketParams
@@ -39,6 +40,15 @@ class DictMarketData:
 
     def ticker(self, market: int) -> TickerView:
         return self._backend.ticker(market)
+
+    def with_option(self, view: TickerView) -> TickerView:
+        """What an option has beyond the rest; its best bid implies less than its mark, and nobody offers it."""
+        if self.listed[view.market].kind not in ("call", "put"):
+            return view
+        return replace(
+            view, mark_e8=123_450_000_000, forward_e8=INDEX_E8, mark_vol_ppb=600_000_000, bid_vol_ppb=595_000_000,
+            greeks_e8=(52_000_000, 1_000, 2_000_000_000, -3_000_000_000, 40_000_000),
+        )  # fmt: skip
 
     def underlyings(self) -> Sequence[UnderlyingView]:
         names = dict.fromkeys(market.underlying_name for market in self.listed)

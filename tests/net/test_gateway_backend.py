@@ -382,9 +382,10 @@ class DictBackend:
         book = self.book(market, 1)
         bid, ask = (book.bids or ((0, 0),))[0], (book.asks or ((0, 0),))[0]
         last = next((trade.price_ticks for trade in self.past_trades if trade.market == market), 0)
-        return TickerView(
+        view = TickerView(
             market, self.height, self.time_ms, 640_000, 640_001, last, *bid, *ask, 7, 9, 5_000_000, 640_002, 1, -12_345
         )
+        return self.market_data.with_option(view)
 
     def trades(self, market: int, count: int) -> list[TradeView]:
         return [trade for trade in self.past_trades if trade.market == market][:count]

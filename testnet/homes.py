@@ -20,6 +20,8 @@ from validator.keys import Keys, save_keys
 
 MANIFEST = "manifest.json"
 LOOPBACK = "127.0.0.1"
+# A maker quotes both sides of all that is listed at once.
+ACCOUNT_ORDERS_MAX = 256
 
 
 class FolderError(Exception):
@@ -113,7 +115,7 @@ def make_keys(folder: Path, operators: list[bytes]) -> list[Keys]:
 
 def make_network(
     chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int, court: str = "",
-    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS, epoch_length_ms: int = 0,
+    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS, epoch_length_ms: int = 0, governor: str = "",
 ) -> NetworkConfig:  # fmt: skip
     """The configuration that is equal on every node."""
     return NetworkConfig(
@@ -128,6 +130,8 @@ def make_network(
         court=court,
         epoch_length_ms=epoch_length_ms,
         validators_max=NUMBERS_MAX,
+        governor=governor,
+        account_orders_max=ACCOUNT_ORDERS_MAX,
     )
 
 

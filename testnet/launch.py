@@ -215,6 +215,7 @@ class Launcher:
         network = homes.make_network(
             chain_id, deployment.settlement, deployment.token, validators, genesis_time_ms, deployment.court,
             choose_markets(terms, genesis_time_ms, seed), terms.epoch_length_ms,
+            funding.derive_governor().address_text if terms.listing else "",
         )  # fmt: skip
         homes.write_genesis(self._folder, network)
         homes.mark_ready(self._folder)

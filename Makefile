@@ -121,6 +121,10 @@ bench-client: $(STAMP)  ## what a trader's machine pays: import, signature, orde
 bench-links: $(STAMP)  ## what one link between validators carries
 	$(BIN)/python -m net.bench_links
 
+.PHONY: bench-api
+bench-api: $(STAMP)  ## what 200 clients of the API cost the committee, and one that never reads the others: ARGS="--api inside"
+	$(BIN)/python -m testnet.bench_api $(ARGS)
+
 .PHONY: bench-public
 bench-public: $(STAMP)  ## what public hosts and followers cost while blocks come: ARGS="--followers 8"
 	$(BIN)/python tests/net/bench_public.py $(ARGS)

@@ -73,6 +73,10 @@ fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS=
 fuzz-wire: $(STAMP)  ## every decoder of bytes from peers and clients, on damaged bytes: SECONDS=600
 	$(BIN)/python -m tests.net.fuzz_wire --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: fuzz-api
+fuzz-api: $(STAMP)  ## schemathesis calls the API as its description allows and forbids, over a real executed chain: CASES=10000
+	$(BIN)/python -m tests.validator.fuzz_api --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: fuzz-contracts
 fuzz-contracts: $(STAMP)  ## forge drives the contracts with random calls, where forge or npm is there: ARGS="--runs 256"
 	$(BIN)/python -m tests.foundry.run $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -8,9 +8,11 @@ from validator.compilecache import prepare_compile_cache
 def main() -> int:
     prepare_compile_cache()
     # Numba reads where its cache is when it is imported.
-    from validator.warming import warm_everything
+    from engine.warm import warm
+    from validator.surfaces import warm_surfaces
 
-    warm_everything()
+    warm()
+    warm_surfaces()
     return 0
 
 

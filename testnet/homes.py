@@ -11,7 +11,6 @@ import secrets
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from consensus.crypto import derive_secret
 from engine.params import DEFAULT_MARKETS, MarketParams
@@ -114,9 +113,9 @@ def make_keys(folder: Path, operators: list[bytes]) -> list[Keys]:
 
 def make_network(
     chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int, court: str = "",
-    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS, epoch_length_ms: int = 0, **terms: Any,
+    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS, epoch_length_ms: int = 0,
 ) -> NetworkConfig:  # fmt: skip
-    """The configuration that is equal on every node; `terms` are further fields of it."""
+    """The configuration that is equal on every node."""
     return NetworkConfig(
         name="hansa-local",
         chain_id=chain_id,
@@ -129,7 +128,6 @@ def make_network(
         court=court,
         epoch_length_ms=epoch_length_ms,
         validators_max=NUMBERS_MAX,
-        **terms,
     )
 
 

@@ -45,9 +45,10 @@ class _File:
 class Pages:
     """Routes of the pages and of what they load."""
 
-    def __init__(self) -> None:
+    def __init__(self, served_by: str = "node") -> None:
+        """`served_by` is what the pages go by: `node`, or `gateway` for one that holds its trader's key."""
         root = files("net.gateway").joinpath("static")
-        self._files = {name: _load(found) for name, found in _walk(root, "")}
+        self._files = {name: _load(found, served_by) for name, found in _walk(root, "")}
 
     def routes(self) -> list[Route]:
         """For the application of a node, or of whoever else shows these pages."""
@@ -83,7 +84,7 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
             yield prefix + entry.name, entry
 
 
-def _load(found: Traversable) -> _File:
-    plain = found.read_bytes()
+def _load(found: Traversable, served_by: str) -> _File:
+    plain = found.read_bytes().replace(b'data-served-by="node"', f'data-served-by="{served_by}"'.encode())
     content_type = _TYPES[found.name.rpartition(".")[2]]
     return _File(content_type, plain, gzip.compress(plain, mtime=0), f'"{sha256(plain).hexdigest()[:32]}"')

@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 
 from net.gateway.errors import TOO_LARGE, ApiError
 from net.gateway.methods import METHODS
+from net.gateway.pages import Pages
 from net.gateway.wire import Request as Call
 from net.gateway.wire import RequestError, error_text, now_us, parse_named_request, parse_request
 from net.trader.access import Access
@@ -58,14 +59,15 @@ class Server:
 
     def app(self) -> ASGIApp:
         routes = [
-            Route("/", self._on_page),
+            Route("/status", self._on_status),
             Route("/api/v2", self._on_http, methods=["POST"]),
             Route("/api/v2/{scope:str}/{name:str}", self._on_http, methods=["GET", "POST"]),
             WebSocketRoute("/ws/api/v2", self._on_websocket),
+            *Pages("gateway").routes(),
         ]
         return self._local_only(Starlette(routes=routes))
 
-    async def _on_page(self, request: Request) -> Response:
+    async def _on_status(self, request: Request) -> Response:
         """What an operator looks at first."""
         nodes = [
             {"url": node.url, "connected": node.is_connected, "well": node.is_well, "height": node.height,

@@ -90,7 +90,7 @@ class Page:
         raise PageFailed(f"{condition} did not come; complaints: {self.complaints}; the page says: {said}")
 
     async def click(self, selector: str) -> None:
-        await self.wait_for(f"document.querySelector({selector!r})")
+        await self.wait_for(f"document.querySelector({selector!r}) !== null")
         await self.evaluate(f"document.querySelector({selector!r}).click()")
 
     async def fill(self, selector: str, text: str) -> None:

@@ -19,10 +19,11 @@ from engine import views
 from engine.commands import (
     BUY,
     CANCEL_ALL,
-    GOOD_TILL_CANCELLED,
     IMMEDIATE_OR_CANCEL,
     PLACE,
+    POST_ONLY_SLIDE,
     SELL,
+    SET_MARGIN_MODE,
     Action,
     Command,
     address_of,
@@ -67,13 +68,14 @@ from validator.uptime import Uptime
 from validator.watcher import OnChain
 
 DAY_MS = 86_400_000
-BLOCK_S = 0.15
+BLOCK_S = 0.25
 CHECKPOINT_BLOCKS = 20
 TRADER = PrivateKey(b"\x77" * 32)
 MAKER, QUOTER, TAKER = (PrivateKey(bytes([number]) * 32) for number in (0x41, 0x42, 0x43))
 FUNDS_QUOTE = 5_000_000 * 10**6
 STRIKES = range(52_000, 70_000, 2_000)
 FAR_MS = 1 << 50
+PORTFOLIO = 2  # the margin mode
 
 
 def list_markets(now_ms: int) -> tuple[MarketParams, ...]:
@@ -142,6 +144,7 @@ class WebExchange:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.ingress.run)
             self.add_block(self._deposits())
+            self._send(TRADER, [Action(SET_MARGIN_MODE, side=PORTFOLIO)])
             while True:
                 self.trade()
                 self.add_block()
@@ -153,6 +156,8 @@ class WebExchange:
         batches = [sealed for sealer in (self._own, self._others) if (sealed := sealer.seal()) is not None]
         for checked in batches:
             self.pool.add_named(checked)
+            batch = checked.batch
+            self.store.put_batch(checked.batch_hash, batch.author, batch.sequence, batch.encode())
         refs = tuple((item.batch.author, item.batch.sequence, item.batch_hash) for item in batches)
         payload = Payload(refs, self._reports(time_ms), inbox, 1)
         executed = self.executor.run(self.head.hash(), 1, self.head.height + 1, time_ms, payload)
@@ -194,9 +199,9 @@ class WebExchange:
     def trade(self) -> None:
         """One turn of maker, quoter and taker."""
         self._turn += 1
-        if self._turn % 3 == 1:
+        if self._turn % 4 == 1:
             self._send(MAKER, list(self._ladders()))
-        if self._turn % 6 == 2:
+        if self._turn % 8 == 2:
             chain = self._marks("call", "put")
             for part in (chain[: len(chain) // 2], chain[len(chain) // 2 :]):
                 self._send(QUOTER, [action for market, mark in part for action in self._quotes(market, mark)])
@@ -219,18 +224,14 @@ class WebExchange:
                 for level in range(14):
                     away = step * (level + 1) + self._draw.randrange(step)
                     size = self._draw.randrange(20, 900) * (level + 2) // 4
-                    yield Action(
-                        PLACE, side=side, market=market, price_ticks=mark + sign * away, size_lots=size,
-                        time_in_force=GOOD_TILL_CANCELLED,
-                    )  # fmt: skip
+                    yield _quote(market, side, mark + sign * away, size)
 
     def _quotes(self, market: int, mark: int) -> Iterator[Action]:
         yield Action(CANCEL_ALL, market=market)
         width = max(2, mark // 60)
         for side, price in ((BUY, mark - width), (SELL, mark + width)):
             if price > 0:
-                size = self._draw.randrange(20, 300)
-                yield Action(PLACE, side=side, market=market, price_ticks=price, size_lots=size)
+                yield _quote(market, side, price, self._draw.randrange(300, 900))
 
     def _take(self) -> None:
         """A small order at the market: perpetuals mostly, options sometimes."""
@@ -250,6 +251,13 @@ class WebExchange:
         if actions:
             command = Command(address_of(key.public_key), self._nonce, FAR_MS, tuple(actions)).signed(key, SEPARATOR)
             self._others.add(command.encode(), address_of(key.public_key))
+
+
+def _quote(market: int, side: int, price_ticks: int, size_lots: int) -> Action:
+    """Orders that never take come before all others of their block: nobody finds the book empty between two quotes."""
+    return Action(
+        PLACE, side=side, market=market, price_ticks=price_ticks, size_lots=size_lots, time_in_force=POST_ONLY_SLIDE
+    )
 
 
 def wall_ms() -> int:

@@ -55,7 +55,6 @@ class AccountSummary(TypedDict):
     currency: str
     type: Literal["main", "subaccount"]
     balance: DecimalText
-    x_cash: DecimalText
     equity: DecimalText
     margin_balance: DecimalText
     initial_margin: DecimalText
@@ -114,12 +113,10 @@ class Subaccount(TypedDict):
 
 
 class Margins(TypedDict):
-    """What an order would add to the initial margin, and the prices between which orders are taken now."""
+    """What an order would add to the initial margin."""
 
     buy: DecimalText
     sell: DecimalText
-    min_price: DecimalText | None
-    max_price: DecimalText | None
     x_height: Height
 
 

@@ -2,21 +2,22 @@
 
 import { Table, at, el, setClass, setText, toggle } from "./dom.js";
 import { DASH, amount, clock, group, moment, price, shortHex, signClass, signed, usd } from "./format.js";
-import { STATUS_STEPS, STATUS_WORDS, inWords } from "./words.js";
-import { closePosition } from "./placing.js";
+import { STATUS_STEPS, inWords } from "./words.js";
+import { cancelAll as sendCancelAll, cancelOrder, closePosition } from "./placing.js";
+import { showSteps } from "./recent-view.js";
 
-const TABS = [["positions", "Positions"], ["orders", "Open orders"], ["history", "Order history"], ["fills", "Fills"], ["activity", "Activity"]];
+const TABS = [["positions", "Positions"], ["orders", "Open orders"], ["history", "Order history"], ["fills", "Fills"], ["risk", "Risk"], ["activity", "Activity"]];
 
 export function mountAccount(app) {
   const tabs = new Map(), panes = new Map();
   let here = "positions";
   const cancelAll = el("button", { type: "button", className: "plain", id: "cancel-all", hidden: true, onclick: () =>
-    guarded(app.commands.send("CancelAll", { market: 0xffffffff }, "cancel all orders")) }, "Cancel all");
+    guarded(sendCancelAll(app)) }, "Cancel all");
   const guarded = promise => promise.catch(() => {});
   const bar = el("div", { className: "tabbar" });
   for (const [key, title] of TABS) {
     const count = el("i", { className: "count" });
-    const tab = el("button", { type: "button", onclick: () => open(key), data: { tab: key } }, title, count);
+    const tab = el("button", { type: "button", onclick: () => app.emit("pane", key), data: { tab: key } }, title, count);
     tabs.set(key, { tab, count });
     panes.set(key, el("div", { className: "pane", id: "pane-" + key }));
     bar.append(tab);
@@ -66,20 +67,22 @@ function action(cell, text, act) {
 }
 
 function makeTables(app, panes, instrumentOf, guarded) {
-  const positions = new Table(panes.get("positions"), [["Market", "link"], ["Size", "num"], ["Mark", "num"], ["Value", "num"], ["Liq. price", "num"],
-    ["Initial", "num"], ["Maint.", "num"], ["Delta", "num"], ["Γ 1%", "num wide"], ["Vega", "num wide"], ["Theta", "num wide"], ["", "act"]], (row, item) => {
-    const [market, size, mark, value, liquidation, initial, maintenance, delta, gamma, vega, theta, close] = row.children;
-    const instrument = instrumentOf(item);
+  const positions = new Table(panes.get("positions"), [["Market", "link"], ["Size", "num"], ["Entry", "num"], ["Mark", "num"], ["Value", "num"], ["Profit", "num"],
+    ["Liq. price", "num"], ["Initial", "num"], ["Maint.", "num wide"], ["Delta", "num wide"], ["Vega", "num wide"], ["Theta", "num wide"], ["", "act"]], (row, item) => {
+    const [market, size, entry, mark, value, profit, liquidation, initial, maintenance, delta, vega, theta, close] = row.children;
+    const instrument = instrumentOf(item), known = value => value !== null && value !== undefined;
     name(app, market, item.instrument_name);
     setText(size, signed(item.size));
     setClass(size, "num " + signClass(item.size));
+    setText(entry, known(item.average_price) ? price(item.average_price, instrument) : DASH);
     setText(mark, price(item.mark_price, instrument));
     setText(value, usd(item.x_value));
+    setText(profit, known(item.floating_profit_loss) ? signed(item.floating_profit_loss, 2) : DASH);
+    setClass(profit, "num " + signClass(item.floating_profit_loss));
     setText(liquidation, item.estimated_liquidation_price ? price(item.estimated_liquidation_price, instrument) : DASH);
     setText(initial, usd(item.initial_margin));
     setText(maintenance, usd(item.maintenance_margin));
     setText(delta, usd(item.x_delta));
-    setText(gamma, usd(item.x_gamma));
     setText(vega, usd(item.vega));
     setText(theta, usd(item.theta));
     action(close, "Close", () => guarded(closePosition(app, item)));
@@ -93,9 +96,7 @@ function makeTables(app, panes, instrumentOf, guarded) {
     setText(terms, termsOf(item));
     setText(order, item.order_id);
     order.onclick = () => (location.href = "/explorer#order=" + item.order_id);
-    const [, number] = /-(\d+)$/.exec(item.order_id);
-    action(cancel, "Cancel", () => guarded(app.commands.send("Cancel",
-      { market: instrumentOf(item).instrument_id, orderId: BigInt(number) }, `cancel ${item.order_id}`)));
+    action(cancel, "Cancel", () => guarded(cancelOrder(app, item)));
   }, "No open orders.");
   const history = new Table(panes.get("history"), [["Ended", "num"], ["Market", "link"], ["Side", ""], ["Type", ""], ["Price", "num"], ["Amount", "num"],
     ["Filled", "num"], ["Average", "num"], ["State", ""], ["Order", "link wide"]], (row, item) => {
@@ -149,13 +150,7 @@ function makeActivity(root) {
     setText(time, clock(entry.atMs));
     setText(what, entry.text);
     if (!steps.firstChild) steps.append(...STATUS_STEPS.map(() => el("span", { className: "step" })), el("span", { className: "said" }));
-    const reached = STATUS_STEPS.indexOf(entry.status);
-    STATUS_STEPS.forEach((step, index) => {
-      const mark = steps.children[index], tookMs = entry.reachedMs?.[step];
-      setText(mark, STATUS_WORDS[step] + (tookMs === undefined ? "" : ` ${tookMs < 10_000 ? tookMs + " ms" : Math.round(tookMs / 1000) + " s"}`));
-      setClass(mark, "step" + (index <= reached ? " done" : ""));
-      mark.hidden = entry.status === "refused" || entry.status === "unknown";
-    });
+    showSteps(steps.children, entry);
     setText(steps.lastChild, entry.error ?? entry.note ?? (entry.status === "sending" ? "sending" : ""));
     setClass(steps.lastChild, "said " + (entry.error ? "down" : "dim"));
     setText(block, entry.height ? group(entry.height) : DASH);

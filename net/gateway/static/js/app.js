@@ -17,6 +17,8 @@ export class App extends Emitter {
     this.status = null;
     this.instruments = new Map();
     this.market = null;
+    /** Served by the gateway on the trader's own machine, which holds the key and signs. */
+    this.isByGateway = document.documentElement.dataset.servedBy === "gateway";
     this._skewMs = 0;
     this.session = new Session(this);
     this.commands = new Commands(this);
@@ -32,6 +34,11 @@ export class App extends Emitter {
 
   instrument(name = this.market) {
     return this.instruments.get(name);
+  }
+
+  /** By its number, as actions name it. */
+  instrumentOf(number) {
+    return [...this.instruments.values()].find(instrument => instrument.instrument_id === number);
   }
 
   choose(name) {
@@ -51,6 +58,7 @@ export class App extends Emitter {
       this.domain = domain;
       await this._readInstruments();
       if (isNew) this.session.load();
+      if (this.isByGateway) await this.session.logInAgain();
       await this._readStatus();
       this.emit("ready");
     } catch (error) {

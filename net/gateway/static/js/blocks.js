@@ -11,8 +11,8 @@ export class Blocks {
   }
 
   async _load(app) {
-    const found = await app.link.tryCall("public/x_get_blocks", { count: this._count }).catch(() => null);
-    this._add(found?.blocks ?? found ?? []);
+    const found = await app.link.tryCall("public/x_get_blocks", { count: Math.min(100, this._count) }).catch(() => null);
+    this._add(found ?? []);
   }
 
   _add(blocks) {

@@ -5,7 +5,7 @@ import { Rows, at, eachFrame, el, setClass, setText, toggle } from "./dom.js";
 import { fromSteps, inSteps } from "./decimal.js";
 import { DASH, amount, group, price } from "./format.js";
 
-const WIDTHS = [1, 5, 10, 50, 100, 500], ROW_PX = 19;
+const WIDTHS = [1, 5, 10, 50, 100, 500];
 
 export function mountBook(app, quotes) {
   let book = null, width = 1, rowCount = 12, ownTicks = new Set(), lastDirection = "";
@@ -59,7 +59,7 @@ export function mountBook(app, quotes) {
   const soon = eachFrame(show);
 
   new ResizeObserver(() => {
-    rowCount = Math.max(4, Math.floor((ladder.clientHeight - 60) / 2 / ROW_PX));
+    rowCount = Math.max(4, Math.floor((ladder.clientHeight - 62) / 2 / (asks.firstChild?.offsetHeight || 19)));
     soon();
   }).observe(ladder);
   app.on("market", instrument => {

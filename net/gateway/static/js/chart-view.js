@@ -32,6 +32,7 @@ export function mountChart(app) {
       fontFamily: getComputedStyle(document.body).fontFamily },
     grid: { vertLines: { color: "#1a2028" }, horzLines: { color: "#1a2028" } },
     rightPriceScale: { borderColor: "#232a33" }, crosshair: { mode: CrosshairMode.Normal },
+    localization: { priceFormatter: value => price(value, app.instrument()) },
     timeScale: { borderColor: "#232a33", timeVisible: true, secondsVisible: false, rightOffset: 6 },
   });
   const series = chart.addSeries(CandlestickSeries, { upColor: UP, downColor: DOWN, wickUpColor: UP, wickDownColor: DOWN, borderVisible: false });
@@ -64,7 +65,7 @@ export function mountChart(app) {
     if (!candles.length) trades.forEach(trade => add(trade));
     series.setData(candles);
     volumes.setData(candles.map(volumeOf));
-    if (candles.length) chart.timeScale().setVisibleLogicalRange({ from: candles.length - 110, to: candles.length + 4 });
+    if (candles.length) chart.timeScale().setVisibleLogicalRange({ from: Math.max(candles.length - 110, Math.min(0, candles.length - 45)), to: candles.length + 4 });
     tell(candles.at(-1));
   }
 

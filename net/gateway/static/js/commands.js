@@ -2,6 +2,7 @@
 
 import { STATUS_STEPS, inWords } from "./words.js";
 import { LinkLost, Refused } from "./link.js";
+import { recall, remember } from "./store.js";
 
 const KEPT = 60, TRIES = 4;
 
@@ -10,20 +11,39 @@ export class Commands {
   constructor(app) {
     this._app = app;
     this.entries = [];
+    app.on("ready", () => this._load());
     app.on("status", status => this._onCheckpoint(status.onchain_height));
   }
 
-  /** Signs and sends one action. Returns the final answer; raises what refused it. `text` says what it is. */
-  async send(name, members, text) {
-    const { id, command } = this._app.session.sign(name, members);
-    const entry = { id, text, status: "sending", sentMs: performance.now(), atMs: Date.now(), height: null, orderId: null };
+  get _place() {
+    return "commands." + this._app.domain.network_id;
+  }
+
+  /** Those of before, so that a page that is opened again still knows their receipts. */
+  _load() {
+    const known = new Set(this.entries.map(entry => entry.id)), kept = recall(this._place, []);
+    for (const entry of kept) if (entry.status === "sending" || entry.status === "received") entry.status = "unknown";
+    this.entries = [...this.entries, ...kept.filter(entry => !known.has(entry.id))].slice(0, KEPT);
+    this._app.emit("commands", this.entries);
+  }
+
+  /** Signs and sends one action (`placing.js` makes them). Returns the final answer; raises what refused it. A trader's own
+   * gateway signs itself: it gets the method of the API.
+   */
+  async send(action) {
+    const { session } = this._app, isSigning = !session.isByGateway;
+    const { id, command } = isSigning ? session.sign(action.name, action.members) : { id: null, command: null };
+    const entry = { id, text: action.text, status: "sending", atMs: Date.now(), height: null, orderId: null };
     this.entries = [entry, ...this.entries].slice(0, KEPT);
     this._tell();
     try {
-      const early = await this._ask(command, "received");
-      entry.receipt = early.x_receipt;
-      this._reach(entry, early.x_status);
-      const answer = await this._ask(command, "final");
+      if (isSigning) {
+        const early = await this._ask(command, "received");
+        entry.receipt = early.x_receipt;
+        this._reach(entry, early.x_status);
+      }
+      const answer = isSigning ? await this._ask(command, "final") : await this._app.link.call(action.method, action.params);
+      entry.id = answer.x_command_id ?? id;
       entry.orderId = answer.order?.order_id ?? answer.order_id ?? null;
       entry.height = answer.x_height;
       this._reach(entry, answer.x_status);
@@ -56,7 +76,7 @@ export class Commands {
     entry.status = status;
     entry.reachedMs = entry.reachedMs ?? {};
     for (const step of STATUS_STEPS.slice(0, STATUS_STEPS.indexOf(status) + 1))
-      entry.reachedMs[step] ??= Math.round(performance.now() - entry.sentMs);
+      entry.reachedMs[step] ??= Date.now() - entry.atMs;
     this._tell();
   }
 
@@ -66,6 +86,7 @@ export class Commands {
   }
 
   _tell() {
+    remember(this._place, this.entries);
     this._app.emit("commands", this.entries);
   }
 }

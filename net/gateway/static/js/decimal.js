@@ -39,11 +39,11 @@ export function inSteps(value, step) {
   return number === null || !size || number % size ? null : number / size;
 }
 
-/** The nearest whole number of steps as text, for a message that says what would be right. */
+/** The nearest whole number of steps, at least one, as text: for a message that says what would be right. */
 export function nearestStep(value, step) {
   const places = placesOf(step), size = toUnits(step, places);
-  const number = BigInt(Math.round((Number(value) * 10 ** places) / Number(size)));
-  return fromUnits(number * size, places);
+  const count = BigInt(Math.max(1, Math.round((Number(value) * 10 ** places) / Number(size))));
+  return fromUnits(count * size, places);
 }
 
 export function fromSteps(count, step) {

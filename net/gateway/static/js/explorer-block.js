@@ -1,9 +1,9 @@
 // One block: its header word by word, its certificate with who signed, and what was in it.
 
 import { el } from "./dom.js";
-import { group, moment, shortHex } from "./format.js";
+import { bytes, group, moment, shortHex } from "./format.js";
 import { card, grid, mono, to, words } from "./explorer-parts.js";
-import { HEADER_FIELDS, headerHash, readHeader } from "./proof.js";
+import { headerHash, readHeader } from "./proof.js";
 
 const MEANINGS = {
   version: "of the header", parent_hash: "the block before", payload_root: "hash of the payload's bytes", oracle_root: "price reports of this block",
@@ -11,6 +11,8 @@ const MEANINGS = {
   account_root: "hash of the account tree", account_sums: "all claims and all debts", withdrawals_root: "all withdrawals since genesis", timestamp_ms: "the proposal's time",
   next_committee_hash: "who agrees next; zero except at the end of an epoch", withdrawals_total: "quote units withdrawn since genesis", view: "the attempt at agreement in which it was proposed",
 };
+
+const ACTIONS = 200;
 
 /** The committee's size: a node tells it. */
 const sizeOf = app => app.status?.validator_count ?? 4;
@@ -28,28 +30,38 @@ export function certificateCard(app, certificate, height) {
 
 export async function showBlock(app, text) {
   const height = Number(text), { link } = app;
-  const block = await link.tryCall("public/x_get_block", { height });
+  const block = await link.tryCall("public/x_get_block", { height, count: ACTIONS });
   const certificate = block?.certificate ?? (await link.call("public/x_get_certificate", { height }));
-  const header = block?.header_bytes ?? block?.header ?? certificate.header;
-  const fields = typeof header === "string" ? readHeader(header) : HEADER_FIELDS.filter(name => name in header).map(name => [name, header[name]]);
-  const known = Object.fromEntries(fields), shown = Number(known.height);
-  const cards = [card(`Block ${group(shown)}`, "half", words([["Time", moment(Number(known.timestamp_ms))], ["Hash", mono(shown === certificate.height ? certificate.header_hash : block?.hash ?? "–")],
-    ["Proposer", `member ${known.proposer}`], ["Parent", height > 1 ? to("block", height - 1, group(height - 1)) : "genesis"], ["Next", to("block", height + 1, group(height + 1))],
-    ["Actions", block ? group(block.commands?.length ?? block.command_count ?? 0) : null], ["Trades", block?.trades !== undefined ? group(block.trades?.length ?? block.trades) : null],
-    ["On chain", app.status && app.status.onchain_height >= height ? `yes, under the checkpoint of block ${group(app.status.onchain_height)}` : "not yet"]])), certificateCard(app, certificate, height)];
-  if (block?.commands) cards.push(commandsCard(block.commands));
+  const isOwn = certificate.height === height, fields = readHeader(certificate.header), known = Object.fromEntries(fields);
+  const time = block?.timestamp ?? (isOwn ? certificate.timestamp : null);
+  const cards = [card(`Block ${group(height)}`, "half", words([["Time", time ? moment(time) : null], ["Hash", mono(block?.hash ?? (isOwn ? certificate.header_hash : "–"))],
+    ["Proposer", block ? `member ${block.proposer}` : isOwn ? `member ${known.proposer}` : null], ["Parent", height > 1 ? to("block", height - 1, group(height - 1)) : "genesis"], ["Next", to("block", height + 1, group(height + 1))],
+    ["Actions", block ? group(block.commands) : null], ["Trades", block ? group(block.trades) : null], ["Batches", block ? group(block.batches) : null], ["Price reports", block ? group(block.price_reports) : null],
+    ["Inbox entries", block ? group(block.inbox_entries) : null], ["Size", block ? bytes(block.size_bytes) : null], ["State root", block ? mono(shortHex(block.state_root, 22, 6)) : null],
+    ["On chain", onChain(app, height, block)]])), certificateCard(app, certificate, height)];
+  if (block) cards.push(actionsCard(block));
   else cards.push(card("Actions", "", el("p", { className: "none" }, "This node does not serve what was in a block.")));
-  const note = shown === height ? "" : ` (of block ${group(shown)}: this height has no certificate of its own here)`;
-  cards.push(card("Header, 20 words" + note, "", grid([["Word", "num"], ["Field", ""], ["Value", "mono"], ["Meaning", "wide dim"]], fields.map(([name, value], index) =>
+  const note = isOwn ? "" : ` of block ${group(certificate.height)}, which carries the certificate`;
+  cards.push(card("Header" + note + ": 20 words", "", grid([["Word", "num"], ["Field", ""], ["Value", "mono"], ["Meaning", "wide dim"]], fields.map(([name, value], index) =>
     [index, name, value, MEANINGS[name] ?? ""]), "")));
   return cards;
 }
 
-function commandsCard(commands) {
-  return card(`Actions (${group(commands.length)})`, "", grid([["", "num"], ["What", ""], ["Result", ""], ["Order", ""], ["Account", "wide"], ["Id", ""]], commands.slice(0, 512).map((item, index) => {
-    const isGood = item.code === 0 || item.code === undefined;
-    const result = el("span", { className: isGood ? "up" : "down" }, isGood ? item.order_state && item.order_state !== "rejected" ? item.order_state : "done" : `${item.code} ${item.reason ?? ""}`);
-    const owner = item.owner ?? item.x_owner, id = item.command_id ?? item.x_command_id ?? item.id;
-    return [index, item.text ?? item.kind ?? "–", result, item.order_id ? to("order", item.order_id) : "", owner ? to("account", `${owner}/${item.subaccount ?? 0}`, shortHex(owner, 8)) : "", id ? to("command", id, shortHex(id)) : ""];
-  }), "No actions: prices and time only."));
+function onChain(app, height, block) {
+  const last = app.status?.onchain_height ?? 0;
+  return block?.is_on_chain || last >= height ? `yes, under the checkpoint of block ${group(Math.max(last, height))}` : "not yet";
+}
+
+/** What an action became, in one word. */
+export function outcomeOf(result) {
+  if (result.code === undefined || result.code === null) return el("span", { className: "dim" }, result.status);
+  if (result.code) return el("span", { className: "down" }, `${result.code} ${result.reason.replaceAll("_", " ")}`);
+  return el("span", { className: "up" }, result.order_number && result.order_state !== "rejected" ? result.order_state : result.cancelled ? `cancelled ${result.cancelled}` : "done");
+}
+
+function actionsCard(block) {
+  const shown = block.actions.length, all = block.commands;
+  return card(`Actions ${shown < all ? `(the first ${group(shown)} of ${group(all)})` : `(${group(all)})`}`, "", grid([["", "num"], ["What", ""], ["Result", ""], ["Trades", "num"], ["Account", "wide"], ["Id", ""]], block.actions.map(item =>
+    [item.number, item.text, outcomeOf(item.result), item.result.trades?.length || "", to("account", `${item.owner}/${item.subaccount}`, shortHex(item.owner, 8)), to("command", item.command_id, shortHex(item.command_id))]),
+  "None: only prices and time."));
 }

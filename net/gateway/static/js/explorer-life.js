@@ -3,32 +3,33 @@
 import { el } from "./dom.js";
 import { amount, group, moment, price, shortHex, usd } from "./format.js";
 import { card, grid, life, mono, to, when, words } from "./explorer-parts.js";
-import { certificateCard } from "./explorer-block.js";
+import { certificateCard, outcomeOf } from "./explorer-block.js";
 
-async function stepsOf(app, height, result, receipt) {
-  const certificate = height ? await app.link.call("public/x_get_certificate", { height }).catch(() => null) : null;
-  const onChain = app.status?.onchain_height ?? 0, isOnChain = height && onChain >= height;
-  const status = !height ? result?.status ?? "received" : isOnChain ? "on_chain" : "certified";
-  const isRefused = Boolean(result?.code);
+/** From the receipt to the checkpoint; `known`: what a node tells of a command's life, as far as it tells. */
+async function stepsOf(app, height, known) {
+  const certificate = known?.certificate ?? (height ? await app.link.call("public/x_get_certificate", { height }).catch(() => null) : null);
+  const onChain = known?.checkpoint?.height ?? app.status?.onchain_height ?? 0, isOnChain = Boolean(height) && onChain >= height;
+  const status = !height ? known?.status ?? "received" : isOnChain ? "on_chain" : "certified";
+  const own = app.commands.entries.find(entry => entry.id === known?.command_id), block = known?.block;
   const steps = life(status, [
-    ["received", "Receipt", receipt ? `signed by node ${receipt.node}` : "a node promised to pass it on", when(receipt?.received_ms)],
-    ["included", "Block", height ? `block ${group(height)}` : "not in a block yet", when(result?.timestamp ?? (height ? certificate?.timestamp : null))],
-    ["certified", "Certificate", certificate ? `${certificate.signers.length} members signed; nothing can undo it` : "not certified yet"],
-    ["on_chain", "Checkpoint", isOnChain ? `on the settlement chain up to block ${group(onChain)}` : height ? `the chain has it up to block ${group(onChain)}` : ""],
-  ], isRefused);
-  return { certificate, status, card: card("Life", "", steps) };
+    ["received", "Receipt", own?.receipt ? `signed by node ${own.receipt.node}` : "a node's signed promise to pass it on", when(own?.receipt?.received_ms)],
+    ["included", "Block", height ? to("block", height, `block ${group(height)}`) : "not in a block yet", when(block?.timestamp ?? known?.timestamp), block ? `proposed by member ${block.proposer}` : null],
+    ["certified", "Certificate", certificate ? `${certificate.signers.length} members signed: nothing can undo it` : "not certified yet", certificate && certificate.height !== height ? `with block ${group(certificate.height)}` : null],
+    ["on_chain", "Checkpoint", isOnChain ? `on the settlement chain up to block ${group(onChain)}` : height ? `so far the chain has block ${group(onChain)}` : ""],
+  ], Boolean(known?.action?.result.code));
+  return { certificate, card: card("Life", "", steps) };
 }
 
 export async function showCommand(app, text) {
-  const id = text.startsWith("0x") ? text : "0x" + text;
-  const more = await app.link.tryCall("public/x_get_command", { command_id: id }).catch(() => null);
-  const result = more?.result ?? more ?? (await app.link.call("public/x_get_command_status", { command_id: id }));
-  const steps = await stepsOf(app, result.height, result, more?.receipt);
-  const cards = [steps.card, card("Command", "half", words([["Id", mono(id)], ["Status", result.status ?? steps.status], ["What", more?.text], ["Account", more?.owner ? to("account", `${more.owner}/${more.subaccount ?? 0}`) : null],
-    ["Result", result.code === undefined ? "not executed yet" : el("span", { className: result.code ? "down" : "up" }, result.code ? `${result.code} ${result.reason}` : "accepted")],
-    ["Order", result.order_id ? to("order", result.order_id) : result.order_number ? `number ${result.order_number}` : null], ["Order state", result.order_state],
-    ["Block", result.height ? to("block", result.height, group(result.height)) : "–"], ["Time", when(result.timestamp)], ["Filled value", result.filled_value ? usd(result.filled_value) + " USDC" : null]]))];
-  if (steps.certificate) cards.push(certificateCard(app, steps.certificate, result.height));
+  const id = (text.startsWith("0x") ? text : "0x" + text).toLowerCase();
+  const known = (await app.link.tryCall("public/x_get_command", { command_id: id })) ?? { command_id: id, action: null };
+  const { action } = known, result = action?.result ?? (await app.link.call("public/x_get_command_status", { command_id: id }));
+  const height = action?.height ?? result.height, steps = await stepsOf(app, height, { status: result.status, timestamp: result.timestamp, ...known });
+  const market = action && app.instrumentOf(action.fields.market), order = result.order_number && market ? `${market.instrument_name}-${result.order_number}` : null;
+  const cards = [steps.card, card("Command", "half", words([["What", action?.text], ["Id", mono(id)], ["Status", (known.status ?? result.status).replace("_", " ")], ["Result", outcomeOf(result)], ["Kind", action?.kind],
+    ["Account", action ? to("account", `${action.owner}/${action.subaccount}`, action.owner) : null], ["Nonce", action?.nonce], ["Valid until", action && action.expiry_ms < 8e15 ? moment(action.expiry_ms) : null],
+    ["Order", order ? to("order", order) : null], ["Block", height ? to("block", height, group(height)) : "–"], ["Time", when(result.timestamp)], ["Filled value", Number(result.filled_value) ? usd(result.filled_value) + " USDC" : null]]))];
+  if (steps.certificate) cards.push(certificateCard(app, steps.certificate, height));
   if (result.trades?.length) cards.push(fillsCard(app, result.trades));
   return cards;
 }
@@ -48,7 +49,7 @@ export async function showOrder(app, text) {
   const found = await app.link.call("private/get_user_trades_by_instrument", { owner, subaccount, instrument_name: order.instrument_name, count: 1000 }).catch(() => ({ trades: [] }));
   const fills = found.trades.filter(trade => trade.order_id === order.order_id);
   const height = order.x_placed_height ?? order.x_created_height ?? (await heightAt(app, order.creation_timestamp)) ?? fills.at(-1)?.x_height;
-  const steps = await stepsOf(app, height, { timestamp: order.creation_timestamp }, null);
+  const steps = await stepsOf(app, height, { timestamp: order.creation_timestamp });
   const cards = [steps.card, card(`Order ${order.order_id}`, "half", words([["Market", order.instrument_name], ["Side", el("span", { className: order.direction === "buy" ? "up" : "down" }, order.direction)], ["Type", order.order_type.replace("_", " ")],
     ["Price", order.price === "market_price" ? "market" : price(order.price, instrument)], ["Amount", amount(order.amount, instrument)], ["Filled", amount(order.filled_amount, instrument)], ["Average", order.average_price ? price(order.average_price, instrument) : "–"],
     ["State", order.order_state + (order.cancel_reason ? ` (${order.cancel_reason})` : "")], ["Terms", [order.time_in_force, order.post_only && "post-only", order.reduce_only && "reduce-only"].filter(Boolean).join(", ")],

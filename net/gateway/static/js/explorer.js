@@ -30,11 +30,13 @@ export function kindOf(text) {
   if (/^\d+$/.test(text)) return "block";
   if (/^(0x)?[0-9a-f]{64}$/i.test(text)) return "command";
   if (/^(0x)?[0-9a-f]{40}(\/\d+)?$/i.test(text)) return "account";
-  return /^[A-Z0-9_-]+-\d+$/.test(text) ? "order" : null;
+  return /^[A-Za-z0-9_]+-[A-Za-z0-9_-]*\d+$/.test(text) ? "order" : null;
 }
 
-const said = text => el("section", { className: "card" }, el("p", { className: "none" }, text));
-
+function said(text) {
+  return el("section", { className: "card" }, el("p", { className: "none" }, text));
+}
+view.append(said("Connecting to the node…"));
 const list = el("div", { className: "scrolled" }), blocksCard = el("section", { className: "card" }, el("h2", {}, "Blocks"), list);
 const table = new Table(list, [["Height", "num link"], ["Time", "num"], ["Actions", "num"], ["Trades", "num"], ["Hash", "mono"], ["State root", "mono wide"]], (row, block) => {
   [group(block.height), clock(block.timestamp), group(block.commands), group(block.trades), shortHex(block.hash, 18, 6), shortHex(block.state_root, 18, 6)]

@@ -1,7 +1,7 @@
 // The order form. It previews what the order is worth and costs, sends it, and says in words what was wrong.
 
-import { at, el, setClass, setText, toggle } from "./dom.js";
-import { fromSteps, inSteps, placesOf } from "./decimal.js";
+import { at, atMostEvery, el, setClass, setText, toggle } from "./dom.js";
+import { fromSteps, inSteps, nearestStep, placesOf } from "./decimal.js";
 import { DASH, group, usd } from "./format.js";
 import { TYPES, readOrder } from "./placing.js";
 import { inWords } from "./words.js";
@@ -11,7 +11,8 @@ const SHARES = [10, 25, 50, 100];
 export function mountForm(app, quotes) {
   const root = at("form");
   const order = { side: "buy", type: "limit", price: "", trigger: "", amount: "", timeInForce: "gtc", isPostOnly: false, isReduceOnly: false };
-  let top = { bid: null, ask: null }, summary = null;
+  let top = { bid: null, ask: null }, summary = null, exact = null;
+  const keyNow = () => [app.market, order.side, order.type, order.amount, order.price].join();
   const field = (name, label, unit) => {
     const input = el("input", { type: "text", inputMode: "decimal", id: "order-" + name, autocomplete: "off", spellcheck: false, oninput: () => {
       order[name] = input.value.replace(",", ".").trim();
@@ -93,6 +94,18 @@ export function mountForm(app, quotes) {
     if (instrument.kind !== "option") return value / leverage;
     return order.side === "buy" ? value : null;
   }
+  /** What the engine says that the order adds to the initial margin; until it has answered, the estimate stands. */
+  const askMargin = atMostEvery(400, async () => {
+    const account = app.session.account, instrument = app.instrument(), at = priceNow(), mine = keyNow();
+    if (!account || !instrument || !Number(order.amount) || !at || inSteps(order.amount, instrument.min_trade_amount) === null) return;
+    const priceText = nearestStep(at, instrument.tick_size);
+    const found = await app.link.tryCall("private/get_margins", { owner: account.owner, subaccount: account.subaccount, instrument_name: app.market, amount: order.amount, price: priceText }).catch(() => null);
+    if (found && mine === keyNow()) {
+      exact = { key: mine, value: found[order.side] };
+      show();
+    }
+  });
+
   function setShare(share) {
     const instrument = app.instrument(), free = Number(summary?.available_funds ?? 0), at = priceNow() || Number(quotes.of(app.market)?.mark_price);
     if (!free || !at) return say(summary ? "There is no free margin." : "Connect first: there is no account to measure.", true);
@@ -119,7 +132,9 @@ export function mountForm(app, quotes) {
     const value = priceNow() * (Number(order.amount) || 0);
     setText(facts.value, value ? usd(value) : DASH);
     const margin = marginOf(instrument, value);
-    setText(facts.margin, !value ? DASH : order.isReduceOnly ? "none" : margin === null ? "by scenario" : "≈ " + usd(margin));
+    const isExact = exact?.key === keyNow();
+    if (value && !isExact) askMargin();
+    setText(facts.margin, !value ? DASH : isExact ? usd(exact.value) : order.isReduceOnly ? "none" : margin === null ? "by scenario" : "≈ " + usd(margin));
     const rate = Number(order.isPostOnly ? instrument.maker_commission : instrument.taker_commission);
     setText(facts.fee, value ? `${usd(value * rate, 4)} (${group(rate * 100, 3)}%)` : DASH);
     setText(facts.free, summary ? usd(summary.available_funds) : DASH);
@@ -143,7 +158,7 @@ export function mountForm(app, quotes) {
     say("Sending…", false);
     submit.disabled = true;
     try {
-      const answer = await app.commands.send(action.name, action.members, action.text);
+      const answer = await app.commands.send(action);
       say(outcome(answer), false);
     } catch (error) {
       say(inWords(error), true);
@@ -154,9 +169,10 @@ export function mountForm(app, quotes) {
 
   function outcome(answer) {
     const made = answer.order;
-    const filled = made.filled_amount && Number(made.filled_amount) ? `, filled ${made.filled_amount} at ${group(made.average_price, placesOf(app.instrument().tick_size))}` : "";
+    const filled = made.filled_amount && Number(made.filled_amount) ? ` ${made.filled_amount} at ${group(made.average_price, placesOf(app.instrument().tick_size))}` : "";
     const states = { open: "Open", filled: "Filled", cancelled: "Ended", untriggered: "Waiting for its trigger", rejected: "Refused", pending: "On its way" };
-    return `${states[made.order_state] ?? made.order_state}${filled} · ${answer.x_is_final ? `final in block ${group(answer.x_height)}` : answer.x_status}`;
+    const state = states[made.order_state] ?? made.order_state;
+    return `${state}${filled && made.order_state !== "filled" ? ", filled" : ""}${filled} · ${answer.x_is_final ? `final in block ${group(answer.x_height)}` : answer.x_status}`;
   }
 
   app.on("market", instrument => {

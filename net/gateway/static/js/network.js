@@ -44,6 +44,8 @@ const committee = el("div", { className: "scrolled" });
 const committeeCard = card("Committee", "two", committee);
 const results = el("div", { className: "scrolled" });
 card("What became of actions", "third", results);
+const prices = el("div", { className: "scrolled" });
+const pricesCard = card("Prices that the committee agreed on", "", prices);
 const endpoints = el("div", { className: "scrolled" });
 card("Settlement endpoints of this node", "half", endpoints);
 const safety = el("dl", { className: "words" });
@@ -52,10 +54,15 @@ card("If it all stops", "half", safety);
 const stepTable = new Table(steps, [["Step", ""], ["p50", "num"], ["p99", "num"], ["Blocks", "num"]], (row, [name, counts]) => {
   [STEP_WORDS[name] ?? name.replaceAll("_", " "), `${percentile(counts, 50)} ms`, `${percentile(counts, 99)} ms`, group(total(counts))].forEach((text, index) => setText(row.children[index], text));
 }, "No block was measured yet.");
-const committeeTable = new Table(committee, [["Member", ""], ["In certificates", ""], ["Now", ""], ["Frames in", "num wide"], ["Frames out", "num wide"], ["In", "num"], ["Out", "num"], ["Key", "wide mono"]], fillMember, "No certificate was seen yet.");
+const committeeTable = new Table(committee, [["Member", ""], ["In certificates", ""], ["Now", ""], ["Frames in", "num wide"], ["Frames out", "num wide"], ["In", "num"], ["Out", "num"], ["BLS key", "wide mono"]], fillMember, "No certificate was seen yet.");
 const resultTable = new Table(results, [["Result", ""], ["Actions", "num"], ["Share", "num"]], (row, [code, count, all]) => {
   [code === "0" ? "accepted" : `refused: ${code}`, group(count), percent(count / all)].forEach((text, index) => setText(row.children[index], text));
 }, "No action was executed since this node started.");
+const priceTable = new Table(prices, [["Index", ""], ["Price", "num"], ["Dispersion", "num"], ["As of", "num"], ["", ""], ["Reports, by member", ""]], (row, item) => {
+  [item.name, group(item.price), `${item.dispersion_bps} bps`, clock(item.timestamp), item.is_fresh ? "fresh" : "stale", item.reports.join("   ")].forEach((text, index) => setText(row.children[index], text));
+  setClass(row.children[4], item.is_fresh ? "up" : "down");
+  setClass(row.children[5], "num dim");
+}, "This node does not serve price reports.");
 const endpointTable = new Table(endpoints, [["Endpoint", ""], ["State", ""], ["Final block", "num"], ["", ""]], (row, item) => {
   [item.name, item.is_well ? "well" : "not well", group(item.final_block), item.fault ?? ""].forEach((text, index) => setText(row.children[index], text));
   setClass(row.children[1], item.is_well ? "up" : "down");
@@ -139,6 +146,9 @@ async function readSlowly() {
     validators ??= await app.link.tryCall("public/x_get_validators").catch(() => null);
     certificate = await app.link.call("public/x_get_certificate").catch(() => null);
     evidence = await app.link.call("public/x_get_evidence");
+    const round = await app.link.tryCall("public/x_get_oracle_round").catch(() => null);
+    priceTable.show((round?.indexes ?? []).map(index => ({ ...index, reports: round.reports.map(report => `${report.validator}: ${group(report.indexes[index.name])}`) })));
+    setText(pricesCard.note, round ? `the reports of block ${group(round.height)}; an index is the median of a quorum` : "");
     committeeTable.show(uptime.validators.map(member => ({ ...member, ...keyOf(member.index) })));
     setText(committeeCard.note, `certificates of blocks ${group(uptime.first_height)} to ${group(uptime.last_height)}; each needs only a quorum, so three of four is normal among four`);
   } catch {
@@ -146,10 +156,8 @@ async function readSlowly() {
   }
 }
 
-function keyOf(index) {
-  const list = validators?.validators ?? validators ?? [];
-  return { more: Array.isArray(list) ? list.find(item => item.index === index) ?? null : null };
-}
+/** What the node tells of a member beside its uptime. */
+const keyOf = index => ({ more: validators?.validators.find(item => item.index === index) ?? null });
 
 function fillMember(row, member) {
   const [name, share, now, framesIn, framesOut, bytesIn, bytesOut, key] = row.children;
@@ -164,7 +172,7 @@ function fillMember(row, member) {
   setClass(now, signed ? "up" : "dim");
   const shown = link ? [group(link.frames_in), group(link.frames_out), bytes(link.bytes_in), bytes(link.bytes_out)] : Array(4).fill(isMe ? "" : DASH);
   [framesIn, framesOut, bytesIn, bytesOut].forEach((cell, index) => setText(cell, shown[index]));
-  setText(key, shortHex(member.more?.bls_key ?? member.more?.network_key, 10, 4));
+  setText(key, shortHex(member.more?.bls_key, 12, 4));
 }
 
 app.on("ready", () => {

@@ -4,18 +4,18 @@ import { Rows, at, atMostEvery, el, setClass, setText, toggle } from "./dom.js";
 import { DASH, group, price, span } from "./format.js";
 import { drawSmile } from "./smile.js";
 
-const WATCHED_MAX = 44;
+const WATCHED_MAX = 44, SURFACE_MS = 3000;
 const COLUMNS = [
   ["OI", quote => (Number(quote.open_interest) ? group(quote.open_interest) : DASH), "wide"],
   ["Vega", quote => group(quote.greeks?.vega, 1), "wide"], ["Θ", quote => group(quote.greeks?.theta, 1), "wide"],
-  ["Γ", quote => group(Number(quote.greeks?.gamma ?? NaN) * 1e5 || 0, 2), "wide"], ["Δ", quote => group(quote.greeks?.delta, 2)],
-  ["IV", quote => (quote.mark_iv ? group(quote.mark_iv, 1) : DASH)], ["Mark", (quote, item) => price(quote.mark_price, item)],
+  ["Γ", quote => group(Number(quote.greeks?.gamma ?? NaN) * 1e5 || 0, 2), "wide"], ["Δ", quote => group(quote.greeks?.delta, 2), "mid"],
+  ["IV", quote => (quote.mark_iv ? group(quote.mark_iv, 1) : DASH)], ["Mark", (quote, item) => price(quote.mark_price, item), "mid"],
   ["Bid", (quote, item) => price(quote.best_bid_price, item), "bid"], ["Ask", (quote, item) => price(quote.best_ask_price, item), "ask"],
 ];
 
 export function mountOptions(app, quotes) {
   const root = at("options");
-  let base = "BTC", expiryMs = null, strikes = [], isShown = false;
+  let base = "BTC", expiryMs = null, strikes = [], slices = [], isShown = false;
   const bases = el("div", { className: "seg small" }), expiries = el("div", { className: "seg small scroll" });
   const forward = el("span", { className: "num dim" });
   const smile = el("figure", { className: "smile" });
@@ -111,7 +111,7 @@ export function mountOptions(app, quotes) {
     strikes.forEach(strike => (strike.isAtm = strike === nearest));
     rows.show(strikes);
     setText(forward, middle ? `forward ${group(middle, 1)}` : "");
-    drawSmile(smile, strikes.map(strike => pointOf(strike, middle)).filter(Boolean), middle);
+    drawSmile(smile, strikes.map(strike => pointOf(strike, middle)).filter(Boolean), middle, slices, expiryMs, app.nowMs());
   }
 
   /** The smile is read where options are cheap: puts below the forward, calls above. */
@@ -122,6 +122,14 @@ export function mountOptions(app, quotes) {
     const known = value => (Number(value) > 0 ? Number(value) : null);
     return { strike: Number(strike.strike), mark: Number(quote.mark_iv), bid: known(quote.bid_iv), ask: known(quote.ask_iv) };
   }
+
+  /** The whole surface of the base, for the curves. */
+  async function readSurface() {
+    if (!isShown || document.hidden || app.link.state.name !== "live") return;
+    const found = await app.link.tryCall("public/x_get_vol_surface", { index_name: `${base.toLowerCase()}_usdc` }).catch(() => null);
+    slices = found?.expiries ?? [];
+  }
+  setInterval(readSurface, SURFACE_MS);
 
   const soon = atMostEvery(300, show);
   quotes.on("quote", soon);
@@ -136,5 +144,6 @@ export function mountOptions(app, quotes) {
   app.on("view", view => {
     isShown = view === "options";
     arrange();
+    readSurface();
   });
 }

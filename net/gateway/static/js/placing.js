@@ -3,7 +3,7 @@
 import { fromSteps, inSteps, nearestStep, placesOf } from "./decimal.js";
 import { group } from "./format.js";
 import {
-  AT_MARKET, BUY, FILL_OR_KILL, GOOD_TILL_CANCELLED, IMMEDIATE_OR_CANCEL, POST_ONLY, REDUCE_ONLY, SELL, TRIGGER_BELOW,
+  ALL_MARKETS, AT_MARKET, BUY, FILL_OR_KILL, GOOD_TILL_CANCELLED, IMMEDIATE_OR_CANCEL, POST_ONLY, REDUCE_ONLY, SELL, TRIGGER_BELOW,
 } from "./messages.js";
 
 export const TYPES = {
@@ -22,7 +22,7 @@ function readSteps(value, step, what) {
   throw Error(`${what} must be a multiple of ${step}; the nearest is ${group(nearestStep(value, step), placesOf(step))}.`);
 }
 
-/** {name, members, text} of the action. `order`: side, type, price, trigger, amount, timeInForce, isPostOnly, isReduceOnly. */
+/** Struct and members to sign, the same as a method of the API for a gateway that signs itself, and a text. `order`: side, type, price, trigger, amount, timeInForce, isPostOnly, isReduceOnly. */
 export function readOrder(instrument, order) {
   const kind = TYPES[order.type], isBuy = order.side === "buy";
   const sizeLots = readSteps(order.amount, instrument.min_trade_amount, "The amount");
@@ -40,13 +40,34 @@ export function readOrder(instrument, order) {
   const at = kind.hasPrice ? ` at ${group(fromSteps(members.priceTicks, instrument.tick_size))}` : " at market";
   const when = kind.hasTrigger ? `, ${kind.isStop ? "stop" : "take"} ${group(order.trigger)}` : "";
   const text = `${order.side} ${fromSteps(sizeLots, instrument.min_trade_amount)} ${instrument.instrument_name}${at}${when}`;
-  return { name: kind.hasTrigger ? "Trigger" : "Place", members, text };
+  return { name: kind.hasTrigger ? "Trigger" : "Place", members, text, ...asMethod(instrument, order, members) };
+}
+
+const FORCES = { [GOOD_TILL_CANCELLED]: "good_til_cancelled", [POST_ONLY]: "good_til_cancelled", [IMMEDIATE_OR_CANCEL]: "immediate_or_cancel", [FILL_OR_KILL]: "fill_or_kill" };
+
+function asMethod(instrument, order, members) {
+  const kind = TYPES[order.type], params = { instrument_name: instrument.instrument_name, type: order.type, amount: fromSteps(members.sizeLots, instrument.min_trade_amount) };
+  if (kind.hasPrice) Object.assign(params, { price: fromSteps(members.priceTicks, instrument.tick_size), time_in_force: FORCES[members.timeInForce] });
+  if (kind.hasTrigger) Object.assign(params, { trigger: "mark_price", trigger_price: fromSteps(members.triggerTicks, instrument.tick_size) });
+  if (members.timeInForce === POST_ONLY) params.post_only = true;
+  if (order.isReduceOnly) params.reduce_only = true;
+  return { method: `private/${order.side}`, params };
+}
+
+export function cancelOrder(app, order) {
+  const [, number] = /-(\d+)$/.exec(order.order_id), market = app.instruments.get(order.instrument_name).instrument_id;
+  return app.commands.send({ name: "Cancel", members: { market, orderId: BigInt(number) }, text: `cancel ${order.order_id}`,
+    method: "private/cancel", params: { order_id: order.order_id } });
+}
+
+export function cancelAll(app) {
+  return app.commands.send({ name: "CancelAll", members: { market: ALL_MARKETS }, text: "cancel all orders", method: "private/cancel_all", params: {} });
 }
 
 /** A market order that can only reduce. */
 export function closePosition(app, position) {
   const instrument = app.instruments.get(position.instrument_name);
   const order = { type: "market", side: Number(position.size) > 0 ? "sell" : "buy", amount: String(position.size).replace("-", ""), isReduceOnly: true };
-  const { name, members, text } = readOrder(instrument, order);
-  return app.commands.send(name, members, text + ", close");
+  const action = readOrder(instrument, order);
+  return app.commands.send({ ...action, text: action.text + ", close" });
 }

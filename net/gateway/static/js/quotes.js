@@ -2,7 +2,7 @@
 
 import { Emitter, recall, remember } from "./store.js";
 
-const SUMMARY_MS = 2000;
+const SUMMARY_MS = 2500;
 
 export class Quotes extends Emitter {
   /** Event `quote` (name, ticker). `of(name)`: the last one known. */
@@ -44,7 +44,7 @@ export class Quotes extends Emitter {
         this._take(row.instrument_name, {
           mark_price: row.mark_price, last_price: row.last, best_bid_price: row.bid_price,
           best_ask_price: row.ask_price, open_interest: row.open_interest, price_change: row.price_change,
-          volume: row.volume, volume_usd: row.volume_usd, ...(row.mark_iv === undefined ? {} : { mark_iv: row.mark_iv }),
+          volume: row.volume, volume_usd: row.volume_usd, high: row.high, low: row.low, underlying_price: row.underlying_price, ...(row.mark_iv === undefined ? {} : { mark_iv: row.mark_iv }),
         });
       if (rows === null) await this._askEach();
     } catch {

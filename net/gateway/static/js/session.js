@@ -8,10 +8,14 @@ import {
   SCOPE_CANCEL, SCOPE_TRADE, digestOf, encodeMessage, makeStruct, readSignature, typedData,
 } from "./messages.js";
 import { addressOf, newSecret, readSecret, sign } from "./signing.js";
-import { recall, remember } from "./store.js";
+import { recall, recallHere, remember, rememberHere } from "./store.js";
 import { toUnits } from "./decimal.js";
 
+const GRANT = "grant";
 export const SCOPES = SCOPE_TRADE | SCOPE_CANCEL;
+
+const signerOf = (wallet, owner) => async (domain, name, values) =>
+  readSignature(await wallet.request({ method: "eth_signTypedData_v4", params: [owner, typedData(domain, name, values)] }));
 
 export class Session {
   constructor(app) {
@@ -23,14 +27,35 @@ export class Session {
     return "session." + this._app.domain.network_id;
   }
 
+  get isByGateway() {
+    return this._app.isByGateway;
+  }
+
   /** `validUntilMs` 0: only looking. */
   get canTrade() {
+    if (this.isByGateway) return Boolean(this.account);
     return Boolean(this.account?.secret) && this.account.validUntilMs > this._app.nowMs();
   }
 
-  load() {
-    this.account = recall(this._place);
+  /** A key pair that the gateway on this machine made. It is kept until this tab is closed. */
+  async logIn(id, secret) {
+    await this._app.link.call("public/auth", { grant_type: "client_credentials", client_id: id.trim(), client_secret: secret.trim() });
+    const summary = await this._app.link.call("private/get_account_summary", { currency: "USDC" });
+    rememberHere(GRANT, { id, secret });
+    this.account = { owner: summary.x_owner, subaccount: summary.x_subaccount, secret: null, validUntilMs: 0 };
     this._app.emit("session", this.account);
+  }
+
+  /** After a reconnect: the gateway knows connections, not pages. */
+  async logInAgain() {
+    const kept = recallHere(GRANT);
+    if (kept) await this.logIn(kept.id, kept.secret).catch(() => this.forget());
+  }
+
+  load() {
+    if (this.isByGateway) return this._app.emit("session", null);
+    this.account = recall(this._place);
+    return this._app.emit("session", this.account);
   }
 
   /** Only looks at an account, without a key. */
@@ -40,6 +65,7 @@ export class Session {
 
   forget() {
     remember(this._place, null);
+    rememberHere(GRANT, null);
     this.account = null;
     this._app.emit("session", null);
   }
@@ -47,8 +73,7 @@ export class Session {
   /** Registers a new key with the wallet of this browser. Terms: subaccount, days, cap in USDC or "". */
   async registerByWallet(wallet, terms) {
     const [owner] = await wallet.request({ method: "eth_requestAccounts" });
-    await this._register(owner.toLowerCase(), terms, async (domain, name, values) =>
-      readSignature(await wallet.request({ method: "eth_signTypedData_v4", params: [owner, typedData(domain, name, values)] })));
+    await this._register(owner.toLowerCase(), terms, signerOf(wallet, owner));
   }
 
   /** The same with a pasted key, which is not kept. */
@@ -58,17 +83,27 @@ export class Session {
   }
 
   async _register(owner, { subaccount, days, cap }, signBy) {
-    const { domain, link } = this._app, secret = newSecret();
-    const validUntilMs = Math.floor(this._app.nowMs() + days * 86_400_000);
-    const orderCapQuote = cap ? toUnits(cap, 6) : 0n;
+    const secret = newSecret(), account = { owner, subaccount };
+    const validUntilMs = Math.floor(this._app.nowMs() + days * 86_400_000), orderCapQuote = cap ? toUnits(cap, 6) : 0n;
     if (orderCapQuote === null) throw Error("the cap is an amount of USDC with at most six decimals");
-    const account = { owner, subaccount };
-    const values = makeStruct(domain.types, "SetSession", account, Math.floor(this._app.nowMs() + 300_000), {
-      key: addressOf(secret), scopes: SCOPES, validUntilMs, orderCapQuote,
-    });
+    await this._setSession(account, { key: addressOf(secret), scopes: SCOPES, validUntilMs, orderCapQuote }, signBy);
+    this._keep({ ...account, secret: toHex(secret), validUntilMs });
+  }
+
+  /** Has the wallet take back this browser's key, and forgets it. */
+  async revokeByWallet(wallet) {
+    const account = this.account, [owner] = await wallet.request({ method: "eth_requestAccounts" });
+    if (owner.toLowerCase() !== account.owner) throw Error(`the wallet must show the account ${account.owner}`);
+    const members = { key: addressOf(fromHex(account.secret, 32)), scopes: 0, validUntilMs: 0, orderCapQuote: 0 };
+    await this._setSession(account, members, signerOf(wallet, owner));
+    this.forget();
+  }
+
+  async _setSession(account, members, signBy) {
+    const { domain, link } = this._app;
+    const values = makeStruct(domain.types, "SetSession", account, Math.floor(this._app.nowMs() + 300_000), members);
     const signature = await signBy(domain, "SetSession", values);
     await link.call("public/x_submit", { command: toHex(encodeMessage("SetSession", values, signature)) });
-    this._keep({ ...account, secret: toHex(secret), validUntilMs });
   }
 
   _keep(account) {

@@ -16,20 +16,25 @@ export class Emitter {
   }
 }
 
-/** A value of this browser's storage; pages work without one, too. */
-export function remember(key, value) {
+function put(storage, key, value) {
   try {
-    if (value === null) localStorage.removeItem("hansa." + key);
-    else localStorage.setItem("hansa." + key, JSON.stringify(value));
+    if (value === null) storage().removeItem("hansa." + key);
+    else storage().setItem("hansa." + key, JSON.stringify(value));
   } catch {
     // Private windows may refuse: then nothing is remembered.
   }
 }
 
-export function recall(key, otherwise = null) {
+function take(storage, key, otherwise) {
   try {
-    return JSON.parse(localStorage.getItem("hansa." + key)) ?? otherwise;
+    return JSON.parse(storage().getItem("hansa." + key)) ?? otherwise;
   } catch {
     return otherwise;
   }
 }
+
+/** Values of this browser's storage, and of this tab's; pages work without either, too. */
+export const remember = (key, value) => put(() => localStorage, key, value);
+export const recall = (key, otherwise = null) => take(() => localStorage, key, otherwise);
+export const rememberHere = (key, value) => put(() => sessionStorage, key, value);
+export const recallHere = (key, otherwise = null) => take(() => sessionStorage, key, otherwise);

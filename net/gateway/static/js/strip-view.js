@@ -35,7 +35,7 @@ export function mountStrip(app, quotes) {
     setText(facts.iv, quote.mark_iv ? group(quote.mark_iv, 1) + "%" : DASH);
     setText(facts.delta, group(quote.greeks?.delta, 3));
     setText(facts.expiry, isPerpetual ? DASH : span(instrument.expiration_timestamp - app.nowMs()));
-    for (const [key, isShown] of [["funding", isPerpetual], ["iv", isOption], ["delta", isOption], ["expiry", !isPerpetual]])
+    for (const [key, isShown] of [["funding", isPerpetual], ["iv", isOption], ["delta", isOption], ["expiry", !isPerpetual], ["change", moved !== null]])
       facts[key].parentNode.hidden = !isShown;
     setText(phase, PHASES[quote.x_phase] ?? (quote.x_is_fresh === false ? "no fresh price" : ""));
     const title = `${price(quote.mark_price, instrument)} ${instrument.instrument_name} · Hansa`;

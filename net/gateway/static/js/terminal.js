@@ -12,6 +12,8 @@ import { mountMargin } from "./margin-view.js";
 import { mountMarkets } from "./markets-view.js";
 import { mountOptions } from "./options-view.js";
 import { Quotes } from "./quotes.js";
+import { mountRecent } from "./recent-view.js";
+import { mountRisk } from "./risk-view.js";
 import { mountStrip } from "./strip-view.js";
 import { recall, remember } from "./store.js";
 import { mountTape } from "./tape-view.js";
@@ -28,7 +30,9 @@ mountTape(app);
 mountOptions(app, quotes);
 mountForm(app, quotes);
 mountMargin(app);
+mountRecent(app);
 mountAccount(app);
+mountRisk(app);
 mountStrip(app, quotes);
 followTrades(app);
 new Account(app);
@@ -65,7 +69,7 @@ app.on("price", () => document.body.dataset.part !== "stage" && showPart("form")
 
 const KEYS = {
   "/": () => app.emit("pick"), b: () => app.emit("side", "buy"), s: () => app.emit("side", "sell"), c: () => showView("chart"), o: () => showView("options"),
-  1: () => app.emit("pane", "positions"), 2: () => app.emit("pane", "orders"), 3: () => app.emit("pane", "history"), 4: () => app.emit("pane", "fills"), 5: () => app.emit("pane", "activity"),
+  1: () => app.emit("pane", "positions"), 2: () => app.emit("pane", "orders"), 3: () => app.emit("pane", "history"), 4: () => app.emit("pane", "fills"), 5: () => app.emit("pane", "risk"), 6: () => app.emit("pane", "activity"),
 };
 document.addEventListener("keydown", event => {
   if (event.key === "Escape") document.activeElement?.blur();

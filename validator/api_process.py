@@ -72,6 +72,7 @@ class ApiProcess:
     async def _meet_node(self) -> Greeting:
         """Wait for the node, and hear who it is. The feed is closed again: making a copy takes seconds."""
         seats: dict[int, Seats] = {}
+        is_told = False
         while True:
             try:
                 async with self._open_feed() as feed:
@@ -82,8 +83,10 @@ class ApiProcess:
                                 seats[known.epoch] = known
                             case FactsEvent(data):
                                 return Greeting(Told(*decode_facts(data)), list(seats.values()))
-            except* (FeedEnded, FeedError):
-                pass
+            except* (FeedEnded, FeedError) as group:
+                if not is_told:
+                    log.info("api.waits_for_node error=%r", group.exceptions[0])
+                is_told = True
             await trio.sleep(RETRY_S)
 
     @asynccontextmanager

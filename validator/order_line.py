@@ -19,6 +19,7 @@ from engine.results import Code
 from engine.signatures import name_actions, name_messages
 from net.feed.orders import JUDGED_BYTES_MAX, Judged, Submission
 from net.feed.protocol import FeedError, FeedSplitter
+from net.feed.sockets import connect_privately
 from net.gateway.errors import INTERNAL, QUEUE_FULL, SYNCING
 from net.order_frames import FRAME_MESSAGES_MAX
 from validator.batches import CheckedBatch, Sources
@@ -140,8 +141,8 @@ class OrderLine:
             nursery.start_soon(self._give_up_late)
             while True:
                 try:
-                    stream = await trio.open_unix_socket(str(self._path))
-                except (OSError, RuntimeError):
+                    stream = await connect_privately(self._path)
+                except OSError:
                     await trio.sleep(RETRY_S)
                     continue
                 try:

@@ -26,6 +26,7 @@ from net.feed.protocol import (
     decode_feed,
     encode_feed,
 )
+from net.feed.sockets import connect_privately
 
 READ_BYTES = 256 * 1024
 EVENTS_MAX = 256
@@ -41,8 +42,8 @@ class FeedEnded(Exception):
 async def open_feed(path: Path, streams: int) -> AsyncIterator["Feed"]:
     """Raises `FeedEnded` when there is no node at the socket, or one of another version."""
     try:
-        stream = await trio.open_unix_socket(str(path))
-    except (OSError, RuntimeError) as error:
+        stream = await connect_privately(path)
+    except OSError as error:
         raise FeedEnded(f"{path}: {error}") from None
     async with stream:
         feed = Feed(stream)

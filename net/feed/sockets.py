@@ -3,12 +3,38 @@
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import trio
 
+PATH_BYTES_MAX = 100
 ACCEPT_PAUSE_S = 0.5
+
+
+@contextmanager
+def within_reach(path: Path) -> Iterator[Path]:
+    """A name for a socket that the system takes, which is about a hundred bytes; deeper folders go by descriptor where
+    there is a proc file system.
+    """
+    if len(os.fsencode(path)) <= PATH_BYTES_MAX:
+        yield path
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        yield Path(f"/proc/self/fd/{folder}") / path.name
+    finally:
+        os.close(folder)
+
+
+async def connect_privately(path: Path) -> trio.SocketStream:
+    """Raises `OSError` where nobody listens."""
+    try:
+        with within_reach(path) as reached:
+            return await trio.open_unix_socket(str(reached))
+    except RuntimeError as error:  # a system without such sockets
+        raise OSError(str(error)) from None
 
 
 def listen_privately(path: Path, backlog: int) -> trio.socket.SocketType:
@@ -17,7 +43,8 @@ def listen_privately(path: Path, backlog: int) -> trio.socket.SocketType:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        with within_reach(path) as reached:
+            listener.bind(str(reached))
     finally:
         os.umask(mask)
     listener.listen(backlog)
@@ -30,7 +57,7 @@ async def serve_privately(
     """`serve(connection)` for each, which must not raise; those over the limit are closed. Until cancelled."""
     try:
         listener = listen_privately(path, connections_max)
-    except OSError as error:  # a path over a hundred bytes, say: the validator does without readers
+    except OSError as error:  # a file system without sockets, say: the validator does without readers
         log.error("socket.off path=%s error=%s", path, error)
         return
     open_count = 0

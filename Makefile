@@ -73,6 +73,10 @@ fuzz: $(STAMP)  ## both engines side by side on drawn blocks: SECONDS=600; ARGS=
 fuzz-wire: $(STAMP)  ## every decoder of bytes from peers and clients, on damaged bytes: SECONDS=600
 	$(BIN)/python -m tests.net.fuzz_wire --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: fuzz-api
+fuzz-api: $(STAMP)  ## schemathesis calls the API as its description allows and forbids, over a real executed chain: CASES=10000
+	$(BIN)/python -m tests.validator.fuzz_api --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: fuzz-contracts
 fuzz-contracts: $(STAMP)  ## forge drives the contracts with random calls, where forge or npm is there: ARGS="--runs 256"
 	$(BIN)/python -m tests.foundry.run $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -120,6 +124,10 @@ bench-client: $(STAMP)  ## what a trader's machine pays: import, signature, orde
 .PHONY: bench-links
 bench-links: $(STAMP)  ## what one link between validators carries
 	$(BIN)/python -m net.bench_links
+
+.PHONY: bench-api
+bench-api: $(STAMP)  ## what 200 clients of the API cost the committee, and one that never reads the others: ARGS="--api inside"
+	$(BIN)/python -m testnet.bench_api $(ARGS)
 
 .PHONY: bench-public
 bench-public: $(STAMP)  ## what public hosts and followers cost while blocks come: ARGS="--followers 8"

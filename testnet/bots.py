@@ -19,11 +19,12 @@ from contracts.settlement import ChainError, Settlement
 from engine.params import MarketParams
 from net.client import AsyncClient, HansaError
 from testnet.cast import GAMBLER_TOP_UP_QUOTE, list_cast
-from testnet.funding import ChainAccount, deposit_test_usdc
+from testnet.funding import ChainAccount, deposit_test_usdc, derive_governor
 from testnet.homes import load_manifest, node_home, read_genesis
 from testnet.option_makers import OptionMaker
 from testnet.option_takers import take_option
 from testnet.report import Report, save_report
+from testnet.roller import keep_listing
 from testnet.traders import TradeMatcher, Trader, gamble, is_broke, quote, take
 from testnet.withdrawal import keep_withdrawing
 from validator.config import load_node
@@ -174,11 +175,15 @@ async def run(folder: Path, commands_per_s: float, seed: int, withdraw_after_s: 
         ]
         traders = make_traders(cast, network.markets, len(urls), clients, Pacer(commands_per_s), seed)
         report = traders[0].report
+        governor = await stack.enter_async_context(AsyncClient(urls[0], key="0x" + derive_governor().key.hex()))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
             nursery.start_soon(keep_reporting, folder / "bots", report)
             await wait_until_credited(traders)
             makers = (trader for trader in traders if trader.role == "option_maker")
+            if network.governor:
+                options = [trader for trader in traders if trader.role.startswith("option_")]
+                nursery.start_soon(keep_listing, governor, options)
             for turn, trader in enumerate(makers):
                 nursery.start_soon(OptionMaker(trader, turn).run)
             for trader in traders:

@@ -45,7 +45,7 @@ async def collect_facts(
     async with AsyncClient(url) as client:
         await _read_books(facts, client, settlement)
         await _read_chain(facts, client, settlement, network)
-        await _read_dated(facts, client, network.config.markets)
+        await _read_dated(facts, client, (await client.network()).markets)
     return facts
 
 

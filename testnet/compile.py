@@ -8,11 +8,9 @@ from validator.compilecache import prepare_compile_cache
 def main() -> int:
     prepare_compile_cache()
     # Numba reads where its cache is when it is imported.
-    from engine.warm import warm
-    from validator.surfaces import warm_surfaces
+    from validator.warming import warm_everything
 
-    warm()
-    warm_surfaces()
+    warm_everything()
     return 0
 
 

@@ -70,6 +70,11 @@ def derive_operator(number: int) -> ChainAccount:
     return derive_account(place if place < DEPLOYER else place + 1)
 
 
+def derive_governor() -> ChainAccount:
+    """Who lists markets on a network that lists more than perpetuals: the deployer."""
+    return derive_account(DEPLOYER)
+
+
 def deploy_contracts(rpc_url: str, terms: Terms = DEFAULT_TERMS) -> Deployment:
     """The network's contracts and its test token."""
     return deploy(

@@ -11,6 +11,7 @@ import secrets
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from consensus.crypto import derive_secret
 from engine.params import DEFAULT_MARKETS, MarketParams
@@ -113,9 +114,9 @@ def make_keys(folder: Path, operators: list[bytes]) -> list[Keys]:
 
 def make_network(
     chain_id: int, contract: str, token: str, validators: list[ValidatorEntry], genesis_time_ms: int, court: str = "",
-    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS, epoch_length_ms: int = 0,
+    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS, epoch_length_ms: int = 0, **terms: Any,
 ) -> NetworkConfig:  # fmt: skip
-    """The configuration that is equal on every node."""
+    """The configuration that is equal on every node; `terms` are further fields of it."""
     return NetworkConfig(
         name="hansa-local",
         chain_id=chain_id,
@@ -128,6 +129,7 @@ def make_network(
         court=court,
         epoch_length_ms=epoch_length_ms,
         validators_max=NUMBERS_MAX,
+        **terms,
     )
 
 

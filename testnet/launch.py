@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import trio
@@ -28,6 +28,7 @@ from validator.config import NetworkConfig
 CHAIN_START_S_MAX = 60
 NODES_START_S_MAX = 180
 COMPILE_S_MAX = 600
+ACCOUNT_ORDERS_MAX = 256
 PUBLIC_PORTS_OFFSET = 300
 STARTS_PER_PROCESSOR = 2
 CHAINS = ("embedded", "anvil")
@@ -215,6 +216,7 @@ class Launcher:
         network = homes.make_network(
             chain_id, deployment.settlement, deployment.token, validators, genesis_time_ms, deployment.court,
             choose_markets(terms, genesis_time_ms, seed), terms.epoch_length_ms,
+            **choose_governance(terms),
         )  # fmt: skip
         homes.write_genesis(self._folder, network)
         homes.mark_ready(self._folder)
@@ -294,3 +296,12 @@ async def in_thread(action: Callable[..., T], *arguments: object) -> T:
     """A blocking call that an interrupt does not wait for."""
     # The stubs that libp2p's dependency trio-typing brings along are older than trio and do not know the argument.
     return await trio.to_thread.run_sync(action, *arguments, abandon_on_cancel=True)  # type: ignore[call-arg]
+
+
+def choose_governance(terms: Terms) -> dict[str, Any]:
+    """Where more than perpetuals are listed: somebody who lists what comes next, and room for a maker's quotes on all
+    of it at once.
+    """
+    if terms.listing is None:
+        return {}
+    return {"governor": funding.derive_governor().address_text, "account_orders_max": ACCOUNT_ORDERS_MAX}

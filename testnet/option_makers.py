@@ -5,6 +5,7 @@ left them by half of their distance, or when they have traded; what has not move
 market-maker protection: a maker that is hit too much at once loses its other quotes for a moment, and renews them.
 """
 
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -63,10 +64,10 @@ class OptionMaker:
 
     async def run(self) -> None:
         await self._set_up()
-        groups = group_by_expiry(self.trader.markets)
         while True:
+            groups = group_by_expiry(self.trader.markets, time.time_ns() // 1_000_000)
             try:
-                await self._renew(groups[self.turn % len(groups)])
+                await self._renew(groups[self.turn % len(groups)] if groups else [])
             except HansaError as error:
                 self.trader.note(error)
             self.turn += 1
@@ -132,11 +133,11 @@ class OptionMaker:
         return requests
 
 
-def group_by_expiry(markets: tuple[MarketParams, ...]) -> list[list[MarketParams]]:
-    """What one message renews: the dated markets of one underlying and expiry, as many as a message holds."""
+def group_by_expiry(markets: tuple[MarketParams, ...], now_ms: int) -> list[list[MarketParams]]:
+    """What one message renews: the markets of one underlying and expiry that is ahead, as many as a message holds."""
     groups: dict[tuple[str, int], list[MarketParams]] = defaultdict(list)
     for market in markets:
-        if market.expiry_ms:
+        if market.expiry_ms > now_ms:
             groups[market.underlying_name, market.expiry_ms].append(market)
     at_once = ACTIONS_MAX // ACTIONS_PER_MARKET
     return [group[at : at + at_once] for group in groups.values() for at in range(0, len(group), at_once)]

@@ -1,5 +1,6 @@
 """Traders who buy and sell futures and options and hedge what they hold with perpetuals."""
 
+import time
 from collections import defaultdict
 from decimal import Decimal
 
@@ -23,7 +24,8 @@ async def take_option(trader: Trader) -> None:
     if trader.turn % HEDGE_EVERY_TURNS == 0:
         await hedge(trader)
         return
-    market = trader.draw.choice([market for market in trader.markets if market.expiry_ms])
+    now_ms = time.time_ns() // 1_000_000
+    market = trader.draw.choice([market for market in trader.markets if market.expiry_ms > now_ms])
     is_buy = trader.draw.random() < 0.5
     ticker = await trader.client.ticker(market.symbol)
     price_usd = ticker.best_ask_price_usd if is_buy else ticker.best_bid_price_usd

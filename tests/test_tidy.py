@@ -39,7 +39,19 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
         | {"blspy", "py_arkworks_bls12381", "py_ecc", "sha3", "coincurve", "cyclopts", "requests"}
     ),
     "net": frozenset(
-        {"libp2p", "multiaddr", "anyio", "trio", "trio_websocket", "wsproto", "h11", "httpx", "hypercorn", "starlette"}
+        {
+            "ccxt",
+            "libp2p",
+            "multiaddr",
+            "anyio",
+            "trio",
+            "trio_websocket",
+            "wsproto",
+            "h11",
+            "httpx",
+            "hypercorn",
+            "starlette",
+        }
         | {"cbor2", "nacl", "coincurve", "sha3", "numpy", "eth_keyfile"}
     ),
     "validator": frozenset(

@@ -4,6 +4,7 @@ and the ledger.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from engine import views
 from engine.commands import Command
@@ -13,23 +14,43 @@ from net.gateway.account_data import (
     HistoryQuery,
     HoldingsCost,
     Judgement,
+    Kind,
+    Movement,
     OfferView,
     SettingsView,
     Simulated,
     WhatIf,
 )
 from net.gateway.backend import AccountView, CommandResult, FillView, OrderView, PositionView
+from net.gateway.market_data import SettlementView
 from validator.account_settings import judge, list_offers, list_subaccounts, read_settings
+from validator.answers import show_answer
 from validator.executor import Executor
 from validator.history import UNSPENT_CODES
 from validator.holdings_cost import TRADES_MAX, compute_costs
 from validator.ledger import Ledger
-from validator.orders import quote_per_tick_lot
+from validator.movements import (
+    Past,
+    is_credited,
+    premium_quote,
+    show_delivery,
+    show_deposit,
+    show_funding,
+    show_trade,
+    show_transfer,
+    show_withdrawal,
+)
+from validator.orders import quote_per_tick_lot, read_view
+from validator.prechecks import account_key
 from validator.shown import show_fill
+from validator.store import Store
 from validator.what_if import simulate_account
 
 # How many of an account's trades are looked through for those that a query wants.
 LOOKED_AT_MAX = 20_000
+# How many of them say what was held when a market paid or ended.
+PAST_TRADES_MAX = 5_000
+FUNDINGS_MAX = 2_000
 COSTS_REMEMBERED_MAX = 1_024
 _UNIT_E8 = 10**10
 
@@ -37,10 +58,13 @@ _UNIT_E8 = 10**10
 class NodeAccountData:
     """Implements `AccountData`."""
 
-    def __init__(self, executor: Executor, ledger: Ledger, onchain_height: Callable[[], int]) -> None:
+    def __init__(
+        self, executor: Executor, ledger: Ledger, store: Store, onchain_height: Callable[[], int]
+    ) -> None:  # fmt: skip
         """`onchain_height()`: of the last checkpoint on the settlement chain."""
         self._executor = executor
         self._ledger = ledger
+        self._store = store
         self._onchain_height = onchain_height
         # By account, for the trade and the holding they were computed from: who asks every block asks for nothing new.
         self._costs: OrderedDict[int, tuple[tuple[int, dict[int, int]], dict[int, HoldingsCost]]] = OrderedDict()
@@ -128,15 +152,87 @@ class NodeAccountData:
         return found, False
 
     def past_orders(self, owner: bytes, subaccount: int, query: HistoryQuery) -> Sequence[OrderView]:
+        """Those that traded, as far back as the store goes, and of the others those that left recently."""
+        account = self._find(owner, subaccount)
+        if account is None:
+            return []
+        state, recent = self._state, self._ledger.orders.closed_of(account)
+        rows = self._ledger.closed_orders.walk(account, LOOKED_AT_MAX)
+        traded = (read_view(state, row, (owner, subaccount)) for row in rows)
+        candidates = traded if query.has_trades else _merge(recent, traded)
+        found: list[OrderView] = []
+        for order in candidates:
+            if order.updated_ms < query.start_ms or len(found) == query.count:
+                break
+            if _is_wanted(query, order.market, order.updated_ms, order.order_id, order.client_id):
+                found.append(order)
+        return found
+
+    def movements(self, owner: bytes, subaccount: int, query: HistoryQuery) -> Sequence[Movement]:
         """See `AccountData`."""
         account = self._find(owner, subaccount)
-        known = [] if account is None else self._ledger.orders.closed_of(account)
+        if account is None:
+            return []
+        kinds = frozenset(Kind) if query.kinds is None else query.kinds
+        found = [item for kind in kinds for item in self._list_movements(kind, account, owner, query)]
         wanted = [
-            order for order in known
-            if _is_wanted(query, order.market, order.updated_ms, order.order_id, order.client_id)
-            and (order.filled_value_quote or not query.has_trades)
+            item for item in found if query.start_ms <= item.time_ms <= query.end_ms and item.place < query.below_place
+            and (query.markets is None or item.market in query.markets)
         ]  # fmt: skip
-        return wanted[: query.count]
+        wanted.sort(key=lambda item: (item.place, item.kind), reverse=True)
+        last_place = wanted[query.count - 1].place if len(wanted) >= query.count else 0
+        return wanted[: query.count] + [item for item in wanted[query.count :] if item.place == last_place]
+
+    def _list_movements(self, kind: Kind, account: int, owner: bytes, query: HistoryQuery) -> list[Movement]:
+        """Of one kind, at least as many as are wanted, in any order."""
+        if kind == Kind.TRADE:
+            fills = (
+                fill for fill in self._walk(account, LOOKED_AT_MAX) if fill.trade_id < query.below_place
+                and _is_wanted(query, fill.market, fill.time_ms, 0, 0)
+            )  # fmt: skip
+            return [show_trade(fill, premium_quote(self._state, fill)) for fill in islice(fills, query.count)]
+        if kind == Kind.TRANSFER:
+            rows = self._ledger.transfers.of(account, LOOKED_AT_MAX)
+            others = [row[4] if row[3] == account else row[3] for row in rows]
+            return [show_transfer(row, account, account_key(self._state, at)) for row, at in zip(rows, others)]
+        if kind == Kind.DEPOSIT:
+            views = [show_answer(row) for row in self._store.answers_of(owner, LOOKED_AT_MAX)]
+            return [show_deposit(self._state, view) for view in views if is_credited(view, account)]
+        if kind == Kind.WITHDRAWAL:
+            return [show_withdrawal(row) for row in self._store.withdrawals_of(owner) if row[3] == account]
+        past = self._make_past(account)
+        return self._list_fundings(past, query) if kind == Kind.SETTLEMENT else self._list_deliveries(past, query)
+
+    def _make_past(self, account: int) -> Past:
+        summary = views.account_summary(self._state, account)
+        fills = list(self._walk(account, PAST_TRADES_MAX))
+        held = {item.market: item.size_lots for item in summary.positions}
+        return Past(held, fills, len(fills) < PAST_TRADES_MAX)
+
+    def _settled_heights(self, markets: set[int]) -> dict[int, SettlementView]:
+        found = self._ledger.market_history.settlements(markets, 1 << 62, len(markets)) if markets else []
+        return {view.market: view for view in found}
+
+    def _list_fundings(self, past: Past, query: HistoryQuery) -> list[Movement]:
+        settled = self._settled_heights(past.markets)
+        found = []
+        for market in past.markets:
+            end = settled.get(market)
+            span_ms = query.start_ms, query.end_ms
+            for view in self._ledger.market_history.fundings(market, span_ms, FUNDINGS_MAX):
+                lots = past.lots_before(market, view.height, None if end is None else end.height)
+                if lots:
+                    found.append(show_funding(view, lots))
+        return found
+
+    def _list_deliveries(self, past: Past, query: HistoryQuery) -> list[Movement]:
+        found = []
+        for market, view in self._settled_heights(past.markets).items():
+            lots = past.lots_before(market, view.height, view.height)
+            if lots:
+                ticks = view.settle_e8 // int(self._state.tables.markets[market]["tick_e8"])
+                found.append(show_delivery(view, lots, ticks))
+        return found
 
     # commands
 
@@ -153,6 +249,13 @@ class NodeAccountData:
         account = self._find(owner, subaccount)
         places = [] if account is None else self._ledger.keys.find_client_id(account, client_id)
         return self._ledger.results_at(places[::-1], self._onchain_height())
+
+
+def _merge(recent: Sequence[OrderView], traded: Iterator[OrderView]) -> Iterator[OrderView]:
+    """Both, the last to leave first, each order once."""
+    yield from recent
+    told = {order.order_id for order in recent}
+    yield from (order for order in traded if order.order_id not in told)
 
 
 def _is_wanted(query: HistoryQuery, market: int, time_ms: int, order_id: int, client_id: int) -> bool:

@@ -61,6 +61,8 @@ class NetworkConfig:
     orders_max: int = 1 << 16
     positions_max: int = 1 << 16
     markets_max: int = 256
+    account_orders_max: int = 128  # open orders of one account
+    governor: str = ""  # address that lists markets and changes parameters (GOV-1 of docs/spec.md); empty: nobody does
 
     def founders(self) -> Seats:
         """The committee of the first epoch."""
@@ -87,6 +89,8 @@ class NetworkConfig:
             orders_max=self.orders_max,
             positions_max=self.positions_max,
             markets_max=self.markets_max,
+            account_orders_max=self.account_orders_max,
+            governor=address_bytes(self.governor) if self.governor else bytes(20),
         )
 
 

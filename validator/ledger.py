@@ -24,10 +24,12 @@ from validator.answers import make_answers
 from validator.batches import CheckedBatch
 from validator.block_changes import BlockChanges
 from validator.book_levels import WatchedBooks
+from validator.closed_orders import ClosedOrders
 from validator.command_keys import CommandKeys
 from validator.executor import Executed
 from validator.history import Found, History, first_place, make_results
 from validator.market_history import MarketHistory
+from validator.movements import Transfers
 from validator.order_memory import KNOWN_FILL
 from validator.orders import Orders, quote_per_tick_lot
 from validator.shown import show_fill
@@ -80,6 +82,8 @@ class Ledger:
         self.history = History(store, state.height, *self.orders.last_trades)
         self.market_history = MarketHistory(store)
         self.keys = CommandKeys()
+        self.closed_orders = ClosedOrders(store, state.height, len(state.tables.accounts))
+        self.transfers = Transfers(store)
         # By market, the rate for eight hours of the last hour that was funded, in 1e-9.
         self.funding_rates_ppb = self.market_history.last_rates_ppb()
         self.listing_changes = 0  # how often markets were listed or got other parameters since the node started
@@ -111,6 +115,8 @@ class Ledger:
             self.market_history.add_fills(fills, time_ms, first_place(height) + len(fills) - 1)
         self.market_history.add(height, state, result.notices)
         self.keys.add(batches, result.receipts["account_index"], first_place(height))
+        self.closed_orders.add(height, self.orders.left)
+        self.transfers.add(height, time_ms, result.notices)
         self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])
         if has_entries:
             self._store.put_answers(make_answers(block, result))

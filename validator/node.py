@@ -15,7 +15,6 @@ from consensus.events import Synced
 from consensus.messages import Block, Certificate, Header, compute_domain
 from consensus.timeouts import CoreConfig
 from engine.state import EngineState, genesis
-from engine.warm import warm
 from net.committee import STRANGER_FIRST, Committee, CommitteeLimits, MemberAddress, open_committee
 from net.feed.orders import ORDERS_SOCKET
 from net.gateway.backend import NetworkInfo, NodeCounters, Refusal
@@ -58,10 +57,10 @@ from validator.signer import Signer
 from validator.snapshots import HeadPace, SnapshotShelf, read_snapshots, write_bytes, write_head, write_snapshot
 from validator.stats import Stats
 from validator.store import Store
-from validator.surfaces import warm_surfaces
 from validator.syncing import Syncing
 from validator.uptime import WINDOW_BLOCKS, Uptime
 from validator.voting import Voting
+from validator.warming import warm_everything
 
 log = logging.getLogger("hansa.node")
 
@@ -252,8 +251,7 @@ class Node:
         """Kernels that no block has needed yet, in a thread while the links come up."""
         if not self._is_warm:
             log.info("warming the engine's kernels (half a minute when their cache is empty)")
-            await trio.to_thread.run_sync(warm, abandon_on_cancel=True)  # type: ignore[call-arg]
-            await trio.to_thread.run_sync(warm_surfaces, abandon_on_cancel=True)  # type: ignore[call-arg]
+            await trio.to_thread.run_sync(warm_everything, abandon_on_cancel=True)  # type: ignore[call-arg]
         self.warmed.set()
 
     async def _wait_to_vote(self) -> None:

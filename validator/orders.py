@@ -113,6 +113,7 @@ class Orders:
         )
         self._free(np.arange(rows - 1, 0, -1, dtype=np.uint32))
         self._closed = np.zeros(CLOSED_ORDERS_MAX, KNOWN_ORDER)
+        self.left = self._closed[:0]  # what left the book in the last block
         self._closed_count = 0
         restore(tables, self._memory, int(tables.counters[ACCOUNT_COUNT]))
         # Compiled now, or read from the cache, and not while the first block waits.
@@ -140,9 +141,11 @@ class Orders:
         count = follow(tables, self._memory, happened, first_sequence, first_trade, state.time_ms)
         slots = self._memory.touched[:count]
         changed = take_rows(self._memory.pool, slots[: len(slots) if wants_changed else 0])
+        self.left = self.left[:0]
         if count:
             left = slots[self._memory.pool["state"][slots] != OrderState.OPEN]
-            self._keep_closed(take_rows(self._memory.pool, left[-CLOSED_ORDERS_MAX:]))
+            self.left = take_rows(self._memory.pool, left)
+            self._keep_closed(self.left[-CLOSED_ORDERS_MAX:])
             self._free(left)
         return changed
 

@@ -105,7 +105,7 @@ class Service:
         self._counters = counters
         self.market_data: MarketData = NodeMarketData(executor, ledger, store)
         self.explorer: Explorer = NodeExplorer(ledger, store, roster, on_chain)
-        self._accounts = NodeAccountData(executor, ledger, lambda: on_chain.height)
+        self._accounts = NodeAccountData(executor, ledger, store, lambda: on_chain.height)
         self.account_data: AccountData = self._accounts
         self.outcomes = OutcomeBook(self.command_status)
         self._receipts = ReceiptBook()

@@ -85,6 +85,17 @@ class OfferView:
     good_till_ms: int
 
 
+class Kind(StrEnum):
+    """Of an entry of an account's log."""
+
+    TRADE = "trade"
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    TRANSFER = "transfer"
+    SETTLEMENT = "settlement"  # funding
+    DELIVERY = "delivery"  # a market has expired
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
     """Which rows of a history are wanted, newest first: of some markets (None: all) and of a span of time."""
@@ -96,6 +107,8 @@ class HistoryQuery:
     order_id: int = 0  # not 0: of this order only
     client_id: int = 0  # not 0: that carry it
     has_trades: bool = False  # of orders: those that traded
+    kinds: frozenset[Kind] | None = None  # of movements; None: all
+    below_place: int = (1 << 63) - 1  # of movements: a page ends before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +119,6 @@ class HoldingsCost:
 
     entry_value_quote: int  # signed, of the lots held
     realized_quote: int
-
-
-class Kind(StrEnum):
-    """Of an entry of an account's log."""
-
-    TRADE = "trade"
-    DEPOSIT = "deposit"
-    WITHDRAWAL = "withdrawal"
-    TRANSFER = "transfer"
-    SETTLEMENT = "settlement"  # funding
-    DELIVERY = "delivery"  # a market has expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,9 @@ class AccountData(Protocol):
 
     def past_orders(self, owner: bytes, subaccount: int, query: HistoryQuery) -> Sequence[OrderView]:
         """Orders that left the book, newest first: those that the node still knows."""
+
+    def movements(self, owner: bytes, subaccount: int, query: HistoryQuery) -> Sequence[Movement]:
+        """Newest first. Those of one place stay together, even if they are more than were asked for."""
 
     def simulate(self, owner: bytes, subaccount: int, what_if: WhatIf) -> Simulated | Code:
         """A code for what has no answer."""

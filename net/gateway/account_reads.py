@@ -107,7 +107,8 @@ async def get_margins(call: Call) -> object:
         )["initial_margin_change"]
         for name, side in SIDES.items()
     }  # fmt: skip
-    return shown | {"x_height": before.height}
+    ticker = call.backend.ticker(market)
+    return shown | present_settings.price_limits(call.instruments.markets[market], ticker) | {"x_height": before.height}
 
 
 async def simulate_portfolio(call: Call) -> object:

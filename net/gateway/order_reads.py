@@ -19,7 +19,7 @@ _TYPES = ("all", "limit", "trigger_all", "stop_all", "stop_limit", "stop_market"
 _SORTING = {"default": False, "desc": False, "asc": True}
 
 
-def _read_markets(call: Call) -> frozenset[int] | None:
+def read_markets(call: Call) -> frozenset[int] | None:
     """Those that the call is about: one by its name, or all of a kind."""
     if call.params.values.get("instrument_name") is not None:
         return frozenset((call.instruments.read_market(call.params),))
@@ -42,7 +42,7 @@ def _has_type(view: OrderView, name: str) -> bool:
 
 async def get_open_orders(call: Call) -> object:
     """Of all markets, of a kind or of one; of a type; with a label."""
-    markets = _read_markets(call)
+    markets = read_markets(call)
     wanted = call.params.choice("type", {name: name for name in _TYPES}, "all")
     client_id = read_client_id(call.params)
     views = [
@@ -71,7 +71,7 @@ async def get_order_history(call: Call) -> object:
     """Orders that left the book, newest first; those without a trade only when they are asked for."""
     count, offset = call.params.integer("count", 1, _COUNT_MAX, 20), call.params.integer("offset", 0, 10_000, 0)
     wants_unfilled = call.params.flag("include_unfilled")
-    query = HistoryQuery(_COUNT_MAX + offset, _read_markets(call), has_trades=not wants_unfilled)
+    query = HistoryQuery(_COUNT_MAX + offset, read_markets(call), has_trades=not wants_unfilled)
     views = call.backend.account_data.past_orders(*read_owner(call), query)
     return _show_orders(call, list(views[offset : offset + count]))
 
@@ -81,7 +81,7 @@ async def get_user_trades(call: Call) -> object:
     params = call.params
     count = params.integer("count", 1, _COUNT_MAX, 10)
     begin_ms = params.integer("start_timestamp", 0, I64_MAX, 0)
-    query = HistoryQuery(count, _read_markets(call), begin_ms, params.integer("end_timestamp", 0, I64_MAX, I64_MAX))
+    query = HistoryQuery(count, read_markets(call), begin_ms, params.integer("end_timestamp", 0, I64_MAX, I64_MAX))
     is_ascending = params.choice("sorting", _SORTING, "default")
     fills, has_more = call.backend.account_data.fills(*read_owner(call), query)
     return {"trades": _show_fills(call, list(fills), is_ascending), "has_more": has_more}

@@ -125,12 +125,14 @@ def placed_order(instruments: Instruments, command: Command, action: Action, res
     market = instruments.markets[action.market]
     is_known = result.status not in _NO_RESULT_YET
     states = _WAITING_STATES if action.kind == TRIGGER else _ORDER_STATES
+    # A reduce-only order is filled when the position is closed, however large it was sent.
+    size_lots = result.filled_lots if result.order_state == OrderState.FILLED else action.size_lots
     return {
         "order_id": instruments.order_id_text(action.market, result.order_id) if result.order_id else None,
         "instrument_name": market.symbol, "direction": DIRECTIONS[action.side],
         "order_type": order_type(action.side, action.flags, action.trigger_ticks),
         "order_state": states[result.order_state] if is_known else "pending",
-        "price": limit_price(market, action.flags, action.price_ticks), "amount": format_size(action.size_lots, market),
+        "price": limit_price(market, action.flags, action.price_ticks), "amount": format_size(size_lots, market),
         "filled_amount": format_size(result.filled_lots, market) if is_known else None,
         "average_price": average_price(market, result.filled_value_quote, result.filled_lots),
         "label": str(action.client_id or ""), "creation_timestamp": result.time_ms or None,
@@ -241,10 +243,16 @@ def account_summary(instruments: Instruments, view: AccountView) -> dict[str, An
         return format_quote(sum(values(item) or 0 for item in wanted))
 
     futures, options = ("future",), ("option",)
+    # A linear market's lots are bought with cash that equity counts back: what clients call balance is before that.
+    linear = [item for item in view.positions if kind_of(instruments.markets[item.market]) in futures]
+    paid_quote = sum(
+        item.mark_value_quote if item.entry_value_quote is None else item.entry_value_quote for item in linear
+    )
     initial, maintenance = format_quote(view.initial_margin_quote), format_quote(view.maintenance_margin_quote)
     return {
         "currency": CURRENCY, "type": "subaccount" if view.subaccount else "main",
-        "balance": format_quote(view.balance_quote), "equity": format_quote(view.equity_quote),
+        "balance": format_quote(view.balance_quote + paid_quote), "x_cash": format_quote(view.balance_quote),
+        "equity": format_quote(view.equity_quote),
         "margin_balance": format_quote(view.equity_quote), "initial_margin": initial,
         "maintenance_margin": maintenance, "projected_initial_margin": initial,
         "projected_maintenance_margin": maintenance,

@@ -3,11 +3,13 @@
 from decimal import Decimal
 from typing import Any
 
+from engine.params import MarketParams
 from engine.units import format_price, format_quote, format_size
 from net.gateway.account_actions import MARGIN_MODELS, MS_PER_S, SCOPES
 from net.gateway.account_data import OfferView, ProtectionView, SettingsView, Simulated, UnderlyingRisk
 from net.gateway.instruments import Instruments
-from net.gateway.present_text import CURRENCY, DIRECTIONS, hexed
+from net.gateway.market_data import TickerView
+from net.gateway.present_text import CURRENCY, DIRECTIONS, hexed, price_or_none
 
 _MARGIN_NAMES = {number: name for name, number in MARGIN_MODELS.items()}
 _NO_SCENARIO = -1
@@ -81,6 +83,14 @@ def margin_preview(before: Simulated, after: Simulated) -> dict[str, Any]:
         "initial_margin_change": format_quote(after.initial_quote - before.initial_quote),
         "is_enough": after.equity_quote >= after.initial_quote, "x_height": after.height,
     }  # fmt: skip
+
+
+def price_limits(market: MarketParams, ticker: TickerView) -> dict[str, Any]:
+    """Beyond them an order is refused; none without a mark."""
+    return {
+        "min_price": price_or_none(market, ticker.sell_limit_ticks),
+        "max_price": price_or_none(market, ticker.buy_limit_ticks),
+    }
 
 
 def simulated(view: Simulated) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from engine.results import Code
 from net.gateway.account_data import (
     HistoryQuery,
     Judgement,
+    Movement,
     OfferView,
     SettingsView,
     Simulated,
@@ -27,6 +28,7 @@ class DictAccountData:
         self._backend = backend
         self.known_settings: dict[tuple[bytes, int], SettingsView] = {}
         self.live_offers: list[OfferView] = []
+        self.moved: list[Movement] = []
         self.simulated: list[WhatIf] = []
 
     def height(self) -> int:
@@ -58,6 +60,10 @@ class DictAccountData:
             and (order.filled_value_quote or not query.has_trades)
         ]  # fmt: skip
         return own[::-1][: query.count]
+
+    def movements(self, owner: bytes, subaccount: int, query: HistoryQuery) -> Sequence[Movement]:
+        wanted = [item for item in self.moved if query.kinds is None or item.kind in query.kinds]
+        return wanted[: query.count]
 
     def simulate(self, owner: bytes, subaccount: int, what_if: WhatIf) -> Simulated | Code:
         balance_quote = self._backend.balances.get((owner, subaccount))

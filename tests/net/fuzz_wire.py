@@ -14,14 +14,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from consensus.messages import FINALIZE, Certificate
 from engine.commands import CANCEL_ALL, Command
 from engine.payload import DecodeError as PayloadDecodeError
 from engine.payload import Payload
+from net.feed.orders import Judged, Submission
 from net.feed.protocol import FeedError, Subscribe, decode_feed, encode_feed
 from net.framing import FrameSplitter
 from net.gateway.wire import RequestError, parse_named_request, parse_request
-from net.order_frames import FrameError, Orders, decode_answer, refuse
+from net.order_frames import RECEIPT_ROW, FrameError, Orders, decode_answer, refuse
 from net.public import messages as public
 from net.public.messages import PublicError
 from net.wire import HEADER_BYTES, FrameType, WireError, decode_frame, encode_frame
@@ -112,6 +115,16 @@ def _draw_request(draw: random.Random) -> bytes:
     return public.encode_request(draw.getrandbits(40), 16, 1)
 
 
+def _draw_submission(draw: random.Random, message: bytes) -> bytes:
+    return Submission(draw.getrandbits(64), draw.random() < 0.5, message).encode()[4:]
+
+
+def _draw_verdict(draw: random.Random) -> bytes:
+    count = draw.randrange(4)
+    rows = np.zeros(count, RECEIPT_ROW)
+    return Judged(7, 0, rows, np.ones(count, np.int64), np.zeros(count, np.bool_), bytes(64 * bool(count))).encode()[4:]
+
+
 def _cut(data: bytes) -> object:
     return FrameSplitter().feed(data)
 
@@ -144,6 +157,8 @@ def list_targets() -> list[Target]:
         Target("public peers", lambda _: peers, public.decode_peers, strange),
         Target("public committee", lambda _: proof, public.decode_committee, strange),
         Target("feed", lambda _: encode_feed(Subscribe(1, 1))[4:], decode_feed, (FeedError,)),
+        Target("orders socket", lambda draw: _draw_submission(draw, message), Submission.decode, (FeedError,)),
+        Target("verdicts", _draw_verdict, Judged.decode, (FeedError,)),
     ]
 
 

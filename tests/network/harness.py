@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +16,11 @@ from testnet import funding, homes
 from testnet.homes import NodePorts
 from testnet.local import Child, Processes
 from testnet.ports import PortLease
-from validator.config import NetworkConfig
+from validator.config import NetworkConfig, load_node, save_toml
 
 NODE_COUNT = 4
+# The API of these nodes is a process of its own, that of the others is inside the node: nobody who asks can tell.
+WITH_API_PROCESS = (0, 2)
 BASE_PORT = 31_000
 TRADER_COUNT = 3
 DEPOSIT_QUOTE = 50_000 * funding.USDC_QUOTE
@@ -39,6 +42,10 @@ def wait_until(question: Callable[[], T], limit_s: float, what: str) -> T:
         if time.monotonic() > give_up_at_s:
             raise AssertionError(f"not within {limit_s} s: {what}")
         time.sleep(0.2)
+
+
+def read_arguments(process_id: int) -> list[bytes]:
+    return Path(f"/proc/{process_id}/cmdline").read_bytes().split(b"\0")
 
 
 class LocalNetwork:
@@ -68,6 +75,9 @@ class LocalNetwork:
         homes.write_genesis(self.folder, self.config)
         node_ports = [NodePorts(peer, api) for peer, api in zip(ports[::2], ports[1::2])]
         homes.write_node_configs(self.folder, node_ports, rpc_url, 1)
+        for index in WITH_API_PROCESS:
+            path = homes.node_home(self.folder, index).config
+            save_toml(path, replace(load_node(path), api_process="own"))
         self.urls = [f"http://127.0.0.1:{port.api}" for port in node_ports]
         self.settlement = Settlement(rpc_url, deployment.settlement, self.traders[0].key)
         for index in range(NODE_COUNT):
@@ -97,6 +107,15 @@ class LocalNetwork:
         os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()
         self.processes.stop(child)
+
+    def find_api_process(self, index: int) -> int | None:
+        """The process that a node has started to serve its API (Linux)."""
+        try:
+            threads = list(Path(f"/proc/{self.nodes[index].process.pid}/task").iterdir())
+            children = [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
+            return next((pid for pid in children if b"api" in read_arguments(pid)), None)
+        except FileNotFoundError:
+            return None  # it has ended meanwhile
 
     def client(self, index: int, trader: funding.ChainAccount | None = None) -> Client:
         return Client(self.urls[index], None if trader is None else trader.key.hex(), timeout_s=20)

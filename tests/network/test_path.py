@@ -4,10 +4,13 @@ The tests of this file use one network, in order.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import httpx
 import pytest
@@ -149,17 +152,22 @@ def test_what_only_the_engine_can_refuse_is_final_and_never_executes_later(netwo
     assert client.open_orders() == []
 
 
-def test_the_same_command_sent_to_all_nodes_executes_once(network):
-    trader = network.traders[2]
+def sign_resting(network: LocalNetwork, trader: funding.ChainAccount) -> tuple[str, str]:
+    """A bid below the market in hexadecimal digits, and its name."""
     separator = compute_domain_separator(network.config.chain_id, address_bytes(network.config.contract))
     expiry_ms = time.time_ns() // 1_000_000 + 60_000
     command = Command.of(
         PLACE, trader.address, time.time_ns() // 1000, expiry_ms, market=0, time_in_force=2,
-        price_ticks=int(network.client(0).ticker(MARKET).mark_price_usd * 10) - 100, size_lots=3,
+        price_ticks=int(network.client(1).ticker(MARKET).mark_price_usd * 10) - 100, size_lots=3,
     ).signed(PrivateKey(trader.key), separator)  # fmt: skip
+    return command.encode().hex(), "0x" + command_id(command, separator).hex()
+
+
+def test_the_same_command_sent_to_all_nodes_executes_once(network):
+    trader = network.traders[2]
+    record, name = sign_resting(network, trader)
     for node in range(NODE_COUNT):
-        network.client(node).call("public/x_submit", command=command.encode().hex(), x_wait="received")
-    name = "0x" + command_id(command, separator).hex()
+        network.client(node).call("public/x_submit", command=record, x_wait="received")
     for node in range(NODE_COUNT):
         wait_until(lambda n=node: network.client(n).command_status(name)["is_final"], 20, f"the result on node {node}")
     orders = network.client(3, trader).open_orders()
@@ -356,6 +364,37 @@ def test_a_killed_validator_is_not_missed_and_votes_again_after_its_restart(netw
     wait_until(signs_again, 60, "its signature in a certificate")
     assert common_headers(network, [*others, victim], max(1, killed_at - 20)) > 20
     assert signed_before["header"] == network.header(victim, signed_before["height"])["header"]
+
+
+def test_an_api_process_that_is_killed_stops_no_block_and_comes_back(network):
+    """The command that it passed on before is not executed again when it is sent to the new one."""
+    trader = network.traders[2]
+    record, name = sign_resting(network, trader)
+    network.client(0).call("public/x_submit", command=record, x_wait="received")
+    process = network.find_api_process(0)
+    os.kill(process, signal.SIGKILL)
+    height = network.height(1)
+    wait_until(lambda: network.height(1) > height + 10, 30, "blocks go on")
+    wait_until(lambda: network.find_api_process(0) not in (None, process), 60, "another API process")
+    wait_until(lambda: not network.status(0)["is_syncing"], 60, "it is where the node is")
+    wait_until(lambda: network.client(0).command_status(name)["is_final"], 20, "the result")
+    network.client(0).call("public/x_submit", command=record, x_wait="received")
+    height = network.height(0)
+    wait_until(lambda: network.height(0) > height + 5, 20, "blocks that could hold it again")
+    assert len(network.client(0, trader).open_orders()) == 1
+    assert network.client(0, trader).cancel_all().count == 1
+
+
+def test_an_api_process_ends_with_its_node_and_makes_room_for_the_next(network):
+    process = network.find_api_process(2)
+    node = network.nodes.pop(2)
+    os.kill(node.process.pid, signal.SIGKILL)  # the node alone, not its group
+    node.process.wait()
+    wait_until(lambda: not Path(f"/proc/{process}").exists(), 20, "the API process has seen its node end")
+    network.processes.stop(node)
+    network.start_node(2)
+    wait_until(lambda: not network.status(2)["is_syncing"], 90, "the node and its API are back")
+    assert network.find_api_process(2) not in (None, process)
 
 
 def test_money_is_conserved_to_the_unit(network):

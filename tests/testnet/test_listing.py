@@ -6,7 +6,7 @@ import pytest
 
 from engine.params import DEFAULT_MARKETS, ExchangeParams
 from testnet.__main__ import parse_duration_ms
-from testnet.listing import Listing, choose_expiries, choose_strikes, format_day, list_markets, round_down, to_ms
+from testnet.listing import Listing, choose_expiries, choose_strikes, list_markets, round_down, to_ms
 from testnet.terms import DEFAULT_TERMS, Terms, choose_markets
 from validator.pricefeed import parse_price_source
 
@@ -34,14 +34,9 @@ def test_the_near_expiry_is_a_friday_and_the_far_one_the_last_of_its_month(genes
 
 
 def test_a_near_expiry_may_be_minutes_ahead() -> None:
-    near_ms, far_ms = choose_expiries(Listing(600_000), GENESIS_MS)
-    assert near_ms == GENESIS_MS + 600_000
+    near_ms, far_ms = choose_expiries(Listing(600_000), GENESIS_MS + 1)
+    assert near_ms == GENESIS_MS + 660_000
     assert far_ms == at("2026-12-25 08:00")
-
-
-def test_days_are_written_without_a_leading_zero() -> None:
-    days = {"2026-12-04": "4DEC26", "2026-12-25": "25DEC26", "2027-01-29": "29JAN27"}
-    assert [format_day(at(day)) for day in days] == list(days.values())
 
 
 @pytest.mark.parametrize(("index_usd", "ahead_ms", "first", "step"), [
@@ -64,15 +59,16 @@ def test_the_listing_is_an_exchange_with_the_perpetuals_in_their_places() -> Non
     params = ExchangeParams(markets, bytes(20), 4, 1, bytes(20))
     assert markets[:2] == DEFAULT_MARKETS
     assert params.underlyings == ("BTC", "ETH")
-    assert [(name, format_day(expiry_ms)) for name, expiry_ms in params.expiries] == [
-        ("BTC", "4DEC26"), ("BTC", "25DEC26"), ("ETH", "4DEC26"), ("ETH", "25DEC26"),
-    ]  # fmt: skip
+    near_ms, far_ms = at("2026-12-04 08:00"), at("2026-12-25 08:00")
+    assert params.expiries == (("BTC", near_ms), ("BTC", far_ms), ("ETH", near_ms), ("ETH", far_ms))
     kinds = [market.kind for market in markets]
     assert [kinds.count(kind) for kind in ("perpetual", "future", "call", "put")] == [2, 4, 36, 36]
     symbols = {market.symbol: market for market in markets}
     assert len(symbols) == len(markets)
     option = symbols["BTC-25DEC26-60000-P"]
     assert (option.kind, option.strike, option.expiry_ms) == ("put", "60000", at("2026-12-25 08:00"))
+    assert {market.price_ticks_max for market in markets if market.kind == "put"} == {100_000}
+    assert {market.price_ticks_max for market in markets if market.kind == "future"} == {400_000}
     assert {"BTC-4DEC26", "ETH-25DEC26", "ETH-4DEC26-3050-C", "BTC-4DEC26-64000-P"} <= set(symbols)
 
 

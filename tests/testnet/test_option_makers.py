@@ -15,21 +15,29 @@ from testnet.option_makers import (
     group_by_expiry,
 )
 
-MARKETS = list_markets(Listing(), 1_795_000_000_000, (60_000 * 10**8, 3_000 * 10**8))
+NOW_MS = 1_795_000_000_000
+MARKETS = list_markets(Listing(), NOW_MS, (60_000 * 10**8, 3_000 * 10**8))
 FUTURE = next(market for market in MARKETS if market.kind == "future")
 CALL = next(market for market in MARKETS if market.kind == "call")
 
 
 def test_each_message_renews_one_expiry_and_no_market_is_left_out() -> None:
-    groups = group_by_expiry(MARKETS)
+    groups = group_by_expiry(MARKETS, NOW_MS)
     assert [len({(item.underlying_name, item.expiry_ms) for item in group}) for group in groups] == [1] * 4
     assert all(len(group) * ACTIONS_PER_MARKET <= ACTIONS_MAX for group in groups)
     assert {item.symbol for group in groups for item in group} == {item.symbol for item in MARKETS if item.expiry_ms}
 
 
 def test_a_chain_that_is_too_long_for_a_message_is_cut() -> None:
-    groups = group_by_expiry((CALL,) * 100)
+    groups = group_by_expiry((CALL,) * 100, NOW_MS)
     assert [len(group) for group in groups] == [42, 42, 16]
+
+
+def test_what_has_expired_is_quoted_no_more() -> None:
+    first_ms = min(market.expiry_ms for market in MARKETS if market.expiry_ms)
+    groups = group_by_expiry(MARKETS, first_ms)
+    assert len(groups) == 2
+    assert all(market.expiry_ms > first_ms for group in groups for market in group)
 
 
 @pytest.mark.parametrize(("mark_ticks", "position_lots", "turn", "is_stale"), [

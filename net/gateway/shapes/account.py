@@ -55,6 +55,7 @@ class AccountSummary(TypedDict):
     currency: str
     type: Literal["main", "subaccount"]
     balance: DecimalText
+    x_cash: DecimalText
     equity: DecimalText
     margin_balance: DecimalText
     initial_margin: DecimalText
@@ -113,10 +114,12 @@ class Subaccount(TypedDict):
 
 
 class Margins(TypedDict):
-    """What an order would add to the initial margin."""
+    """What an order would add to the initial margin, and the prices between which orders are taken now."""
 
     buy: DecimalText
     sell: DecimalText
+    min_price: DecimalText | None
+    max_price: DecimalText | None
     x_height: Height
 
 

@@ -174,7 +174,8 @@ ORDER_ROWS = (
            "Orders that carry a label, the open one first.",
            (Param("label", "integer", "the number"), *ACCOUNT, CURRENCY), "owner=0x…&label=5", result=list[Order]),
     Method("private/get_order_history_by_currency", reads.get_order_history,
-           "Orders that left the book, newest first, among the last 20,000 of the exchange since the node started.",
+           "Orders that left the book, newest first: of those that traded the account's last 20,000, of others those "
+           "among the last 20,000 of the exchange since the node started.",
            (*ACCOUNT, CURRENCY, *_HISTORY), "owner=0x…&currency=USDC&include_unfilled=true", result=list[Order]),
     Method("private/get_order_history_by_instrument", reads.get_order_history, "Those of one market.",
            (INSTRUMENT, *ACCOUNT, *_HISTORY[1:]), "instrument_name=BTC-PERPETUAL&owner=0x…", result=list[Order]),

@@ -54,10 +54,10 @@ def _call_channel(calls: dict[str, Method], schemas: dict[str, Schema]) -> dict[
 
 
 def _channel(row: ChannelRow, schemas: dict[str, Schema]) -> dict[str, Any]:
-    params = {"channel": {"type": "string"}, "data": make_schema(row.data, schemas)}
+    params = {"channel": {"type": "string"}, "data": make_schema(row.data, schemas), "x_seq": {"type": "integer"}}
     payload = {
         "jsonrpc": {"const": "2.0"}, "method": {"const": "subscription"},
-        "params": {"type": "object", "properties": params, "required": ["channel", "data"]},
+        "params": {"type": "object", "properties": params, "required": ["channel", "data", "x_seq"]},
     }  # fmt: skip
     described = {"address": row.name, "messages": {"notification": _message(payload, sorted(payload), row.text)}}
     names = re.findall(r"{(\w+)}", row.name)

@@ -17,7 +17,7 @@ class Channel:
     subaccount: int | None = None
     only_kind: str = "any"
     currency: str = "any"
-    is_batched: bool = False
+    pace_ms: int = 0  # 0: with every block
     is_single: bool = False  # a message an item instead of a list
 
     @property

@@ -56,7 +56,7 @@ UNKNOWN_CHANNEL = Fault(608, "unknown_channel", 11050, "bad_request", "docs/api.
 MUST_BE_WEBSOCKET = Fault(609, "must_be_websocket", 10030, "must_be_websocket_request", "use /ws/api/v2")
 INTERNAL = Fault(610, "internal", 11094, "internal_server_error", "our mistake; the node has logged it", True, 500)
 SLOW_CONSUMER = Fault(
-    611, "slow_consumer", 10028, "too_many_requests", "read faster or subscribe to less; then connect again", True
+    611, "slow_consumer", 10028, "too_many_requests", "read faster; connect again with x_resume", True
 )
 HEARTBEAT_MISSED = Fault(
     612, "heartbeat_missed", 10028, "too_many_requests", "answer test_request with public/test; connect again", True

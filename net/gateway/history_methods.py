@@ -11,16 +11,14 @@ from net.gateway.api import Call
 from net.gateway.candles import fill_gaps
 from net.gateway.errors import NOT_SUPPORTED, UNKNOWN_VALUE, ApiError
 from net.gateway.market_data import CandleView, FundingView, SettlementView
+from net.gateway.market_terms import DAY_MS, RESOLUTIONS
 from net.gateway.params import I64_MAX
 from net.gateway.present_market import percent_text
 from net.gateway.present_text import e8_text, ppb_text
 from net.gateway.spans import read_currency, read_index, read_span_ms, select_markets
 
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+HOUR_MS = 3_600_000
 COUNT_MAX = 1000
-RESOLUTIONS = {
-    text: int(text) * MINUTE_MS for text in ("1", "3", "5", "10", "15", "30", "60", "120", "180", "360", "720")
-} | {"1D": DAY_MS}  # fmt: skip
 CANDLES_MAX, CANDLE_SPAN_MS_MAX = 5_000, 200 * DAY_MS
 FUNDING_SPAN_MS_MAX, FUNDINGS_MAX = 366 * DAY_MS, 9_000
 CHART_LENGTHS = {"8h": 8 * HOUR_MS, "24h": DAY_MS, "1m": 30 * DAY_MS}

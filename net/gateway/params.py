@@ -93,6 +93,15 @@ class Params:
         digits = text[2:] if text[:2] in ("0x", "0X") else text
         return self.hex_bytes(name, min(len(digits) // 2, length_max))
 
+    def integer_map(self, name: str, high: int) -> dict[str, int]:
+        """An object with numbers up to `high`; empty without it."""
+        value = self.values.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise ApiError(WRONG_TYPE, name, "an object with integers")
+        return {key: Params(value).integer(key, 0, high) for key in value}
+
     def text_list(self, name: str, count_max: int) -> list[str]:
         """A list of strings; over HTTP GET one string with commas or a JSON-like list."""
         value = _require(name, self.values.get(name))

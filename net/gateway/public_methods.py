@@ -8,7 +8,6 @@ from engine.commands import typed_data
 from net.gateway import present
 from net.gateway.api import Call
 from net.gateway.errors import NOT_FOUND, ApiError
-from net.gateway.feeds import parse_channel
 from net.gateway.params import I64_MAX, U32_MAX
 from net.gateway.present_text import hexed
 
@@ -41,9 +40,10 @@ async def hello(call: Call) -> object:
 async def subscribe(call: Call) -> object:
     session = call.need_session()
     names = call.params.text_list("channels", call.api.limits.channels_per_connection_max)
-    channels = [parse_channel(name, call.instruments, session.account) for name in names]
+    channels = [call.api.hub.parse(name, session.account) for name in names]
+    seen = call.params.integer_map("x_resume", I64_MAX)
     session.check_room(channels)
-    call.after_reply(lambda: session.subscribe(channels))
+    call.after_reply(lambda: session.subscribe(channels, seen))
     return names
 
 

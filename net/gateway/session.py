@@ -77,14 +77,14 @@ class Session:
         if len(names) > limit:
             raise ApiError(TOO_MANY_CHANNELS, "channels", f"at most {limit} channels per connection")
 
-    def subscribe(self, channels: list[Channel]) -> None:
-        """Pushes what each channel starts with."""
+    def subscribe(self, channels: list[Channel], seen: dict[str, int]) -> None:
+        """Pushes what each channel starts with, or what came after the message that was `seen` of it."""
         for channel in channels:
             known = self._channels.get(channel.name)
             if known is not None and known.key != channel.key:  # the connection means another account now
                 self._api.hub.unsubscribe(self, known)
             self._channels[channel.name] = channel
-            self._api.hub.subscribe(self, channel)
+            self._api.hub.subscribe(self, channel, seen.get(channel.name))
 
     def unsubscribe(self, names: list[str]) -> list[str]:
         """Which of them were subscribed."""

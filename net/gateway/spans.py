@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from net.gateway.api import Call
 from net.gateway.errors import HISTORY_NOT_KEPT, NUMBER_OVERFLOW, UNKNOWN_VALUE, ApiError
 from net.gateway.market_data import UnderlyingView
+from net.gateway.market_terms import KINDS
 from net.gateway.params import I64_MAX
 from net.gateway.present_market import PHASES, index_name, kind_of
 from net.gateway.present_text import CURRENCY
-
-KINDS = ("future", "option", "spot", "future_combo", "option_combo", "combo", "any")
-_ANY = ("any", "grouped")
 
 
 def select_markets(call: Call, is_settled: bool | None = False) -> Iterator[int]:

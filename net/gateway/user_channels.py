@@ -14,6 +14,7 @@ from net.gateway.errors import NO_LOGIN, UNKNOWN_CHANNEL, ApiError
 from net.gateway.instruments import Instruments
 from net.gateway.present_market import kind_of
 from net.gateway.present_text import CURRENCY
+from net.gateway.sources import Source
 
 Account = tuple[bytes, int]
 PACES = ("raw", "100ms", "agg2")
@@ -65,7 +66,7 @@ def _read_address(name: str, text: str) -> bytes:
     return address
 
 
-class UserFeed:
+class UserFeed(Source):
     """What one user channel tells, and what it told last."""
 
     def __init__(self, channel: Channel, backend: Backend, instruments: Instruments) -> None:

@@ -112,6 +112,7 @@ def _envelope(
     } | ({} if credits is None else {"x_credits": credits}))  # fmt: skip
 
 
-def notification_text(channel: str, data: object) -> str:
-    """One message of a subscription."""
-    return json.dumps({"jsonrpc": "2.0", "method": "subscription", "params": {"channel": channel, "data": data}})
+def notification_text(channel: str, data: object, number: int) -> str:
+    """One message of a subscription; `number`: see `net.gateway.stream`."""
+    params = {"channel": channel, "data": data, "x_seq": number}
+    return json.dumps({"jsonrpc": "2.0", "method": "subscription", "params": params})

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 INDEX_E8 = 64_000 * 10**8
 EXPIRY_MS = 1_798_185_600_000  # 2026-12-25 08:00 UTC
+CALL_NAME = "BTC-25DEC26-64000-C"
+CALL = MarketParams(
+    CALL_NAME, "0.1", "0.001", 100, 500, 250, 2, 5, 1000, 500_000, 1_000_000, 500, 15_000, kind="call",
+    expiry_ms=EXPIRY_MS, strike="64000",
+)  # fmt: skip
+FUTURE = MarketParams(
+    "BTC-25DEC26", "0.1", "0.001", 100, 500, 250, 2, 5, 1000, 500_000, 1_000_000, 500, 15_000, kind="future",
+    expiry_ms=EXPIRY_MS,
+)  # fmt: skip
 
 
 class DictMarketData:

@@ -11,7 +11,6 @@ from test_gateway_inputs import KEY, OWNER, ask, running, websocket
 from trio_websocket import WebSocketConnection
 
 from engine.commands import BUY, PLACE, SELL, Command, address_of
-from engine.params import DEFAULT_MARKETS
 from net.gateway.errors import ApiError
 from net.gateway.instruments import Instruments
 from net.gateway.user_channels import parse_user_channel
@@ -19,7 +18,7 @@ from net.gateway.user_channels import parse_user_channel
 OTHER_KEY = PrivateKey(b"\x08" * 32)
 OTHER = address_of(OTHER_KEY.public_key)
 NONCES = iter(range(1, 1 << 30))
-INSTRUMENTS = Instruments(lambda: DEFAULT_MARKETS)
+INSTRUMENTS = Instruments(DictBackend().market_data)
 ACCOUNT = OWNER, 3
 
 

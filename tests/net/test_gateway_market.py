@@ -7,25 +7,16 @@ import ccxt
 import httpx
 import pytest
 import trio
-from dict_market_data import EXPIRY_MS, HOUR_MS, INDEX_E8
+from dict_market_data import CALL, CALL_NAME, EXPIRY_MS, FUTURE, HOUR_MS, INDEX_E8
 from test_gateway_backend import DictBackend
 from test_gateway_feeds import place
 from test_gateway_inputs import running
 
 from engine.commands import BUY, SELL
-from engine.params import MarketParams
 from net.gateway.candles import fill_gaps
 from net.gateway.market_data import CandleView, SettlementView
 
-BTC, CALL_NAME = "BTC/USDC:USDC", "BTC-25DEC26-64000-C"
-CALL = MarketParams(
-    CALL_NAME, "0.1", "0.001", 100, 500, 250, 2, 5, 1000, 500_000, 1_000_000, 500, 15_000, kind="call",
-    expiry_ms=EXPIRY_MS, strike="64000",
-)  # fmt: skip
-FUTURE = MarketParams(
-    "BTC-25DEC26", "0.1", "0.001", 100, 500, 250, 2, 5, 1000, 500_000, 1_000_000, 500, 15_000, kind="future",
-    expiry_ms=EXPIRY_MS,
-)  # fmt: skip
+BTC = "BTC/USDC:USDC"
 
 
 async def call(url: str, method: str, **params: object) -> dict[str, Any]:

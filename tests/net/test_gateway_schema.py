@@ -9,6 +9,7 @@ import jsonschema_rs
 import pytest
 import trio
 from answer_shapes import check_answer, shape_faults
+from dict_market_data import CALL, FUTURE
 from test_gateway_backend import DictBackend
 from test_gateway_inputs import KEY, OWNER, ask, order, running, websocket
 
@@ -90,6 +91,8 @@ async def test_answers_to_signed_commands_have_their_shapes() -> None:
 async def test_every_channel_carries_what_its_row_says() -> None:
     names = [row.example.replace("0x…", "0x" + OWNER.hex()) for row in CHANNELS]
     backend = DictBackend()
+    backend.posted_height = 1
+    backend.market_data.listed += (CALL,)
     async with running(backend) as url, websocket(url) as connection:
         auth = {"id": 0, "method": "public/auth", "params": {"grant_type": "x_owner", "owner": OWNER.hex()}}
         assert (await ask(connection, json.dumps(auth)))["result"]["x_owner"] == "0x" + OWNER.hex()
@@ -97,6 +100,7 @@ async def test_every_channel_carries_what_its_row_says() -> None:
         assert (await ask(connection, json.dumps(request)))["result"] == names
         frozen = ProtectionView(1_000, 0, 1, 1, 1, backend.time_ms, 1, 1, 1, 1 << 50)
         backend.account_data.known_settings[OWNER, 0] = SettingsView(0, 0, 0, 0, (), (), None, frozen, ())
+        backend.market_data.listed += (FUTURE,)
         trade_once(backend)
         waiting = dict(zip(names, CHANNELS))
         with trio.fail_after(5):

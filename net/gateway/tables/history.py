@@ -2,6 +2,7 @@
 
 from net.gateway import history_methods as history
 from net.gateway.api import Method, Param
+from net.gateway.market_terms import RESOLUTIONS
 from net.gateway.params import I64_MAX
 from net.gateway.shapes.history import (
     ChartData,
@@ -55,7 +56,7 @@ HISTORY_ROWS = (
     Method("public/get_tradingview_chart_data", history.get_chart_data,
            "Candles, at most the newest 5000 and 200 days.",
            (INSTRUMENT, *_span(True), Param("resolution", "text", "minutes, or `1D`",
-                                            choices=tuple(history.RESOLUTIONS))), f"{_ONE}&{_DAY}&resolution=60",
+                                            choices=tuple(RESOLUTIONS))), f"{_ONE}&{_DAY}&resolution=60",
            result=ChartData),
     Method("public/get_mark_price_history", history.get_mark_price_history,
            "The mark once a minute of the last 32 days, at most the newest 1440.", (INSTRUMENT, *_span(True)),

@@ -2,6 +2,7 @@
 
 from net.gateway import market_methods as market
 from net.gateway.api import Method, Param
+from net.gateway.market_terms import KINDS
 from net.gateway.shapes.market import (
     BookSummary,
     Currency,
@@ -13,7 +14,6 @@ from net.gateway.shapes.market import (
     VolSurface,
 )
 from net.gateway.shapes.scalars import DecimalText
-from net.gateway.spans import KINDS
 from net.gateway.tables.terms import INSTRUMENT
 
 CURRENCY_OF_MARKETS = Param(

@@ -9,6 +9,14 @@ from net.gateway.shapes.session import LimitsAnswer, LoginAnswer, NodeState, Ok,
 
 _CHANNELS = Param("channels", "list of text", "names from the table of channels")
 
+_RESUME = Param(
+    "x_resume",
+    "object",
+    "by channel the `x_seq` of the last message that came of it: what came after it "
+    "follows, if the node still has it, else a new start",
+    False,
+)
+
 SESSION_ROWS = (
     Method("public/auth", login.auth,
            "WebSocket only. Says whose account the connection's reads and channels mean when they name none. Nothing "
@@ -28,12 +36,12 @@ SESSION_ROWS = (
     Method("public/x_get_limits", session.get_limits, "Credits left, how they come back, and which methods cost more.",
            result=LimitsAnswer),
     Method("public/subscribe", public.subscribe, "WebSocket only. Answers with the channels now subscribed.",
-           (_CHANNELS,), result=list[str], is_websocket_only=True),
+           (_CHANNELS, _RESUME), result=list[str], is_websocket_only=True),
     Method("public/unsubscribe", public.unsubscribe, "WebSocket only. Answers with the channels that were subscribed.",
            (_CHANNELS,), result=list[str], is_websocket_only=True),
     Method("public/unsubscribe_all", public.unsubscribe_all, "WebSocket only.", result=Ok, is_websocket_only=True),
     Method("private/subscribe", public.subscribe, "The same as `public/subscribe`: nothing here is secret.",
-           (_CHANNELS,), result=list[str], is_websocket_only=True),
+           (_CHANNELS, _RESUME), result=list[str], is_websocket_only=True),
     Method("private/unsubscribe", public.unsubscribe, "The same as `public/unsubscribe`.", (_CHANNELS,),
            result=list[str], is_websocket_only=True),
     Method("private/unsubscribe_all", public.unsubscribe_all, "The same as `public/unsubscribe_all`.", result=Ok,

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 
 import trio
 
@@ -44,6 +45,7 @@ def _run_once(home: Home, network: NetworkConfig, config: NodeConfig, is_child: 
         trio.run(_main, ApiProcess(home, network, config), is_child)
     except* (StartAnew, sqlite3.OperationalError) as group:
         log.warning("api.starts_anew: %s", _first(group))
+        time.sleep(ANEW_PAUSE_S)
         exit_code = None
     except* (ConfigError, StoreError, OSError) as group:
         print(f"hansa: {_first(group)}", file=sys.stderr)

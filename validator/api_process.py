@@ -129,6 +129,7 @@ class ApiProcess:
                     mirror.learn(Seats.decode(data))
                 case FactsEvent(data):
                     mirror.on_told(Told(*decode_facts(data)))
+                    self._news.set()
 
     async def _follow(self, mirror: Mirror) -> None:
         while True:

@@ -195,6 +195,17 @@ async def test_a_gap_in_the_nodes_store_means_beginning_anew(writer: Writer) -> 
     mirror.close()
 
 
+async def test_a_block_on_its_way_to_the_disk_is_waited_for(writer: Writer) -> None:
+    mirror = writer.mirror()
+    mirror.head_height = mirror.height + 1
+    await mirror.follow()
+    assert mirror.height == writer.chain.head.height
+    writer.run()
+    await mirror.follow()
+    assert mirror.height == writer.chain.head.height == mirror.head_height
+    mirror.close()
+
+
 async def test_a_copy_that_lags_or_is_alone_takes_no_orders(writer: Writer) -> None:
     mirror = writer.mirror()
     assert mirror.service.status().is_syncing is False

@@ -41,6 +41,7 @@ from validator.movements import (
     show_withdrawal,
 )
 from validator.orders import quote_per_tick_lot, read_view
+from validator.pending import Pending, Rows, rows_of_label, rows_of_nonce
 from validator.prechecks import account_key
 from validator.shown import show_fill
 from validator.store import Store
@@ -59,13 +60,15 @@ class NodeAccountData:
     """Implements `AccountData`."""
 
     def __init__(
-        self, executor: Executor, ledger: Ledger, store: Store, onchain_height: Callable[[], int]
+        self, executor: Executor, ledger: Ledger, store: Store, onchain_height: Callable[[], int],
+        pending: Pending | None,
     ) -> None:  # fmt: skip
         """`onchain_height()`: of the last checkpoint on the settlement chain."""
         self._executor = executor
         self._ledger = ledger
         self._store = store
         self._onchain_height = onchain_height
+        self._pending = pending
         # By account, for the trade and the holding they were computed from: who asks every block asks for nothing new.
         self._costs: OrderedDict[int, tuple[tuple[int, dict[int, int]], dict[int, HoldingsCost]]] = OrderedDict()
 
@@ -242,13 +245,18 @@ class NodeAccountData:
         places = [] if account is None else self._ledger.keys.find_nonce(account, nonce)
         results = self._ledger.results_at(places, self._onchain_height())
         # Of several messages with one nonce only the first that passed has spent it.
-        return [result for result in results if not UNSPENT_CODES[0] <= result.code <= UNSPENT_CODES[1]] or results
+        spent = [result for result in results if not UNSPENT_CODES[0] <= result.code <= UNSPENT_CODES[1]]
+        return spent or self._find_pending(rows_of_nonce(owner, subaccount, nonce)) or results
 
     def commands_by_label(self, owner: bytes, subaccount: int, client_id: int) -> Sequence[CommandResult]:
         """See `AccountData`."""
         account = self._find(owner, subaccount)
         places = [] if account is None else self._ledger.keys.find_client_id(account, client_id)
-        return self._ledger.results_at(places[::-1], self._onchain_height())
+        waiting = self._find_pending(rows_of_label(owner, subaccount, client_id))
+        return [*waiting, *self._ledger.results_at(places[::-1], self._onchain_height())]
+
+    def _find_pending(self, rows: Rows) -> list[CommandResult]:
+        return [] if self._pending is None else self._pending.find(rows)
 
 
 def _merge(recent: Sequence[OrderView], traded: Iterator[OrderView]) -> Iterator[OrderView]:

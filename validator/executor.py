@@ -88,6 +88,14 @@ class Executor:
     def final(self) -> Executed:
         return self._states[self.final_hash]
 
+    def unfinal(self) -> list[tuple[bytes, Executed]]:
+        """Blocks above the final one that were executed, lowest first, by their hashes."""
+        height = self.final.height
+        return sorted(
+            ((name, item) for name, item in self._states.items() if item.height > height),
+            key=lambda pair: pair[1].height,
+        )
+
     def get(self, block_hash: bytes) -> Executed | None:
         """The post-state of a block: executed before, built by us, or executable now on a parent that is."""
         if block_hash not in self._states:

@@ -82,6 +82,7 @@ class Ledger:
         self.history = History(store, state.height, *self.orders.last_trades)
         self.market_history = MarketHistory(store)
         self.keys = CommandKeys()
+        self.keys.restore(store, state.height)
         self.closed_orders = ClosedOrders(store, state.height, len(state.tables.accounts))
         self.transfers = Transfers(store)
         # By market, the rate for eight hours of the last hour that was funded, in 1e-9.
@@ -114,7 +115,8 @@ class Ledger:
         if len(fills):
             self.market_history.add_fills(fills, time_ms, first_place(height) + len(fills) - 1)
         self.market_history.add(height, state, result.notices)
-        self.keys.add(batches, result.receipts["account_index"], first_place(height))
+        parts = [(checked.messages, checked.actions) for checked in batches]
+        self.keys.add(parts, result.receipts["account_index"], first_place(height))
         self.closed_orders.add(height, self.orders.left)
         self.transfers.add(height, time_ms, result.notices)
         self._store.put_withdrawals([(leaf[0], height, time_ms, *leaf[1:]) for leaf in result.withdrawals])

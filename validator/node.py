@@ -43,6 +43,7 @@ from validator.order_desk import OrderDesk
 from validator.own_batches import OwnBatches
 from validator.payloads import decode_payload
 from validator.peering import Peering
+from validator.pending import Pending
 from validator.prechecks import list_expiries
 from validator.pricefeed import parse_price_source
 from validator.proposals import Proposals
@@ -202,7 +203,7 @@ class Node:
             self.info, executor=self.executor, ledger=self.ledger, store=self.store,
             on_chain=self.settling.on_chain, claims=self.settling.claims, inbox=self.settling.inbox,
             uptime=self.uptime, roster=self.roster, ingress=self.ingress,
-            facts=lambda: take_facts(self), counters=self._count,
+            facts=lambda: take_facts(self), counters=self._count, pending=Pending(self.executor, self.pool),
         )  # fmt: skip
         self.feed = NodeFeed(self, self._network_signer)
         self._metrics = NodeMetrics(self, self._disk, self._signer, self._clocks)

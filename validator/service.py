@@ -55,6 +55,7 @@ from validator.ledger import Ledger
 from validator.market_data import NodeMarketData
 from validator.order_stream import NodeOrderStream
 from validator.outcomes import OutcomeBook, Push
+from validator.pending import Pending, rows_of_id
 from validator.prechecks import account_key
 from validator.roster import Roster
 from validator.sealing import NO_ORIGIN
@@ -89,8 +90,11 @@ class Service:
         ingress: Intake,
         facts: Callable[[], NodeFacts],
         counters: Callable[[], NodeCounters],
+        pending: Pending | None = None,
     ) -> None:
-        """`facts()`, `counters()`: what the node knows beside its blocks, as of now."""
+        """`facts()`, `counters()`: what the node knows beside its blocks, as of now. `pending`: of a process that takes
+        part in agreement, what is not final yet.
+        """
         self.domain = info
         self._executor = executor
         self._ledger = ledger
@@ -102,10 +106,11 @@ class Service:
         self._roster = roster
         self._ingress = ingress
         self._facts = facts
+        self._pending = pending
         self._counters = counters
         self.market_data: MarketData = NodeMarketData(executor, ledger, store)
         self.explorer: Explorer = NodeExplorer(ledger, store, roster, on_chain)
-        self._accounts = NodeAccountData(executor, ledger, store, lambda: on_chain.height)
+        self._accounts = NodeAccountData(executor, ledger, store, lambda: on_chain.height, pending)
         self.account_data: AccountData = self._accounts
         self.outcomes = OutcomeBook(self.command_status)
         self._receipts = ReceiptBook()
@@ -161,6 +166,9 @@ class Service:
         known = self._ledger.result(command_id, self._on_chain.height)
         if known is not None:
             return known
+        waiting = self._pending.find(rows_of_id(command_id)) if self._pending is not None else []
+        if waiting:
+            return waiting[0]
         return CommandResult(command_id, Status.RECEIVED) if self._ingress.has_taken_action(command_id) else None
 
     def receipt(self, command_id: bytes) -> Receipt | None:

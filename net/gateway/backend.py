@@ -111,7 +111,9 @@ class FillView:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What is known of one command. Before `EXECUTED` only `command_id` and `status` mean anything."""
+    """What is known of one command. Before `EXECUTED` only `command_id`, `status` and the `height` of the block that
+    includes it mean anything.
+    """
 
     command_id: bytes
     status: Status
@@ -455,7 +457,7 @@ class Backend(Protocol):
         """The result once it is `CERTIFIED`; `None` after `timeout_s`."""
 
     def command_status(self, command_id: bytes) -> CommandResult | None:
-        """What is known now; `None` for a command that this node never saw."""
+        """What is known now, whichever node took it; `None` for a command that this node never saw."""
 
     def receipt(self, command_id: bytes) -> Receipt | None:
         """What `submit` answered with, of the last commands; `None` for others."""

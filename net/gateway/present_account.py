@@ -115,7 +115,7 @@ def order_terms(
         if good_till_ms % DAY_MS == SESSION_END_MS:
             terms["time_in_force"] = "good_til_day"
     if trigger_ticks:
-        terms["trigger_price"] = format_price(trigger_ticks, market)
+        terms["trigger_price"] = terms["stop_price"] = format_price(trigger_ticks, market)
         terms["trigger"] = "last_price" if flags & TRIGGER_ON_LAST else "mark_price"
     return terms
 
@@ -281,7 +281,7 @@ def command_result(instruments: Instruments, view: CommandResult) -> dict[str, A
     """What is known of a command, as `public/x_get_command_status` answers it."""
     known = {"command_id": hexed(view.command_id), "status": str(view.status), "is_final": is_final(view)}
     if view.status in _NO_RESULT_YET:
-        return known
+        return known | ({"height": view.height} if view.height else {})
     fills = [fill(instruments, entry) for entry in view.fills]
     return known | {
         "code": int(view.code), "reason": view.code.name.lower(), "order_state": _ORDER_STATES[view.order_state],

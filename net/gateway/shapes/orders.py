@@ -51,6 +51,7 @@ class Order(TypedDict):
     max_show: NotRequired[DecimalText]
     x_good_till_ms: NotRequired[Millis]
     trigger_price: NotRequired[DecimalText]
+    stop_price: NotRequired[DecimalText]
     trigger: NotRequired[Literal["mark_price", "last_price"]]
     cancel_reason: NotRequired[str]
     oto_order_ids: NotRequired[list[OrderId | None]]

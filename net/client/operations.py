@@ -3,13 +3,23 @@
 `Client` and `AsyncClient` differ only in how they carry a call to a node and back.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from net.client import records
 from net.client.proof import verify_account
-from net.client.protocol import Call, Exact, HansaError, Network, Signer, UnknownInstrument, refuse_floats, submit_call
+from net.client.protocol import (
+    Call,
+    Exact,
+    HansaError,
+    Network,
+    Signer,
+    UnknownInstrument,
+    exact_text,
+    refuse_floats,
+    submit_call,
+)
 from net.client.requests import (
     Accept,
     Buy,
@@ -222,10 +232,65 @@ class Operations:
     def order(self, order_id: str) -> Operation[records.Order]:
         return records.Order.parse((yield Call("private/get_order_state", {"order_id": order_id})))
 
-    def user_trades(self, instrument_name: str, count: int = 10) -> Operation[list[records.Fill]]:
-        params = {"instrument_name": instrument_name, "count": count} | self._account()
-        answer = yield Call("private/get_user_trades_by_instrument", params)
+    def order_history(self, instrument_name: str | None = None, count: int = 20) -> Operation[list[records.Order]]:
+        """Orders that are gone, newest first, of one market or of all."""
+        answer = yield Call(*self._of_market("private/get_order_history_by", instrument_name, count))
+        return list(map(records.Order.parse, answer))
+
+    def user_trades(self, instrument_name: str | None = None, count: int = 10) -> Operation[list[records.Fill]]:
+        """Own trades, newest first, in one market or in all."""
+        answer = yield Call(*self._of_market("private/get_user_trades_by", instrument_name, count))
         return list(map(records.Fill.parse, answer["trades"]))
+
+    def _of_market(self, method: str, instrument_name: str | None, count: int) -> tuple[str, dict[str, Any]]:
+        params = {"count": count} | self._account()
+        if instrument_name is None:
+            return f"{method}_currency", params | {"currency": "any"}
+        return f"{method}_instrument", params | {"instrument_name": instrument_name}
+
+    def margins(self, instrument_name: str, amount_base: Exact, price_usd: Exact) -> Operation[dict[str, Any]]:
+        """What an order would add to the initial margin, by side, as the engine computes it."""
+        named = {"instrument_name": instrument_name, "amount": exact_text(amount_base), "price": exact_text(price_usd)}
+        answer: dict[str, Any] = yield Call("private/get_margins", named | self._account())
+        return answer
+
+    def explain_margin(self) -> Operation[dict[str, Any]]:
+        """Every number that the margin is made of: scenario by scenario, with the worst."""
+        answer: dict[str, Any] = yield Call("private/x_margin_explain", self._account())
+        return answer
+
+    def simulate(
+        self, sizes_base: Mapping[str, Exact] | None = None, *, is_added: bool = True, price_shift_ppm: int = 0,
+        vol_shift_ppm: int = 0,
+    ) -> Operation[dict[str, Any]]:  # fmt: skip
+        """Margins, Greeks and scenarios with other positions (signed sizes by instrument, beside the account's own or
+        in their place) after all prices and volatilities have moved, by the engine's own functions, at the node.
+        """
+        moves = {"x_price_shift_ppm": price_shift_ppm, "x_vol_shift_ppm": vol_shift_ppm, "add_positions": is_added}
+        sizes = {name: exact_text(size) for name, size in (sizes_base or {}).items()}
+        answer: dict[str, Any] = yield Call(
+            "private/simulate_portfolio", moves | {"simulated_positions": sizes} | self._account()
+        )
+        return answer
+
+    def transaction_log(self, count: int = 100) -> Operation[list[dict[str, Any]]]:
+        """What has moved the account's money, newest first."""
+        answer = yield Call("private/get_transaction_log", {"count": count, "currency": "USDC"} | self._account())
+        logs: list[dict[str, Any]] = answer["logs"]
+        return logs
+
+    def candles(
+        self, instrument_name: str, start_ms: int, end_ms: int, resolution: str = "1"
+    ) -> Operation[list[records.Candle]]:
+        """`resolution` in minutes: 1, 3, 5, ... or 1D."""
+        params = {"start_timestamp": start_ms, "end_timestamp": end_ms, "resolution": resolution}
+        named = {"instrument_name": instrument_name} | params
+        return records.Candle.parse_all((yield Call("public/get_tradingview_chart_data", named)))
+
+    def funding_history(self, instrument_name: str, start_ms: int, end_ms: int) -> Operation[list[dict[str, Any]]]:
+        params = {"instrument_name": instrument_name, "start_timestamp": start_ms, "end_timestamp": end_ms}
+        answer: list[dict[str, Any]] = yield Call("public/get_funding_rate_history", params)
+        return answer
 
     def instruments(self) -> Operation[list[dict[str, Any]]]:
         answer: list[dict[str, Any]] = yield Call("public/get_instruments", {})

@@ -184,11 +184,17 @@ class Position:
     value: Decimal
     initial_margin: Decimal
     maintenance_margin: Decimal
+    delta_base: Decimal
+    average_price_usd: Decimal | None
+    liquidation_price_usd: Decimal | None
 
     @classmethod
     def parse(cls, item: dict[str, Any]) -> "Position":
-        names = ("size", "mark_price", "index_price", "x_value", "initial_margin", "maintenance_margin")
-        return cls(item["instrument_name"], *(Decimal(item[name]) for name in names))
+        return cls(
+            item["instrument_name"], Decimal(item["size"]), Decimal(item["mark_price"]), Decimal(item["index_price"]),
+            Decimal(item["x_value"]), Decimal(item["initial_margin"]), Decimal(item["maintenance_margin"]),
+            Decimal(item["delta"]), _decimal(item["average_price"]), _decimal(item["estimated_liquidation_price"]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +221,23 @@ class Account:
             Decimal(item["available_withdrawal_funds"]), item["x_open_orders"],
             tuple(map(Position.parse, item["x_positions"])),
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """One candle; `start_ms` is when it began."""
+
+    start_ms: int
+    open_usd: Decimal
+    high_usd: Decimal
+    low_usd: Decimal
+    close_usd: Decimal
+    volume_base: Decimal
+
+    @classmethod
+    def parse_all(cls, item: dict[str, Any]) -> list["Candle"]:
+        columns = (map(Decimal, item[name]) for name in ("open", "high", "low", "close", "volume"))
+        return [cls(start_ms, *row) for start_ms, *row in zip(item["ticks"], *columns)]
 
 
 @dataclass(frozen=True, slots=True)

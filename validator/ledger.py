@@ -144,8 +144,9 @@ class Ledger:
         )  # fmt: skip
         return BlockEvent(
             height=height, header_hash=block.hash(), state_root=result.state_root, time_ms=time_ms,
-            command_count=command_count, trade_count=len(fills), trades_of=changes.trades_of,
-            fills_of=changes.fills_of, orders_of=changes.orders_of, results_of=changes.results_of,
+            command_count=command_count, trade_count=len(fills),
+            traded_markets=np.unique(fills["market"]).tolist(), trades_of=changes.trades_of, fills_of=changes.fills_of,
+            orders_of=changes.orders_of, results_of=changes.results_of,
             book_changes=self._books.take_changes(self._state),
         )  # fmt: skip
 

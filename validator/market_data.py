@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from engine import views
 from engine.funding import CLAMP_RATE, RATE_ONE, RATE_PER_BPS
 from engine.params import MarketParams
 from engine.state import EngineState
@@ -56,6 +57,12 @@ class NodeMarketData:
     def listing(self, market: int) -> ListingView:
         row = self._executor.final.state.tables.markets[market]
         return ListingView(market, *(int(row[name]) for name in ("listed_ms", "phase", "delist_ms", "settle_e8")))
+
+    def phases(self) -> Sequence[int]:
+        """See `MarketData.phases`."""
+        state = self._executor.final.state
+        found: list[int] = state.tables.markets["phase"][: views.market_count(state)].tolist()
+        return found
 
     def ticker(self, market: int) -> TickerView:
         final = self._executor.final

@@ -296,6 +296,7 @@ class BlockEvent:
     time_ms: int
     command_count: int = 0
     trade_count: int = 0
+    traded_markets: Sequence[int] = ()  # ascending
     trades_of: Callable[[int], Sequence[TradeView]] = _tell_nothing  # of a market
     fills_of: Callable[[bytes], Sequence[AccountFill]] = _tell_nothing  # of an owner's accounts
     # Of an owner's accounts, every order that opened, changed or left the book, as it is after the block.

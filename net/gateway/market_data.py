@@ -149,6 +149,9 @@ class MarketData(Protocol):
 
     def listing(self, market: int) -> ListingView: ...
 
+    def phases(self) -> Sequence[int]:
+        """PHASE_... of `engine.tables` of every market."""
+
     def ticker(self, market: int) -> TickerView: ...
 
     def underlyings(self) -> Sequence[UnderlyingView]:

@@ -8,7 +8,7 @@ from net.gateway import present_market
 from net.gateway.backend import Backend, BlockEvent
 from net.gateway.book import WHOLE_BOOK_LEVELS, BookMirror
 from net.gateway.instruments import Instruments
-from net.gateway.present_market import percent_text
+from net.gateway.present_market import PHASES, percent_text
 from net.gateway.present_text import e8_text
 from net.gateway.sources import Paced, Source
 
@@ -86,11 +86,9 @@ class Trades(Source):
         self._instruments, self._is_meant = instruments, is_meant
 
     def on_block(self, event: BlockEvent) -> Sequence[object]:
-        if not event.trade_count:
-            return []
         found = [
             present_market.trade(self._instruments, trade)
-            for market in range(len(self._instruments.markets)) if self._is_meant(market)
+            for market in event.traded_markets if self._is_meant(market)
             for trade in event.trades_of(market)
         ]  # fmt: skip
         return [found] if found else []
@@ -103,7 +101,7 @@ class Candle(Source):
         self._instruments, self._market, self._resolution_ms = instruments, market, resolution_ms
 
     def on_block(self, event: BlockEvent) -> Sequence[object]:
-        if not event.trade_count or not event.trades_of(self._market):
+        if self._market not in event.traded_markets:
             return []
         views = self._instruments.data.candles(self._market, (event.time_ms, event.time_ms), self._resolution_ms)
         market = self._instruments.markets[self._market]
@@ -133,12 +131,11 @@ class OptionMarks(Paced):
         return [found] if found else []
 
     def _list_options(self) -> list[int]:
-        data = self._instruments.data
+        phases = self._instruments.data.phases()
         return [
             number for number, market in enumerate(self._instruments.markets)
             if present_market.kind_of(market) == "option" and market.underlying_name == self._underlying
-            and not data.listing(number).settle_e8
-            and present_market.PHASES[data.listing(number).phase] != "settled"
+            and PHASES[phases[number]] != "settled"
         ]  # fmt: skip
 
     def _show(self, number: int) -> dict[str, Any]:
@@ -156,16 +153,15 @@ class InstrumentStates(Source):
         self._instruments, self._is_meant = instruments, is_meant
         self._known = self._read()
 
-    def _read(self) -> dict[int, str]:
-        data = self._instruments.data
-        return {
-            number: "settled" if present_market.PHASES[data.listing(number).phase] == "settled" else "created"
-            for number in range(len(self._instruments.markets))
-        }
+    def _read(self) -> list[str]:
+        return ["settled" if PHASES[phase] == "settled" else "created" for phase in self._instruments.data.phases()]
 
     def on_block(self, event: BlockEvent) -> Sequence[object]:
         before, self._known = self._known, self._read()
+        if before == self._known:
+            return []
+        known = dict(enumerate(before))
         return [
             {"instrument_name": self._instruments.markets[number].symbol, "state": state, "timestamp": event.time_ms}
-            for number, state in self._known.items() if before.get(number) != state and self._is_meant(number)
+            for number, state in enumerate(self._known) if known.get(number) != state and self._is_meant(number)
         ]  # fmt: skip

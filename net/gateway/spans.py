@@ -17,10 +17,10 @@ def select_markets(call: Call, is_settled: bool | None = False) -> Iterator[int]
     """
     currency = call.params.text("currency", "any").upper()
     kind = call.params.choice("kind", dict(zip(KINDS, KINDS, strict=True)), "any")
-    data = call.backend.market_data
+    phases = call.backend.market_data.phases()
     for number, market in enumerate(call.instruments.markets):
         is_meant = currency in ("ANY", CURRENCY) or market.underlying_name == currency
-        has_ended = PHASES[data.listing(number).phase] == "settled"
+        has_ended = PHASES[phases[number]] == "settled"
         if is_meant and kind in ("any", kind_of(market)) and is_settled in (None, has_ended):
             yield number
 

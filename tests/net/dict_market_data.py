@@ -47,6 +47,9 @@ class DictMarketData:
     def listing(self, market: int) -> ListingView:
         return ListingView(market, 0, 0, 0, 0)
 
+    def phases(self) -> Sequence[int]:
+        return [0] * len(self.listed)
+
     def ticker(self, market: int) -> TickerView:
         return self._backend.ticker(market)
 

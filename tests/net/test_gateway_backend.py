@@ -212,6 +212,7 @@ class DictBackend:
             changes[market] = tuple(LevelChange(side, price, lots) for (side, price), lots in changed.items())
         event = BlockEvent(
             self.height, keccak(self.height.to_bytes(8, "big")), ZERO_HASH, self.time_ms, 1, len(trades),
+            tuple(sorted({trade.market for trade in trades})),
             trades_of=lambda market: [trade for trade in trades if trade.market == market],
             fills_of=lambda owner: [entry for entry in fills if entry.owner == owner],
             orders_of=lambda owner: [order for order in orders if order.owner == owner],

@@ -8,6 +8,7 @@ market-maker protection: a maker that is hit too much at once loses its other qu
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import trio
 
@@ -88,13 +89,10 @@ class OptionMaker:
 
     async def _renew(self, markets: list[MarketParams]) -> None:
         held = {item.instrument_name: item.size_base for item in await self.trader.client.positions()}
-        marks: dict[str, Mark | None] = {}
-        async with trio.open_nursery() as nursery:
-            for market in markets:
-                nursery.start_soon(self._read_mark, market, marks)
+        marks = await self._read_marks(markets[0].underlying_name) if markets else {}
         requests: list[Request] = []
         for market in markets:
-            known = marks[market.symbol]
+            known = marks.get(market.symbol)
             position_lots = parse_size_lots(f"{held.get(market.symbol, 0):f}", market)
             old = self.quotes.get(market.symbol)
             if known is None or (old is not None and not old.is_stale(known.mark_ticks, position_lots, self.turn)):
@@ -108,17 +106,19 @@ class OptionMaker:
             self.trader.report.quotes_sent += sum(not isinstance(request, CancelAll) for request in requests)
             await self.trader.client.batch(requests, wait="received")
 
-    async def _read_mark(self, market: MarketParams, marks: dict[str, Mark | None]) -> None:
-        """None while there is no mark, and when the market is closed."""
-        marks[market.symbol] = None
-        try:
-            ticker = await self.trader.client.ticker(market.symbol)
-        except HansaError as error:
-            self.trader.note(error)
-            return
-        mark_usd, index_usd = ticker.mark_price_usd, ticker.index_price_usd
-        if mark_usd is not None and index_usd is not None and ticker.raw["state"] == "open":
-            marks[market.symbol] = Mark(floor_ticks(mark_usd, market), floor_ticks(index_usd, market))
+    async def _read_marks(self, name: str) -> dict[str, Mark]:
+        """Of all markets of an underlying that are open and have a mark; the perpetual's stands for the index."""
+        lines = await self.trader.client.call("public/get_book_summary_by_currency", currency=name)
+        known = {line["instrument_name"]: line["mark_price"] for line in lines if line["mark_price"] is not None}
+        by_symbol = {market.symbol: market for market in self.trader.markets}
+        index_usd = next((Decimal(price) for symbol, price in known.items() if is_perpetual(by_symbol, symbol)), None)
+        if index_usd is None:
+            return {}
+        return {
+            symbol: Mark(floor_ticks(Decimal(price), by_symbol[symbol]), floor_ticks(index_usd, by_symbol[symbol]))
+            for symbol, price in known.items()
+            if symbol in by_symbol
+        }
 
     def _replace(self, market: MarketParams, mark_ticks: int, distance_ticks: int, position_lots: int) -> list[Request]:
         """A message cancels before it places (docs/spec.md, BLK-2)."""
@@ -131,6 +131,10 @@ class OptionMaker:
             amount_base, price_usd = format_size(lots, market), format_price(price_ticks, market)
             requests.append(kind(market.symbol, amount_base, price_usd, "post_only_slide", mmp=True))
         return requests
+
+
+def is_perpetual(by_symbol: dict[str, MarketParams], symbol: str) -> bool:
+    return symbol in by_symbol and by_symbol[symbol].kind == "perpetual"
 
 
 def group_by_expiry(markets: tuple[MarketParams, ...], now_ms: int) -> list[list[MarketParams]]:

@@ -54,17 +54,10 @@ async def hedge(trader: Trader) -> None:
 
 
 async def compute_deltas_base(trader: Trader) -> dict[MarketParams, Decimal]:
-    """By perpetual: what the positions in its underlying are worth of it, in units of the base."""
-    by_name = {market.symbol: market for market in trader.markets}
+    """By perpetual: how much of its underlying the positions are worth when it moves, in units of the base."""
+    names = {market.symbol: market.underlying_name for market in trader.markets}
     perpetuals = {market.underlying_name: market for market in trader.markets if market.kind == "perpetual"}
     deltas: dict[MarketParams, Decimal] = defaultdict(Decimal)
-    for position in await trader.client.positions():
-        market = by_name[position.instrument_name]
-        per_unit = Decimal(1)
-        if market.kind in ("call", "put"):
-            greeks = (await trader.client.ticker(market.symbol)).raw.get("greeks")
-            if greeks is None:
-                continue
-            per_unit = Decimal(greeks["delta"])
-        deltas[perpetuals[market.underlying_name]] += position.size_base * per_unit
+    for position in await trader.client.call("private/get_positions", owner=trader.client.owner):
+        deltas[perpetuals[names[position["instrument_name"]]]] += Decimal(position["delta"])
     return deltas

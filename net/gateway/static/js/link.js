@@ -1,7 +1,7 @@
 // One WebSocket to the node: calls, subscriptions that survive a reconnect, and a state that everybody can see.
 
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
-const SILENCE_MS = 8000, ANSWER_MS = 5000, CALL_MS = 20000;
+const SILENCE_MS = 8000, ANSWER_MS = 5000, CALL_MS = 60000;
 
 /** What the node refuses: its number, a word and a sentence. */
 export class Refused extends Error {

@@ -151,7 +151,8 @@ def _outcome(call: Call, command: Command, action: Action, result: CommandResult
     height = call.backend.account_data.height()
     if action.kind in (PLACE, TRIGGER):
         order = present_account.placed_order(call.instruments, command, action, result)
-        return {"order": order, "trades": [present_account.fill(call.instruments, fill) for fill in result.fills]}
+        trades = [present_account.fill(call.instruments, fill) for fill in result.fills]
+        return {"order": order, "trades": [trade | {"order_type": order["order_type"]} for trade in trades]}
     if action.kind == AMEND:
         view = call.backend.order(action.market, result.order_id or action.order_id)
         shown = None if view is None else present_account.order(call.instruments, view, height)

@@ -98,6 +98,10 @@ class SmallExchange:
         entry = InboxEntry(index, 1, TOKEN, owner, subaccount, owner, amount_units, bytes(32), 0)
         self._apply(self.chain.add([], (entry,), with_prices=True), [])
 
+    def wait_ms(self, step_ms: int) -> None:
+        """A block without actions so much later."""
+        self._apply(self.chain.add([], with_prices=True, step_ms=step_ms), [])
+
     def next_nonce(self) -> int:
         self._nonce += 1
         return self._nonce

@@ -2,6 +2,7 @@
 told of it afterwards.
 """
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,25 @@ async def test_a_signature_is_explained_without_being_used(tmp_path: Path) -> No
         await exchange.write("private/buy", MAKER, BID, nonce=50)
         assert ((await debug(nonce=50))["nonce_state"], (await debug(nonce=50))["code"]) == ("spent", 203)
         assert exchange.chain.head.height == 2, "only the one that was written made a block"
+
+
+async def test_funding_is_told_for_what_was_held(tmp_path: Path) -> None:
+    async with small_exchange(tmp_path) as exchange:
+        await exchange.write("private/sell", MAKER, BTC | {"amount": "0.030", "price": "60100"})
+        await exchange.write("private/buy", TAKER, BTC | {"amount": "0.020", "price": "60100"})
+        for _ in range(62):
+            exchange.wait_ms(60_000)
+        owned = {"owner": "0x" + OWNERS[TAKER].hex()}
+        before = await exchange.read("private/get_account_summary", **owned)
+        paid = (await exchange.read("private/get_settlement_history_by_currency", **owned))["settlements"]
+        assert [(entry["type"], entry["position"]) for entry in paid] == [("settlement", "0.020")]
+        assert float(paid[0]["funding"]) < 0, "the book asks above the index, so longs pay"
+        got = (await exchange.read("private/get_settlement_history_by_instrument", **BTC, **OWNED))["settlements"]
+        assert float(got[0]["funding"]) == -float(paid[0]["funding"]) and got[0]["position"] == "-0.020"
+        cash = (await exchange.read("private/get_transaction_log", **owned))["logs"]
+        assert [entry["type"] for entry in cash] == ["settlement", "trade", "deposit"]
+        total = sum(Decimal(entry["change"]) for entry in cash)
+        assert total == Decimal(before["balance"]), "what came and went is what is there"
 
 
 async def test_histories_outlive_the_node(tmp_path: Path) -> None:

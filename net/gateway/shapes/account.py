@@ -244,7 +244,9 @@ class LiveOffer(TypedDict):
 
 
 class UserTrade(TypedDict):
-    """One side of a trade, as its account sees it."""
+    """One side of a trade, as its account sees it. `order_type` is the order's in the answer to the order; trades that
+    are read later do not keep it and say `limit`.
+    """
 
     trade_id: str
     trade_seq: Count

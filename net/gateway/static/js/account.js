@@ -78,6 +78,7 @@ export class Account {
       if (session.account !== account) return;
       Object.assign(this.data, { owner: account.owner, summary, error: null,
         positions: positions.filter(position => Number(position.size)), orders });
+      this._app.emit("account", this.data);
       if (isFirst || !this._hasHistory) await this._readHistory(whose, positions);
     } catch (error) {
       if (session.account === account) this.data.error = error;

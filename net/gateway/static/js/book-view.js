@@ -27,7 +27,10 @@ export function mountBook(app, quotes) {
   const fillRow = (row, level) => {
     const instrument = book.instrument, [depth, ...shown] = row.children;
     toggle(row, "empty", !level);
-    if (!level) return shown.forEach(cell => setText(cell, ""));
+    if (!level) {
+      row.classList.remove("own");
+      return shown.forEach(cell => setText(cell, ""));
+    }
     const text = fromSteps(level.ticks, instrument.tick_size);
     row.dataset.price = text;
     setText(shown[0], price(text, instrument));

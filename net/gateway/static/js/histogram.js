@@ -2,7 +2,7 @@
 
 import { shape, ticksOf } from "./smile.js";
 
-const EDGE = { left: 8, right: 8, top: 14, bottom: 20 }, BINS = 48;
+const EDGE = { left: 18, right: 10, top: 14, bottom: 20 }, BINS = 48;
 
 export const total = counts => Object.values(counts).reduce((sum, count) => sum + count, 0);
 

@@ -57,6 +57,7 @@ export function mountMarkets(app, quotes) {
     all.sort((a, b) => order[kindOf(a)] - order[kindOf(b)] || a.expiration_timestamp - b.expiration_timestamp
       || Number(a.strike ?? 0) - Number(b.strike ?? 0) || a.instrument_id - b.instrument_id);
     rows.show(all);
+    quotes.needsOptions = all.some(instrument => instrument.kind === "option");
   }
 
   const soon = atMostEvery(250, show);

@@ -61,7 +61,7 @@ const resultTable = new Table(results, [["Result", ""], ["Actions", "num"], ["Sh
 const priceTable = new Table(prices, [["Index", ""], ["Price", "num"], ["Dispersion", "num"], ["As of", "num"], ["", ""], ["Reports, by member", ""]], (row, item) => {
   [item.name, group(item.price), `${item.dispersion_bps} bps`, clock(item.timestamp), item.is_fresh ? "fresh" : "stale", item.reports.join("   ")].forEach((text, index) => setText(row.children[index], text));
   setClass(row.children[4], item.is_fresh ? "up" : "down");
-  setClass(row.children[5], "num dim");
+  setClass(row.children[5], "dim");
 }, "This node does not serve price reports.");
 const endpointTable = new Table(endpoints, [["Endpoint", ""], ["State", ""], ["Final block", "num"], ["", ""]], (row, item) => {
   [item.name, item.is_well ? "well" : "not well", group(item.final_block), item.fault ?? ""].forEach((text, index) => setText(row.children[index], text));

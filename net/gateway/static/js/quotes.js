@@ -2,7 +2,7 @@
 
 import { Emitter, recall, remember } from "./store.js";
 
-const SUMMARY_MS = 2500;
+const SUMMARY_MS = 3000;
 
 export class Quotes extends Emitter {
   /** Event `quote` (name, ticker). `of(name)`: the last one known. */
@@ -11,6 +11,7 @@ export class Quotes extends Emitter {
     this._app = app;
     this._known = new Map();
     this._held = new Map();
+    this.needsOptions = false;
     app.on("instruments", () => this._summarise());
     setInterval(() => this._summarise(), SUMMARY_MS);
   }
@@ -39,7 +40,9 @@ export class Quotes extends Emitter {
     if (link.state.name !== "live" || document.hidden || this._isAsking) return;
     this._isAsking = true;
     try {
-      const rows = await link.tryCall("public/get_book_summary_by_currency", { currency: "USDC" });
+      // Options are many: they are asked for only while a list shows them.
+      const kind = this.needsOptions ? "any" : "future";
+      const rows = await link.tryCall("public/get_book_summary_by_currency", { currency: "USDC", kind });
       for (const row of rows ?? [])
         this._take(row.instrument_name, {
           mark_price: row.mark_price, last_price: row.last, best_bid_price: row.bid_price,

@@ -50,7 +50,7 @@ def _path(method: Method, result: Schema) -> dict[str, Any]:
     body: Schema = {
         "type": "object", "properties": {param.name: param_schema(param) for param in method.params},
         "required": [param.name for param in method.params if param.is_required],
-    }  # fmt: skip
+    } | ({"additionalProperties": False} if method.is_signed else {})  # fmt: skip
     return {
         "get": {"operationId": f"get_{tag}_{name}", "parameters": query} | shared,
         "post": {"operationId": f"post_{tag}_{name}", "requestBody": _json(body)} | shared,

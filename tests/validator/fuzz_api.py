@@ -36,9 +36,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from engine.commands import PLACE, Action, Command, command_id
+from net.gateway.api import Api
 from net.gateway.app import GatewayConfig, serve
 from net.gateway.errors import ApiError
-from net.gateway.instruments import Instruments
 from net.gateway.limits import Limits
 from net.gateway.methods import METHODS
 from net.gateway.openapi import make_openapi
@@ -58,6 +58,7 @@ PREFIX = "/api/v2/"
 START_S_MAX = 600
 ANSWER_S_MAX = 120
 MEANINGFUL_SHARE = 0.9
+PLACES = ("private/buy", "private/sell", "private/edit")
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class Driver:
     def __init__(self, exchange: ExecutedExchange, url: str, document: dict[str, Any] | None = None) -> None:
         """`document`: what the answers are held against; without it, what the node serves, strictly."""
         self._url = url
-        self._instruments = Instruments(exchange.service.market_data.markets)
+        self._instruments = Api(exchange.service, UNLIMITED, METHODS).instruments
         self._session = requests.Session()
         self._nonce = time.time_ns() // 1000
         self._known = _known(exchange)
@@ -85,12 +86,14 @@ class Driver:
         self.tallies = {operation.label: Tally() for operation in self.operations}
 
     def run(self, cases: int, seed: int) -> None:
-        """So many requests in all, in equal parts."""
+        """At least so many requests, in equal parts, and more where fewer can be drawn elsewhere."""
         self._draw.seed(seed)
-        each = -(-cases // (2 * len(self.operations)))
-        for operation in self.operations:
-            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                self._drive(operation, mode, each, seed)
+        while (missing := cases - sum(tally.cases for tally in self.tallies.values())) > 0:
+            each = -(-missing // (2 * len(self.operations)))
+            for operation in self.operations:
+                for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+                    self._drive(operation, mode, each, seed)
+            seed += 1
 
     def _drive(self, operation: Any, mode: GenerationMode, count: int, seed: int) -> None:
         tally = self.tallies[operation.label]
@@ -130,12 +133,15 @@ class Driver:
         """Puts what exists on this chain where the description allows any text or number, mostly; and leaves most of
         what a write may carry out of it, because drawn values contradict each other.
         """
+        is_plain = method in WRITES and self._draw.random() < MEANINGFUL_SHARE
         for param in METHODS[method].params if method in METHODS else ():
-            if param.name in values and self._draw.random() < MEANINGFUL_SHARE:
-                if param.name in self._known:
-                    values[param.name] = self._draw.choice(self._known[param.name])
-                elif method in WRITES and not param.is_required:
-                    del values[param.name]
+            if param.name in values and self._draw.random() < MEANINGFUL_SHARE and param.name in self._known:
+                values[param.name] = self._draw.choice(self._known[param.name])
+            elif param.name in values and is_plain and not param.is_required:
+                del values[param.name]
+        if is_plain and "amount" not in values and method in PLACES:
+            values["amount"] = self._draw.choice(self._known["amount"])
+            values["price"] = self._draw.choice(self._known["price"])
 
     def _sign(self, method: str, values: dict[str, Any]) -> None:
         """Makes a write what its owner has signed, if its parameters mean something."""
@@ -159,13 +165,14 @@ def _known(exchange: ExecutedExchange) -> dict[str, list[object]]:
     placed = Command(OWNERS[0], 1, EXPIRY_MS, (Action(PLACE, size_lots=1, price_ticks=MARK_TICKS),))
     placed = placed.signed(TRADERS[0], SEPARATOR)
     return {
-        "owner": ["0x" + owner.hex() for owner in OWNERS], "instrument_name": ["BTC-PERPETUAL", "ETH-PERPETUAL"],
+        "owner": ["0x" + owner.hex() for owner in OWNERS],
+        "instrument_name": ["BTC-PERPETUAL", "BTC-PERPETUAL", "ETH-PERPETUAL"],
         "amount": ["0.010", "0.1", "1"], "price": ["60000", "59990.0", "60010"], "subaccount": [0],
         "height": [1, 2], "index": [0, 1], "order_id": [f"BTC-PERPETUAL-{n}" for n in (1, 2, 3)],
         "label": ["7", "mine"], "index_name": ["btc_usdc", "eth_usdc"], "currency": ["USDC", "BTC", "any"],
         "kind": ["future", "option", "any"], "trigger_price": ["61000", "59000"],
         "command_id": ["00" * 32, command_id(placed, SEPARATOR).hex()], "trigger": ["mark_price"],
-        "type": ["limit", "limit", "market", "stop_limit"], "time_in_force": ["good_til_cancelled"],
+        "type": ["limit"], "time_in_force": ["good_til_cancelled"],
         "count": [1, 10], "depth": [1, 10], "destination": [1, "0x" + OWNERS[1].hex()], "x_timeout_s": [0, 1],
         "resolution": ["1", "60", "1D"], "start_timestamp": [0], "end_timestamp": [1 << 40],
         "command": [placed.encode().hex()],

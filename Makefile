@@ -60,6 +60,10 @@ drill-rotation: $(STAMP)  ## a committee of four becomes one of seven while it t
 drill-escape: $(STAMP)  ## a trading network loses its whole committee, and everybody gets out without it; SEED=7 decides when
 	$(BIN)/python -m testnet.drill_escape $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: retry-storm
+retry-storm: $(STAMP)  ## a thousand commands, each sent five times to random nodes while one is killed: each executes once; ARGS="--commands 200"
+	$(BIN)/python -m testnet.retry_storm $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 mutants: $(STAMP)  ## planted bugs, each of which the simulator has to find; ARGS="--only guard"
 	$(BIN)/python -m testnet.sim.mutants $(ARGS)
 

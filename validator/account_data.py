@@ -245,7 +245,7 @@ class NodeAccountData:
         places = [] if account is None else self._ledger.keys.find_nonce(account, nonce)
         results = self._ledger.results_at(places, self._onchain_height())
         # Of several messages with one nonce only the first that passed has spent it.
-        spent = [result for result in results if not UNSPENT_CODES[0] <= result.code <= UNSPENT_CODES[1]]
+        spent = [result for result in results if not is_unspent(result)]
         return spent or self._find_pending(rows_of_nonce(owner, subaccount, nonce)) or results
 
     def commands_by_label(self, owner: bytes, subaccount: int, client_id: int) -> Sequence[CommandResult]:
@@ -253,10 +253,19 @@ class NodeAccountData:
         account = self._find(owner, subaccount)
         places = [] if account is None else self._ledger.keys.find_client_id(account, client_id)
         waiting = self._find_pending(rows_of_label(owner, subaccount, client_id))
-        return [*waiting, *self._ledger.results_at(places[::-1], self._onchain_height())]
+        results = self._ledger.results_at(places[::-1], self._onchain_height())
+        # A message that went to several nodes may be in several batches: one of its copies has spent the nonce.
+        spent = {result.command_id for result in results if not is_unspent(result)}
+        told = [result for result in results if not is_unspent(result) or result.command_id not in spent]
+        return [*(copy for copy in waiting if copy.command_id not in spent), *told]
 
     def _find_pending(self, rows: Rows) -> list[CommandResult]:
         return [] if self._pending is None else self._pending.find(rows)
+
+
+def is_unspent(result: CommandResult) -> bool:
+    """Whether it left the message's nonce as it was."""
+    return UNSPENT_CODES[0] <= result.code <= UNSPENT_CODES[1]
 
 
 def _merge(recent: Sequence[OrderView], traded: Iterator[OrderView]) -> Iterator[OrderView]:

@@ -77,11 +77,12 @@ class ExecutedExchange:
             onchain_height=0, onchain_block=0, onchain_hash=bytes(32), onchain_posted_height=0, endpoints=(),
         )  # fmt: skip
 
-    def make_block(self) -> None:
-        """One block with what waits, prices included."""
+    def make_block(self, *others: CheckedBatch) -> None:
+        """One block with what waits and with batches of other members, prices included."""
         batches = []
         while (checked := self.sealer.seal()) is not None:
             batches.append(checked)
+        batches += others
         self._finalise(lambda: self.chain.add(batches, with_prices=True), batches)
 
     def _finalise(self, add, batches: list[CheckedBatch]) -> None:

@@ -29,8 +29,9 @@ from multiaddr import Multiaddr
 from net.allowance import KINDS, MEMBER, STRANGER, Kind, Rate
 from net.fastlane import open_lane
 from net.hardening import abort_connection, check_port_free, close_swarm, forget_failed_dial, open_swarm
-from net.identity import derive_key_pair, derive_network_key, peer_id_of
+from net.identity import derive_network_key
 from net.link import HelloState, Link, LinkHooks, LinkLimits, PeerCounters, Wire
+from net.peer_identity import derive_key_pair, peer_id_of
 from net.peers import Offence, PeerBook, make_bucket
 from net.wire import (
     BatchRequest,

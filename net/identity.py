@@ -1,8 +1,5 @@
 """A validator's network key: one ed25519 seed is its libp2p identity and signs its batches and price reports."""
 
-from libp2p.crypto.ed25519 import Ed25519PublicKey, create_new_key_pair
-from libp2p.crypto.keys import KeyPair
-from libp2p.peer.id import ID
 from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
@@ -13,33 +10,11 @@ NETWORK_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
 
-def derive_key_pair(seed: bytes) -> KeyPair:
-    """The libp2p key pair of a seed."""
-    if len(seed) != SEED_BYTES:
-        raise ValueError(f"a network seed has {SEED_BYTES} bytes, not {len(seed)}")
-    return create_new_key_pair(seed)
-
-
 def derive_network_key(seed: bytes) -> bytes:
     """The 32-byte public key that the settlement contract's registry holds."""
     if len(seed) != SEED_BYTES:
         raise ValueError(f"a network seed has {SEED_BYTES} bytes, not {len(seed)}")
     return bytes(SigningKey(seed).verify_key)
-
-
-def peer_id_of(network_key: bytes) -> ID:
-    """The libp2p peer id of a registered network key. Raises `ValueError` for what is no key."""
-    if len(network_key) != NETWORK_KEY_BYTES:
-        raise ValueError(f"a network key has {NETWORK_KEY_BYTES} bytes, not {len(network_key)}")
-    return ID.from_pubkey(Ed25519PublicKey.from_bytes(network_key))
-
-
-def network_key_of(peer_id: ID) -> bytes:
-    """Inverse of `peer_id_of`. Raises `ValueError` for an id that carries no key, as those of RSA keys do not."""
-    key = peer_id.extract_public_key()
-    if key is None:
-        raise ValueError(f"peer id {peer_id} carries no key")
-    return key.to_bytes()
 
 
 class NetworkSigner:

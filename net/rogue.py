@@ -16,7 +16,7 @@ from multiaddr import Multiaddr
 
 from net.committee import LINK_PROTOCOL, MemberAddress
 from net.hardening import abort_connection, close_swarm, forget_failed_dial, open_swarm
-from net.identity import derive_key_pair, peer_id_of
+from net.peer_identity import derive_key_pair, peer_id_of
 
 CLOSE_TIMEOUT_S = 2.0
 

@@ -21,7 +21,8 @@ from multiaddr import Multiaddr
 
 from net.hardening import check_port_free, close_swarm, forget_failed_dial
 from net.hardening_gossip import GuardedPubsub, GuardedRouter, Judge, Verdict, open_gossip, open_public_host
-from net.identity import derive_key_pair, derive_network_key, peer_id_of
+from net.identity import derive_network_key
+from net.peer_identity import derive_key_pair, peer_id_of
 from net.public.messages import (
     ANSWER_BYTES_MAX,
     PEERS_MAX,

@@ -14,7 +14,7 @@ import trio
 from nacl.signing import SigningKey
 
 from net.committee import MemberAddress
-from net.identity import peer_id_of
+from net.peer_identity import peer_id_of
 from net.public.messages import Topics
 from net.rogue import hang_up, open_rogue
 from testnet.hostile.scene import Count, Scene

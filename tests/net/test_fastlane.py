@@ -30,7 +30,7 @@ from net.fastlane import (
     open_lane,
 )
 from net.hardening import close_swarm, create_noise_key_pair, open_swarm, quiet_library_logging
-from net.identity import derive_key_pair, peer_id_of
+from net.peer_identity import derive_key_pair, peer_id_of
 from net.rogue import Rogue, open_rogue
 
 ECHO = "/hansa/test/echo/1"

@@ -14,7 +14,7 @@ from net.committee import Committee, MemberAddress
 from net.doorkeeper import DoorLimits
 from net.fastlane import WINDOW_BYTES
 from net.hardening import abort_connection
-from net.identity import peer_id_of
+from net.peer_identity import peer_id_of
 from net.rogue import open_rogue
 from net.wire import PROTOCOL_VERSION, BlockRequest, FrameType, Hello, Pong, encode_frame
 

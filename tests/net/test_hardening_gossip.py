@@ -26,7 +26,7 @@ from public_scene import HOST, Validator, open_public, until
 
 from net.hardening import close_swarm, open_swarm
 from net.hardening_gossip import FRAME_BYTES_MAX, IDS_PER_CONTROL_MAX, BoundedQueue
-from net.identity import derive_key_pair
+from net.peer_identity import derive_key_pair
 from net.public.host import parse_address
 from net.public.messages import BLOCKS_PROTOCOL, COMMITTEE_PROTOCOL, PEERS_PROTOCOL
 from validator.public import PublicNode

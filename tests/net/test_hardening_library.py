@@ -32,7 +32,7 @@ from test_committee import HOST, make_seed, until
 from trio.testing import MockClock
 
 from net.hardening import check_port_free, forget_failed_dial
-from net.identity import derive_key_pair
+from net.peer_identity import derive_key_pair
 
 ECHO = TProtocol("/hansa/test/echo/1")
 VICTIM, OTHER = 0, 1

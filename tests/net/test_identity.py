@@ -7,13 +7,11 @@ from libp2p.peer.id import ID
 
 from net.identity import (
     NetworkSigner,
-    derive_key_pair,
     derive_network_key,
-    network_key_of,
-    peer_id_of,
     verify_batch,
     verify_price_report,
 )
+from net.peer_identity import derive_key_pair, network_key_of, peer_id_of
 
 SEED = bytes(range(32))
 DOMAIN = bytes([7]) * 32

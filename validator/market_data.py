@@ -46,6 +46,7 @@ class NodeMarketData:
         self._markets_of = ledger.listing_changes
         self._tickers: dict[int, TickerView] = {}
         self._tickers_of: Executed | None = None
+        self._begins_ms: int | None = None  # no block is ever stored before the first
 
     def markets(self) -> tuple[MarketParams, ...]:
         """See `MarketData.markets`."""
@@ -158,8 +159,13 @@ class NodeMarketData:
 
     def history_begins_ms(self) -> int:
         """See `MarketData.history_begins_ms`."""
-        first = next(self._store.finals(0, 1), None)
-        return 0 if first is None or first.block.header.height <= 1 else first.block.header.timestamp_ms
+        if self._begins_ms is None:
+            first = next(self._store.finals(0, 1), None)
+            if first is None:
+                return 0
+            header = first.block.header
+            self._begins_ms = 0 if header.height <= 1 else header.timestamp_ms
+        return self._begins_ms
 
 
 def _read_best(state: EngineState, market: int, side: int) -> tuple[int, int]:

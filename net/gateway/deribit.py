@@ -21,7 +21,6 @@ _BLOCK = "a block trade is an offer that the other side accepts: `private/x_make
 _BROKER = "there are no brokers who trade for others; a session key may"
 _COMBO = "combinations have no book of their own: `private/x_place_combo` places all legs or none"
 _ADDRESS = "a withdrawal goes to the owner's own address and nowhere else, so there is no address book"
-_SAME_BOOK = "the same as by `instrument_name`, which is the only name of a market"
 _FINAL = "nothing waits for approval: a transfer or withdrawal is final with its block, in under a second"
 _YIELD = "there are no tokens that pay interest"
 _GONE = "Deribit has withdrawn it"
@@ -123,7 +122,23 @@ DIFFERENT: dict[str, str] = {
     "public/status": "also height, peers, finality and the settlement chain",
     "public/get_currencies": "USDC is the only money; others are listed for the markets on them",
     "public/get_instruments": "markets are linear and settle in USDC",
-    "public/get_order_book": "`change_id` is the height of the block",
+    "public/get_order_book": "`change_id` is the height of the block; any depth up to 10000",
+    "public/get_order_book_by_instrument_id": "as `public/get_order_book`",
+    "public/ticker": "prices are decimal text; options show what the committee's surface and the best prices imply",
+    "public/get_combos": "always empty: combinations have no book of their own",
+    "public/get_funding_chart_data": "hourly, as funding is paid",
+    "public/get_funding_rate_history": "hourly, as funding is paid, at most the newest 1000",
+    "public/get_historical_volatility": "of the hourly moves of the index over 24 hours, from what the node has seen",
+    "public/get_index_chart_data": "once a minute, at most a month back",
+    "public/get_last_settlements_by_currency": "ends of markets only: nothing else is ever settled",
+    "public/get_last_settlements_by_instrument": "as `public/get_last_settlements_by_currency`",
+    "public/get_last_trades_by_currency": "`trade_seq` is unique but has gaps; no mark or tick beside it",
+    "public/get_last_trades_by_currency_and_time": "as `public/get_last_trades_by_currency`",
+    "public/get_last_trades_by_instrument": "as `public/get_last_trades_by_currency`",
+    "public/get_last_trades_by_instrument_and_time": "as `public/get_last_trades_by_currency`",
+    "public/get_mark_price_history": "once a minute, 32 days back",
+    "public/get_contract_size": "always 1 unit of the base",
+    "public/get_trade_volumes": "24 hours only",
     "public/set_heartbeat": "a connection that stays silent for a whole interval after a `test_request` is closed",
     "public/subscribe": "channels of an account name its owner, or that of `public/auth`",
     "private/enable_cancel_on_disconnect": "a signed deadline, which works even when the node is gone: renew it",
@@ -162,17 +177,11 @@ DIFFERENT: dict[str, str] = {
 
 ABSENT: dict[str, str] = {
     "public/auth": _TOKENS, "public/exchange_token": _TOKENS, "public/fork_token": _TOKENS, "private/get_jwt": _TOKENS,
-    "private/logout": _TOKENS, "public/hello": "nothing needs to know a client's name",
+    "private/logout": _TOKENS,
     "private/get_cancel_on_disconnect": "the deadline is part of the account's state",
     "private/subscribe": "`public/subscribe` takes every channel", "private/unsubscribe": "`public/unsubscribe`",
     "private/unsubscribe_all": "`public/unsubscribe_all`",
-    "public/get_apr_history": _YIELD, "public/get_contract_size": "always 1 unit of the base: `get_instrument` says so",
-    "public/get_index": f"{_GONE}: `public/get_index_price`",
-    "public/get_index_chart_data": "candles of the perpetual and the oracle's rounds are kept, the index is not",
-    "public/get_order_book_by_instrument_id": _SAME_BOOK,
-    "public/get_supported_index_names": "`public/get_index_price_names`",
-    "public/get_trade_volumes": "each market's ticker has its own day",
-    "public/get_historical_volatility": "the engine knows implied volatility only; candles are served",
+    "public/get_apr_history": _YIELD,
     "public/get_volatility_index_data": "there is no index of volatility; the surface itself is served",
     "private/cancel_all_by_currency_pair": "by instrument, by kind, or all",
     "private/get_order_margin_by_ids": "an order's margin depends on all others: `private/get_account_summary`",

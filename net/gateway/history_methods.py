@@ -23,6 +23,8 @@ CANDLES_MAX, CANDLE_SPAN_MS_MAX = 5_000, 200 * DAY_MS
 FUNDING_SPAN_MS_MAX, FUNDINGS_MAX = 366 * DAY_MS, 9_000
 CHART_LENGTHS = {"8h": 8 * HOUR_MS, "24h": DAY_MS, "1m": 30 * DAY_MS}
 MARKS_MAX = 1_440
+INDEX_RANGES = {"1h": HOUR_MS, "1d": DAY_MS, "2d": 2 * DAY_MS, "1m": 31 * DAY_MS}
+INDEX_MINUTES_MAX, INDEX_POINTS_MAX = 32 * 1_440, 1_440
 VOLATILITY_DAYS, VOLATILITY_HOURS, YEAR_HOURS = 8, 24, 365 * 24
 _SORTINGS = {"asc": True, "desc": False, "default": False}
 SETTLEMENT_TYPES = ("delivery", "settlement", "bankruptcy")
@@ -94,6 +96,15 @@ async def get_mark_price_history(call: Call) -> object:
     number = call.instruments.read_market(call.params)
     points = call.backend.market_data.marks(number, read_span_ms(call), MARKS_MAX)
     return [[time_ms, e8_text(mark_e8)] for time_ms, mark_e8 in points]
+
+
+async def get_index_chart_data(call: Call) -> object:
+    view = read_index(call)
+    span_ms = call.params.choice("range", INDEX_RANGES)
+    now_ms = call.backend.status().time_ms
+    points = call.backend.market_data.indexes(view.number, (max(now_ms - span_ms, 0), now_ms), INDEX_MINUTES_MAX)
+    step = -(-len(points) // INDEX_POINTS_MAX) or 1
+    return [[time_ms, e8_text(index_e8)] for time_ms, index_e8 in points[::-step][::-1]]
 
 
 # funding

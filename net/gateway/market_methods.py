@@ -47,6 +47,18 @@ async def get_order_book(call: Call) -> object:
     return present_market.order_book(call.instruments, call.backend.book(market, depth), call.backend.ticker(market))
 
 
+async def get_order_book_by_number(call: Call) -> object:
+    market = call.params.integer("instrument_id", 0, len(call.instruments.markets) - 1)
+    depth = call.params.integer("depth", 1, _DEPTH_MAX, 5)
+    return present_market.order_book(call.instruments, call.backend.book(market, depth), call.backend.ticker(market))
+
+
+async def get_contract_size(call: Call) -> object:
+    """Every contract is one unit of its base."""
+    call.instruments.read_market(call.params)
+    return {"contract_size": "1"}
+
+
 async def ticker(call: Call) -> object:
     return present_market.ticker(call.instruments, call.backend.ticker(call.instruments.read_market(call.params)))
 
@@ -65,6 +77,27 @@ async def get_book_summary(call: Call) -> object:
     return [present_market.book_summary(call.instruments, view)]
 
 
+async def get_trade_volumes(call: Call) -> object:
+    """By what markets are about, in units of it."""
+    sums_e8: dict[str, dict[str, int]] = {
+        view.name: dict.fromkeys(("perpetual", "future", "call", "put", "spot"), 0)
+        for view in call.backend.market_data.underlyings()
+    }
+    for at, market in enumerate(call.instruments.markets):
+        lots = call.backend.ticker(at).volume_24h_lots
+        sums_e8[market.underlying_name][market.kind] += lots * market.lot_e8
+        if at % _TICKERS_AT_ONCE == _TICKERS_AT_ONCE - 1:
+            await trio.lowlevel.checkpoint()
+    return [
+        {
+            "currency": name, "futures_volume": e8_text(sums["perpetual"] + sums["future"]),
+            "calls_volume": e8_text(sums["call"]), "puts_volume": e8_text(sums["put"]),
+            "spot_volume": e8_text(sums["spot"]),
+        }
+        for name, sums in sums_e8.items()
+    ]  # fmt: skip
+
+
 async def get_index_price_names(call: Call) -> object:
     return list_indexes(call)
 
@@ -74,7 +107,7 @@ async def get_index_price(call: Call) -> object:
     shown = e8_text(view.index_e8) if view.index_e8 else None
     return {
         "index_price": shown, "estimated_delivery_price": shown, "x_timestamp": view.index_ms,
-        "x_is_fresh": view.is_fresh,
+        "x_is_fresh": view.is_fresh, "x_height": call.backend.status().height,
     }  # fmt: skip
 
 

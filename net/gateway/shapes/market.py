@@ -183,6 +183,23 @@ class IndexPrice(TypedDict):
     estimated_delivery_price: DecimalText | None
     x_timestamp: Millis
     x_is_fresh: bool
+    x_height: Height
+
+
+class ContractSize(TypedDict):
+    """Of one contract, in units of the base."""
+
+    contract_size: DecimalText
+
+
+class TradeVolumes(TypedDict):
+    """What was traded in the last 24 hours, in units of the currency that markets are about."""
+
+    currency: str
+    futures_volume: DecimalText
+    calls_volume: DecimalText
+    puts_volume: DecimalText
+    spot_volume: DecimalText
 
 
 class Expirations(TypedDict):

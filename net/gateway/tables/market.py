@@ -5,12 +5,14 @@ from net.gateway.api import Method, Param
 from net.gateway.market_terms import KINDS
 from net.gateway.shapes.market import (
     BookSummary,
+    ContractSize,
     Currency,
     Expirations,
     IndexPrice,
     Instrument,
     OrderBook,
     Ticker,
+    TradeVolumes,
     VolSurface,
 )
 from net.gateway.shapes.scalars import DecimalText
@@ -32,6 +34,12 @@ MARKET_ROWS = (
     Method("public/get_order_book", market.get_order_book, "Levels of both sides, best first, with the ticker.",
            (INSTRUMENT, Param("depth", "integer", "levels per side, 1 to 10000, default 5", False, low=1, high=10_000)),
            "instrument_name=BTC-PERPETUAL&depth=5", result=OrderBook),
+    Method("public/get_order_book_by_instrument_id", market.get_order_book_by_number, "The same by number.",
+           (Param("instrument_id", "integer", "`instrument_id` of the market", low=0, high=4095),
+            Param("depth", "integer", "levels per side, 1 to 10000, default 5", False, low=1, high=10_000)),
+           "instrument_id=0&depth=5", result=OrderBook),
+    Method("public/get_contract_size", market.get_contract_size, "Always one unit of the base.", (INSTRUMENT,), _ONE,
+           result=ContractSize),
     Method("public/ticker", market.ticker,
            "Mark, index, last and best prices; of an option its Greeks and implied volatilities.", (INSTRUMENT,), _ONE,
            result=Ticker),
@@ -39,6 +47,10 @@ MARKET_ROWS = (
            (CURRENCY_OF_MARKETS, KIND), "currency=BTC", result=list[BookSummary]),
     Method("public/get_book_summary_by_instrument", market.get_book_summary, "The same of one market.", (INSTRUMENT,),
            _ONE, result=list[BookSummary]),
+    Method("public/get_trade_volumes", market.get_trade_volumes, "What was traded in the last 24 hours, by currency.",
+           result=list[TradeVolumes]),
+    Method("public/get_supported_index_names", market.get_index_price_names, "Names of the indexes.",
+           (Param("type", "text", "accepted and not used", False),), result=list[str]),
     Method("public/get_index_price_names", market.get_index_price_names, "Names of the indexes.", result=list[str]),
     Method("public/get_index_price", market.get_index_price, "The index that the committee agrees on.", (INDEX,),
            "index_name=btc_usdc", result=IndexPrice),

@@ -198,6 +198,8 @@ async def test_every_part_fits_a_phone(tmp_path: Path) -> None:
         await page.click("#parts [data-part=stage]")
         await page.click("[data-view=options]")
         await page.wait_for("document.querySelectorAll('.chain tbody tr').length === 9")
+        await page.wait_for("[...document.querySelectorAll('.chain td.ask')].every(cell => cell.textContent !== '–')")
+        await page.wait_for("document.querySelectorAll('.smile .point').length >= 8")
         assert await page.evaluate(OVERFLOW_PX) <= 0
         await page.screenshot(PICTURES / "phone-options.png")
         height = exchange.head.height
@@ -254,6 +256,7 @@ async def test_a_page_says_that_the_node_is_gone_and_comes_back_with_it(tmp_path
             await page.wait_for(f"{state} === 'live'")
             first.cancel_scope.cancel()
         await page.wait_for(f"/offline|connecting again/.test({state})")
+        assert await page.evaluate("document.body.dataset.link") != "live"
         await page.screenshot(PICTURES / "offline.png")
         port = int(url.rpartition(":")[2])
         async with trio.open_nursery() as second:

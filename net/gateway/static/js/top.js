@@ -31,6 +31,7 @@ export function mountTop(app) {
   let timer = null;
   app.link.onState(state => {
     clearInterval(timer);
+    document.body.dataset.link = state.name;
     if (state.name === "live") return show("good", "live", location.host);
     if (state.name === "connecting") return show("wait", state.text);
     const count = () => show("bad", `offline · again in ${Math.max(0, Math.ceil((state.retryMs - Date.now()) / 1000))} s`, state.text);

@@ -6,7 +6,7 @@ import numpy as np
 
 from validator.history import Trade
 from validator.order_memory import KNOWN_FILL
-from validator.store import Chunk, Store
+from validator.store import CHUNK_ROWS, Chunk, Store
 
 # Chunks that one question may read: an exchange's trades of some minutes to hours.
 CHUNKS_MAX = 2_000
@@ -52,5 +52,5 @@ def _find_place(store: Store, time_ms: int) -> int:
         if found is None or found[1] >= time_ms:
             high = middle
         else:
-            low = found[0] + 1
+            low = found[0] + CHUNK_ROWS
     return low

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from consensus.messages import DecodeError
 from engine.commands import CANCEL
 from engine.intake import decode_batch
 from engine.payload import Batch, Payload
@@ -16,8 +17,9 @@ from validator.history import RESULT, first_place
 from validator.store import Store
 
 KEYS_MAX = 1 << 20
-RESTORED_BLOCKS = 2_000
-NO_ACCOUNTS = np.empty(0, np.int32)
+# What a start may cost: a second or so, however full the last blocks were.
+RESTORED_BLOCKS, RESTORED_ACTIONS = 2_000, 1 << 18
+Parts = Sequence[tuple[np.ndarray, np.ndarray]]  # messages and actions of batches
 # A cancel names a client id without carrying one of its own.
 _NAMING_KINDS = (CANCEL,)
 
@@ -33,21 +35,20 @@ class CommandKeys:
         self._places = np.zeros(capacity, np.int64)
         self._count = 0  # ever added
 
-    def restore(self, store: Store, height: int, block_count: int = RESTORED_BLOCKS) -> None:
-        """From the last blocks of the store, up to a height; those whose batches it lacks are left out."""
-        for final in store.finals(max(1, height - block_count + 1), block_count):
-            at = final.block.header.height
-            hashes = [ref[2] for ref in Payload.decode(final.block.payload).batch_refs]
-            found = [data for batch_hash in hashes if (data := store.batch(batch_hash)) is not None]
-            if at > height or not hashes or len(found) != len(hashes):
-                continue
-            parts = [decode_batch(Batch.decode(data).commands) for data in found]
-            chunks = list(store.results_from(first_place(at), first_place(at + 1) - 1, RESULT))
-            accounts = np.concatenate([chunk.rows["account_index"] for chunk in chunks]) if chunks else NO_ACCOUNTS
-            if len(accounts) == sum(len(actions) for _, actions in parts):
-                self.add(parts, accounts, first_place(at))
+    def restore(self, store: Store, height: int, blocks_max: int = RESTORED_BLOCKS) -> None:
+        """From the last blocks of the store, down from a height; those whose batches it lacks are left out."""
+        found, action_count = [], 0
+        for at in range(height, max(0, height - blocks_max), -1):
+            block = _read_block(store, at)
+            if block is not None:
+                found.append((*block, first_place(at)))
+                action_count += len(block[1])
+            if action_count >= RESTORED_ACTIONS:
+                break
+        for parts, accounts, place in reversed(found):
+            self.add(parts, accounts, place)
 
-    def add(self, parts: Sequence[tuple[np.ndarray, np.ndarray]], accounts: np.ndarray, place: int) -> None:
+    def add(self, parts: Parts, accounts: np.ndarray, place: int) -> None:
         """The messages and actions of a block's batches, in the order of its receipts, with the accounts of these."""
         if not parts or not len(accounts):
             return
@@ -76,3 +77,21 @@ class CommandKeys:
         found = np.flatnonzero(column[:used] == value)
         places: list[int] = self._places[found[self._accounts[found] == account]].tolist()
         return sorted(places)
+
+
+def _read_block(store: Store, height: int) -> tuple[Parts, np.ndarray] | None:
+    """Batches of a final block and the accounts of its receipts; None without any, or where something is missing or
+    damaged, which an audit names.
+    """
+    try:
+        final = store.final(height)
+    except DecodeError:
+        return None
+    hashes = [] if final is None else [ref[2] for ref in Payload.decode(final.block.payload).batch_refs]
+    data = [batch for batch_hash in hashes if (batch := store.batch(batch_hash)) is not None]
+    chunks = list(store.results_from(first_place(height), first_place(height + 1) - 1, RESULT)) if hashes else []
+    if not chunks or len(data) != len(hashes):
+        return None
+    parts = [decode_batch(Batch.decode(batch).commands) for batch in data]
+    accounts = np.concatenate([chunk.rows["account_index"] for chunk in chunks])
+    return (parts, accounts) if len(accounts) == sum(len(actions) for _, actions in parts) else None

@@ -55,11 +55,21 @@ class Run:
         """Raises what a launcher raises when the network does not come up."""
         network = await self._launcher.bring_up()
         self.storm.urls = network.api_urls
-        await self._wait_level(network)  # what one node knows of the deposits, all do
+        await self._wait_credited(network)
         sent = await self._sign(network)
         await self.storm.run(sent, partial(self._disturb, network))
         await self._wait_level(network)
         self.findings = await audit(network.api_urls, sent, self.storm.answers)
+
+    async def _wait_credited(self, network: Network) -> None:
+        """Until every node knows every account: before, it would rightly refuse."""
+        with trio.fail_after(RETURN_S_MAX):
+            for url in network.api_urls:
+                async with AsyncClient(url) as client:
+                    for _, account in network.cast:
+                        owner = account.address_text
+                        while not await client.call("private/get_subaccounts", owner=owner):
+                            await trio.sleep(0.2)
 
     async def _sign(self, network: Network) -> list[Sent]:
         async with AsyncClient(network.api_urls[0]) as client:

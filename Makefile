@@ -31,6 +31,7 @@ check: $(STAMP)  ## lint, format, types, architecture, freshness of generated fi
 	$(BIN)/python -m contracts.compile --check
 	$(BIN)/python -m net.gateway.reference | diff docs/api.md -
 	$(BIN)/python -m net.gateway.reference errors | diff docs/errors.md -
+	$(BIN)/python -m net.gateway.reference deribit | diff docs/deribit.md -
 	$(BIN)/python -m testnet.worked_session --check
 
 sim: $(STAMP)  ## the node under faults: 200 seeds and 300 Twins cases, each twice; SEED=7 replays one
@@ -163,6 +164,7 @@ bench-sixteen: $(STAMP)  ## sixteen validators on this machine: frames and CPU o
 docs: $(STAMP)  ## write the generated pages and contract artefacts anew
 	$(BIN)/python -m net.gateway.reference > docs/api.md
 	$(BIN)/python -m net.gateway.reference errors > docs/errors.md
+	$(BIN)/python -m net.gateway.reference deribit > docs/deribit.md
 	$(BIN)/python -m testnet.worked_session --write
 	$(BIN)/python -m contracts.compile
 

@@ -175,12 +175,7 @@ DIFFERENT: dict[str, str] = {
     "private/get_current_deposit_address": "the settlement contract, for everybody",
 }  # fmt: skip
 
-ABSENT: dict[str, str] = {
-    "public/auth": _TOKENS, "public/exchange_token": _TOKENS, "public/fork_token": _TOKENS, "private/get_jwt": _TOKENS,
-    "private/logout": _TOKENS,
-    "private/get_cancel_on_disconnect": "the deadline is part of the account's state",
-    "private/subscribe": "`public/subscribe` takes every channel", "private/unsubscribe": "`public/unsubscribe`",
-    "private/unsubscribe_all": "`public/unsubscribe_all`",
+ABSENT: dict[str, str] = { "public/exchange_token": _TOKENS, "public/fork_token": _TOKENS, "private/get_jwt": _TOKENS,
     "public/get_apr_history": _YIELD,
     "public/get_volatility_index_data": "there is no index of volatility; the surface itself is served",
     "private/cancel_all_by_currency_pair": "by instrument, by kind, or all",
@@ -218,7 +213,7 @@ ABSENT: dict[str, str] = {
     "private/cancel_transfer_by_id": _FINAL, "private/cancel_withdrawal": _FINAL,
     "private/get_reward_eligibility": _YIELD,
     "private/submit_transfer_between_subaccounts": "the sending subaccount signs `submit_transfer_to_subaccount`",
-    "public/get_combo_details": _COMBO, "public/get_combo_ids": _COMBO, "public/get_combos": _COMBO,
+    "public/get_combo_details": _COMBO, "public/get_combo_ids": _COMBO,
     "private/create_combo": _COMBO, "private/get_leg_prices": _COMBO,
     "private/approve_block_trade": _BLOCK, "private/execute_block_trade": _BLOCK, "private/get_block_trade": _BLOCK,
     "private/get_block_trade_requests": _BLOCK, "private/get_block_trades": _BLOCK,
@@ -333,7 +328,7 @@ def deribit_text() -> str:
 
 def _method_line(name: str) -> str:
     if name not in METHODS:
-        return f"| `{name}` | absent | {ABSENT.get(name, 'not served')} |"
+        return f"| `{name}` | absent | {ABSENT[name]} |"
     how = DIFFERENT.get(name, "")
     return f"| [`{name}`](api.md#{name.replace('/', '')}) | {'different' if how else 'supported'} | {how} |"
 
@@ -341,5 +336,5 @@ def _method_line(name: str) -> str:
 def _channel_line(name: str, example: str) -> str:
     row = find_row(example)
     if row is None:
-        return f"| `{name}` | absent | {ABSENT_CHANNELS.get(name, 'not served')} |"
+        return f"| `{name}` | absent | {ABSENT_CHANNELS[name]} |"
     return f"| `{name}` | supported | `{row}` |"

@@ -5,6 +5,15 @@ from pathlib import Path
 
 from engine.results import Code
 from net.gateway.backend import Refusal
+from net.gateway.deribit import (
+    ABSENT,
+    ABSENT_CHANNELS,
+    DERIBIT_CHANNELS,
+    DIFFERENT,
+    SECTIONS,
+    deribit_text,
+    find_row,
+)
 from net.gateway.errors import ENGINE_FAULTS, REFUSAL_FAULTS, table
 from net.gateway.methods import METHODS
 from net.gateway.reference import api_text, errors_text
@@ -30,3 +39,18 @@ def test_api_page_is_generated() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     assert text == api_text(), "python -m net.gateway.reference > docs/api.md"
     assert all(f"## {name}\n" in text for name in METHODS)
+
+
+def test_each_method_of_deribit_is_served_or_its_absence_has_a_reason() -> None:
+    names = [name for section in SECTIONS.values() for name in section]
+    assert len(names) == len(set(names)) > 180
+    assert {name for name in names if name not in METHODS} == ABSENT.keys(), "a reason more or less than absent methods"
+    assert DIFFERENT.keys() <= METHODS.keys() & set(names)
+    absent = {name for name, example in DERIBIT_CHANNELS.items() if find_row(example) is None}
+    assert absent == ABSENT_CHANNELS.keys()
+
+
+def test_deribit_page_is_generated() -> None:
+    text = (DOCS / "deribit.md").read_text(encoding="utf-8")
+    assert text == deribit_text(), "python -m net.gateway.reference deribit > docs/deribit.md"
+    assert all(f"`{name}`" in text for section in SECTIONS.values() for name in section)

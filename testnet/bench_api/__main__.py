@@ -182,6 +182,7 @@ app = cyclopts.App(name="python -m testnet.bench_api", help=__doc__)
 @app.default
 def main(
     *,
+    validators: Annotated[int, Parameter(help="committee size")] = 4,
     clients: Annotated[int, Parameter(help="how many read")] = CLIENTS,
     window_s: Annotated[float, Parameter(name="--window", help="seconds of a window")] = 30.0,
     rounds: Annotated[int, Parameter(help="of three windows each")] = 2,
@@ -194,13 +195,13 @@ def main(
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="hansa-bench-") as folder, Processes() as processes:
         options = Options(
-            4, Path(folder) / "network", "embedded", 1, 0, True, rate, base_port, True, api_process=api
+            validators, Path(folder) / "network", "embedded", 1, 0, True, rate, base_port, True, api_process=api
         )  # fmt: skip
         rows, is_dropped = trio.run(measure, options, processes, console, Plan(clients, window_s, rounds))
     print_rows(rows, is_dropped)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     shown = [asdict(row) | {"ratio": row.ratio} for row in rows]
-    found = {"api": api, "clients": clients, "is_dropped": is_dropped, "rows": shown}
+    found = {"api": api, "validators": validators, "clients": clients, "is_dropped": is_dropped, "rows": shown}
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     return 0 if is_dropped and all(row.is_met is not False for row in rows) else 1
 

@@ -54,7 +54,8 @@ class TraderGateway:
         owner = "0x" + config.owner.hex()
         self._labels = Labels(config.folder / "labels.sqlite")
         self._hub = Hub(self._labels, owner, config.subaccount)
-        self.pool = Pool(config.nodes, self._hub.on_notification, self._hub.on_change, config.network_id)
+        account = {"owner": owner, "subaccount": config.subaccount}
+        self.pool = Pool(config.nodes, self._hub.on_notification, self._hub.on_change, account, config.network_id)
         self._hub.pool = self.pool
         access = Access(Logins(ring))
         scribe = None
@@ -64,7 +65,7 @@ class TraderGateway:
             self.pool, self._hub, access, self._labels, Account(owner, config.subaccount),
             Sender(self.pool, config.fanout, config.wait), Certainty(self.pool, judge), scribe,
         )  # fmt: skip
-        self._server = Server(self._desk, access, self.pool, config.host, config.port)
+        self._server = Server(self._desk, access, self.pool, self._hub, config.host, config.port)
 
     @property
     def proof_folder(self) -> Path:

@@ -24,7 +24,6 @@ _SUBSCRIBE_S = 8.0
 _PATIENCE_S = 15.0
 _CAUGHT_UP_COUNT = 1000
 _TOLD_TRADES_MAX = 8 * _CAUGHT_UP_COUNT
-_CURRENCIES = ("any", "USDC")
 
 
 class Listener(Protocol):
@@ -34,21 +33,12 @@ class Listener(Protocol):
         """Queues a notification; never waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a client's channel comes from, and what of it the client wants."""
-
-    upstream: str
-    instrument_name: str = ""
-    kind: str = "any"
-    base: str = "any"
-
-
 @dataclass(slots=True)
 class _Feed:
     """One channel of the node."""
 
-    listeners: dict[tuple[Listener, str], Route] = field(default_factory=dict)
+    listeners: dict[Listener, None] = field(default_factory=dict)  # ordered, unlike a set
+    is_live: bool = False  # a node has said that it is subscribed
     since_height: int = 0  # what happened up to here is nobody's news
     told_trades: OrderedDict[tuple[str, str, str], None] = field(default_factory=OrderedDict)
     open_orders: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -60,7 +50,7 @@ class Hub:
     def __init__(self, labels: Labels, owner: str, subaccount: int) -> None:
         self.pool: Pool
         self._labels = labels
-        self._owner, self._subaccount = owner, subaccount
+        self._account = {"owner": owner, "subaccount": subaccount}
         self._feeds: dict[str, _Feed] = {}
         self._node: Upstream | None = None
 
@@ -78,14 +68,17 @@ class Hub:
         if node is self._node and not node.is_connected:
             self._node = None
 
+    def channels(self) -> list[str]:
+        """What clients are subscribed to."""
+        return sorted(name for name, feed in self._feeds.items() if feed.is_live)
+
     async def subscribe(self, listener: Listener, names: list[str]) -> list[str]:
         """Raises `ApiError` or `NodeRefused`, and then none of the channels is subscribed."""
-        routes = {name: self._route(name) for name in names}
-        added = [name for name in names if (listener, name) not in self._feed(routes[name]).listeners]
-        for name, route in routes.items():
-            self._feed(route).listeners[listener, name] = route
+        added = [name for name in names if listener not in self._feeds.setdefault(name, _Feed()).listeners]
+        for name in added:
+            self._feeds[name].listeners[listener] = None
         try:
-            await self._subscribe_upstream([route.upstream for route in routes.values()])
+            await self._subscribe_upstream(names)
         except BaseException:
             self._forget(listener, added)
             raise
@@ -93,11 +86,8 @@ class Hub:
 
     async def unsubscribe(self, listener: Listener, names: Iterable[str] | None = None) -> list[str]:
         """Which of them were subscribed; all of the listener's without names."""
-        wanted = None if names is None else set(names)
-        known = [
-            name for feed in self._feeds.values() for (who, name) in feed.listeners
-            if who is listener and (wanted is None or name in wanted)
-        ]  # fmt: skip
+        wanted = list(self._feeds) if names is None else names
+        known = [name for name in wanted if name in self._feeds and listener in self._feeds[name].listeners]
         gone = self._forget(listener, known)
         node = self._node
         if gone and node is not None:
@@ -120,69 +110,25 @@ class Hub:
                 return
         if channel.startswith("user.orders."):
             for order in data if isinstance(data, list) else [data]:
-                self._note_order(feed, order)
-        shown = with_numbers(self._with_labels(data) if channel.startswith("user.") else data)
-        texts: dict[tuple[str, Route], str | None] = {}
-        for (listener, name), route in list(feed.listeners.items()):
-            if (name, route) not in texts:
-                part = self._part(route, shown)
-                message = {"channel": name, "data": part}
-                body = {"jsonrpc": "2.0", "method": "subscription", "params": message}
-                texts[name, route] = None if part is None else encode(body)
-            text = texts[name, route]
-            if text is not None:
-                listener.push(name, text)
-
-    def _part(self, route: Route, data: Any) -> Any:
-        """What of a message the client asked for; None for nothing."""
-        if not route.upstream.startswith("user.") or not isinstance(data, list):
-            return data
-        kept = [item for item in data if self._is_wanted(route, item)]
-        return kept or None
-
-    def _is_wanted(self, route: Route, item: dict[str, Any]) -> bool:
-        name = str(item.get("instrument_name"))
-        parts = name.split("-")
-        kind = "option" if len(parts) == 4 else "spot" if len(parts) == 1 else "future"
-        return (
-            item.get("x_subaccount", self._subaccount) == self._subaccount
-            and route.instrument_name in ("", name)
-            and route.kind in ("any", kind)
-        )
+                _note_order(feed, order)
+        shown = self._with_labels(data) if channel.startswith("user.") else data
+        message = {"channel": channel, "data": shown if channel.startswith("x.") else with_numbers(shown)}
+        text = encode({"jsonrpc": "2.0", "method": "subscription", "params": message})
+        for listener in list(feed.listeners):
+            listener.push(channel, text)
 
     def _with_labels(self, data: Any) -> Any:
         if isinstance(data, list):
             return [self._with_labels(item) for item in data]
-        if isinstance(data, dict) and isinstance(data.get("label"), str):
-            return data | {"label": self._labels.text(data["label"])}
-        return data
-
-    def _note_order(self, feed: _Feed, order: dict[str, Any]) -> None:
-        order_id = str(order.get("order_id"))
-        feed.open_orders.pop(order_id, None)
-        if order.get("order_state") in ("open", "untriggered"):
-            feed.open_orders[order_id] = order
-
-    def _route(self, name: str) -> Route:
-        """Raises `ApiError`. Market channels are the node's; user channels are those of the owner."""
-        parts = name.split(".")
-        if parts[0] != "user":
-            return Route(name)
-        if len(parts) < 4 or parts[1] not in ("orders", "trades"):
-            raise ApiError(UNKNOWN_CHANNEL, "channels", f"{name[:100]!r}: see the channels in docs/api.md")
-        upstream = f"user.{parts[1]}.{self._owner}"
-        if len(parts) == 4:
-            return Route(upstream, instrument_name=parts[2])
-        return Route(upstream, kind=parts[2])
-
-    def _feed(self, route: Route) -> _Feed:
-        return self._feeds.setdefault(route.upstream, _Feed())
+        if not isinstance(data, dict):
+            return data
+        shown = {name: self._with_labels(item) if isinstance(item, list) else item for name, item in data.items()}
+        return shown | {"label": self._labels.text(data["label"])} if isinstance(data.get("label"), str) else shown
 
     def _forget(self, listener: Listener, names: Iterable[str]) -> list[str]:
-        """The node's channels that nobody listens to any more."""
+        """The channels that nobody listens to any more."""
         for name in names:
-            for feed in self._feeds.values():
-                feed.listeners.pop((listener, name), None)
+            self._feeds[name].listeners.pop(listener, None)
         gone = [channel for channel, feed in self._feeds.items() if not feed.listeners]
         for channel in gone:
             del self._feeds[channel]
@@ -197,8 +143,9 @@ class Hub:
                     await self._move_to(node)
                 await node.call("public/subscribe", {"channels": sorted(set(channels))}, _SUBSCRIBE_S)
                 for channel in channels:
-                    if channel in self._feeds and not self._feeds[channel].since_height:
-                        self._feeds[channel].since_height = node.height
+                    feed = self._feeds.get(channel)
+                    if feed is not None and not feed.is_live:
+                        feed.is_live, feed.since_height = True, node.height
                 return
             except NodeLost:
                 if trio.current_time() > give_up_at_s:
@@ -230,39 +177,65 @@ class Hub:
     async def _catch_up(self, node: Upstream, channel: str) -> None:
         """What happened while no node was followed."""
         feed = self._feeds.get(channel)
-        if feed is None:
+        parts = channel.split(".")
+        if feed is None or parts[0] not in ("trades", "user"):
             return
-        account = {"owner": self._owner, "subaccount": self._subaccount}
-        if channel.startswith("trades."):
-            named = {"instrument_name": channel.split(".")[1], "count": _CAUGHT_UP_COUNT}
-            answer = await node.call("public/get_last_trades_by_instrument", named, _SUBSCRIBE_S)
-            self._replay(channel, feed, answer["trades"])
-        elif channel.startswith("user.trades."):
-            params = account | {"currency": "USDC", "count": _CAUGHT_UP_COUNT}
-            answer = await node.call("private/get_user_trades_by_currency", params, _SUBSCRIBE_S)
-            self._replay(channel, feed, answer["trades"])
-        elif channel.startswith("user.orders."):
-            await self._catch_up_orders(node, channel, feed)
+        is_own = parts[0] == "user"
+        topic, *named = parts[1:] if is_own else parts
+        question = _question(named)
+        if question is None or topic not in ("trades", "orders"):
+            return
+        if is_own:
+            question |= self._account
+        count = {"count": _CAUGHT_UP_COUNT}
+        by = "by_instrument" if "instrument_name" in question else "by_currency"
+        if topic == "orders":
+            found = await node.call(f"private/get_open_orders_{by}", question, _SUBSCRIBE_S)
+            await self._replay_orders(node, channel, feed, found)
+        else:
+            method = f"private/get_user_trades_{by}" if is_own else f"public/get_last_trades_{by}"
+            answer = await node.call(method, question | count, _SUBSCRIBE_S)
+            missed = [trade for trade in answer["trades"] if trade["x_height"] > feed.since_height]
+            missed.sort(key=lambda trade: trade["x_height"])
+            if missed and channel in self._feeds:
+                self._deliver(channel, feed, missed)
 
-    def _replay(self, channel: str, feed: _Feed, trades: list[dict[str, Any]]) -> None:
-        missed = [trade for trade in reversed(trades) if trade["x_height"] > feed.since_height]
-        if missed and channel in self._feeds:
-            self._deliver(channel, feed, missed)
-
-    async def _catch_up_orders(self, node: Upstream, channel: str, feed: _Feed) -> None:
-        """Tells the open orders again, and the end of those that ended unseen."""
-        account = {"owner": self._owner, "subaccount": self._subaccount}
+    async def _replay_orders(self, node: Upstream, channel: str, feed: _Feed, now_open: list[dict[str, Any]]) -> None:
+        """Tells the open orders that changed, and the end of those that ended unseen."""
         known = dict(feed.open_orders)
-        now_open = await node.call("private/get_open_orders", account, _SUBSCRIBE_S)
-        ended = sorted(known.keys() - {order["order_id"] for order in now_open})
-        told = [order for order in now_open if known.get(order["order_id"]) != order]
-        for order_id in ended:
+        told = [order for order in now_open if _shown_state(known.get(order["order_id"])) != _shown_state(order)]
+        for order_id in sorted(known.keys() - {order["order_id"] for order in now_open}):
             try:
                 told.append(await node.call("private/get_order_state", {"order_id": order_id}, _SUBSCRIBE_S))
             except NodeRefused:
                 told.append(known[order_id] | {"order_state": "cancelled"})
-        if told and channel in self._feeds:
-            self._deliver(channel, feed, told)
+        is_single = channel.endswith(".raw")  # Deribit's: one order a message, and lists of them at every other pace
+        for data in told if is_single else [told] if told else []:
+            if channel in self._feeds:
+                self._deliver(channel, feed, data)
+
+
+def _question(named: list[str]) -> dict[str, Any] | None:
+    """What the rest of a channel's name asks for: an instrument, or a kind and a currency. None for an owner's."""
+    match named:
+        case [instrument_name, _pace] if not instrument_name.startswith("0x"):
+            return {"instrument_name": instrument_name}
+        case [kind, currency, _pace]:
+            return {"currency": currency} | ({} if kind == "any" else {"kind": kind})
+    return None
+
+
+def _note_order(feed: _Feed, order: dict[str, Any]) -> None:
+    order_id = str(order.get("order_id"))
+    feed.open_orders.pop(order_id, None)
+    if order.get("order_state") in ("open", "untriggered"):
+        feed.open_orders[order_id] = order
+
+
+def _shown_state(order: dict[str, Any] | None) -> dict[str, Any]:
+    """What of an order a client would miss."""
+    names = ("order_state", "price", "amount", "filled_amount", "trigger_price")
+    return {name: (order or {}).get(name) for name in names}
 
 
 def _untold(feed: _Feed, trades: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -26,10 +26,11 @@ class Pool:
     """`run` keeps all connections; `call` asks the best node, then the others."""
 
     def __init__(
-        self, urls: Sequence[str], on_notification: OnNotification, on_change: OnChange, network_id: str | None = None
-    ) -> None:
+        self, urls: Sequence[str], on_notification: OnNotification, on_change: OnChange, account: dict[str, Any],
+        network_id: str | None = None,
+    ) -> None:  # fmt: skip
         """`network_id`: the only network to speak with; without it, that of the first node that answers."""
-        self.nodes = [Upstream(url, on_notification, self._on_change) for url in urls]
+        self.nodes = [Upstream(url, on_notification, self._on_change, account) for url in urls]
         self._tell_change = on_change
         self._changed = trio.Event()
         self._favourite: Upstream | None = None

@@ -75,8 +75,14 @@ def needed_for(method: str, is_signed: bool) -> tuple[str, str] | None:
 
 
 def needed_for_channels(channels: Sequence[str]) -> list[tuple[str, str]]:
-    """What subscribing needs: user channels need reading of their area, all others nothing."""
-    topics = [name.split(".")[1] for name in channels if name.startswith("user.") and name.count(".")]
+    """What subscribing needs: user channels need reading of their area, all others nothing; nor do those that name an
+    owner, which any node tells to anybody.
+    """
+    topics = [
+        name.split(".")[1]
+        for name in channels
+        if name.startswith("user.") and not name.rpartition(".")[2].startswith("0x")
+    ]
     return [(_CHANNEL_AREAS.get(topic, "trade"), "read") for topic in topics]
 
 

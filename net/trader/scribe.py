@@ -1,8 +1,8 @@
 """From a Deribit request to a signed one: the node's own reading of the parameters, run on the trader's machine.
 
-The method's handler of `net.gateway` makes the command exactly as the node will make it again from the same parameters.
-So what is off tick, unknown or not offered is refused here with the node's own number, before anything is signed, and
-what is signed is what the node will read.
+The command is made by the table that the node makes it with again (`net.gateway.writes`). So what is off tick, unknown
+or not offered is refused here with the node's own number, before anything is signed, and what is signed is what the
+node will read.
 """
 
 import time
@@ -11,17 +11,15 @@ from typing import Any, cast
 
 from coincurve import PrivateKey
 
-from engine.commands import Command, address_of, command_id, compute_action_ids
+from engine.commands import Command, address_of, command_id
 from engine.params import MarketParams
 from net.client.protocol import Network
-from net.gateway.api import Api, Call
-from net.gateway.backend import Backend, NetworkInfo, Ticket
-from net.gateway.errors import INTERNAL, ApiError
-from net.gateway.limits import Limits
+from net.gateway.errors import NOT_SUPPORTED, ApiError
+from net.gateway.instruments import Instruments
+from net.gateway.market_data import MarketData
 from net.gateway.methods import METHODS
-from net.gateway.wire import Request, now_us
-
-_UNSIGNED = "0x" + "00" * 65
+from net.gateway.params import I64_MAX, Params
+from net.gateway.writes import WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +29,17 @@ class Signed:
     method: str
     params: dict[str, Any]
     command_id: str
-    first_action_id: str
     expiry_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Markets:
-    """The part of `MarketData` that parameters are read with."""
+    """The one part of a node's `MarketData` that the parameters of a command are read with."""
 
     known: tuple[MarketParams, ...]
 
     def markets(self) -> tuple[MarketParams, ...]:
         return self.known
-
-
-@dataclass(slots=True)
-class _Pen:
-    """Stands where a node has its backend, and takes the command that a handler would submit there."""
-
-    domain: NetworkInfo
-    market_data: "_Markets"
-    command: Command | None = None
-
-    def submit(self, command: Command) -> Ticket | None:
-        self.command = command
-        return None
-
-    def __getattr__(self, name: str) -> Any:
-        raise ApiError(INTERNAL, hint=f"a signed method looked at {name}, which only a node has")
 
 
 @dataclass(slots=True)
@@ -75,30 +56,21 @@ class Scribe:
     def __post_init__(self) -> None:
         self.signer = address_of(self.key.public_key)
 
-    async def sign(self, network: Network, method: str, params: dict[str, Any]) -> Signed:
+    def sign(self, network: Network, method: str, named: dict[str, Any]) -> Signed:
         """Raises `ApiError` with the node's number for what it would refuse by the parameters alone."""
-        now_ms = time.time_ns() // 1_000_000
-        self._last_nonce = max(self._last_nonce + 1, now_us())
-        expiry_ms = now_ms + self.expiry_s * 1000
-        named = params | {
-            "owner": "0x" + self.owner.hex(), "subaccount": self.subaccount, "nonce": self._last_nonce,
-            "expiry_ms": expiry_ms, "signature": _UNSIGNED,
-        }  # fmt: skip
-        command = await self._read(network, method, named)
-        signed = command.signed(self.key, network.domain_separator)
-        name = command_id(signed, network.domain_separator)
-        first = compute_action_ids(name, len(signed.actions))[0]
-        named["signature"] = "0x" + signed.signature.hex()
-        return Signed(method, named, "0x" + name.hex(), "0x" + first.hex(), expiry_ms)
-
-    async def _read(self, network: Network, method: str, params: dict[str, Any]) -> Command:
-        pen = _Pen(_as_info(network), _Markets(network.markets))
-        call = Call(Api(cast(Backend, pen), Limits(), METHODS), Request(None, method, params), now_us())
-        await METHODS[method].handler(call)
-        if pen.command is None:
-            raise ApiError(INTERNAL, hint=f"{method} has signed parameters and submits nothing")
-        return pen.command
-
-
-def _as_info(network: Network) -> NetworkInfo:
-    return NetworkInfo(network.chain_id, network.contract, network.network_id, network.node, bytes(20), network.markets)
+        known = {param.name for param in METHODS[method].params}
+        for name in named:
+            if name not in known:
+                raise ApiError(NOT_SUPPORTED, name)
+        params = Params(named)
+        actions = WRITES[method].build(params, Instruments(cast(MarketData, _Markets(network.markets))))
+        now_us = time.time_ns() // 1000
+        self._last_nonce = max(self._last_nonce + 1, now_us)
+        latest_ms = now_us // 1000 + self.expiry_s * 1000
+        expiry_ms = min(latest_ms, params.integer("valid_until", 0, I64_MAX, latest_ms))
+        command = Command(self.owner, self._last_nonce, expiry_ms, actions, self.subaccount)
+        signature = command.signed(self.key, network.domain_separator).signature
+        who = {"owner": "0x" + self.owner.hex(), "subaccount": self.subaccount}
+        proof = {"nonce": self._last_nonce, "expiry_ms": expiry_ms, "signature": "0x" + signature.hex()}
+        digest = command_id(command, network.domain_separator)
+        return Signed(method, named | who | proof, "0x" + digest.hex(), expiry_ms)

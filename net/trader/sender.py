@@ -108,7 +108,7 @@ class Sender:
                     else:
                         refusals.append(error)
                     return
-                if self._wait != "final" or answer.get("x_is_final", True):
+                if params["x_wait"] != "final" or answer.get("x_is_final", True):
                     verdict.result = answer
                     scope.cancel()
                 verdict.is_out = True

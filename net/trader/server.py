@@ -18,13 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from net.gateway.errors import TOO_LARGE, ApiError
-from net.gateway.methods import METHODS
 from net.gateway.pages import Pages
 from net.gateway.wire import Request as Call
 from net.gateway.wire import RequestError, error_text, now_us, parse_named_request, parse_request
+from net.gateway.writes import WRITES
 from net.trader.access import Access
 from net.trader.desk import Desk
 from net.trader.faults import WRONG_HOST
+from net.trader.hub import Hub
 from net.trader.pool import Pool
 from net.trader.session import Session
 
@@ -38,8 +39,8 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 class Server:
     """Routes of one gateway."""
 
-    def __init__(self, desk: Desk, access: Access, pool: Pool, host: str, port: int) -> None:
-        self._desk, self._access, self._pool = desk, access, pool
+    def __init__(self, desk: Desk, access: Access, pool: Pool, hub: Hub, host: str, port: int) -> None:
+        self._desk, self._access, self._pool, self._hub = desk, access, pool, hub
         self._host, self._port = host, port
 
     async def run(self, task_status: Any) -> None:
@@ -69,12 +70,13 @@ class Server:
 
     async def _on_status(self, request: Request) -> Response:
         """What an operator looks at first."""
+        first = self._pool.ranked()[:1]
         nodes = [
-            {"url": node.url, "connected": node.is_connected, "well": node.is_well, "height": node.height,
-             "latency_ms": round(node.latency_s * 1000, 1)}
+            {"url": node.url, "connected": node.is_connected, "well": node.is_well, "first": node in first,
+             "height": node.height, "latency_ms": round(node.latency_s * 1000, 1)}
             for node in self._pool.nodes
         ]  # fmt: skip
-        return JSONResponse({"gateway": "hansa", "nodes": nodes})
+        return JSONResponse({"gateway": "hansa", "nodes": nodes, "channels": self._hub.channels()})
 
     async def _on_http(self, request: Request) -> Response:
         start_us = now_us()
@@ -83,7 +85,7 @@ class Server:
             call = _parse(request, body)
             grant = self._access.of_header(
                 request.headers.get("authorization"), request.method, _uri(request.scope),
-                body.decode("utf-8", "surrogateescape"), _is_signed(call.method),
+                body.decode("utf-8", "surrogateescape"), call.method in WRITES,
             )  # fmt: skip
             text, http_status = await self._desk.answer_http(call, grant, start_us)
         except RequestError as error:
@@ -127,11 +129,6 @@ def _uri(scope: Scope) -> str:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope.get("query_string") or b""
     return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
-
-
-def _is_signed(method: str) -> bool:
-    row = METHODS.get(method)
-    return row is not None and any(param.name == "signature" for param in row.params)
 
 
 def _parse(request: Request, body: bytes) -> Call:

@@ -60,13 +60,15 @@ class _Waiting:
 class Upstream:
     """`run` keeps the connection; everything else is for the same task tree."""
 
-    def __init__(self, url: str, on_notification: OnNotification, on_change: OnChange) -> None:
+    def __init__(self, url: str, on_notification: OnNotification, on_change: OnChange, account: dict[str, Any]) -> None:
+        """`account`: owner and subaccount that user channels are about."""
         self.url = url
         self.height = 0
         self.latency_s = 0.0
         self.is_connected = False
         self.is_well = False  # connected, not syncing, not halted
         self.domain: dict[str, Any] | None = None  # the node's answer to public/x_get_domain
+        self._account = account
         self._on_notification, self._on_change = on_notification, on_change
         self._connection: Socket | None = None
         self._waiting: dict[int, _Waiting] = {}
@@ -145,6 +147,7 @@ class Upstream:
         """Looks at the node every second; silence ends the connection."""
         try:
             self.domain = await self.call("public/x_get_domain", {}, _LOOK_S_MAX)
+            await self.call("public/auth", {"grant_type": "x_owner"} | self._account, _LOOK_S_MAX)
             await self.call("public/subscribe", {"channels": [_BLOCKS]}, _LOOK_S_MAX)
             while True:
                 asked_at_s = trio.current_time()

@@ -230,7 +230,7 @@ async def test_channels_carry_numbers_and_the_clients_labels(tmp_path: Path) -> 
 
         assert (await read_until(channels[0]))[0]["type"] == "snapshot"
         await place.get("private/buy", instrument_name=MARKET, amount="0.010", price="64000", label="a")
-        ((order,), *_) = await read_until(channels[2])
+        (order, *_) = await read_until(channels[2])
         assert (order["label"], order["price"]) == ("a", Decimal("64000.0"))
         assert (await read_until(channels[0]))[0]["bids"] == [["new", Decimal("64000.0"), Decimal("0.010")]]
         await place.get("private/sell", instrument_name=MARKET, amount="0.004", price="64000", label="b")
@@ -249,6 +249,7 @@ async def test_labels_survive_a_restart(tmp_path: Path) -> None:
         async with trading([url], tmp_path) as place:
             labels = [order["label"] for order in (await place.get("private/get_open_orders"))["result"]]
             assert sorted(labels) == ["17", "strategy 7"]
-            named = {"instrument_name": MARKET, "label": "strategy 7"}
-            assert "result" in await place.get("private/cancel", **named)
+            assert (await place.get("private/cancel_by_label", label="strategy 7"))["result"] == 1
+            assert (await place.get("private/cancel_by_label", label="strategy 7"))["error"]["code"] == 10004
+            assert (await place.get("private/cancel_all"))["result"] == 1
     assert number_label("17") == 17 and number_label("strategy 7") > 1 << 32

@@ -248,6 +248,10 @@ class History:
         """Newest first."""
         return list(self._walk(int(self._market_last[market]), count, None))
 
+    def newest_of_market(self, market: int) -> Iterator[Trade]:
+        """A market's trades, newest first, read as they are asked for."""
+        return self._walk(int(self._market_last[market]), -1, None)
+
     def fills_of_account(self, account: int, count: int) -> list[Trade]:
         """Newest first."""
         return list(self.walk_account(account, count))

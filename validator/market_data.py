@@ -23,6 +23,7 @@ from net.gateway.market_data import (
 )
 from validator.book_levels import list_side
 from validator.executor import Executed, Executor
+from validator.history import Trade
 from validator.ledger import Ledger
 from validator.listings import list_markets
 from validator.orders import quote_per_tick_lot
@@ -31,6 +32,8 @@ from validator.store import Store
 from validator.surfaces import implied_vols_ppb, read_forward_e8, read_surface_e8, surface_vols_ppb
 from validator.trade_search import find_trades
 
+# Trades that are walked past to reach the span that is asked about; beyond, it is searched for by time.
+NEWER_TRADES_MAX = 5_000
 DAY_MS = 24 * 3600 * 1000
 _OPTIONS = (KIND_CALL, KIND_PUT)
 
@@ -134,8 +137,27 @@ class NodeMarketData:
         is_oldest_first: bool,
     ) -> tuple[Sequence[TradeView], bool]:  # fmt: skip
         """See `MarketData.trades_between`."""
-        trades, has_more = find_trades(self._store, markets, span_ms, span_ids, count, is_oldest_first)
+        found = None
+        if markets is not None and len(markets) == 1 and not is_oldest_first:
+            found = self._walk_trades(next(iter(markets)), span_ms, span_ids, count)
+        trades, has_more = found or find_trades(self._store, markets, span_ms, span_ids, count, is_oldest_first)
         return [show_trade(trade) for trade in trades], has_more
+
+    def _walk_trades(
+        self, market: int, span_ms: tuple[int, int], span_ids: tuple[int, int], count: int
+    ) -> tuple[list[Trade], bool] | None:
+        """The newest within both spans, by the chain of the market's own trades; None when too many are newer."""
+        found: list[Trade] = []
+        for newer_count, trade in enumerate(self._ledger.history.newest_of_market(market)):
+            if trade.number < span_ids[0] or trade.time_ms < span_ms[0]:
+                break
+            if trade.number <= span_ids[1] and trade.time_ms <= span_ms[1]:
+                found.append(trade)
+                if len(found) > count:
+                    return found[:count], True
+            elif newer_count >= NEWER_TRADES_MAX:
+                return None
+        return found, False
 
     def candles(self, market: int, span_ms: tuple[int, int], resolution_ms: int) -> Sequence[CandleView]:
         """See `MarketData.candles`."""

@@ -143,7 +143,9 @@ def test_implied_volatility_of_the_mark_is_that_of_the_surface(exchange: Exchang
     assert call.bid_vol_ppb == pytest.approx(call.mark_vol_ppb, rel=5e-3)
 
 
-def test_trades_are_found_by_time_and_number_from_both_ends(exchange: Exchange) -> None:
+def test_trades_are_found_by_time_and_number_from_both_ends(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exchange.add((1, CALL, BUY, 9_000, 1))
     everything = (0, 1 << 62)
     newest, has_more = exchange.data.trades_between(None, everything, everything, 10, False)
@@ -153,6 +155,14 @@ def test_trades_are_found_by_time_and_number_from_both_ends(exchange: Exchange) 
     assert exchange.data.trades_between([CALL], (first.time_ms, first.time_ms), everything, 5, True) == ([first], False)
     assert exchange.data.trades_between([CALL], everything, (first.trade_id, first.trade_id), 5, False)[0] == [first]
     assert exchange.data.trades_between([PUT], everything, everything, 5, True) == ([], False)
+    assert exchange.data.trades_between([PUT], everything, everything, 5, False) == ([], False)
+    own = [trade for trade in newest if trade.market == CALL]
+    assert exchange.data.trades_between([CALL], everything, everything, 1, False) == (own[:1], True)
+    before = (0, own[0].time_ms - 1), (0, own[0].trade_id - 1)
+    assert exchange.data.trades_between([CALL], before[0], everything, 9, False) == (own[1:], False)
+    assert exchange.data.trades_between([CALL], everything, before[1], 9, False) == (own[1:], False)
+    monkeypatch.setattr("validator.market_data.NEWER_TRADES_MAX", 0)
+    assert exchange.data.trades_between([CALL], before[0], everything, 9, False) == (own[1:], False)
     assert exchange.data.trades_between(None, everything, everything, 1, True) == ([first], True)
 
 

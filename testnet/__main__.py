@@ -44,7 +44,7 @@ def up(
     expiry_in: Annotated[
         str, Parameter(help="when a new network's near expiry comes, such as 10m; left out: on a Friday days ahead")
     ] = "",
-    api: Annotated[Literal["own", "inside"], Parameter(help="who serves each API: see docs/operate.md")] = "inside",
+    api: Annotated[Literal["own", "inside"], Parameter(help="who serves each API: see docs/operate.md")] = "own",
 ) -> int:
     """Start a settlement chain, a committee of validators and fourteen traders, and show what they do.
 

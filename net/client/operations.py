@@ -233,8 +233,9 @@ class Operations:
         return records.Order.parse((yield Call("private/get_order_state", {"order_id": order_id})))
 
     def order_history(self, instrument_name: str | None = None, count: int = 20) -> Operation[list[records.Order]]:
-        """Orders that are gone, newest first, of one market or of all."""
-        answer = yield Call(*self._of_market("private/get_order_history_by", instrument_name, count))
+        """Orders that are gone, newest first, of one market or of all, those that never traded included."""
+        method, params = self._of_market("private/get_order_history_by", instrument_name, count)
+        answer = yield Call(method, params | {"include_unfilled": True})
         return list(map(records.Order.parse, answer))
 
     def user_trades(self, instrument_name: str | None = None, count: int = 10) -> Operation[list[records.Fill]]:

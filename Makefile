@@ -32,6 +32,9 @@ check: $(STAMP)  ## lint, format, types, architecture, freshness of generated fi
 	$(BIN)/python -m net.gateway.reference | diff docs/api.md -
 	$(BIN)/python -m net.gateway.reference errors | diff docs/errors.md -
 	$(BIN)/python -m net.gateway.reference deribit | diff docs/deribit.md -
+	$(BIN)/python -m net.gateway.reference llms | diff docs/llms.txt -
+	$(BIN)/python -m net.gateway.reference openapi | cmp docs/openapi.json -
+	$(BIN)/python -m net.gateway.reference asyncapi | cmp docs/asyncapi.json -
 	$(BIN)/python -m testnet.worked_session --check
 
 sim: $(STAMP)  ## the node under faults: 200 seeds and 300 Twins cases, each twice; SEED=7 replays one
@@ -165,6 +168,9 @@ docs: $(STAMP)  ## write the generated pages and contract artefacts anew
 	$(BIN)/python -m net.gateway.reference > docs/api.md
 	$(BIN)/python -m net.gateway.reference errors > docs/errors.md
 	$(BIN)/python -m net.gateway.reference deribit > docs/deribit.md
+	$(BIN)/python -m net.gateway.reference llms > docs/llms.txt
+	$(BIN)/python -m net.gateway.reference openapi > docs/openapi.json
+	$(BIN)/python -m net.gateway.reference asyncapi > docs/asyncapi.json
 	$(BIN)/python -m testnet.worked_session --write
 	$(BIN)/python -m contracts.compile
 

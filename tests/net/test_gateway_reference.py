@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from engine.results import Code
 from net.gateway.backend import Refusal
 from net.gateway.deribit import (
@@ -16,7 +18,7 @@ from net.gateway.deribit import (
 )
 from net.gateway.errors import ENGINE_FAULTS, REFUSAL_FAULTS, table
 from net.gateway.methods import METHODS
-from net.gateway.reference import api_text, errors_text
+from net.gateway.reference import PAGES, api_text, errors_text
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -54,3 +56,11 @@ def test_deribit_page_is_generated() -> None:
     text = (DOCS / "deribit.md").read_text(encoding="utf-8")
     assert text == deribit_text(), "python -m net.gateway.reference deribit > docs/deribit.md"
     assert all(f"`{name}`" in text for section in SECTIONS.values() for name in section)
+
+
+@pytest.mark.parametrize(
+    ("page", "file"), [("openapi", "openapi.json"), ("asyncapi", "asyncapi.json"), ("llms", "llms.txt")]
+)
+def test_descriptions_of_the_api_are_generated(page: str, file: str) -> None:
+    is_fresh = (DOCS / file).read_text(encoding="utf-8") == PAGES[page]()
+    assert is_fresh, f"python -m net.gateway.reference {page} > docs/{file}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus.messages import FINALIZE, ZERO_HASH, Block, Certificate, Header
+from consensus.messages import FINALIZE, ZERO_HASH, Block, Certificate, Header, keccak
 from engine import views
 from engine.payload import Batch, Payload
 from engine.signatures import verify_messages
@@ -74,10 +74,12 @@ class Twins:
         batches = [check(batch) for batch in block_input.batches]
         self.state, result = execute(self.state, block_input)
         height, time_ms = self.state.height, self.state.time_ms
+        payload = Payload((), (), block_input.inbox, 1).encode()
         header = Header(
-            1, height, height, bytes(32), height - 1, 0, time_ms, bytes(32), ZERO_HASH, to_commitment(result).encode()
-        )
-        block = Block(header, Payload((), (), block_input.inbox, 1).encode())
+            1, height, height, bytes(32), height - 1, 0, time_ms, keccak(payload), ZERO_HASH,
+            to_commitment(result).encode(),
+        )  # fmt: skip
+        block = Block(header, payload)
         certificate = Certificate(FINALIZE, 1, height, block.hash(), b"\7", bytes(96))
         changes = {}
         follow = self.ledger.orders.follow

@@ -27,7 +27,7 @@ def test_each_command_executes_once_and_all_nodes_say_the_same_of_it(network: Lo
     now_us = time.time_ns() // 1000
     sent = sign_commands(
         network.traders, COMMANDS, bytes.fromhex(domain["domain_separator"][2:]), now_us, now_us // 1000 + 600_000,
-        int(mark_usd * 10) * 97 // 100,
+        int(mark_usd * 10) * 99 // 100,
     )  # fmt: skip
 
     async def disturb() -> None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from testnet.sim.plan import Plan
@@ -104,25 +105,21 @@ class Campaign:
         }
 
 
+# Worlds leave holes in a process' memory: after nine hundred seeds it was three times as large and two fifths slower.
+TASKS_PER_CHILD = 25
+
+
 def run_many(task: Any, seeds: range, workers: int, hours: float | None = None) -> Iterator[tuple[Result, float]]:
     """Results as they come, each with the processor seconds it took; no new seed is begun after so many hours."""
     run_plan(Plan(0, safety_ms=WARM_MS))  # kernels and signatures are made before the processes part
     spare_what_stays()
     deadline_s = None if hours is None else time.monotonic() + hours * 3600
-    if workers <= 1:
-        for seed in seeds:
-            if deadline_s is not None and time.monotonic() > deadline_s:
-                return
-            yield time_task((task, seed))
-        return
-    jobs: Iterator[tuple[Any, int]] = (
-        (task, seed) for seed in seeds if deadline_s is None or time.monotonic() <= deadline_s
-    )
+    timely = takewhile(lambda _: deadline_s is None or time.monotonic() <= deadline_s, seeds)
     context = multiprocessing.get_context("fork")
-    with context.Pool(workers, maxtasksperchild=200) as pool:
+    with context.Pool(workers, maxtasksperchild=TASKS_PER_CHILD) as pool:
         window: list[Any] = []
-        for job in jobs:  # few jobs ahead, so that the deadline is kept
-            window.append(pool.apply_async(time_task, (job,)))
+        for seed in timely:  # few jobs ahead, so that the deadline is kept
+            window.append(pool.apply_async(time_task, ((task, seed),)))
             if len(window) >= workers * 3:
                 yield window.pop(0).get()
         for pending in window:

@@ -3,6 +3,7 @@
 The tests of this file use one network, in order.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -36,6 +37,7 @@ from net.wire import Consensus
 from testnet import funding, homes
 from testnet.public_hosts import start_public_hosts
 from testnet.terms import DEFAULT_TERMS
+from tests.network.ccxt_trader import SYMBOL, drive_pro, drive_sync, running_gateway
 from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
 from validator.config import address_bytes, load_node
 from validator.keys import load_keys
@@ -344,6 +346,19 @@ def test_a_follower_prints_the_blocks_that_the_validators_certified(network):
     for block in (blocks[0], blocks[-1]):
         assert len(block["signers"]) >= 3
         assert network.header(2, block["height"])["header_hash"] == block["hash"]
+
+
+def test_ccxt_trades_through_the_gateway_and_goes_on_when_its_node_is_killed(network, tmp_path):
+    """`ccxt.deribit` and `ccxt.pro.deribit`, unmodified: markets, prices, account, orders, feeds, fills, history."""
+    trader = network.traders[2]
+    with running_gateway(network, trader, tmp_path) as place:
+        answers = drive_sync(place)
+        account = network.client(1, trader).account()
+        assert answers["refused"] and answers["balance"]["USDC"]["total"] == float(account.equity)
+        assert answers["ticker"]["symbol"] == answers["book"]["symbol"] == SYMBOL
+        asyncio.run(drive_pro(network, place))
+        kept = wait_until(lambda: list((tmp_path / "proofs").glob("0x*-0.json")), 60, "a proof of the account")
+        assert json.loads(kept[0].read_text())["owner"] == "0x" + trader.address.hex()
 
 
 def test_a_killed_validator_is_not_missed_and_votes_again_after_its_restart(network):

@@ -1,15 +1,16 @@
 """Compiles, or loads from the cache, all kernels that a block or a question may need, before a vote could wait for it.
 
 `engine.warm` knows what every block does; here are the rare things: a listing of the governor, a halt, a question about
-volatilities.
+volatilities or about a margin.
 """
 
+from engine import simulate
 from engine.apply import BatchInput, BlockInput, execute
 from engine.commands import ALL_MARKETS, LIST, SET_PHASE, Action, Command
 from engine.intake import decode_batch
 from engine.params import DEFAULT_MARKETS, KINDS, ExchangeParams
 from engine.state import genesis
-from engine.tables import PHASE_CANCEL_ONLY, PHASE_POST_ONLY
+from engine.tables import MODE_PORTFOLIO, PHASE_CANCEL_ONLY, PHASE_POST_ONLY
 from engine.warm import warm
 from validator.surfaces import warm_surfaces
 
@@ -22,6 +23,13 @@ def warm_everything() -> None:
     warm()
     warm_surfaces()
     warm_governance()
+    warm_simulation()
+
+
+def warm_simulation() -> None:
+    """What a question about a margin in another case needs, for a portfolio that is empty."""
+    state = genesis(ExchangeParams(DEFAULT_MARKETS, bytes(20), 1, 1, bytes(20)), 1)
+    simulate.simulate(state.tables, simulate.Holdings(0, {}, {}, 0, MODE_PORTFOLIO))
 
 
 def warm_governance() -> list[int]:

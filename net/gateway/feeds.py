@@ -1,7 +1,8 @@
 """Subscriptions: each finalised block is turned into text once per channel and pushed to every subscriber of it.
 
 Falling behind the node drops what all channels know and tells every subscriber anew. A channel that nobody listens to
-is kept up for a while, so that whoever lost the connection can go on where it broke off.
+is kept up for a while, so that whoever lost the connection can go on where it broke off. When there is more to send
+than the machine can, messages become fewer and larger instead of late.
 """
 
 import trio
@@ -74,8 +75,11 @@ class Hub:
             stream.left_s = trio.current_time()
 
     def publish(self, event: BlockEvent) -> None:
-        """Pushes what one block changed."""
-        for stream in list(self._streams.values()):
+        """Pushes what one block changed. Who is behind already is told of several blocks in one message."""
+        streams = list(self._streams.values())
+        for stream in streams:
+            stream.source.is_held = stream.is_crowded()
+        for stream in streams:
             for data in stream.source.on_block(event):
                 stream.push(data)
 
@@ -84,11 +88,18 @@ class Hub:
         while True:
             await trio.sleep(FLUSH_INTERVAL_MS / 1000)
             now_ms += FLUSH_INTERVAL_MS
-            for stream in list(self._streams.values()):
-                if stream.channel.pace_ms and now_ms % stream.channel.pace_ms == 0:
-                    for data in stream.source.flush():
-                        stream.push(data)
+            due = [stream for stream in self._streams.values() if self._is_due(stream, now_ms)]
+            for stream in due:
+                stream.source.is_held = False
+                for data in stream.source.flush():
+                    stream.push(data)
             self._forget_idle()
+
+    @staticmethod
+    def _is_due(stream: Stream, now_ms: int) -> bool:
+        """What was held goes out as soon as its readers have caught up."""
+        pace_ms = stream.channel.pace_ms
+        return (now_ms % pace_ms == 0 if pace_ms else stream.source.is_held) and not stream.is_crowded()
 
     def _forget_idle(self) -> None:
         idle = sorted(

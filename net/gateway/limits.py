@@ -29,7 +29,7 @@ class Limits:
     answer_bytes_max: int = 1024 * 1024  # above it nothing more is read from the connection
     outgoing_bytes_all_max: int = 256 * 1024 * 1024  # all connections together; above it each has `fair_bytes`
     fair_bytes: int = 64 * 1024
-    send_s_max: int = 30
+    send_s_max: int = 10
     close_grace_s: float = 5.0
     final_wait_s: float = 10.0
     final_wait_s_max: int = 60

@@ -79,19 +79,27 @@ class GroupedBook(Book):
         ]  # fmt: skip
 
 
-class Trades(Source):
-    """The trades of a block in some markets."""
+class Trades(Paced):
+    """The trades of a block in some markets, or of several while it is held."""
 
     def __init__(self, instruments: Instruments, is_meant: Callable[[int], bool]) -> None:
+        super().__init__(0)
         self._instruments, self._is_meant = instruments, is_meant
+        self._untold: list[object] = []
 
-    def on_block(self, event: BlockEvent) -> Sequence[object]:
-        found = [
+    def take(self, event: BlockEvent) -> None:
+        self._untold += [
             present_market.trade(self._instruments, trade)
             for market in event.traded_markets if self._is_meant(market)
             for trade in event.trades_of(market)
         ]  # fmt: skip
+
+    def changes(self) -> Sequence[object]:
+        found, self._untold = self._untold, []
         return [found] if found else []
+
+    def reset(self) -> None:
+        self._untold = []
 
 
 class Candle(Source):

@@ -52,6 +52,11 @@ class Session:
         self._heard_count = 0
         self._heartbeat_s = 0
 
+    @property
+    def has_unsent(self) -> bool:
+        """See `Subscriber`."""
+        return self._outgoing_bytes > 0
+
     def push(self, text: str) -> None:
         """Queues a notification; a full queue ends the connection."""
         if self._closing is None:

@@ -15,7 +15,9 @@ Message = dict[str, Any]
 
 
 class Source:
-    """Tells nothing."""
+    """Tells nothing. While it `is_held`, what can be told later in one message with more waits for `flush`."""
+
+    is_held = False
 
     def on_block(self, event: BlockEvent) -> Sequence[object]:
         """Messages that a block makes."""
@@ -46,7 +48,7 @@ class Paced(Source):
     def on_block(self, event: BlockEvent) -> Sequence[object]:
         self.take(event)
         self._is_stale = True
-        return [] if self._pace_ms else self.flush()
+        return [] if self._pace_ms or self.is_held else self.flush()
 
     def flush(self) -> Sequence[object]:
         if not self._is_stale:

@@ -18,6 +18,10 @@ KEPT_MESSAGES, KEPT_BYTES = 256, 256 * 1024
 class Subscriber(Protocol):
     """Whoever takes text without ever making the hub wait."""
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something that it took has not left yet."""
+
     def push(self, text: str) -> None: ...
 
 
@@ -32,6 +36,12 @@ class Stream:
         self._last = time.time_ns() // 1000
         self._kept: deque[str] = deque()
         self._kept_bytes = 0
+
+    def is_crowded(self) -> bool:
+        """Whether most of those who listen have not been sent yet what they were told: more would make them late. A few
+        who do not read decide nothing for the others.
+        """
+        return 2 * sum(subscriber.has_unsent for subscriber in self.subscribers) > len(self.subscribers)
 
     def push(self, data: object) -> None:
         """To everybody."""

@@ -35,7 +35,7 @@ SETTLE_S = 5.0
 # What windows without any change differ by on a machine with two cores.
 NOISE_RATIO, NOISE_MS = 1.25, 20
 # Answers to a client that does not read wait this long, see `Limits.send_s_max`.
-DROPPED_S = 35.0
+DROPPED_S = 30.0
 PHASES = ("alone", "clients", "mute")
 
 

@@ -89,7 +89,7 @@ async def stream(url: str, actions: int) -> float:
         tasks.start_soon(send)
         for _ in range(count):
             outcome = await anext(orders)
-            assert outcome.error is None and len(outcome.actions) == actions
+            assert outcome.error is None and len(outcome.actions) == actions, outcome
         return (time.process_time_ns() - started_ns) / count / 1000
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from dict_market_data import CALL, CALL_NAME, FUTURE
 from test_gateway_backend import DictBackend
 from test_gateway_feeds import place
@@ -14,7 +15,7 @@ from test_gateway_inputs import ask, running, websocket
 from trio_websocket import WebSocketConnection
 
 from engine.commands import BUY, SELL
-from net.gateway.backend import BlockEvent
+from net.gateway.backend import BlockEvent, TradeView
 from net.gateway.channel import Channel
 from net.gateway.errors import ApiError
 from net.gateway.feeds import IDLE_S, Hub
@@ -29,6 +30,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.has_unsent = False
 
     def push(self, text: str) -> None:
         self.messages.append(json.loads(text)["params"])
@@ -115,6 +117,34 @@ def test_a_value_waits_for_its_time_and_tells_only_news() -> None:
     assert source.flush() == [], "no block has come"
     source.on_block(event)
     assert source.flush() == [now]
+
+
+def make_trading_event(height: int) -> BlockEvent:
+    trade = TradeView(height, 0, 0, 640_000, 5, height, 1)
+    return BlockEvent(height, b"", b"", 1, 1, 1, (0,), trades_of=lambda market: [trade] if market == 0 else [])
+
+
+async def test_readers_who_are_behind_are_told_of_several_blocks_in_one_message(nursery: trio.Nursery) -> None:
+    _, hub = make_hub()
+    nursery.start_soon(hub.run)
+    await trio.testing.wait_all_tasks_blocked()
+    readers = [Reader() for _ in range(3)]
+    for reader in readers:
+        hub.subscribe(reader, hub.parse("trades.BTC-PERPETUAL.raw", None))
+    readers[2].has_unsent = True  # one who never reads makes nobody wait
+    hub.publish(make_trading_event(1))
+    assert [len(reader.data) for reader in readers] == [1, 1, 1]
+    readers[1].has_unsent = True
+    hub.publish(make_trading_event(2))
+    hub.publish(make_trading_event(3))
+    assert [len(reader.data) for reader in readers] == [1, 1, 1]
+    readers[1].has_unsent = False
+    with trio.fail_after(5):
+        while len(readers[0].data) == 1:
+            await trio.sleep(0.01)
+    assert [[trade["trade_id"] for trade in data] for data in readers[0].data] == [["1"], ["2", "3"]]
+    hub.publish(make_trading_event(4))
+    assert [trade["trade_id"] for trade in readers[1].data[-1]] == ["4"]
 
 
 def test_markets_that_come_are_told_to_those_they_concern() -> None:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import hypercorn.config
-import hypercorn.trio
 import trio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -29,6 +28,7 @@ from net.gateway.limits import Admission, Limits
 from net.gateway.methods import METHODS
 from net.gateway.order_session import OrderSession
 from net.gateway.pages import Pages
+from net.gateway.server import serve_bounded
 from net.gateway.session import CLOSE_TRY_AGAIN_LATER, Session
 from net.gateway.wire import Request, RequestError, error_text, now_us, parse_named_request, parse_request
 
@@ -191,12 +191,12 @@ async def serve(backend: Backend, config: GatewayConfig, task_status: Any = trio
     })  # fmt: skip
     async with trio.open_nursery() as nursery:
         nursery.start_soon(gateway.api.hub.run)
-        task_status.started(await nursery.start(_serve, gateway.app(), server))
+        task_status.started(await nursery.start(_serve, gateway.app(), server, limits.send_s_max))
 
 
-async def _serve(app: Any, server: hypercorn.config.Config, task_status: Any) -> None:
+async def _serve(app: Any, server: hypercorn.config.Config, send_s_max: float, task_status: Any) -> None:
     """The server, again after it failed: no client may end the node through it."""
-    start = partial(hypercorn.trio.serve, app, server, mode="asgi")
+    start = partial(serve_bounded, app, server, send_s_max)
     is_first = True
     while True:
         try:

@@ -8,7 +8,6 @@ import logging
 from typing import Any
 
 import hypercorn.config
-import hypercorn.trio
 import trio
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +18,7 @@ from starlette.websockets import WebSocket
 
 from net.gateway.errors import TOO_LARGE, ApiError
 from net.gateway.pages import Pages
+from net.gateway.server import serve_bounded
 from net.gateway.wire import Request as Call
 from net.gateway.wire import RequestError, error_text, now_us, parse_named_request, parse_request
 from net.gateway.writes import WRITES
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 BODY_BYTES_MAX = 1 << 20
 HEADER_BYTES_MAX = 64 << 10  # ccxt sends orders as the query of a GET
 _SHUTDOWN_S = 1.0
+_SEND_S_MAX = 10.0
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -56,7 +57,7 @@ class Server:
 
     async def _serve(self, config: hypercorn.config.Config, task_status: Any) -> None:
         app: Any = self.app()
-        await hypercorn.trio.serve(app, config, mode="asgi", task_status=task_status)
+        await serve_bounded(app, config, _SEND_S_MAX, task_status)
 
     def app(self) -> ASGIApp:
         routes = [

@@ -1,0 +1,42 @@
+"""hypercorn's connections, with an end for those that nobody reads from.
+
+hypercorn 0.18 shields every write from cancellation and gives it no limit: a client that does not read keeps its
+connection, the task that writes to it, and the end of the server waiting for as long as it likes.
+"""
+
+from typing import Any
+
+import hypercorn.config
+import hypercorn.trio.run
+import trio
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.trio.tcp_server import TCPServer
+
+
+class BoundedServer(TCPServer):
+    """One connection. `config.send_s_max`: how long one write may take."""
+
+    async def protocol_send(self, event: Event) -> None:
+        if not isinstance(event, RawData):
+            return await super().protocol_send(event)
+        is_over = False
+        async with self.send_lock:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.config.send_s_max) as scope:  # type: ignore[attr-defined]
+                try:
+                    await self.stream.send_all(event.data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    is_over = True
+        if scope.cancelled_caught:
+            await trio.aclose_forcefully(self.stream)
+        if is_over or scope.cancelled_caught:
+            await self.protocol.handle(Closed())
+        return None
+
+
+async def serve_bounded(
+    app: Any, config: hypercorn.config.Config, send_s_max: float, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
+    """`hypercorn.trio.serve` with such connections; no write takes longer than `send_s_max`."""
+    setattr(hypercorn.trio.run, "TCPServer", BoundedServer)  # noqa: B010  (the name is not exported)
+    config.send_s_max = send_s_max  # type: ignore[attr-defined]
+    await hypercorn.trio.serve(app, config, mode="asgi", task_status=task_status)

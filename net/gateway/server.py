@@ -4,6 +4,7 @@ hypercorn 0.18 shields every write from cancellation and gives it no limit: a cl
 connection, the task that writes to it, and the end of the server waiting for as long as it likes.
 """
 
+from math import inf
 from typing import Any
 
 import hypercorn.config
@@ -20,8 +21,9 @@ class BoundedServer(TCPServer):
         if not isinstance(event, RawData):
             return await super().protocol_send(event)
         is_over = False
+        limit_s: float = getattr(self.config, "send_s_max", inf)  # other servers of this process have none
         async with self.send_lock:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.config.send_s_max) as scope:  # type: ignore[attr-defined]
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + limit_s) as scope:
                 try:
                     await self.stream.send_all(event.data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import trio
+
 from consensus.messages import Certificate, DecodeError, Header
 from net.gateway.errors import ApiError
 from net.trader.faults import UNPROVEN
@@ -17,6 +19,7 @@ from net.trader.upstream import NodeRefused
 
 logger = logging.getLogger(__name__)
 _HEIGHTS_REMEMBERED = 4096
+_BEHIND_S_MAX, _BEHIND_PAUSE_S = 3.0, 0.05
 
 # Raises an exception of its own when the certificate is not the committee's for that header.
 Judge = Callable[[Header, Certificate], None]
@@ -43,9 +46,21 @@ class Certainty:
             await self._prove(height, self._judge)
         return answer | {"x_certificate": "proven"}
 
+    async def _ask(self, height: int) -> dict[str, Any]:
+        """The node that is asked may have the block a moment later than the one that answered first."""
+        give_up_s = trio.current_time() + _BEHIND_S_MAX
+        while True:
+            try:
+                shown: dict[str, Any] = await self._pool.call("public/x_get_certificate", {"height": height})
+                return shown
+            except NodeRefused:
+                if trio.current_time() >= give_up_s:
+                    raise
+                await trio.sleep(_BEHIND_PAUSE_S)
+
     async def _prove(self, height: int, judge: Judge) -> None:
         try:
-            shown = await self._pool.call("public/x_get_certificate", {"height": height})
+            shown = await self._ask(height)
             header, certificate = _decode(shown)
             if header.height != height:
                 raise ValueError(f"a certificate for height {header.height} instead of {height}")

@@ -13,6 +13,7 @@ from engine.errors import InvariantBroken
 from validator.agreement import Stop
 from validator.allocator import keep_large_blocks_mapped
 from validator.api_process import ApiProcess
+from validator.causes import find_first_cause
 from validator.config import ConfigError, Home, NetworkConfig, NodeConfig, load_network
 from validator.mirror import StartAnew
 from validator.store import StoreError
@@ -44,23 +45,16 @@ def _run_once(home: Home, network: NetworkConfig, config: NodeConfig, is_child: 
     try:
         trio.run(_main, ApiProcess(home, network, config), is_child)
     except* (StartAnew, sqlite3.OperationalError) as group:
-        log.warning("api.starts_anew: %s", _first(group))
+        log.warning("api.starts_anew: %s", find_first_cause(group))
         time.sleep(ANEW_PAUSE_S)
         exit_code = None
     except* (ConfigError, StoreError, OSError) as group:
-        print(f"hansa: {_first(group)}", file=sys.stderr)
+        print(f"hansa: {find_first_cause(group)}", file=sys.stderr)
         exit_code = EXIT_CONFIG
     except* (Stop, InvariantBroken) as group:
-        log.critical("api.stopped: %s", _first(group))
+        log.critical("api.stopped: %s", find_first_cause(group))
         exit_code = EXIT_STOPPED
     return exit_code
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _main(process: ApiProcess, is_child: bool) -> None:

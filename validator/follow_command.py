@@ -14,6 +14,7 @@ import trio
 from consensus.messages import Commitment, compute_domain
 from net.public.host import parse_address
 from net.public.messages import CheckpointNote, PublicError
+from validator.causes import find_first_cause
 from validator.config import ConfigError, address_bytes, load_network
 from validator.follow import CertifiedHeader, ChainBroken, Follower
 from validator.light import LightChain
@@ -88,7 +89,7 @@ def run_follow(genesis: Path, bootstrap: Sequence[str], from_height: int, count_
     try:
         trio.run(_main, follower, scope)
     except* ChainBroken as group:
-        print(f"hansa: {_first(group)}", file=sys.stderr)
+        print(f"hansa: {find_first_cause(group)}", file=sys.stderr)
         exit_code = EXIT_BROKEN
     return exit_code
 
@@ -101,10 +102,3 @@ async def _main(follower: Follower, scope: trio.CancelScope) -> None:
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
                     return
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

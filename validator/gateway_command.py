@@ -102,7 +102,7 @@ def new(
 
         hansa gateway keys new --name dashboard --scope "trade:read account:read" --keystore session.json
     """
-    from net.trader.keystore import KeystoreError
+    from net.keystore import KeystoreError
     from net.trader.scopes import DEFAULT_SCOPE, ScopeError
 
     try:
@@ -118,8 +118,8 @@ def new(
 @keys_app.command(name="list")
 def list_keys(*, folder: FolderOption = _DEFAULT_FOLDER) -> int:
     """Print the API keys of this machine: id, scope, name."""
+    from net.keystore import KeystoreError
     from net.trader.api_keys import KeyRing
-    from net.trader.keystore import KeystoreError
 
     try:
         for key in KeyRing.read(folder.expanduser() / _KEYS_FILE):
@@ -133,8 +133,8 @@ def list_keys(*, folder: FolderOption = _DEFAULT_FOLDER) -> int:
 @keys_app.command
 def remove(client_id: str, *, folder: FolderOption = _DEFAULT_FOLDER) -> int:
     """End an API key, in a running gateway too. Exits 1 if there is none of that id."""
+    from net.keystore import KeystoreError
     from net.trader.api_keys import KeyRing
-    from net.trader.keystore import KeystoreError
 
     try:
         is_removed = KeyRing(folder.expanduser() / _KEYS_FILE, b"").remove(client_id)
@@ -149,8 +149,8 @@ _KEYS_FILE = "api_keys.json"
 
 def _open(keystore: Path | None, folder: Path) -> tuple["KeyRing", bytes | None]:
     """The API keys, and the signing key. Raises `UsageError`, `KeystoreError`."""
+    from net.keystore import load_secret
     from net.trader.api_keys import KeyRing
-    from net.trader.keystore import load_secret
     from validator.config import ConfigError
     from validator.passphrase import choose_passphrase, find_passphrase
 
@@ -177,9 +177,9 @@ def _make(
     from coincurve import PrivateKey
 
     from engine.commands import address_of
+    from net.keystore import KeystoreError
     from net.trader.gateway import TraderConfig, TraderGateway
-    from net.trader.keystore import KeystoreError
-    from validator.config import ConfigError
+    from validator.config import ConfigError, address_bytes
 
     if not nodes:
         raise UsageError("name a node's URL with --node, or in HANSA_URL")
@@ -190,23 +190,13 @@ def _make(
         key = None if secret is None else PrivateKey(secret)
         if owner is None and key is None:
             raise UsageError("name the account with --owner, or a key with --keystore")
-        address = address_of(key.public_key) if owner is None and key is not None else _read_address(owner or "")
+        address = address_of(key.public_key) if owner is None and key is not None else address_bytes(owner or "")
         judge, network_id = (None, None) if genesis is None else _make_judge(genesis)
     except (KeystoreError, ConfigError) as error:
         raise UsageError(str(error)) from None
     urls = [url.rstrip("/") for url in nodes]
     config = TraderConfig(urls, folder, address, key, subaccount, host, port, fanout, wait, network_id=network_id)
     return TraderGateway(config, ring, judge), ring
-
-
-def _read_address(text: str) -> bytes:
-    try:
-        address = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        address = b""
-    if len(address) != 20:
-        raise UsageError(f"{text!r} is no address: 0x and 40 hexadecimal digits")
-    return address
 
 
 def _make_judge(genesis: Path) -> tuple["Judge", str]:

@@ -69,8 +69,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _unlock(folder: Path, name: str, text: str, passphrase: str) -> bytes:
-    path = folder / f"{name}.json"
-    return _check_length(keystores.unlock(text, passphrase, str(path)), path)
+    return keystores.unlock(text, passphrase, str(folder / f"{name}.json"))
 
 
 def _read(path: Path) -> str:
@@ -88,10 +87,6 @@ def _load(path: Path) -> bytes:
         secret = bytes.fromhex(text.strip())
     except ValueError:
         secret = b""
-    return _check_length(secret, path)
-
-
-def _check_length(secret: bytes, path: Path) -> bytes:
     if len(secret) != 32:
         raise ConfigError(f"{path} must hold 64 hexadecimal digits")
     return secret

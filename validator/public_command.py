@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from consensus.messages import compute_domain
+from validator.causes import find_first_cause
 from validator.config import ConfigError, Home, address_bytes, load_network, load_public
 from validator.public import PublicNode, WrongNetwork
 
@@ -36,7 +37,7 @@ def run_public(path: Path) -> int:
     try:
         trio.run(_main, PublicNode(path, network, config, seed, domain))
     except* (OSError, WrongNetwork) as group:
-        print(f"hansa: {_first(group)}", file=sys.stderr)
+        print(f"hansa: {find_first_cause(group)}", file=sys.stderr)
         exit_code = EXIT_CONFIG
     return exit_code
 
@@ -56,13 +57,6 @@ def load_public_seed(path: Path) -> bytes:
     if len(seed) != 32:
         raise ConfigError(f"{path} must hold 64 hexadecimal digits; remove it to have another one made")
     return seed
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _main(node: PublicNode) -> None:

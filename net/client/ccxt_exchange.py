@@ -125,28 +125,15 @@ def _configure(exchange: Any, config: dict[str, Any]) -> None:
         exchange.urls = exchange.urls | {"api": _addresses(config["url"])}
 
 
-def _throw_refusal(exchange: Any, error: dict[str, Any]) -> None:
-    """ccxt's exception for a refusal that needed no node."""
-    body = json.dumps({"error": error})
-    exchange.handle_errors(400, "", "", "POST", {}, body, {"error": error}, None, None)
-    raise ccxt.ExchangeError(f"{exchange.id} {body}")
-
-
-def _name_label(exchange: Any, order: Any, parsed: dict[str, Any]) -> dict[str, Any]:
-    """ccxt's order with the label that this object has signed, as its text where it was one."""
-    number = exchange.safe_string(order, "label") or None
-    return parsed | {"clientOrderId": exchange.pen.labels.get(number, number)}
-
-
-class HansaExchange(ccxt.deribit):
-    """Blocking. `url` is a node's; everything else is ccxt's."""
+class _Hansa:
+    """What the three faces of the exchange have in common; stands before ccxt's class in their bases."""
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
-        super().__init__(config or {})
+        super().__init__(config or {})  # type: ignore[call-arg]
         _configure(self, config or {})
 
     def describe(self) -> Any:
-        return describe_hansa(super().describe())
+        return describe_hansa(super().describe())  # type: ignore[misc]
 
     def sign(
         self, path: str, api: Any = "public", method: str = "GET", params: Any = None, headers: Any = None,
@@ -155,68 +142,39 @@ class HansaExchange(ccxt.deribit):
         return sign_request(self, path, api, params or {})
 
     def throw_refusal(self, error: dict[str, Any]) -> None:
-        _throw_refusal(self, error)
+        """ccxt's exception for a refusal that needed no node."""
+        text, answer = json.dumps({"error": error}), {"error": error}
+        self.handle_errors(400, "", "", "POST", {}, text, answer, None, None)  # type: ignore[attr-defined]
+        raise ccxt.ExchangeError(f"hansa {text}")
 
     def parse_order(self, order: Any, market: Any = None) -> Any:
-        return _name_label(self, order, super().parse_order(order, market))
+        """With the label that this object has signed, as its text where it was one."""
+        number = self.safe_string(order, "label") or None  # type: ignore[attr-defined]
+        parsed = super().parse_order(order, market)  # type: ignore[misc]
+        return parsed | {"clientOrderId": self.pen.labels.get(number, number)}  # type: ignore[attr-defined]
+
+
+class HansaExchange(_Hansa, ccxt.deribit):
+    """Blocking. `url` is a node's; everything else is ccxt's."""
 
     def fetch_markets(self, params: Any = None) -> Any:
         self.pen.learn(self.request("x_get_domain", ["public"])["result"])
         return super().fetch_markets(params or {})
 
 
-class AsyncHansaExchange(ccxt.async_support.deribit):
+class _OnAsyncio(_Hansa):
+    async def fetch_markets(self, params: Any = None) -> Any:
+        domain = await self.request("x_get_domain", ["public"])  # type: ignore[attr-defined]
+        self.pen.learn(domain["result"])  # type: ignore[attr-defined]
+        return await super().fetch_markets(params or {})  # type: ignore[misc]
+
+
+class AsyncHansaExchange(_OnAsyncio, ccxt.async_support.deribit):
     """The same for asyncio."""
 
-    def __init__(self, config: dict[str, Any] | None = None) -> None:
-        super().__init__(config or {})
-        _configure(self, config or {})
 
-    def describe(self) -> Any:
-        return describe_hansa(super().describe())
-
-    def sign(
-        self, path: str, api: Any = "public", method: str = "GET", params: Any = None, headers: Any = None,
-        body: Any = None,
-    ) -> Any:  # fmt: skip
-        return sign_request(self, path, api, params or {})
-
-    def throw_refusal(self, error: dict[str, Any]) -> None:
-        _throw_refusal(self, error)
-
-    def parse_order(self, order: Any, market: Any = None) -> Any:
-        return _name_label(self, order, super().parse_order(order, market))
-
-    async def fetch_markets(self, params: Any = None) -> Any:
-        self.pen.learn((await self.request("x_get_domain", ["public"]))["result"])
-        return await super().fetch_markets(params or {})
-
-
-class ProHansaExchange(ccxt.pro.deribit):
+class ProHansaExchange(_OnAsyncio, ccxt.pro.deribit):
     """The same for asyncio with `watch_*` over a WebSocket, which says once whose account it means."""
-
-    def __init__(self, config: dict[str, Any] | None = None) -> None:
-        super().__init__(config or {})
-        _configure(self, config or {})
-
-    def describe(self) -> Any:
-        return describe_hansa(super().describe())
-
-    def sign(
-        self, path: str, api: Any = "public", method: str = "GET", params: Any = None, headers: Any = None,
-        body: Any = None,
-    ) -> Any:  # fmt: skip
-        return sign_request(self, path, api, params or {})
-
-    def throw_refusal(self, error: dict[str, Any]) -> None:
-        _throw_refusal(self, error)
-
-    def parse_order(self, order: Any, market: Any = None) -> Any:
-        return _name_label(self, order, super().parse_order(order, market))
-
-    async def fetch_markets(self, params: Any = None) -> Any:
-        self.pen.learn((await self.request("x_get_domain", ["public"]))["result"])
-        return await super().fetch_markets(params or {})
 
     async def authenticate(self, params: Any = None) -> Any:
         """`public/auth` as `x_owner`: nothing secret, so nothing signed."""

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from net.trader.keystore import SECRET_BYTES, KeystoreError, decrypt_secret, encrypt_secret, read_json, write_json
+from net.keystore import SECRET_BYTES, KeystoreError, decrypt_secret, encrypt_secret, read_json, write_json
 from net.trader.scopes import narrow, parse_scope
 
 ACCESS_S, REFRESH_S = 900, 7 * 86_400

@@ -19,6 +19,7 @@ from net.trader.upstream import NodeRefused
 
 logger = logging.getLogger(__name__)
 _HEIGHTS_REMEMBERED = 4096
+_CHAIN_MAX = 8
 _BEHIND_S_MAX, _BEHIND_PAUSE_S = 3.0, 0.05
 
 # Raises an exception of its own when the certificate is not the committee's for that header.
@@ -59,19 +60,27 @@ class Certainty:
                 await trio.sleep(_BEHIND_PAUSE_S)
 
     async def _prove(self, height: int, judge: Judge) -> None:
+        """A block without a certificate of its own is final by that of the first descendant which has one."""
+        chain: list[Header] = []
         try:
-            shown = await self._ask(height)
-            header, certificate = _decode(shown)
-            if header.height != height:
-                raise ValueError(f"a certificate for height {header.height} instead of {height}")
-            judge(header, certificate)
+            while True:
+                header, certificate = _decode(await self._ask(height + len(chain)))
+                if header.height != height + len(chain) or (chain and header.parent_hash != chain[-1].hash()):
+                    raise ValueError(f"no block of height {height + len(chain)} that follows the one before")
+                chain.append(header)
+                try:
+                    judge(header, certificate)
+                    break
+                except ValueError:
+                    if len(chain) == _CHAIN_MAX:
+                        raise
         except ApiError:
             raise
         except (NodeRefused, DecodeError, KeyError, TypeError, ValueError) as error:
             logger.warning("height %d is not proven: %r", height, error)
             raise ApiError(UNPROVEN, hint=f"height {height}: {error}", x_height=height) from None
-        self._proven[height] = None
-        if len(self._proven) > _HEIGHTS_REMEMBERED:
+        self._proven |= dict.fromkeys(range(height, height + len(chain)))
+        while len(self._proven) > _HEIGHTS_REMEMBERED:
             self._proven.popitem(last=False)
 
 

@@ -17,10 +17,10 @@ from test_gateway_inputs import KEY, OWNER, running
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 from net.client.labels import number_label
+from net.keystore import write_json
 from net.trader.api_keys import KeyRing
 from net.trader.certainty import Judge
 from net.trader.gateway import TraderConfig, TraderGateway
-from net.trader.keystore import write_json
 
 MARKET = "BTC-PERPETUAL"
 EVERYTHING = "account:read_write trade:read_write wallet:read_write"

@@ -19,9 +19,9 @@ from engine import views
 from engine.commands import address_of
 from net.gateway.app import GatewayConfig, serve
 from net.gateway.limits import Limits
+from net.keystore import write_json
 from net.trader.api_keys import KeyRing
 from net.trader.gateway import TraderConfig, TraderGateway
-from net.trader.keystore import write_json
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"

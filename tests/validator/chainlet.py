@@ -20,6 +20,7 @@ from engine.payload import InboxEntry, Payload, PriceReport
 from engine.state import EngineState, genesis
 from net.identity import NetworkSigner, derive_network_key
 from validator.batches import BatchPool, CheckedBatch
+from validator.config import NetworkConfig, ValidatorEntry
 from validator.executor import Executor, to_commitment
 from validator.recovery import make_genesis_header
 from validator.roster import make_founders
@@ -42,6 +43,17 @@ GENESIS = make_genesis_header(GENESIS_STATE, 1)
 MARK_TICKS = 600_000
 EXPIRY_MS = 1 << 40
 FEEDS_E8 = (MARK_TICKS * 10**7, 300_000 * 10**6)
+
+
+def describe_network() -> NetworkConfig:
+    """The genesis.toml of this chain."""
+    entries = tuple(
+        ValidatorEntry("0x" + bytes(20).hex(), bls.hex(), network.hex()) for bls, network in zip(BLS_KEYS, NETWORK_KEYS)
+    )
+    return NetworkConfig(
+        name="test", chain_id=CHAIN_ID, contract="0x" + CONTRACT.hex(), token="0x" + TOKEN.hex(), genesis_time_ms=1_000,
+        validators=entries, markets=PARAMS.markets, validators_max=MEMBERS,
+    )  # fmt: skip
 
 
 def sign(trader: int, kind: int, nonce: int, **fields: int) -> Command:

@@ -15,18 +15,14 @@ from engine.payload import InboxEntry
 from engine.snapshot import encode_snapshot
 from engine.state import EngineState
 from tests.validator.chainlet import (
-    BLS_KEYS,
-    CHAIN_ID,
-    CONTRACT,
     GENESIS_STATE,
     MARK_TICKS,
-    MEMBERS,
-    NETWORK_KEYS,
     OWNERS,
     PARAMS,
     TOKEN,
     Chainlet,
     certify,
+    describe_network,
     seal,
     sign,
 )
@@ -35,7 +31,7 @@ from validator.audit_command import run_audit
 from validator.audit_rows import HEADER_WORDS, Mismatch, Rows
 from validator.audit_sources import find_sources
 from validator.command_index import CommandIndex
-from validator.config import NetworkConfig, ValidatorEntry, save_toml
+from validator.config import save_toml
 from validator.history import RESULT, RESULT_NAMES
 from validator.ledger import Ledger
 from validator.order_memory import KNOWN_FILL
@@ -43,13 +39,7 @@ from validator.snapshots import write_snapshot
 from validator.stats import Stats
 from validator.store import Store
 
-NETWORK = NetworkConfig(
-    name="audited", chain_id=CHAIN_ID, contract="0x" + CONTRACT.hex(), token="0x" + TOKEN.hex(), genesis_time_ms=1_000,
-    validators=tuple(
-        ValidatorEntry("0x" + bytes(20).hex(), bls.hex(), network.hex()) for bls, network in zip(BLS_KEYS, NETWORK_KEYS)
-    ),
-    markets=PARAMS.markets, validators_max=MEMBERS,
-)  # fmt: skip
+NETWORK = describe_network()
 SNAPSHOT_HEIGHT, LAST_HEIGHT = 3, 6
 
 

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
+from net.keystore import KeystoreError, load_secret, save_secret
 from net.trader.api_keys import KeyRing
-from net.trader.keystore import KeystoreError, load_secret, save_secret
 from net.trader.scopes import ScopeError, is_enough, narrow, needed_for, parse_scope, show_scope
 from validator.gateway_command import app, snippet
 

@@ -7,29 +7,25 @@ import pytest
 
 from consensus.messages import Block, Commitment
 from engine.commands import BUY, IMMEDIATE_OR_CANCEL, POST_ONLY, SELL, WITHDRAW, command_id
-from engine.params import DEFAULT_MARKETS
 from net.feed.facts import NodeFacts
 from net.gateway.backend import NodeCounters, Refusal, Status
 from tests.validator.chainlet import (
-    BLS_KEYS,
-    CHAIN_ID,
-    CONTRACT,
     FOUNDERS,
     GENESIS_STATE,
     MARK_TICKS,
     NETWORK_KEYS,
     OWNERS,
     SEPARATOR,
-    TOKEN,
     Chainlet,
     certify,
+    describe_network,
     seal,
     sign,
 )
 from tests.validator.test_ledger import place
 from validator.agreement import Stop
 from validator.batches import CheckedBatch
-from validator.config import Home, NetworkConfig, ValidatorEntry
+from validator.config import Home
 from validator.ledger import Ledger
 from validator.mirror import LAG_BLOCKS_MAX, Greeting, Mirror, StartAnew, Told
 from validator.order_line import OrderLine
@@ -37,13 +33,7 @@ from validator.snapshots import write_snapshot
 from validator.stats import Stats
 from validator.store import Store
 
-NETWORK = NetworkConfig(
-    name="test", chain_id=CHAIN_ID, contract="0x" + CONTRACT.hex(), token="0x" + TOKEN.hex(), genesis_time_ms=1_000,
-    validators=tuple(
-        ValidatorEntry("0x" + bytes(20).hex(), bls.hex(), network.hex()) for bls, network in zip(BLS_KEYS, NETWORK_KEYS)
-    ),
-    markets=DEFAULT_MARKETS, validators_max=4,
-)  # fmt: skip
+NETWORK = describe_network()
 FACTS = NodeFacts(NETWORK_KEYS[0], 1, 5, 3, False, 0, 90, 120, 7, 0, 0, 0, b"", 0, ())
 TOLD = Told(FACTS, NodeCounters(0, 0, 0, {}, {}, ()))
 

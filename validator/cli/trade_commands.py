@@ -1,5 +1,6 @@
 """`hansa buy`, `sell`, `order`, `cancel`, `withdraw`: what is signed."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -16,11 +17,26 @@ TimeInForce = Annotated[
     Literal["good_til_cancelled", "immediate_or_cancel", "fill_or_kill", "post_only", "post_only_slide"],
     Parameter(name=("--time-in-force", "--tif"), help="How long it stays"),
 ]
-Label = Annotated[str, Parameter(help="Your own name for it: text or a number")]
-ReduceOnly = Annotated[bool, Parameter(help="Only ever close a position", negative="")]
-TriggerPrice = Annotated[str | None, Parameter(help="Wait off the book until the mark price gets there")]
-TriggerKind = Annotated[Literal["stop", "take"], Parameter(help="With --trigger: it has run against you, or for you")]
 Wait = Annotated[Literal["final", "received"], Parameter(help="Answer when nothing can undo it, or at once")]
+Label = Annotated[str, Parameter(help="Your own name for it: text or a number")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class OrderTerms:
+    """How an order lives."""
+
+    tif: TimeInForce = "good_til_cancelled"
+    label: Label = ""
+    reduce_only: Annotated[bool, Parameter(help="Only ever close a position", negative="")] = False
+    trigger: Annotated[str | None, Parameter(help="Wait off the book until the mark price gets there")] = None
+    kind: Annotated[Literal["stop", "take"], Parameter(help="With --trigger: it has run against you, or for you")] = (
+        "stop"
+    )
+    wait: Wait = "final"
+
+
+PLAIN = OrderTerms()
 
 
 def buy(
@@ -28,12 +44,7 @@ def buy(
     amount_base: BaseText,
     price_usd: UsdText = None,
     *,
-    tif: TimeInForce = "good_til_cancelled",
-    label: Label = "",
-    reduce_only: ReduceOnly = False,
-    trigger: TriggerPrice = None,
-    kind: TriggerKind = "stop",
-    wait: Wait = "final",
+    order: OrderTerms = PLAIN,
     terms: Terms = HERE,
 ) -> int:
     """Buy, by a limit order or at market.
@@ -44,7 +55,7 @@ def buy(
         hansa buy BTC-PERPETUAL 0.1
         hansa buy BTC-PERPETUAL 0.1 --trigger 70000 --reduce-only
     """
-    return _place(terms, "buy", instrument, amount_base, price_usd, wait, tif, label, reduce_only, trigger, kind)
+    return _place(terms, "buy", instrument, amount_base, price_usd, order)
 
 
 def sell(
@@ -52,12 +63,7 @@ def sell(
     amount_base: BaseText,
     price_usd: UsdText = None,
     *,
-    tif: TimeInForce = "good_til_cancelled",
-    label: Label = "",
-    reduce_only: ReduceOnly = False,
-    trigger: TriggerPrice = None,
-    kind: TriggerKind = "stop",
-    wait: Wait = "final",
+    order: OrderTerms = PLAIN,
     terms: Terms = HERE,
 ) -> int:
     """Sell, by a limit order or at market.
@@ -67,7 +73,7 @@ def sell(
         hansa sell BTC-PERPETUAL 0.1 @66000 --key main
         hansa sell BTC-PERPETUAL 0.1 --trigger 58000 --reduce-only
     """
-    return _place(terms, "sell", instrument, amount_base, price_usd, wait, tif, label, reduce_only, trigger, kind)
+    return _place(terms, "sell", instrument, amount_base, price_usd, order)
 
 
 def order(
@@ -76,12 +82,7 @@ def order(
     amount_base: BaseText,
     price_usd: UsdText = None,
     *,
-    tif: TimeInForce = "good_til_cancelled",
-    label: Label = "",
-    reduce_only: ReduceOnly = False,
-    trigger: TriggerPrice = None,
-    kind: TriggerKind = "stop",
-    wait: Wait = "final",
+    order: OrderTerms = PLAIN,
     terms: Terms = HERE,
 ) -> int:
     """Place an order: what `hansa buy` and `hansa sell` do.
@@ -90,7 +91,7 @@ def order(
 
         hansa order sell BTC-PERPETUAL 0.1 66000 --label exit-1 --json
     """
-    return _place(terms, direction, instrument, amount_base, price_usd, wait, tif, label, reduce_only, trigger, kind)
+    return _place(terms, direction, instrument, amount_base, price_usd, order)
 
 
 def edit(
@@ -160,21 +161,28 @@ def withdraw(amount_usdc: Annotated[str, Parameter(help="USDC, such as 25.5")], 
 
 
 def _place(
-    terms: Terms, direction: str, instrument: str, amount_base: str, price_usd: str | None, wait: str, tif: str,
-    label: str, reduce_only: bool, trigger: str | None, kind: str,
-) -> int:  # fmt: skip
+    terms: Terms, direction: str, instrument: str, amount_base: str, price_usd: str | None, order: OrderTerms
+) -> int:
     from validator.cli import shown
 
     at_usd = None if price_usd is None else price_usd.removeprefix("@")
-    shared: dict[str, Any] = {"time_in_force": tif, "label": label, "reduce_only": reduce_only, "wait": wait}
+    shared: dict[str, Any] = {
+        "time_in_force": order.tif, "label": order.label, "reduce_only": order.reduce_only, "wait": order.wait,
+    }  # fmt: skip
 
     def act(client: "Client") -> "Placed":
-        if trigger is None:
+        if order.trigger is None:
             place = client.buy if direction == "buy" else client.sell
             placed: Placed = place(instrument, amount_base, at_usd, **shared)
         else:
             placed = client.trigger(
-                instrument, direction, trigger, amount_base=amount_base, price_usd=at_usd, kind=kind, **shared
+                instrument,
+                direction,
+                order.trigger,
+                amount_base=amount_base,
+                price_usd=at_usd,
+                kind=order.kind,
+                **shared,
             )
         return placed
 

@@ -1,35 +1,41 @@
-"""Keys on disk: encrypted JSON as Ethereum wallets write it (version 3), opened with a passphrase."""
+"""Keys on disk, opened with a passphrase: JSON of Ethereum wallets (version 3) and staking tools (4, EIP-2335)."""
 
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 SECRET_BYTES = 32
+WALLET_VERSION, STAKING_VERSION = 3, 4
+Kdf = Literal["scrypt", "pbkdf2"]
 
 
 class KeystoreError(Exception):
     """A keystore that cannot be opened or written; the message names the file."""
 
 
-def encrypt_secret(secret: bytes, passphrase: str) -> dict[str, Any]:
-    """The JSON of one secret."""
+def encrypt_secret(
+    secret: bytes, passphrase: str, version: int = WALLET_VERSION, kdf: Kdf = "pbkdf2"
+) -> dict[str, Any]:
+    """The JSON of one secret. `kdf`: what a guess at the passphrase costs, scrypt a second and 256 MiB."""
     from eth_keyfile.keyfile import create_keyfile_json  # slow to import, and needed at start only
 
-    shown: dict[str, Any] = create_keyfile_json(secret, passphrase.encode())
-    return shown
+    return dict(create_keyfile_json(secret, passphrase.encode(), version=version, kdf=kdf))
 
 
-def decrypt_secret(shown: dict[str, Any], passphrase: str, where: Path) -> bytes:
+def decrypt_secret(shown: dict[str, Any], passphrase: str, where: Path | str) -> bytes:
     """Raises `KeystoreError`."""
+    from eth_keyfile.exceptions import EthKeyfileException
     from eth_keyfile.keyfile import decode_keyfile_json
 
     try:
         secret = bytes(decode_keyfile_json(shown, passphrase.encode()))
-    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
-        raise KeystoreError(f"{where} does not open: {error}") from None
+    except (EthKeyfileException, ValueError, KeyError, TypeError, AttributeError) as error:
+        is_mismatch = "mismatch" in str(error).lower()
+        reason = "another passphrase locked it" if is_mismatch else f"no keystore ({error!r})"
+        raise KeystoreError(f"{where}: {reason}") from None
     if len(secret) != SECRET_BYTES:
-        raise KeystoreError(f"{where} holds no key of {SECRET_BYTES} bytes")
+        raise KeystoreError(f"{where}: no key of {SECRET_BYTES} bytes")
     return secret
 
 

@@ -431,7 +431,8 @@ def test_all_nodes_killed_at_once_continue_where_they_were(network):
         network.kill_node(index)
     for index in range(NODE_COUNT):
         network.start_node(index)
-    wait_until(lambda: network.height(0) > height + 3, 120, "blocks after the restart of all")
+    for index in range(NODE_COUNT):  # each has an API of its own, which begins in its own time
+        wait_until(lambda node=index: network.height(node) > height + 3, 120, f"node {index} goes on")
     assert network.client(2, network.traders[0]).account().positions[0].size_base == position
     assert common_headers(network, list(range(NODE_COUNT)), max(1, height - 5)) > 5
 

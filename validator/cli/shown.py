@@ -16,8 +16,12 @@ _LEVELS_MAX = 15
 
 
 def rows(columns: Sequence[str], lines: Iterable[Sequence[Any]], title: str | None = None) -> Table:
-    """A table; numbers stand to the right."""
-    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    """A table; numbers stand to the right. What is too wide goes on in the next line: nothing is cut."""
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for line in lines:
         table.add_row(*map(_cell, line))
     return table
@@ -63,11 +67,13 @@ def cancelled(answer: Cancelled) -> RenderableType:
 
 
 def orders(answer: Iterable[Order]) -> Table:
-    columns = ("order", "side", "price", "amount", "filled", "average", "state", "label", "time in force")
-    return rows(columns, (
-        (o.order_id, o.direction, o.price_usd or "market", o.amount_base, o.filled_base, o.average_price_usd, o.state,
-         o.label or None, "post only" if o.is_post_only else o.time_in_force) for o in answer
+    """What fits beside an order's id, which somebody may want to copy; `--json` has the rest."""
+    table = rows(("order", "side", "price", "amount", "filled", "state", "label"), (
+        (o.order_id, o.direction, o.price_usd or "market", o.amount_base, o.filled_base, o.state, o.label or None)
+        for o in answer
     ))  # fmt: skip
+    table.columns[0].no_wrap = True
+    return table
 
 
 def fills(answer: Iterable[Fill]) -> Table:

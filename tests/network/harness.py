@@ -102,11 +102,16 @@ class LocalNetwork:
         self.nodes[index] = self.processes.start(f"node{index}", argv, home / "log.txt")
 
     def kill_node(self, index: int) -> None:
-        """kill -9: nothing is flushed, nothing said."""
+        """kill -9: nothing is flushed, nothing said. Its API process sees the end of its input and is waited for:
+        until it is gone it would answer what is asked of the next one.
+        """
+        api_process = self.find_api_process(index)
         child = self.nodes.pop(index)
         os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()
         self.processes.stop(child)
+        if api_process is not None:
+            wait_until(lambda: not Path(f"/proc/{api_process}").exists(), 30, f"the API process of node{index} ends")
 
     def find_api_process(self, index: int) -> int | None:
         """The process that a node has started to serve its API (Linux)."""

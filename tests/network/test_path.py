@@ -450,7 +450,11 @@ def test_a_validator_that_contradicts_itself_is_convicted_on_chain_and_starts_no
             zip(network.config.validators, load_node(homes.node_home(network.folder, liar).config).peers)
         )
     ]
-    state = HelloState(network.height(0), network.status(0)["view"], network.config.exchange_params().digest())
+    # A view that began long enough after its end: the node never voted in it, so this is the only lie.
+    height = network.height(0)
+    wait_until(lambda: network.height(0) > height + 30, 60, "blocks without it")
+    view = network.client(0).certificate()["view"] + 1
+    state = HelloState(network.height(0), view, network.config.exchange_params().digest())
     domain = compute_domain(network.config.chain_id, address_bytes(network.config.contract))
     votes = [
         Vote(kind, 1, state.view, named, liar, crypto.sign(keys.bls, vote_digest(domain, kind, 1, state.view, named)))

@@ -20,6 +20,7 @@ LEVEL_LOTS = 20
 POSITION_LOTS_MAX = 400  # where quotes have moved by a whole first level
 TURN_S = 1.0
 SWITCH_MS = 15_000
+LEAVE_S_MAX = 5.0  # what is still open then the switch cancels
 
 
 def make_levels(
@@ -36,6 +37,14 @@ def make_levels(
     return sides[0], sides[1]
 
 
+async def quote(client: AsyncClient, market: MarketParams, mark_usd: Decimal, position_base: Decimal) -> None:
+    """Replaces all quotes, and waits until nothing can undo it."""
+    bids, asks = make_levels(market, mark_usd, position_base)
+    quoted = await client.mass_quote(INSTRUMENT, bids, asks)
+    refused = [str(outcome.error) for outcome in quoted.outcomes if outcome.error]
+    print(f"{INSTRUMENT} {bids[0][0]} / {asks[0][0]}, holding {position_base}", *refused)
+
+
 async def run(client: AsyncClient) -> None:
     """Until cancelled; then nothing of it stays in the book."""
     network = await client.network()
@@ -48,15 +57,14 @@ async def run(client: AsyncClient) -> None:
                 mark_usd = (await client.ticker(INSTRUMENT)).mark_price_usd
                 held = {item.instrument_name: item.size_base for item in await client.positions()}
                 if mark_usd is not None:
-                    bids, asks = make_levels(market, mark_usd, held.get(INSTRUMENT, Decimal(0)))
-                    quoted = await client.mass_quote(INSTRUMENT, bids, asks)
-                    refused = [str(outcome.error) for outcome in quoted.outcomes if outcome.error]
-                    print(f"{INSTRUMENT} {bids[0][0]} / {asks[0][0]}, holding {held.get(INSTRUMENT, 0)}", *refused)
+                    # Not left half way: cancels come first in a block, and quotes on their way outlive the one below.
+                    with anyio.move_on_after(LEAVE_S_MAX, shield=True):
+                        await quote(client, market, mark_usd, held.get(INSTRUMENT, Decimal(0)))
             except HansaError as error:
                 print(f"this turn is left out: {error}")
             await anyio.sleep(TURN_S)
     finally:
-        with anyio.move_on_after(5, shield=True):
+        with anyio.move_on_after(LEAVE_S_MAX, shield=True):
             await client.cancel_all(INSTRUMENT)
 
 

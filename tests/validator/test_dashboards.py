@@ -10,6 +10,7 @@ import yaml
 
 from validator import metric_families
 from validator.alerts import ALERTS, RUNBOOK
+from validator.config import NodeConfig, save_toml
 from validator.dashboards import COLUMNS, ROWS, make_dashboard
 from validator.dashboards_command import export
 
@@ -45,18 +46,36 @@ def test_a_name_that_no_node_tells_is_noticed():
     assert "hansa_consensus_heigth" not in known_names() and "hansa_consensus_height" in known_names()
 
 
+def read_targets(folder):
+    (job,) = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"]
+    return [(*row["targets"], row.get("labels", {}).get("instance")) for row in job["static_configs"]]
+
+
 def test_the_files_are_what_the_programs_read(tmp_path, capsys):
     assert export(tmp_path, target=("a:1", "b:2"), prometheus_url="http://p:9090") == 0
     rules = yaml.safe_load((tmp_path / "rules.yml").read_text())["groups"][0]["rules"]
     assert [rule["alert"] for rule in rules] == [alert.name for alert in ALERTS]
     assert all(rule["labels"]["severity"] in ("page", "ticket") and rule["for"].endswith("s") for rule in rules)
-    scrape = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
-    assert scrape["scrape_configs"][0]["static_configs"][0]["targets"] == ["a:1", "b:2"]
-    (source,) = yaml.safe_load((tmp_path / "grafana/datasources/hansa.yml").read_text())["datasources"]
-    board = json.loads((tmp_path / "grafana/dashboards/hansa.json").read_text())
+    assert read_targets(tmp_path) == [("a:1", None), ("b:2", None)]
+    grafana = tmp_path / "grafana"
+    (source,) = yaml.safe_load((grafana / "provisioning/datasources/hansa.yml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((grafana / "provisioning/dashboards/hansa.yml").read_text())["providers"]
+    board = json.loads((grafana / "dashboards/hansa.json").read_text())
     used = {target["datasource"]["uid"] for panel in board["panels"] for target in panel.get("targets", ())}
     assert used == {source["uid"]} and source["url"] == "http://p:9090"
+    assert provider["options"]["path"] == "/etc/grafana/dashboards"
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_targets_come_from_the_folders_of_nodes(tmp_path, capsys):
+    for name, port in (("node0", 23001), ("node1", 0), ("node10", 23003), ("node2", 23002)):
+        save_toml(tmp_path / "net" / name / "config.toml", NodeConfig(0, ("http://c",), metrics_port=port))
+    assert export(tmp_path / "watch", testnet=tmp_path / "net") == 0
+    expected = [("127.0.0.1:23001", "node0"), ("127.0.0.1:23002", "node2"), ("127.0.0.1:23003", "node10")]
+    assert read_targets(tmp_path / "watch") == expected
+    assert export(tmp_path / "watch", home=(tmp_path / "net" / "node2",)) == 0
+    assert read_targets(tmp_path / "watch") == [("127.0.0.1:23002", "node2")]
+    assert export(tmp_path / "watch", testnet=tmp_path) == 2 and "holds no node" in capsys.readouterr().err
 
 
 def test_panels_have_room_and_do_not_overlap():

@@ -1,6 +1,6 @@
 """A client's binary order entry: frames into the ingress, receipts and outcomes back (docs/protocol.md, section 8)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,8 @@ UNANSWERED_BYTES_MAX = 256 * 1024  # of one connection, so that none fills the q
 FORGERY_PAUSE_S = 0.01
 LOOK_UP_PAUSE_S = 0.002
 PAUSE_S_MAX = 5.0
-_SPENT = (Code.NONCE_REUSED, Code.NONCE_TOO_OLD)
+# Said of a message that a block carries already, too.
+_SPENT = (Code.EXPIRED, Code.NONCE_REUSED, Code.NONCE_TOO_OLD)
 
 
 class NodeOrderStream:
@@ -78,11 +79,18 @@ class NodeOrderStream:
         self._pause(len(known_before) * LOOK_UP_PAUSE_S)
         for at in known_before:
             message_id = verdict.rows["message_id"][at].tobytes()
-            action_ids = compute_action_ids(message_id, int(verdict.counts[at]))
-            first = self._result(action_ids[0])
-            if first is not None and first.status in (Status.CERTIFIED, Status.ON_CHAIN):
-                others = [self._result(action_id) for action_id in action_ids[1:]]
-                known = [first, *(result for result in others if result is not None)]
+            known = self._find_final(compute_action_ids(message_id, int(verdict.counts[at])))
+            if known is not None:
                 self._push(show_known(message_id, known).encode())
             elif codes[at] == Code.OK:
                 self._book.move(message_id, self._origin)
+
+    def _find_final(self, action_ids: Sequence[bytes]) -> list[CommandResult] | None:
+        """What a final block made of all actions of a message; None while no such block is known here."""
+        known = list[CommandResult]()
+        for action_id in action_ids:
+            result = self._result(action_id)
+            if result is None or result.status not in (Status.CERTIFIED, Status.ON_CHAIN):
+                return None
+            known.append(result)
+        return known

@@ -3,6 +3,9 @@
 What is sent within a few milliseconds shares a frame. Every message that was sent is answered with one outcome: what a
 final block made of it, or why the node did not take it. A lost connection is made again, and what has no outcome yet is
 sent again, to the byte: it executes once, however often it is sent. Receipts that the node did not sign end the stream.
+
+What was sent before may be in a block that the node asked now has not heard of. That its nonce is spent, that it has
+expired, or that this node is behind, says nothing about such a message: it is asked for again until a block tells.
 """
 
 import logging
@@ -43,6 +46,11 @@ _TRY_AGAIN_S = 0.25
 _LATE_MS = 30_000
 _REASONS = {int(code): code.name.lower() for code in Code}
 _TRANSIENT_FRAME_CODES = (605, 610, 803)  # nothing of the frame was looked at, but might be later
+# What a node also says of a message that a block carries already, or that another node has taken; above 800 it says
+# nothing of the message.
+_UNSETTLED_CODES = (Code.EXPIRED, Code.NONCE_REUSED, Code.NONCE_TOO_OLD)
+_NODE_CODES_MIN = 800
+_LOOK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,8 @@ class MessageOutcome:
 class _Pending:
     record: bytes
     command: Command
+    is_sent: bool = False
+    may_be_taken: bool = False  # it was sent on a connection that ended before its outcome came
 
 
 class OrderStream:
@@ -91,6 +101,7 @@ class OrderStream:
         self._signer = signer
         self._pending: dict[bytes, _Pending] = {}
         self._unsent: dict[bytes, None] = {}
+        self._unsettled: dict[bytes, None] = {}  # to be asked for again
         self._in_frame: dict[int, list[bytes]] = {}
         self._next_tag = 1
         self._room = anyio.Semaphore(UNREAD_MAX)
@@ -171,11 +182,14 @@ class OrderStream:
     async def _serve(self, socket: Socket) -> None:
         self.connection_count += 1
         self._in_frame.clear()
+        self._unsettled.clear()
+        for pending in self._pending.values():
+            pending.may_be_taken = pending.is_sent
         self._unsent = dict.fromkeys(self._pending)
         self._has_unsent.set()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._write, socket)
-            tasks.start_soon(self._give_up_late)
+            tasks.start_soon(self._look_again)
             try:
                 await self._read(socket)
             except (FrameError, HansaError) as error:
@@ -204,6 +218,7 @@ class OrderStream:
             names.append(name)
         for name in names:
             del self._unsent[name]
+            self._pending[name].is_sent = True
         return names
 
     async def _read(self, socket: Socket) -> None:
@@ -230,7 +245,7 @@ class OrderStream:
             self._has_unsent.set()
         elif receipts.code:
             for name in names:
-                self._end(name, None, _refusal(receipts.code))
+                self._refuse(name, receipts.code, is_settled=False)
         elif names:
             assert self._node is not None
             number, key = self._node
@@ -239,25 +254,41 @@ class OrderStream:
             if receipts.rows["message_id"].tobytes() != b"".join(names):
                 raise HansaError(0, "receipts of other messages")
             for at in np.flatnonzero(receipts.rows["code"]).tolist():
-                self._end(names[at], None, _refusal(int(receipts.rows["code"][at])))
+                code = int(receipts.rows["code"][at])
+                is_settled = code < _NODE_CODES_MIN and code not in _UNSETTLED_CODES
+                self._refuse(names[at], code, is_settled)
+
+    def _refuse(self, name: bytes, code: int, is_settled: bool) -> None:
+        """The end of a message, unless it was sent before and the refusal leaves open what became of it then."""
+        pending = self._pending.get(name)
+        if pending is not None and pending.may_be_taken and not is_settled:
+            self._unsettled[name] = None
+        else:
+            self._end(name, None, _refusal(code))
 
     def _on_outcomes(self, outcomes: Outcomes) -> None:
         ends = np.searchsorted(outcomes.rows["message"], np.arange(len(outcomes.message_ids)), side="right").tolist()
         first = 0
         for message_id, end in zip(outcomes.message_ids, ends):
-            pending = self._pending.get(message_id.tobytes())
-            if pending is not None:
-                actions = tuple(
-                    _show_action(self._network, pending.command.actions[int(row["action"])], row)
-                    for row in outcomes.rows[first:end]
-                    if row["action"] < len(pending.command.actions)
-                )
-                self._end(message_id.tobytes(), outcomes, None, actions)
-            first = end
+            name, rows, first = message_id.tobytes(), outcomes.rows[first:end], end
+            pending = self._pending.get(name)
+            if pending is None:
+                continue
+            requests = pending.command.actions
+            if rows["action"].tolist() == list(range(len(requests))):
+                actions = tuple(_show_action(self._network, action, row) for action, row in zip(requests, rows))
+                self._end(name, outcomes, None, actions)
+            else:  # half an outcome is none
+                self._unsettled[name] = None
 
-    async def _give_up_late(self) -> None:
+    async def _look_again(self) -> None:
+        """Asks for what a refusal left open, and gives up what nobody answers for."""
         while True:
-            await anyio.sleep(1)
+            await anyio.sleep(_LOOK_AGAIN_S)
+            if self._unsettled:
+                self._unsent |= self._unsettled
+                self._unsettled.clear()
+                self._has_unsent.set()
             latest_ms = time.time_ns() // 1_000_000 - _LATE_MS
             for name in [name for name, item in self._pending.items() if item.command.expiry_ms < latest_ms]:
                 self._end(name, None, OutcomeUnknown(0, "no outcome until long after the expiry"))
@@ -268,6 +299,7 @@ class OrderStream:
         """The one outcome of a message; there is room for those of all that were sent."""
         if self._pending.pop(name, None) is not None:
             self._unsent.pop(name, None)
+            self._unsettled.pop(name, None)
             height, time_ms = (None, None) if block is None else (block.height, block.time_ms)
             self._outcomes_in.send_nowait(MessageOutcome("0x" + name.hex(), height, time_ms, error, actions))
 

@@ -164,7 +164,7 @@ soak: $(STAMP)  ## an hour under traders, visitors, pauses and restarts; nothing
 bench-sixteen: $(STAMP)  ## sixteen validators on this machine: frames and CPU of a block, kill -9 of five; ARGS="--members 25"
 	$(BIN)/python -m testnet.sixteen $(ARGS)
 
-docs: $(STAMP)  ## write the generated pages and contract artefacts anew
+docs: $(STAMP)  ## write the generated pages and contract artefacts anew, and build the site: build/site/index.html
 	$(BIN)/python -m net.gateway.reference > docs/api.md
 	$(BIN)/python -m net.gateway.reference errors > docs/errors.md
 	$(BIN)/python -m net.gateway.reference deribit > docs/deribit.md
@@ -173,6 +173,7 @@ docs: $(STAMP)  ## write the generated pages and contract artefacts anew
 	$(BIN)/python -m net.gateway.reference asyncapi > docs/asyncapi.json
 	$(BIN)/python -m testnet.worked_session --write
 	$(BIN)/python -m contracts.compile
+	$(BIN)/zensical build --strict
 
 clean:  ## remove the environment, caches and local networks
 	rm -rf .venv .cache build .hansa-testnet .hansa-drills .pytest_cache .hypothesis .mypy_cache .ruff_cache

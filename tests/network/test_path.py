@@ -39,6 +39,7 @@ from testnet.public_hosts import start_public_hosts
 from testnet.terms import DEFAULT_TERMS
 from tests.network.ccxt_trader import SYMBOL, drive_pro, drive_sync, running_gateway
 from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
+from tests.network.reader import type_pages
 from validator.config import address_bytes, load_node
 from validator.keys import load_keys
 
@@ -321,6 +322,11 @@ def test_forced_actions_are_obeyed_answered_and_in_a_checkpoint(network):
 
 
 @pytest.mark.slow
+def test_what_the_pages_say_can_be_typed(network, tmp_path):
+    printed = type_pages(network, tmp_path)
+    assert "filled" in printed["README.md"] and "bid-1" in printed["docs/trade.md"]
+
+
 def test_a_follower_prints_the_blocks_that_the_validators_certified(network):
     ports = network._ports.choose(31_500, 2)
     addresses = start_public_hosts(network.folder, ports, network.processes)

@@ -10,6 +10,7 @@ from tests.network.harness import LocalNetwork
 SHOWN_URLS = ("http://127.0.0.1:26602", "http://127.0.0.1:26604")
 SHOWN_RPC = "http://127.0.0.1:8545"
 SHOWN_KEY = "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"
+PAGES_DEPOSIT_QUOTE = 1_000 * 10**6
 SHOWN_HOME = ".hansa-testnet/node0"
 
 

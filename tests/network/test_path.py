@@ -39,7 +39,7 @@ from testnet.public_hosts import start_public_hosts
 from testnet.terms import DEFAULT_TERMS
 from tests.network.ccxt_trader import SYMBOL, drive_pro, drive_sync, running_gateway
 from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
-from tests.network.reader import type_pages
+from tests.network.reader import PAGES_DEPOSIT_QUOTE, type_pages
 from validator.config import address_bytes, load_node
 from validator.keys import load_keys
 
@@ -323,10 +323,15 @@ def test_forced_actions_are_obeyed_answered_and_in_a_checkpoint(network):
 
 @pytest.mark.slow
 def test_what_the_pages_say_can_be_typed(network, tmp_path):
-    printed = type_pages(network, tmp_path)
+    with network.client(1, network.traders[1]) as maker:
+        price_usd = int(maker.ticker(MARKET).mark_price_usd * Decimal("1.01"))
+        offer = maker.sell(MARKET, "0.01", price_usd).order
+        printed = type_pages(network, tmp_path)
+        assert offer.order_id not in [order.order_id for order in maker.open_orders()]
     assert "filled" in printed["README.md"] and "bid-1" in printed["docs/trade.md"]
 
 
+@pytest.mark.slow
 def test_a_follower_prints_the_blocks_that_the_validators_certified(network):
     ports = network._ports.choose(31_500, 2)
     addresses = start_public_hosts(network.folder, ports, network.processes)
@@ -424,7 +429,7 @@ def test_money_is_conserved_to_the_unit(network):
     words = Commitment.decode(header.commitment)
     claims = int.from_bytes(words.account_sums[:16], "big")
     debt = int.from_bytes(words.account_sums[16:], "big")
-    deposits_quote = TRADER_COUNT * DEPOSIT_QUOTE + DEFAULT_TERMS.insurance_quote
+    deposits_quote = TRADER_COUNT * DEPOSIT_QUOTE + DEFAULT_TERMS.insurance_quote + PAGES_DEPOSIT_QUOTE
     assert claims - debt + words.withdrawals_total_quote == deposits_quote
     escrow_quote = network.settlement.token_balance(address_bytes(network.config.contract))
     assert escrow_quote == deposits_quote - 1_234_567_890

@@ -263,12 +263,12 @@ class Committee:
         if self._is_banned(peer):
             return
         banned = self._book.report(peer, offence, now_s)
-        _log.warning("member %d: %s", peer, offence)
+        _log.warning("link.offence peer=%d offence=%s", peer, offence)
         if banned:
-            reason = f"banned for {self._book.banned_for_s(peer, now_s):.0f} s"
-            _log.warning("member %d: %s", peer, reason)
+            banned_for_s = self._book.banned_for_s(peer, now_s)
+            _log.warning("link.banned peer=%d seconds=%.0f", peer, banned_for_s)
             if peer in self._links:
-                self._links[peer].close(reason)
+                self._links[peer].close(f"banned for {banned_for_s:.0f} s")
 
     def statistics(self) -> dict[int, PeerStatistics]:
         """Every other member, connected or not."""
@@ -358,7 +358,7 @@ class Committee:
             except Exception as error:
                 if not started:
                     raise
-                _log.error("the committee host ended and starts again: %r", error)
+                _log.error("committee_host.restarted error=%r", error)
             await trio.sleep(self._limits.restart_delay_s)
 
     async def _serve_once(self, host: str, port: int, on_start: Callable[[], None]) -> None:
@@ -433,7 +433,9 @@ class Committee:
                 await MultiselectClient().select_one_of([LINK_PROTOCOL], MultiselectCommunicator(stream))
                 return stream
         except Exception as error:  # whatever goes wrong, the answer is to dial again
-            _log.debug("member %d at %s:%d not reached: %r", member.index, member.host, member.port, error)
+            _log.debug(
+                "link.unreachable peer=%d host=%s port=%d error=%r", member.index, member.host, member.port, error
+            )
         if connection is not None:
             abort_connection(connection.muxed_conn)
         return None
@@ -450,14 +452,14 @@ class Committee:
             if hello is None or self._is_banned(peer) or not self._is_known(peer):
                 return False
             await self._replace(peer, link)
-            _log.info("member %d is up at height %d", peer, hello.height)
+            _log.info("link.up peer=%d height=%d", peer, hello.height)
             announced = await link.run(lambda: self._send_events.send(PeerUp(peer, hello.height, hello.view)))
         finally:
             link.close("closed")
             if self._links.get(peer) is link:
                 del self._links[peer]
             link.finished.set()
-        _log.info("member %d is down: %s", peer, link.reason)
+        _log.info("link.down peer=%d reason=%s", peer, link.reason)
         if announced:
             with suppress(trio.BrokenResourceError):  # nobody listens any more
                 await self._send_events.send(PeerDown(peer, link.reason))

@@ -132,7 +132,7 @@ class HardenedYamux(FastYamux):
         try:
             await self.serve()
         except Exception as error:
-            _log.warning("a connection of %s failed: %r", self.peer_id, error)
+            _log.warning("connection.failed peer=%s error=%r", self.peer_id, error)
             self.abort()
 
 
@@ -172,7 +172,9 @@ def _keep_the_door(swarm: Swarm, door: Doorkeeper, is_expected: Callable[[str], 
         except Exception:
             shut_out_s = door.fail(address, trio.current_time())
             if shut_out_s:
-                _log.warning("address %s: shut out for %.0f s, its attempts come to nothing", address, shut_out_s)
+                _log.warning(
+                    "address.shut_out address=%s seconds=%.0f (its attempts come to nothing)", address, shut_out_s
+                )
             raise
         door.admit(address, trio.current_time())
         return cast(HardenedYamux, muxed)  # the library declares only the interface
@@ -197,7 +199,7 @@ def _guarded(on_stream: Callable[[INetStream], Awaitable[None]]) -> Callable[[IN
         try:
             await on_stream(stream)
         except Exception as error:
-            _log.info("a stream of %s ended: %r", stream.muxed_conn.peer_id, error)
+            _log.info("stream.ended peer=%s error=%r", stream.muxed_conn.peer_id, error)
         finally:
             await end_stream(stream)
 

@@ -112,7 +112,7 @@ def _guard(on_stream: Callable[[INetStream], Awaitable[None]]) -> Callable[[INet
                 while await stream.read(READ_BYTES):
                     pass
         except Exception as error:
-            _log.debug("a stream of %s ended: %r", stream.muxed_conn.peer_id, error)
+            _log.debug("gossip.stream_ended peer=%s error=%r", stream.muxed_conn.peer_id, error)
         finally:
             await end_stream(stream)
 
@@ -254,7 +254,7 @@ class GuardedRouter(GossipSub):
             try:
                 await super().heartbeat()
             except Exception as error:
-                _log.warning("a heartbeat failed: %r", error)
+                _log.warning("gossip.heartbeat_failed error=%r", error)
             await trio.sleep(HEARTBEAT_S)
 
 
@@ -276,7 +276,7 @@ class GuardedPubsub(Pubsub):
         try:
             await self.continuously_read_stream(stream)
         except Exception as error:
-            _log.debug("the gossip of %s ended: %r", peer_id, error)
+            _log.debug("gossip.ended peer=%s error=%r", peer_id, error)
             self._handle_dead_peer(peer_id)
 
     async def continuously_read_stream(self, stream: INetStream) -> None:
@@ -341,7 +341,7 @@ class GuardedPubsub(Pubsub):
             self._mark_msg_seen(msg)
             await self.router.publish(msg_forwarder, msg)
         except Exception as error:
-            _log.info("a gossip message of %s failed: %r", msg_forwarder, error)
+            _log.info("gossip.message_failed peer=%s error=%r", msg_forwarder, error)
 
     def _is_welcome(self, forwarder: ID, msg: rpc_pb2.Message) -> bool:
         topics = list(msg.topicIDs)
@@ -372,7 +372,7 @@ class GuardedPubsub(Pubsub):
         except trio.TooSlowError:
             pass
         if not is_written:
-            _log.info("%s does not read its gossip", stream.muxed_conn.peer_id)
+            _log.info("gossip.unread peer=%s", stream.muxed_conn.peer_id)
             abort_connection(stream.muxed_conn)
         return is_written
 

@@ -254,10 +254,10 @@ class Link:
             problem = f"claims to be member {hello.index}"
         else:
             if hello.engine_digest != self._hooks.state().engine_digest:
-                _log.warning("member %d runs another engine: %s", self.peer, hello.engine_digest.hex())
+                _log.warning("link.other_engine peer=%d engine=%s", self.peer, hello.engine_digest.hex())
             self._counters.height, self._counters.view = hello.height, hello.view
             return
-        _log.warning("member %d refused: %s", self.peer, problem)
+        _log.warning("link.refused peer=%d reason=%s", self.peer, problem)
         self._hooks.report(self.peer, Offence.WRONG_HELLO)
         raise _LinkFailure(problem)
 

@@ -28,6 +28,7 @@ from testnet.roller import keep_listing
 from testnet.traders import TradeMatcher, Trader, gamble, is_broke, quote, take
 from testnet.withdrawal import keep_withdrawing
 from validator.config import load_node
+from validator.logs import begin_logs
 
 log = logging.getLogger("hansa.bots")
 TURNS_AT_ONCE_MAX = 8
@@ -91,7 +92,7 @@ async def top_up(trader: Trader, rpc_url: str, contract: str) -> None:
                     deposit_test_usdc, rpc_url, contract, trader.account, GAMBLER_TOP_UP_QUOTE
                 )
         except (HansaError, ChainError) as error:
-            log.warning("top-up failed: %s", error)
+            log.warning("bots.top_up_failed error=%s", error)
 
 
 async def count_liquidations(trader: Trader) -> None:
@@ -202,7 +203,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--withdraw-after", type=float, default=10.0, help="seconds until the first withdrawal")
     options = parser.parse_args()
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    begin_logs("info", "console")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     trio.run(run, options.folder, options.rate, options.seed, options.withdraw_after)
     return 0

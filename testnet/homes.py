@@ -158,6 +158,7 @@ def write_node_configs(
             api_process=api_process,
             metrics_port=port.metrics,
             peers=peers,
+            log_format="console",
             price_source=price_source or f"path:seed={seed},noise_bps=2",
         )
         save_toml(node_home(folder, index).config, config)

@@ -45,12 +45,17 @@ async def keep_listing(governor: AsyncClient, traders: list[Trader]) -> None:
             if requests:
                 done = await governor.batch(requests)
                 refused = [str(outcome.error) for outcome in done.outcomes if outcome.error is not None]
-                log.info("listed %d of %d markets %s", len(requests) - len(refused), len(requests), refused[:1])
+                log.info(
+                    "bots.listed listed=%d asked=%d refused=%s",
+                    len(requests) - len(refused),
+                    len(requests),
+                    refused[:1],
+                )
                 network = await governor.refresh()
             for trader in traders:
                 trader.markets = network.markets
         except HansaError as error:
-            log.warning("listing failed: %s", error)
+            log.warning("bots.listing_failed error=%s", error)
         await trio.sleep(LOOK_INTERVAL_S)
 
 

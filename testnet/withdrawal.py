@@ -81,5 +81,5 @@ async def claim(trader: Trader, settlement: Settlement, index: int, withdrawn_he
             return
         except (Refused, ChainError, HansaError) as error:
             trader.report.withdrawal_stage = f"number {index} is not paid yet: {error}"
-            log.info("withdrawal %d against height %d is not paid yet: %s", index, checkpoint.height, error)
+            log.info("bots.withdrawal_unpaid index=%d height=%d error=%s", index, checkpoint.height, error)
     raise WithdrawalFailed(f"the chain did not pay withdrawal {index}: {trader.report.withdrawal_stage}")

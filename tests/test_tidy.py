@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from validator.logs import FIELD, FORM
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("engine", "consensus", "contracts", "net", "validator", "testnet")
 PURE = ("engine", "consensus")
@@ -98,6 +100,9 @@ UNIT_EXCEPTIONS: dict[tuple[str, str], str] = {
 }
 # Fields that carry Deribit's names and decimal text: nothing is computed with them.
 PUBLIC_NAMES = "net/gateway/shapes/"
+
+LOGGERS = frozenset({"log", "_log", "logger"})
+LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 Finding = tuple[int, str]
 
@@ -285,6 +290,28 @@ def check_units(path: str, tree: ast.AST, _: str) -> Iterator[Finding]:
             )
 
 
+def log_calls(tree: ast.AST) -> Iterator[ast.Call]:
+    """Calls of the module's logger, which is named `log`, `_log` or `logger`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr=level)) if (
+                owner in LOGGERS and level in LOG_LEVELS
+            ):
+                yield node
+
+
+def check_log_calls(path: str, tree: ast.AST, _: str) -> Iterator[Finding]:
+    if folder_of(path) not in FOLDERS:
+        return
+    for call in log_calls(tree):
+        match call.args:
+            case [ast.Constant(value=str() as form), *values] if found := FORM.fullmatch(form):
+                if len(FIELD.findall(found["fields"])) != len(values):
+                    yield call.lineno, "a log call has as many values as fields"
+            case _:
+                yield call.lineno, "log as area.event key=%s ... (note), one event name for one fact: validator/logs.py"
+
+
 RULES: tuple[Callable[[str, ast.AST, str], Iterator[Finding]], ...] = (
     check_own_imports,
     check_third_party,
@@ -294,6 +321,7 @@ RULES: tuple[Callable[[str, ast.AST, str], Iterator[Finding]], ...] = (
     check_file_name,
     check_unfinished,
     check_units,
+    check_log_calls,
 )
 
 
@@ -388,6 +416,10 @@ PLANTED = [
     ("validator/bad.py", "MIN_INTERVAL = 3\n", "1: 'MIN_INTERVAL' has no unit"),
     ("net/bad.py", "DELAY_MAX = 3\n", "1: 'DELAY_MAX' has no unit"),
     ("testnet/bad.py", "self.fee = 3\n", "1: 'fee' has no unit"),
+    ("net/bad.py", "log.info('peer %d is up', 3)\n", "1: log as area.event key=%s ... (note)"),
+    ("net/bad.py", "_log.warning('peer.up: peer=%d', 3)\n", "1: log as area.event key=%s ... (note)"),
+    ("testnet/bad.py", "logger.error(f'peer.up peer={3}')\n", "1: log as area.event key=%s ... (note)"),
+    ("validator/bad.py", "log.debug('peer.up peer=%d height=%d', 3)\n", "1: a log call has as many values as fields"),
 ]
 
 

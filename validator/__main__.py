@@ -2,7 +2,6 @@
 
 import gc
 import importlib.util
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -241,6 +240,7 @@ def _open_home(home: Path, assignments: tuple[str, ...]) -> "tuple[Home, NodeCon
     from validator.compilecache import prepare_compile_cache
     from validator.config import ConfigError, Home, load_node
     from validator.left_out import leave_out
+    from validator.logs import begin_logs
 
     place = Home(home)
     try:
@@ -249,9 +249,7 @@ def _open_home(home: Path, assignments: tuple[str, ...]) -> "tuple[Home, NodeCon
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG
     prepare_compile_cache()
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
+    begin_logs(config.log_level, config.log_format)
     leave_out()
     return place, config
 

@@ -468,7 +468,7 @@ class Agreement:
         if isinstance(verdict, Nothing):
             raise Stop(f"agreement published evidence that proves nothing: {verdict.reason}")
         offence, culprits = verdict.offence, verdict.culprits
-        log.error("evidence.found offence=E%d view=%d culprits=%s", offence, verdict.view, list(culprits))
+        log.error("evidence.found offence=%s view=%d culprits=%s", f"E{offence}", verdict.view, list(culprits))
         self._store.put_evidence(compute_key(verdict), encode_message(evidence))
         self._must_flush = True
         if core.config.me in culprits:

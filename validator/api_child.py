@@ -39,7 +39,7 @@ async def keep_api_process(home: Path, config: NodeConfig) -> None:
         finally:
             await _end(child)
         pause_s = PAUSE_S_MIN if trio.current_time() - started_s > WELL_S else min(PAUSE_S_MAX, 2 * pause_s)
-        log.error("api.ended code=%s (started again in %.1f s; nothing else stops)", child.returncode, pause_s)
+        log.error("api.ended code=%s pause_s=%.1f (started again; nothing else stops)", child.returncode, pause_s)
         await trio.sleep(pause_s)
 
 

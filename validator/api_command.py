@@ -45,14 +45,14 @@ def _run_once(home: Home, network: NetworkConfig, config: NodeConfig, is_child: 
     try:
         trio.run(_main, ApiProcess(home, network, config), is_child)
     except* (StartAnew, sqlite3.OperationalError) as group:
-        log.warning("api.starts_anew: %s", find_first_cause(group))
+        log.warning("api.starts_anew error=%s", find_first_cause(group))
         time.sleep(ANEW_PAUSE_S)
         exit_code = None
     except* (ConfigError, StoreError, OSError) as group:
         print(f"hansa: {find_first_cause(group)}", file=sys.stderr)
         exit_code = EXIT_CONFIG
     except* (Stop, InvariantBroken) as group:
-        log.critical("api.stopped: %s", find_first_cause(group))
+        log.critical("api.stopped error=%s", find_first_cause(group))
         exit_code = EXIT_STOPPED
     return exit_code
 
@@ -64,7 +64,7 @@ async def _main(process: ApiProcess, is_child: bool) -> None:
         nursery.start_soon(process.run)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
-                log.info("stopping signal=%s", signal.Signals(number).name)
+                log.info("process.stopping reason=%s", signal.Signals(number).name)
                 nursery.cancel_scope.cancel()
                 return
 
@@ -74,5 +74,5 @@ async def _wait_parent(scope: trio.CancelScope) -> None:
     stream = trio.lowlevel.FdStream(os.dup(sys.stdin.fileno()))
     while await stream.receive_some(64):
         pass
-    log.info("stopping: the node has ended")
+    log.info("process.stopping reason=%s", "the node has ended")
     scope.cancel()

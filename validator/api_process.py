@@ -20,6 +20,7 @@ from net.gateway.app import GatewayConfig, serve
 from validator.allocator import spare_what_stays
 from validator.clocks import Clocks
 from validator.config import ConfigError, Home, NetworkConfig, NodeConfig, address_bytes
+from validator.logs import name_process
 from validator.mirror import Greeting, Mirror, Told
 from validator.order_line import OrderLine
 from validator.roster import Seats
@@ -50,6 +51,9 @@ class ApiProcess:
         greeting = await self._meet_node()
         mirror = Mirror(
             self._home, self._network, self._config.index, greeting, self._line, self._clocks.wall_ms
+        )  # fmt: skip
+        name_process(
+            lambda: mirror.height, chain=self._network.name, node=self._config.index, process="api"
         )  # fmt: skip
         log.info("api.built height=%d", mirror.height)
         try:

@@ -18,6 +18,7 @@ from typing import Any
 from consensus.epochs import Schedule
 from consensus.messages import keccak
 from engine.params import ExchangeParams, MarketParams
+from validator.logs import FORMATS, LEVELS
 from validator.roster import Seats, make_founders
 
 ENVIRONMENT_PREFIX = "HANSA_NODE_"
@@ -130,6 +131,7 @@ class NodeConfig:
     # For Prometheus; 0: none.
     metrics_port: int = 26660
     log_level: str = "info"
+    log_format: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ class PublicConfig:
     # A node's API that takes the orders of light clients; empty: they are refused.
     submit_url: str = ""
     log_level: str = "info"
+    log_format: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,7 @@ def load_settings(path: Path, environment: Mapping[str, str], assignments: Seque
     config: NodeConfig = _build(NodeConfig, plain, where.removesuffix(" with "))
     if config.api_process not in API_PROCESSES:
         raise ConfigError(f"{where}: api_process is one of {', '.join(API_PROCESSES)}, not {config.api_process!r}")
+    _check_logs(config, where)
     return Settings(config, origins)
 
 
@@ -236,7 +240,15 @@ def _read_value(text: str) -> Any:
 def load_public(path: Path) -> PublicConfig:
     """Read public.toml, if there is one. Raises `ConfigError`."""
     config: PublicConfig = _build(PublicConfig, _read_toml(path) if path.exists() else {}, str(path))
+    _check_logs(config, str(path))
     return config
+
+
+def _check_logs(config: NodeConfig | PublicConfig, where: str) -> None:
+    if config.log_level not in LEVELS:
+        raise ConfigError(f"{where}: log_level is one of {', '.join(LEVELS)}, not {config.log_level!r}")
+    if config.log_format not in FORMATS:
+        raise ConfigError(f"{where}: log_format is one of {', '.join(FORMATS)}, not {config.log_format!r}")
 
 
 def save_toml(path: Path, config: NetworkConfig | NodeConfig | PublicConfig) -> None:

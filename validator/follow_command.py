@@ -1,7 +1,6 @@
 """`hansa follow`: prints what `validator.follow` has verified."""
 
 import json
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from validator.causes import find_first_cause
 from validator.config import ConfigError, address_bytes, load_network
 from validator.follow import CertifiedHeader, ChainBroken, Follower
 from validator.light import LightChain
+from validator.logs import begin_logs
 
 EXIT_BROKEN = 1
 EXIT_USAGE = 2
@@ -75,7 +75,7 @@ def run_follow(genesis: Path, bootstrap: Sequence[str], from_height: int, count_
     except (ConfigError, PublicError) as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_USAGE
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    begin_logs("warning", "console")
     domain = compute_domain(network.chain_id, address_bytes(network.contract))
     scope = trio.CancelScope()
     printer = Printer(is_json, count_max, scope)

@@ -3,7 +3,6 @@
 The gateway itself is `net.trader`; here are its options, its keys, and who judges certificates.
 """
 
-import logging
 import os
 import sys
 import time
@@ -69,10 +68,9 @@ def run(
     """
     import trio
 
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )  # fmt: skip
+    from validator.logs import begin_logs
+
+    begin_logs("info" if verbose else "warning", "console")
     try:
         gateway, ring = _make(node, owner, keystore, genesis, folder.expanduser(), subaccount, host, port, fanout, wait)
     except UsageError as error:

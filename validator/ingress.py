@@ -146,7 +146,7 @@ class Ingress:
             try:
                 await trio.to_thread.run_sync(self._judge, round_)
             except Exception:  # whatever a client's bytes may do to us, it ends no node
-                log.exception("a round of %d submissions failed and was not taken", len(round_.entries))
+                log.exception("ingress.failed submissions=%d (none was taken)", len(round_.entries))
                 round_.taken, round_.verdicts = None, [refuse_unseen(INTERNAL.number) for _ in round_.entries]
             self._finish(round_)
             if len(round_.entries) > 1:

@@ -50,9 +50,9 @@ class NodeMetrics:
         try:
             server, thread = start_http_server(port, host, registry)
         except OSError as error:
-            log.error("metrics.unavailable host=%s port=%d error=%s: choose another metrics_port", host, port, error)
+            log.error("metrics.unavailable host=%s port=%d error=%s (choose another metrics_port)", host, port, error)
             return
-        log.info("metrics.ready url=http://%s:%d/metrics", host, server.server_port)
+        log.info("metrics.ready url=%s", f"http://{host}:{server.server_port}/metrics")
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._measure_lag)

@@ -144,7 +144,7 @@ class Node:
         seat = position.seats.find(self.config.index)
         self.is_observer = is_observer(self.home.data, self._signer, position.epoch, self.config.vote_above_view)
         if self.is_observer:
-            log.warning("observer: this key's guard was lost; see vote_above_view in docs/operate.md")
+            log.warning("node.observer (this key's guard was lost; see vote_above_view in docs/operate.md)")
             records = list_public(records)
         watch = None
         if seat is not None and not self.is_observer:
@@ -251,7 +251,7 @@ class Node:
     async def _warm_up(self) -> None:
         """Kernels that no block has needed yet, in a thread while the links come up."""
         if not self._is_warm:
-            log.info("warming the engine's kernels (half a minute when their cache is empty)")
+            log.info("engine.warming (half a minute when the cache of its kernels is empty)")
             await trio.to_thread.run_sync(warm_everything, abandon_on_cancel=True)  # type: ignore[call-arg]
         self.warmed.set()
 

@@ -29,6 +29,8 @@ OPTIONS: dict[str, str] = {
     "metrics_host": "where Prometheus is answered, at `/metrics`",
     "metrics_port": "its port; 0: nowhere",
     "log_level": "debug, info, warning, error",
+    "log_format": "`json`, a line for one fact; `console`, to read; `auto`, console in a terminal and JSON elsewhere. "
+    "docs/logs.md lists the facts",
 }
 _COMMENT_CHARS = 100
 

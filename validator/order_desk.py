@@ -45,7 +45,7 @@ class OrderDesk:
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the process has ended, or was cut off
         except* FeedError as group:
-            log.warning("orders.refused: %s", group.exceptions[0])
+            log.warning("orders.refused error=%s", group.exceptions[0])
 
 
 class _Connection:

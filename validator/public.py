@@ -327,7 +327,7 @@ class PublicNode:
             await trio.sleep(STATUS_INTERVAL_S)
             verdicts = " ".join(f"{verdict.value}={count}" for verdict, count in self.host.verdicts.items())
             log.info(
-                "public.status peers=%d published=%d height=%d banned=%d %s", len(self.host.peer_ids),
+                "public.status peers=%d published=%d height=%d banned=%d verdicts=%s", len(self.host.peer_ids),
                 self.published_count, self._turns.published_height, self.host.banned_count, verdicts,
             )  # fmt: skip
 

@@ -12,6 +12,7 @@ import trio
 from consensus.messages import compute_domain
 from validator.causes import find_first_cause
 from validator.config import ConfigError, Home, address_bytes, load_network, load_public
+from validator.logs import begin_logs, name_process
 from validator.public import PublicNode, WrongNetwork
 
 EXIT_CONFIG = 2
@@ -29,9 +30,8 @@ def run_public(path: Path) -> int:
     except ConfigError as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
+    begin_logs(config.log_level, config.log_format)
+    name_process(chain=network.name)
     domain = compute_domain(network.chain_id, address_bytes(network.contract))
     exit_code = 0
     try:
@@ -64,6 +64,6 @@ async def _main(node: PublicNode) -> None:
         nursery.start_soon(node.run)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
-                log.info("stopping signal=%s", signal.Signals(number).name)
+                log.info("process.stopping reason=%s", signal.Signals(number).name)
                 nursery.cancel_scope.cancel()
                 return

@@ -66,7 +66,7 @@ def recover(
         if len(finals) < REPLAY_BLOCKS:
             break
     if executor.final.height:
-        log.info("recovered height=%d from_snapshot=%d", executor.final.height, state.height)
+        log.info("node.recovered height=%d from_snapshot=%d", executor.final.height, state.height)
     unplaced = [make_checked(Batch.decode(data), separator) for data in store.unplaced_batches()]
     cursors = executor.final.state.batch_sequences.tolist()
     unplaced = [checked for checked in unplaced if checked.batch.sequence > cursors[checked.batch.author]]

@@ -15,6 +15,7 @@ from validator.chain_access import limit_recursion
 from validator.config import ConfigError, Home, NodeConfig, load_network
 from validator.journal import JournalError
 from validator.keys import load_keys
+from validator.logs import name_process
 from validator.node import Node, Restart
 from validator.signer import SignerError
 from validator.store import StoreError
@@ -40,6 +41,7 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
     except ConfigError as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    name_process(chain=network.name, node=config.index)
     while True:
         try:
             node = Node(home, network, config, keys, is_warm)
@@ -54,14 +56,15 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
 
 def _run_once(node: Node, config: NodeConfig) -> int | None:
     """None when the node is to be built anew from what it has put on its disk."""
+    name_process(lambda: node.executor.final.height, chain=node.network.name, node=config.index)
     exit_code: int | None = 0
     try:
         trio.run(_main, node, config)
     except* Restart as group:
-        log.info("starting anew: %s", group.exceptions[0])
+        log.info("node.starts_anew reason=%s", group.exceptions[0])
         exit_code = None
     except* (Stop, InvariantBroken, SignerError, JournalError) as group:
-        log.critical("stopped: an invariant broke; nothing more is signed", exc_info=group)
+        log.critical("node.stopped (an invariant broke; nothing more is signed)", exc_info=group)
         exit_code = EXIT_STOPPED
     return exit_code
 
@@ -71,10 +74,10 @@ async def _main(node: Node, config: NodeConfig) -> None:
         nursery.start_soon(_wait_signal, nursery.cancel_scope)
         if config.api_process == "inside":
             urls = await nursery.start(serve, node.service, GatewayConfig(host=config.api_host, port=config.api_port))
-            log.info("api.ready url=%s", urls[0])
+            log.info("api.ready url=%s height=%d", urls[0], node.executor.final.height)
         elif config.api_process == "own":
             nursery.start_soon(_keep_api_process, node)
-        log.info("ready height=%d", node.executor.final.height)
+        log.info("node.ready height=%d", node.executor.final.height)
         await node.run()
 
 
@@ -87,6 +90,6 @@ async def _keep_api_process(node: Node) -> None:
 async def _wait_signal(scope: trio.CancelScope) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
-            log.info("stopping signal=%s", signal.Signals(number).name)
+            log.info("process.stopping reason=%s", signal.Signals(number).name)
             scope.cancel()
             return

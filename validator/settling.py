@@ -175,7 +175,7 @@ class Settling:
                 await trio.to_thread.run_sync(withdrawals.append, filed)
                 await self.claims.keep(height, node.service.proven, self.on_chain.height)
         except OSError as error:
-            log.error("claims.unwritten height=%d error=%s: make room on this disk", height, error)
+            log.error("claims.unwritten height=%d error=%s (make room on this disk)", height, error)
 
     def find_candidate(self, above_height: int) -> Candidate | None:
         """The newest certified header that members post."""

@@ -74,7 +74,7 @@ class Succession:
                 is_down = False
             except (ChainError, Refused) as error:
                 if not is_down:
-                    log.warning("registry.unreachable error=%s (retrying every %.0f s)", error, POLL_INTERVAL_S)
+                    log.warning("registry.unreachable error=%s interval_s=%.0f (retrying)", error, POLL_INTERVAL_S)
                 is_down = True
             await trio.sleep(POLL_INTERVAL_S)
 

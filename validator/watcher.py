@@ -131,13 +131,13 @@ class Watcher:
         for view in self._endpoints.views:
             before = self._reported.get(view.name, "")
             if view.fault and not before:
-                log.warning("chain.endpoint name=%s fault=%s (asking on)", view.name, view.fault)
+                log.warning("chain.endpoint_faulty name=%s fault=%s (asking on)", view.name, view.fault)
             elif before and not view.fault:
-                log.info("chain.endpoint name=%s is well again", view.name)
+                log.info("chain.endpoint_well name=%s", view.name)
             self._reported[view.name] = view.fault
         if self._endpoints.is_disputed and not self._was_disputed:
             log.error(
-                "chain.disputed: the endpoints tell different things and no %d the same: nothing new is believed",
+                "chain.disputed needed=%d (endpoints differ and too few agree: nothing new is believed)",
                 self._endpoints.needed,
             )
         self._was_disputed = self._endpoints.is_disputed

@@ -58,7 +58,7 @@ async def keep_proofs(find: FindProof, folder: Path) -> None:
             is_failing = False
         except (HansaError, ProofError, OSError) as error:
             if not is_failing:
-                logger.warning("no proof of the newest checkpoint was kept: %s (trying again)", error)
+                logger.warning("proof.not_kept error=%s (trying again)", error)
             is_failing = True
         await anyio.sleep(LOOK_INTERVAL_S)
 

@@ -59,7 +59,7 @@ class FeedServer:
         data = encode_feed(event)
         for reader in readers:
             if not reader.push(data):
-                log.warning("feed.dropped: a reader lags by more than %d bytes", QUEUE_BYTES_MAX)
+                log.warning("feed.dropped queue_bytes_max=%d (a reader lags by more)", QUEUE_BYTES_MAX)
                 self._readers.remove(reader)
 
     async def run(self) -> None:
@@ -78,7 +78,7 @@ class FeedServer:
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             pass  # the reader has ended, or was cut off
         except* FeedError as group:
-            log.warning("feed.refused: %s", group.exceptions[0])
+            log.warning("feed.refused error=%s", group.exceptions[0])
         except* Exception as group:  # a store that cannot be read now, say: no reader may end the node
             log.error("feed.failed", exc_info=group)
         finally:

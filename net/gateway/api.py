@@ -218,5 +218,5 @@ async def _reply(call: Call, work: Callable[[], Awaitable[object]]) -> Reply | P
     except ApiError as error:
         return call.error(error)
     except Exception:
-        logger.exception("%s failed", call.request.method)
+        logger.exception("api.method_failed method=%s", call.request.method)
         return call.error(ApiError(INTERNAL))

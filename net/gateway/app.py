@@ -208,5 +208,5 @@ async def _serve(app: Any, server: hypercorn.config.Config, send_s_max: float, t
         except Exception:
             if is_first:
                 raise
-            logger.exception("the API server failed and is started again")
+            logger.exception("api.server_failed (started again)")
             await trio.sleep(_RESTART_S)

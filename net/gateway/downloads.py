@@ -95,6 +95,6 @@ class _FileResponse(Response):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except trio.TooSlowError:
-            logger.info("a download took longer than %d s and was ended", DOWNLOAD_S_MAX)
+            logger.info("api.download_ended seconds_max=%d (it took longer)", DOWNLOAD_S_MAX)
         finally:
             self._slots.remove(self)

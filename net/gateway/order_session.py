@@ -91,7 +91,7 @@ class OrderSession:
         try:
             await self._drain()
         except (WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError) as error:
-            logger.debug("connection lost while sending: %r", error)
+            logger.debug("order_session.lost error=%r", error)
         scope.cancel()
 
     async def _drain(self) -> None:

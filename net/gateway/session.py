@@ -188,7 +188,7 @@ class Session:
         try:
             await send()
         except (WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError) as error:
-            logger.debug("connection lost while sending: %r", error)
+            logger.debug("session.lost error=%r", error)
             self._is_dropped.set()
 
     def _drop(self, close_code: int, fault: Fault) -> None:

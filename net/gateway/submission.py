@@ -87,7 +87,7 @@ def _submit(call: Call, command: Command, name: bytes) -> Ticket | None:
     try:
         return call.backend.submit(command)
     except Exception:
-        logger.exception("submission of %s failed", name.hex())
+        logger.exception("submission.failed command=%s", name.hex())
         return None
 
 
@@ -120,7 +120,7 @@ async def _wait(call: Call, name: bytes, wait_s: float) -> CommandResult:
             result = await call.backend.wait_result(name, wait_s)
         result = result or call.backend.command_status(name)
     except Exception:
-        logger.exception("waiting for %s failed", name.hex())
+        logger.exception("submission.wait_failed command=%s", name.hex())
     return result or CommandResult(name, Status.RECEIVED)
 
 

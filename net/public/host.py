@@ -161,7 +161,7 @@ class PublicHost:
             except Exception as error:
                 if not self.ready.is_set():
                     raise
-                log.error("public.restart: the host ended: %r", error)
+                log.error("public.restarted error=%r", error)
             await trio.sleep(RESTART_DELAY_S)
 
     async def publish(self, topic: str, data: bytes) -> None:
@@ -181,9 +181,9 @@ class PublicHost:
 
     def report(self, peer: bytes, offence: str) -> None:
         """Something that no honest peer does; a few of them ban it."""
-        log.info("public.offence peer=%s: %s", ID(peer), offence)
+        log.info("public.offence peer=%s reason=%s", ID(peer), offence)
         if self._strangers.report(peer, trio.current_time()):
-            log.warning("public.banned peer=%s: %s", ID(peer), offence)
+            log.warning("public.banned peer=%s reason=%s", ID(peer), offence)
             if self._gossip is not None:
                 self._gossip.forget(ID(peer))
 

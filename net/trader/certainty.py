@@ -77,7 +77,7 @@ class Certainty:
         except ApiError:
             raise
         except (NodeRefused, DecodeError, KeyError, TypeError, ValueError) as error:
-            logger.warning("height %d is not proven: %r", height, error)
+            logger.warning("gateway.height_unproven height=%d error=%r", height, error)
             raise ApiError(UNPROVEN, hint=f"height {height}: {error}", x_height=height) from None
         self._proven |= dict.fromkeys(range(height, height + len(chain)))
         while len(self._proven) > _HEIGHTS_REMEMBERED:

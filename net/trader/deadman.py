@@ -63,7 +63,7 @@ class DeadMan:
                 for order_id in session.order_ids:
                     await self._cancel(order_id)
         except (ApiError, NodeRefused) as error:
-            logger.warning("orders of a connection that ended were not cancelled: %s", error)
+            logger.warning("gateway.orders_left error=%s (those of a connection that ended were not cancelled)", error)
 
     async def run(self) -> None:
         """Renews the deadline while anybody wants it, and takes it back afterwards."""
@@ -75,7 +75,7 @@ class DeadMan:
                     await self._write("private/x_cancel_all_after", {"x_deadline_ms": deadline_ms})
                     self._is_armed = is_wanted
                 except (ApiError, NodeRefused) as error:
-                    logger.warning("the deadline for cancelling was not renewed: %s", error)
+                    logger.warning("gateway.deadline_not_renewed error=%s", error)
             with trio.move_on_after(RENEW_S if is_wanted or self._is_armed else float("inf")):
                 await self._changed.wait()
 
@@ -83,7 +83,7 @@ class DeadMan:
         try:
             await self._write("private/cancel", {"order_id": order_id})
         except NodeRefused as error:
-            logger.debug("%s is gone already: %s", order_id, error)
+            logger.debug("gateway.order_gone order=%s error=%s", order_id, error)
 
     def _tell(self) -> None:
         self._changed.set()

@@ -129,7 +129,7 @@ class Desk:
         except NodeRefused as error:
             return "error", error.error, 400
         except Exception:
-            logger.exception("%s failed", ask.request.method)
+            logger.exception("gateway.method_failed method=%s", ask.request.method)
             return "error", ApiError(INTERNAL).to_json(), 500
 
     async def end_session(self, session: Session) -> None:

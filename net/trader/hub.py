@@ -94,7 +94,7 @@ class Hub:
             try:
                 await node.call("public/unsubscribe", {"channels": gone}, _SUBSCRIBE_S)
             except (NodeLost, NodeRefused) as error:
-                logger.debug("unsubscribing %s: %r", gone, error)
+                logger.debug("gateway.unsubscribe_failed channels=%s error=%r", gone, error)
         return known
 
     def on_notification(self, node: Upstream, channel: str, data: Any) -> None:
@@ -158,7 +158,7 @@ class Hub:
         channels = sorted(self._feeds)
         if not channels:
             return
-        logger.info("%d channels now come from %s", len(channels), node.url)
+        logger.info("gateway.channels_moved count=%d url=%s", len(channels), node.url)
         try:
             await node.wait_height(self.pool.seen_height, 2.0)
             await node.call("public/subscribe", {"channels": channels}, _SUBSCRIBE_S)
@@ -167,7 +167,7 @@ class Hub:
         except NodeLost:
             self._node = None if self._node is node else self._node
         except NodeRefused as error:
-            logger.warning("%s does not carry on with the channels: %s", node.url, error)
+            logger.warning("gateway.channels_refused url=%s error=%s", node.url, error)
         if old is not None and old.is_connected and old is not self._node:
             try:
                 await old.call("public/unsubscribe", {"channels": channels}, _SUBSCRIBE_S)

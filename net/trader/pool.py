@@ -115,7 +115,11 @@ class Pool:
         raise ApiError(NO_NODE)
 
     def _on_change(self, node: Upstream) -> None:
-        logger.info("%s is %s", node.url, "well" if node.is_well else "not well" if node.is_connected else "gone")
+        logger.info(
+            "gateway.node url=%s state=%s",
+            node.url,
+            "well" if node.is_well else "not well" if node.is_connected else "gone",
+        )
         self._changed.set()
         self._changed = trio.Event()
         self._tell_change(node)

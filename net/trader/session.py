@@ -73,7 +73,7 @@ class Session:
         except trio.WouldBlock:
             self._drop(_CLOSE_TRY_AGAIN_LATER, "slow consumer: read faster, then connect again")
         except trio.BrokenResourceError:
-            logger.debug("a notification for a connection that has ended")
+            logger.debug("gateway.notification_dropped (its connection has ended)")
 
     def hold(self, channels: list[str]) -> None:
         """Keeps back what comes over these until `release`."""
@@ -119,7 +119,7 @@ class Session:
             await self._outgoing.send(answer)
             after_reply()
         except trio.BrokenResourceError:
-            logger.debug("an answer for a connection that has ended")
+            logger.debug("gateway.answer_dropped (its connection has ended)")
         finally:
             self._waiting.release()
 
@@ -131,7 +131,7 @@ class Session:
         try:
             await send()
         except (WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError) as error:
-            logger.debug("connection lost while sending: %r", error)
+            logger.debug("gateway.session_lost error=%r", error)
             self._scope.cancel()
 
     def _drop(self, code: int, reason: str) -> None:

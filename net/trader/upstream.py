@@ -84,7 +84,7 @@ class Upstream:
                     backoff_s = _BACKOFF_S_MIN
                     await self._serve(connection)
             except NotConnected as error:
-                logger.info("no connection to %s: %s", self.url, error)
+                logger.info("gateway.node_unreachable url=%s error=%s", self.url, error)
             finally:
                 self._lose()
             await trio.sleep(backoff_s)
@@ -140,7 +140,7 @@ class Upstream:
                 while (text := await connection.receive()) is not None:
                     self._on_message(text)
             except NodeLost as error:
-                logger.info("%s: the connection ends: %s", self.url, error)
+                logger.info("gateway.node_lost url=%s error=%s", self.url, error)
             nursery.cancel_scope.cancel()
 
     async def _watch(self, scope: trio.CancelScope) -> None:
@@ -155,7 +155,7 @@ class Upstream:
                 self._judge(status, trio.current_time() - asked_at_s)
                 await trio.sleep(_LOOK_INTERVAL_S)
         except (NodeLost, NodeRefused) as error:
-            logger.info("%s does not tell its status: %r", self.url, error)
+            logger.info("gateway.node_mute url=%s error=%r", self.url, error)
             scope.cancel()
 
     def _judge(self, status: dict[str, Any], latency_s: float) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from testnet.homes import node_home
 from validator.compilecache import prepare_compile_cache
 from validator.config import load_node
+from validator.logs import begin_logs
 
 POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
@@ -80,13 +81,12 @@ def _become_validator(folder: Path, index: int) -> None:
             os.dup2(source, target)
         random.seed()
         config = load_node(home.config)
-        level = config.log_level.upper()
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+        begin_logs(config.log_level, config.log_format)
         from validator.run import run_node
 
         code = run_node(home, config, is_warm=True)
     except BaseException:
-        logging.exception("the validator ended")
+        logging.getLogger("hansa.run").exception("process.ended")
     finally:
         os._exit(code)
 

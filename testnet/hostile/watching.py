@@ -18,8 +18,8 @@ SAMPLE_INTERVAL_S = 1.0
 ASK_TIMEOUT_S = 20.0
 MIB = 1024 * 1024
 # What net/committee.py and net/hardening.py write when they shut somebody out.
-_BAN = re.compile(r"member (\d+): banned for")
-_SHUT_OUT = re.compile(r"address (\S+): shut out for")
+_BAN = re.compile(r"link\.banned peer=(\d+)")
+_SHUT_OUT = re.compile(r"address\.shut_out address=(\S+)")
 
 
 @dataclass(slots=True)

@@ -187,7 +187,7 @@ async def test_an_address_whose_attempts_come_to_nothing_is_shut_out(caplog: pyt
                     await tcp.send_all(NEGOTIATIONS["not multistream"])
                     while await tcp.receive_some():
                         pass
-        assert f"address {street}: shut out for 30 s" in caplog.text
+        assert f"address.shut_out address={street} seconds=30" in caplog.text
         async with open_rogue(make_seed(ROGUE)) as late:
             with pytest.raises(Exception):  # noqa: B017 (the library's choice)
                 await late.open_link(members[0], street)

@@ -15,10 +15,10 @@ from testnet.hostile.watching import MIB, NodePhase, count_bans, percentile, rea
 
 WELL = Ending(are_all_alive=True, heights=[9] * 4, heights_compared=9, disagreements=[])
 LOG = """
-2026-11-26 04:04:00 WARNING net.committee member 3: malformed frame
-2026-11-26 04:04:00 WARNING net.committee member 3: banned for 10 s
-2026-11-26 04:04:11 WARNING net.committee member 3: banned for 20 s
-2026-11-26 04:04:20 WARNING net.hardening address 127.0.66.4: shut out for 30 s, its attempts come to nothing
+2026-11-26T04:04:00.123Z warning  link.offence peer=3 offence="malformed frame"
+2026-11-26T04:04:00.124Z warning  link.banned peer=3 seconds=10
+2026-11-26T04:04:11.001Z warning  link.banned peer=3 seconds=20
+2026-11-26T04:04:20.002Z warning  address.shut_out address=127.0.66.4 seconds=30 (its attempts come to nothing)
 """
 
 

@@ -87,7 +87,7 @@ from consensus.messages import (
 from consensus.scheme import Scheme
 from validator.clocks import Clocks
 from validator.disk import Durable
-from validator.divergence import describe_divergence
+from validator.divergence import Mismatches, describe_divergence
 from validator.executor import Executor, to_commitment
 from validator.inputs import Answer, Appointed, Input, Linked, Said
 from validator.journal import Journal
@@ -168,6 +168,7 @@ class Agreement:
         self._checks: dict[bytes, CheckPayload] = {}
         self._check_deadlines_ms: dict[bytes, int] = {}
         self._executes: dict[bytes, Block] = {}
+        self.mismatches = Mismatches()
 
     @property
     def core(self) -> Core:
@@ -555,7 +556,9 @@ class Agreement:
         for block_hash, block in list(self._executes.items()):
             if not self._fetch_missing(block):
                 del self._executes[block_hash]
-                self._answer(block.header.epoch, Executed(block_hash, self._executor.execute(block)))
+                own_commitment = self._executor.execute(block)
+                self.mismatches.note(block, own_commitment)
+                self._answer(block.header.epoch, Executed(block_hash, own_commitment))
                 self._steps.note(block_hash, Step.EXECUTED)
 
     def finalise_waiting(self) -> None:

@@ -17,6 +17,11 @@ class Alert:
     summary: str
 
 
+def _grew(counter: str, window: str) -> str:
+    """Whether it grew, or began above zero: a series that appears with its first event has no increase."""
+    return f"increase({counter}[{window}]) > 0 or ({counter} > 0 unless {counter} offset {window})"
+
+
 ALERTS = (
     Alert("HansaDown", "up{job='hansa'} == 0", 30, "page",
           "The node does not answer. Exit code 3 in its log: it stopped itself before it signed something wrong"),
@@ -31,9 +36,13 @@ ALERTS = (
           60, "page", "One more validator away and nothing is final"),
     Alert("HansaByzantine", "hansa_consensus_byzantine_validators > 0", 0, "page",
           "A validator is proven to have contradicted itself: hansa evidence list"),
+    Alert("HansaRootMismatch", "increase(hansa_state_root_mismatch_total[10m]) > 0", 0, "page",
+          "A block was proposed whose roots this node does not compute: it, or its proposer, executes wrongly"),
+    Alert("HansaClockOff", "abs(hansa_clock_offset_seconds) > 0.5", 30, "ticket",
+          "This clock differs from the committee's by half a second: much more, and its price reports are void"),
     Alert("HansaCatchingUp", "hansa_consensus_catching_up == 1", 300, "ticket",
           "Behind for five minutes: it does not vote meanwhile"),
-    Alert("HansaSignerRefuses", "increase(hansa_signer_refused_total[5m]) > 0", 0, "page",
+    Alert("HansaSignerRefuses", _grew("hansa_signer_refused_total", "5m"), 0, "page",
           "The guard refused a vote: is this key in use elsewhere?"),
     Alert("HansaFewPeers", "hansa_p2p_peers < 2 / 3 * (hansa_consensus_validators - 1)", 60, "ticket",
           "Linked to less than two thirds of the others"),

@@ -84,6 +84,12 @@ def _list_consensus(node: "Node") -> Iterator[Metric]:
             "consensus_validator_missed_blocks", "Of the last thousand certificates, those without this node's vote",
             missing[seat],
         )  # fmt: skip
+    # From zero on for every seat: an increase is seen only of a series that was there before.
+    mismatches = node.agreement.mismatches.by_seat
+    yield _counters(
+        "state_root_mismatch", "Proposed blocks whose roots our own execution contradicts", "seat",
+        {str(at): mismatches[at] for at in range(status.validator_count)},
+    )  # fmt: skip
     yield _gauge("consensus_byzantine_validators", "Members that evidence convicts", len(culprits))
     yield _counter("consensus_txs", "Actions in final blocks", node.stats.commands_total)
     yield _histogram(
@@ -174,6 +180,11 @@ def _list_oracle(node: "Node", metrics: "NodeMetrics") -> Iterator[Metric]:
 
 def _list_host(node: "Node", metrics: "NodeMetrics") -> Iterator[Metric]:
     yield _histogram("fsync_seconds", "Waits for the disk before something is said", metrics.disk.seconds)
+    if node.clock_offset.ahead_ms is not None:
+        yield _gauge(
+            "clock_offset_seconds", "How far this clock is ahead of the others', by their price reports",
+            node.clock_offset.ahead_ms / 1000,
+        )  # fmt: skip
     yield _histogram("event_loop_lag_seconds", "How late the node's loop is, asked once a second", metrics.loop_lag)
     yield _counters("signer_refused", "Votes that the guard refused", "reason", metrics.signer.refused)
     build = GaugeMetricFamily(PREFIX + "build_info", "What runs here", labels=["version", "genesis", "chain_id"])

@@ -25,6 +25,7 @@ from validator.agreement import Agreement, Outside, Stop
 from validator.appointments import Appointments
 from validator.batches import BatchPool, CheckedBatch
 from validator.catchup import Accept
+from validator.clock_offset import ClockOffset
 from validator.clocks import Clocks
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, address_bytes
 from validator.disk import Disk, open_queue
@@ -138,6 +139,7 @@ class Node:
         sealer = Sealer(self.config.index, self._network_signer, self._separator, first_sequence)
         self.own_batches = OwnBatches(self.config.index, sealer, self._clocks, self._send_own_batch)
         self.stats = Stats(self._clocks.wall_ms)
+        self.clock_offset = ClockOffset()
 
     def _make_agreement(self) -> None:
         network, position, records = self.network, self._position, self._journal.records

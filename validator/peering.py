@@ -81,6 +81,7 @@ class Peering:
                 self._node.on_peer_up(peer, height)
             case PeerDown(peer, reason):
                 log.info("peer.down peer=%d reason=%s", peer, reason)
+                self._node.clock_offset.forget(peer)
                 self._node.on_peer_down(peer)
 
     def _judge(self, nursery: trio.Nursery, peer: int, frame: Frame) -> None:
@@ -102,7 +103,10 @@ class Peering:
         node = self._node
         match frame:
             case PriceFrame(report):
-                if node.reports.add(report, self._clocks.wall_ms()):
+                now_ms = self._clocks.wall_ms()
+                if node.reports.add(report, now_ms):
+                    if report.validator == peer:
+                        node.clock_offset.observe(peer, report.time_ms, now_ms)
                     node.wake()
                 else:
                     self._committee.report(peer, Offence.INVALID_SIGNATURE)

@@ -63,6 +63,8 @@ async def test_the_page_says_what_the_node_says(alone, nursery, monkeypatch):
     assert {family.labels["index"] for family in page["hansa_oracle_age_seconds"].samples} == {"BTC", "ETH"}
     assert value(page, "hansa_build_info", **page["hansa_build_info"].samples[0].labels) == 1
     assert value(page, "hansa_settlement_endpoint_up", endpoint="127.0.0.1:1") == 0
+    assert value(page, "hansa_state_root_mismatch", seat="0") == 0
+    assert "hansa_clock_offset_seconds" not in page  # nobody else was heard
     assert "hansa_escape_seconds_left" not in page  # nobody could be asked
     assert all(re.match("hansa_|process_|python_", name) for name in page)
 

@@ -6,11 +6,13 @@ from engine.commands import Command, split_messages
 from engine.payload import Batch, Payload
 from net.gateway.backend import FinalisedHeader
 from net.gateway.explorer import ActionView, BlockView, MemberView, OracleRoundView, ReportView
+from net.succession import Succession
 from validator.history import RESULT, first_place
 from validator.ledger import Ledger
 from validator.order_memory import KNOWN_FILL
 from validator.payloads import decode_payload
 from validator.roster import Roster
+from validator.seals import read_succession
 from validator.store import FinalBlock, Store
 from validator.watcher import OnChain
 
@@ -101,6 +103,10 @@ class NodeExplorer:
             MemberView(index, number, member.bls_key, member.network_key, member.weight)
             for index, (number, member) in enumerate(members)
         ]
+
+    def succession(self, epoch: int) -> Succession | None:
+        """See `Explorer.succession`."""
+        return read_succession(self._store, self._roster, epoch)
 
     def oracle_round(self, height: int | None) -> OracleRoundView | None:
         """See `Explorer.oracle_round`."""

@@ -42,6 +42,7 @@ from net.identity import NetworkSigner
 from validator.batches import CheckedBatch
 from validator.node_facts import take_facts
 from validator.roster import Roster
+from validator.seals import read_succession
 from validator.store import FinalBlock, Store
 
 if TYPE_CHECKING:
@@ -167,17 +168,12 @@ class NodeFeed:
 
 def read_seal(store: Store, roster: Roster, request: SealRequest) -> SealAnswer:
     """The committee of an epoch and what proves it: nothing for the first, the end of the epoch before for others."""
-    seats = roster.seats(request.epoch)
-    seal = store.seal(request.epoch - 1) if request.epoch else None
-    final = None if seal is None else store.final(seal.height)
-    is_first = roster.seats(request.epoch - 1) is None
-    if seats is None or (final is None and not is_first):
+    found, seats = read_succession(store, roster, request.epoch), roster.seats(request.epoch)
+    if found is None or seats is None:
         return SealAnswer(request.token, b"", (), b"")
-    if seal is None or final is None:
-        return SealAnswer(request.token, seats.encode(), (), b"")
-    headers = (final.block.header, *(block.header for block in seal.trailing))
-    certificate = encode_message(seal.certificate)
-    return SealAnswer(request.token, seats.encode(), tuple(header.encode() for header in headers), certificate)
+    headers = tuple(header.encode() for header in found.headers)
+    certificate = b"" if found.certificate is None else encode_message(found.certificate)
+    return SealAnswer(request.token, seats.encode(), headers, certificate)
 
 
 def read_history(store: Store, request: HistoryRequest) -> tuple[FinalEvent, ...]:

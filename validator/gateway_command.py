@@ -13,8 +13,8 @@ import cyclopts
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from net.client.verifying import Verifier
     from net.trader.api_keys import KeyRing
-    from net.trader.certainty import Judge
     from net.trader.gateway import TraderConfig, TraderGateway
 
 app = cyclopts.App(name="gateway", help="Deribit's API on this machine: it holds the key and signs for programs.")
@@ -189,33 +189,21 @@ def _make(
         if owner is None and key is None:
             raise UsageError("name the account with --owner, or a key with --keystore")
         address = address_of(key.public_key) if owner is None and key is not None else address_bytes(owner or "")
-        judge, network_id = (None, None) if genesis is None else _make_judge(genesis)
+        verifier = None if genesis is None else _make_verifier(genesis, folder)
     except (KeystoreError, ConfigError) as error:
         raise UsageError(str(error)) from None
     urls = [url.rstrip("/") for url in nodes]
-    config = TraderConfig(urls, folder, address, key, subaccount, host, port, fanout, wait, network_id=network_id)
-    return TraderGateway(config, ring, judge), ring
+    config = TraderConfig(urls, folder, address, key, subaccount, host, port, fanout, wait)
+    return TraderGateway(config, ring, verifier), ring
 
 
-def _make_judge(genesis: Path) -> tuple["Judge", str]:
-    """Judges by the founding committee of a network, and those that the chain named since; the network's id."""
-    from consensus.messages import FINALIZE, Certificate, Header, compute_domain
-    from validator.config import address_bytes, load_network
-    from validator.light import Forged, LightChain, Unknown
-
-    network = load_network(genesis)
-    domain = compute_domain(network.chain_id, address_bytes(network.contract))
-    light = LightChain(domain, network.founders())
-
-    def judge(header: Header, certificate: Certificate) -> None:
-        if certificate.kind != FINALIZE:
-            raise ValueError("a certificate that finalises nothing")
-        try:
-            light.verify(certificate)
-        except (Forged, Unknown) as error:
-            raise ValueError(str(error)) from None
-
-    return judge, "0x" + domain.hex()
+def _make_verifier(genesis: Path, folder: Path) -> "Verifier":
+    """Raises `UsageError`, `ConfigError`."""
+    try:
+        from validator.verifier import open_verifier
+    except ImportError as error:
+        raise UsageError(f"--genesis: {error}") from None
+    return open_verifier(genesis, folder)
 
 
 async def _serve(gateway: "TraderGateway", ring: "KeyRing", is_checked: bool) -> None:

@@ -1,5 +1,6 @@
 """`Client` and `AsyncClient`: the operations of `net.client.operations`, carried over HTTP and over a WebSocket."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -102,6 +103,8 @@ class AsyncClient:
         try:
             call = next(operation)
             while True:
+                if call.pause_s:
+                    await anyio.sleep(call.pause_s)
                 try:
                     answer = await self._link.call(call)
                 except HansaError as error:
@@ -176,6 +179,7 @@ class Client:
         try:
             call = next(operation)
             while True:
+                time.sleep(call.pause_s)
                 try:
                     answer = self._post(call)
                 except HansaError as error:

@@ -39,6 +39,7 @@ from net.client.requests import (
     Trigger,
     Withdraw,
 )
+from net.client.verifying import Certainty, Verifier
 
 T = TypeVar("T")
 Operation = Generator[Call, Any, T]
@@ -47,16 +48,19 @@ Operation = Generator[Call, Any, T]
 class Operations:
     """The API of both clients. `owner` without a key reads an account; with one, the key is a session key of it.
 
-    `wait` of all that is signed: "final" answers when nothing can undo it, "received" at once.
+    `wait` of all that is signed: "final" answers when nothing can undo it, "received" at once. With `verify` what a
+    node calls final, and what it proves, is checked against the committee's certificate, or `ProofError` is raised.
     """
 
     def __init__(
-        self, key: str | None = None, *, owner: str | None = None, subaccount: int = 0, network_id: str | None = None
-    ) -> None:
+        self, key: str | None = None, *, owner: str | None = None, subaccount: int = 0, network_id: str | None = None,
+        verify: Verifier | None = None,
+    ) -> None:  # fmt: skip
         self._signer = Signer.parse(key, subaccount, owner) if key else None
         self._owner = owner or ("0x" + self._signer.owner.hex() if self._signer else None)
         self._subaccount = subaccount
-        self._pinned_network_id = network_id
+        self._pinned_network_id = network_id if verify is None else verify.network_id
+        self._certainty = Certainty(verify)
         self._network: Network | None = None
 
     @property
@@ -93,8 +97,7 @@ class Operations:
             call = submit_call(network, self.signer, requests, wait)
         except UnknownInstrument:
             call = submit_call((yield from self.refresh()), self.signer, requests, wait)
-        answer: dict[str, Any] = yield call
-        return answer
+        return (yield from self._certainty.check((yield call)))
 
     def buy(
         self, instrument_name: str, amount_base: Exact, price_usd: Exact | None = None, *, wait: str = "final",
@@ -317,6 +320,11 @@ class Operations:
         answer: dict[str, Any] = yield Call("public/x_get_command_status", {"command_id": command_id})
         return answer
 
+    def committee(self, epoch: int | None = None) -> Operation[dict[str, Any]]:
+        """The members of an epoch, by default this one, and what proves that they are."""
+        answer: dict[str, Any] = yield Call("public/x_get_committee", {} if epoch is None else {"epoch": epoch})
+        return answer
+
     def certificate(self, height: int | None = None) -> Operation[dict[str, Any]]:
         answer: dict[str, Any] = yield Call("public/x_get_certificate", {} if height is None else {"height": height})
         return answer
@@ -326,8 +334,9 @@ class Operations:
         params = self._account() | ({} if height is None else {"height": height})
         raw = yield Call("public/x_get_proof", params)
         claims_quote, debt_quote, header = verify_account(raw, bytes.fromhex(self.owner[2:]), self._subaccount)
+        certificate = yield from self._certainty.judge(raw["certificate"])
         claims, debt = Decimal(claims_quote).scaleb(-6), Decimal(debt_quote).scaleb(-6)
-        return records.ProvenAccount(header.height, "0x" + header.hash().hex(), claims, debt, raw)
+        return records.ProvenAccount(header.height, "0x" + header.hash().hex(), claims, debt, raw, certificate)
 
     def checkpoint_proof(self, above_height: int = 0) -> Operation[records.ProvenAccount | None]:
         """The account's proof at the last checkpoint on the settlement chain, checked; None if that is not above

@@ -48,10 +48,11 @@ class OutcomeUnknown(HansaError):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One method with its parameters."""
+    """One method with its parameters, to be sent after a pause."""
 
     method: str
     params: dict[str, Any]
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

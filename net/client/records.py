@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from net.client.protocol import HansaError, make_error
+from net.client.verifying import UNCHECKED
 
 
 def _decimal(text: str | None) -> Decimal | None:
@@ -88,17 +89,23 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a signed command has come. `is_final`: nothing can undo it. `receipt` is the node's signed promise."""
+    """How far a signed command has come. `is_final`: nothing can undo it. `receipt` is the node's signed promise.
+    `certificate`: "proven" where the committee's was checked here, else "unchecked".
+    """
 
     command_id: str
     status: str
     is_final: bool
     height: int | None
     receipt: dict[str, Any] | None
+    certificate: str = UNCHECKED
 
     @classmethod
     def parse(cls, item: dict[str, Any]) -> "Progress":
-        return cls(item["x_command_id"], item["x_status"], item["x_is_final"], item["x_height"], item["x_receipt"])
+        return cls(
+            item["x_command_id"], item["x_status"], item["x_is_final"], item["x_height"], item["x_receipt"],
+            item.get("x_certificate", UNCHECKED),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,10 +313,13 @@ class OrderBook:
 
 @dataclass(frozen=True, slots=True)
 class ProvenAccount:
-    """Equity of an account, checked leaf by leaf against the header at `height`. `raw` is all that an escape needs."""
+    """Equity of an account, checked leaf by leaf against the header at `height`. `raw` is all that an escape needs.
+    `certificate`: "proven" where the committee's, of that header, was checked here, too, else "unchecked".
+    """
 
     height: int
     header_hash: str
     claims: Decimal
     debt: Decimal
     raw: dict[str, Any]
+    certificate: str = UNCHECKED

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from engine.commands import Action, Command
+from net.succession import Succession
 
 if TYPE_CHECKING:
     from net.gateway.backend import CommandResult, FinalisedHeader
@@ -86,6 +87,9 @@ class Explorer(Protocol):
 
     def committee(self, epoch: int) -> Sequence[MemberView]:
         """Empty for an epoch whose committee is not known."""
+
+    def succession(self, epoch: int) -> Succession | None:
+        """The committee of an epoch and what proves it; None where that is not known."""
 
     def oracle_round(self, height: int | None) -> OracleRoundView | None:
         """Of a block; without a height of the last that has one."""

@@ -63,6 +63,14 @@ async def get_validators(call: Call) -> object:
     return present_explorer.committee(epoch, members, call.backend.uptime(), call.backend.domain.node_index)
 
 
+async def get_committee(call: Call) -> object:
+    epoch = call.params.integer("epoch", 0, I64_MAX, call.backend.status().epoch)
+    succession = call.backend.explorer.succession(epoch)
+    if succession is None:
+        raise ApiError(NOT_FOUND, "epoch", "not begun, or this node began later: another one may know")
+    return succession.to_json()
+
+
 async def get_oracle_round(call: Call) -> object:
     height = call.params.integer("height", 0, I64_MAX) if call.params.values.get("height") is not None else None
     view = call.backend.explorer.oracle_round(height)

@@ -24,7 +24,7 @@ from net.gateway.wire import NumberText, Request, RequestError, now_us, parse_re
 from net.gateway.writes import WRITES
 from net.trader.access import Access
 from net.trader.api_keys import Grant
-from net.trader.certainty import Certainty
+from net.trader.certainty import Prover
 from net.trader.deadman import SCOPES, DeadMan
 from net.trader.exact import encode, with_numbers
 from net.trader.faults import READ_ONLY
@@ -82,10 +82,10 @@ class Desk:
 
     def __init__(
         self, pool: Pool, hub: Hub, access: Access, labels: Labels, account: Account, sender: Sender,
-        certainty: Certainty, scribe: Scribe | None,
+        prover: Prover, scribe: Scribe | None,
     ) -> None:  # fmt: skip
         self._pool, self._hub, self._access, self._labels = pool, hub, access, labels
-        self._account, self._sender, self._certainty, self._scribe = account, sender, certainty, scribe
+        self._account, self._sender, self._prover, self._scribe = account, sender, prover, scribe
         self._fitting = Fitting(pool, account.owner, account.subaccount)
         self.deadman = DeadMan(self.write)
         self._local: dict[str, Callable[[Ask], Awaitable[object]]] = {
@@ -149,7 +149,7 @@ class Desk:
                 raise
             network = await self._pool.network(is_renewed=True)  # it may have been listed since
             signed = self._scribe.sign(network, method, params)
-        return await self._certainty.check(await self._sender.send(signed, on_sent))
+        return await self._prover.check(await self._sender.send(signed, on_sent))
 
     async def _result(self, ask: Ask) -> object:
         method = ask.request.method

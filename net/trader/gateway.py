@@ -13,10 +13,11 @@ from net.client.keeping import keep_proofs
 from net.client.operations import Operations
 from net.client.protocol import HansaError, make_error
 from net.client.records import ProvenAccount
+from net.client.verifying import Verifier
 from net.gateway.errors import ApiError
 from net.trader.access import Access
 from net.trader.api_keys import KeyRing, Logins
-from net.trader.certainty import Certainty, Judge
+from net.trader.certainty import Prover
 from net.trader.desk import Account, Desk
 from net.trader.hub import Hub
 from net.trader.labels import Labels
@@ -43,27 +44,28 @@ class TraderConfig:
     fanout: int = 3
     wait: str = "final"
     expiry_s: int = 60
-    network_id: str | None = None
 
 
 class TraderGateway:
     """`run` serves until cancelled."""
 
-    def __init__(self, config: TraderConfig, ring: KeyRing, judge: Judge | None) -> None:
+    def __init__(self, config: TraderConfig, ring: KeyRing, verifier: Verifier | None) -> None:
         self.config = config
         owner = "0x" + config.owner.hex()
         self._labels = Labels(config.folder / "labels.sqlite")
         self._hub = Hub(self._labels, owner, config.subaccount)
         account = {"owner": owner, "subaccount": config.subaccount}
-        self.pool = Pool(config.nodes, self._hub.on_notification, self._hub.on_change, account, config.network_id)
+        network_id = None if verifier is None else verifier.network_id
+        self.pool = Pool(config.nodes, self._hub.on_notification, self._hub.on_change, account, network_id)
         self._hub.pool = self.pool
+        self._verifier = verifier
         access = Access(Logins(ring))
         scribe = None
         if config.key is not None:
             scribe = Scribe(config.key, config.owner, config.subaccount, config.expiry_s)
         self._desk = Desk(
             self.pool, self._hub, access, self._labels, Account(owner, config.subaccount),
-            Sender(self.pool, config.fanout, config.wait), Certainty(self.pool, judge), scribe,
+            Sender(self.pool, config.fanout, config.wait), Prover(self.pool, verifier), scribe,
         )  # fmt: skip
         self._server = Server(self._desk, access, self.pool, self._hub, config.host, config.port)
 
@@ -86,11 +88,14 @@ class TraderGateway:
 
     async def _find_proof(self, above_height: int) -> ProvenAccount | None:
         """The account's proof at the newest checkpoint, from any node. Raises `HansaError`, `ProofError`."""
-        operations = Operations(owner="0x" + self.config.owner.hex(), subaccount=self.config.subaccount)
+        operations = Operations(
+            owner="0x" + self.config.owner.hex(), subaccount=self.config.subaccount, verify=self._verifier
+        )
         operation = operations.checkpoint_proof(above_height)
         try:
             call = next(operation)
             while True:
+                await trio.sleep(call.pause_s)
                 try:
                     answer = await self.pool.call(call.method, call.params)
                 except NodeRefused as error:

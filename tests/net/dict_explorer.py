@@ -7,6 +7,7 @@ from consensus.messages import ZERO_HASH
 from engine.commands import Command, compute_action_ids
 from engine.commands import command_id as compute_command_id
 from net.gateway.explorer import ActionView, BlockView, MemberView, OracleRoundView, ReportView
+from net.succession import Seat, Succession
 
 if TYPE_CHECKING:
     from test_gateway_backend import DictBackend
@@ -54,6 +55,14 @@ class DictExplorer:
 
     def committee(self, epoch: int) -> Sequence[MemberView]:
         return [MemberView(index, index, bytes([index]) * 48, bytes([index]) * 32, 1) for index in range(4)]
+
+    def succession(self, epoch: int) -> Succession | None:
+        seats = tuple(Seat(index, bytes([index]) * 48, bytes([index]) * 32, 1) for index in range(4))
+        finalised = self._backend.make_finalised(epoch)
+        return {
+            1: Succession(1, seats, (), None),
+            2: Succession(2, seats, (finalised.header,), finalised.certificate),
+        }.get(epoch)
 
     def oracle_round(self, height: int | None) -> OracleRoundView | None:
         shown = self._backend.height if height is None else height

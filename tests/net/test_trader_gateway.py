@@ -17,9 +17,9 @@ from test_gateway_inputs import KEY, OWNER, running
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 from net.client.labels import number_label
+from net.client.verifying import Verifier
 from net.keystore import write_json
 from net.trader.api_keys import KeyRing
-from net.trader.certainty import Judge
 from net.trader.gateway import TraderConfig, TraderGateway
 
 MARKET = "BTC-PERPETUAL"
@@ -73,7 +73,7 @@ async def trading(
     folder: Path,
     scope: str = EVERYTHING,
     has_key: bool = True,
-    judge: Judge | None = None,
+    verifier: Verifier | None = None,
     **options: Any,
 ) -> AsyncIterator[Running]:
     """A gateway before these nodes, on a free port."""
@@ -81,7 +81,7 @@ async def trading(
     write_json(path, {"master": {}, "keys": []})
     ring = KeyRing(path, b"\x09" * 32)
     config = TraderConfig(urls, folder, OWNER, KEY if has_key else None, port=0, **options)
-    gateway = TraderGateway(config, ring, judge)
+    gateway = TraderGateway(config, ring, verifier)
     async with trio.open_nursery() as nursery:
         url = await nursery.start(gateway.run)
         await gateway.pool.wait_node(10)

@@ -15,10 +15,11 @@ from test_trader_gateway import MARKET, funded, log_in, socket, trading
 from trio_websocket import WebSocketConnection
 
 from consensus.messages import Certificate, Header
+from net.client.proof import ProofError
 from net.gateway.app import GatewayConfig, serve
 from net.gateway.backend import Refusal
 from net.gateway.limits import Limits
-from net.trader.certainty import Judge
+from net.succession import Succession
 
 
 class Nodes:
@@ -151,18 +152,33 @@ async def test_without_any_node_a_client_is_told_to_try_again(tmp_path: Path, nu
         assert (answer["error"]["code"], answer["error"]["data"]["code"]) == (10040, 904)
 
 
-def refuse(header: Header, certificate: Certificate) -> None:
-    raise ValueError("not the committee's")
+class Believer:
+    """A verifier that believes everything, or nothing."""
+
+    newest_epoch = 1
+
+    def __init__(self, believes: bool) -> None:
+        self.network_id = "0x" + DictBackend().domain.network_id.hex()
+        self._believes = believes
+
+    def verify(self, header: Header, certificate: Certificate) -> None:
+        if not self._believes:
+            raise ProofError("not the committee's")
+
+    def learn(self, succession: Succession) -> None:
+        raise AssertionError("no epoch is unknown to it")
 
 
-@pytest.mark.parametrize(("judge", "shown"), [(lambda header, certificate: None, "proven"), (None, "unchecked")])
-async def test_answers_say_whether_a_certificate_was_checked(tmp_path: Path, judge: Judge | None, shown: str) -> None:
+@pytest.mark.parametrize(("verifier", "shown"), [(Believer(True), "proven"), (None, "unchecked")])
+async def test_answers_say_whether_a_certificate_was_checked(
+    tmp_path: Path, verifier: Believer | None, shown: str
+) -> None:
     order = {"instrument_name": MARKET, "amount": "0.010", "price": "64000"}
-    async with running(funded()) as url, trading([url], tmp_path, judge=judge) as place:
+    async with running(funded()) as url, trading([url], tmp_path, verifier=verifier) as place:
         assert (await place.get("private/buy", **order))["result"]["x_certificate"] == shown
 
 
 async def test_what_nobody_certified_is_not_called_final(tmp_path: Path) -> None:
     order = {"instrument_name": MARKET, "amount": "0.010", "price": "64000"}
-    async with running(funded()) as url, trading([url], tmp_path, judge=refuse) as place:
+    async with running(funded()) as url, trading([url], tmp_path, verifier=Believer(False)) as place:
         assert (await place.get("private/buy", **order))["error"]["data"]["code"] == 905

@@ -107,6 +107,35 @@ class CommitteeAnswer(TypedDict):
     validators: list[ValidatorAnswer]
 
 
+class SeatAnswer(TypedDict):
+    """One member of a committee; its place in the list is its index in bitmaps."""
+
+    number: Count
+    bls_key: HexText
+    network_key: HexText
+    weight: Count
+
+
+class SealCertificate(TypedDict):
+    """Of the last of the headers beside it."""
+
+    kind: Count
+    epoch: Count
+    view: Count
+    header_hash: Hash
+    bitmap: HexText
+    signature: HexText
+
+
+class SuccessionAnswer(TypedDict):
+    """The committee of an epoch and what proves it."""
+
+    epoch: Count
+    members: list[SeatAnswer]
+    headers: list[HexText]
+    certificate: SealCertificate | None
+
+
 class ExpiryReport(TypedDict):
     """What one validator says of an expiry: forward, and the parameters of its volatility slice."""
 

@@ -3,7 +3,14 @@
 from net.gateway import explorer_methods as explorer
 from net.gateway.api import Method, Param
 from net.gateway.params import I64_MAX
-from net.gateway.shapes.explorer import BlockAnswer, BlockSummary, CommandLife, CommitteeAnswer, OracleRound
+from net.gateway.shapes.explorer import (
+    BlockAnswer,
+    BlockSummary,
+    CommandLife,
+    CommitteeAnswer,
+    OracleRound,
+    SuccessionAnswer,
+)
 from net.gateway.tables.terms import HEIGHT
 
 EXPLORER_ROWS = (
@@ -25,6 +32,11 @@ EXPLORER_ROWS = (
     Method("public/x_get_validators", explorer.get_validators,
            "The committee of this epoch, and how many of the last finalisation certificates each member signed.",
            result=CommitteeAnswer),
+    Method("public/x_get_committee", explorer.get_committee,
+           "The committee of an epoch, and what proves it: the headers from the block that ended the epoch before and "
+           "names the committee's hash, to the one that the certificate makes final. The first needs no proof.",
+           (Param("epoch", "integer", "default: this one", False, low=0, high=I64_MAX),), "epoch=1",
+           result=SuccessionAnswer),
     Method("public/x_get_oracle_round", explorer.get_oracle_round,
            "The price reports of a block, validator by validator; by default of the last block that has some.",
            (HEIGHT,), result=OracleRound),

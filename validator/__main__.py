@@ -30,8 +30,10 @@ from validator.cli.session_command import app as session_app
 from validator.cli.terms import TRADERS, Terms
 from validator.cli.trade_commands import buy, cancel, edit, order, sell, withdraw
 from validator.committee_command import app as committee_app
+from validator.committee_command import join, leave
 from validator.council_command import app as council_app
 from validator.dashboards_command import app as dashboards_app
+from validator.doctor_command import doctor
 from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
 from validator.gateway_command import app as gateway_app
@@ -57,6 +59,9 @@ app.command(session_app)
 app.command(council_app)
 app.command(claims_app)
 app.command(committee_app)
+app.command(doctor)
+app.command(join)
+app.command(leave)
 app.command(evidence_app)
 app.command(force_app)
 app.command(gateway_app)

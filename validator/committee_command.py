@@ -1,4 +1,5 @@
-"""`hansa committee`: becoming a validator and ceasing to be one, by the operator's own transactions.
+"""`hansa join`, `hansa leave` and `hansa committee`: becoming a validator and ceasing to be one, by the operator's own
+transactions.
 
 Whoever joins is told every reason against it before anything is sent: `join --dry-run` sends nothing.
 """
@@ -50,7 +51,8 @@ def join(
 
     For example:
 
-        hansa committee join --home node --advertise validator.example:26656 --dry-run
+        hansa join --home node --advertise validator.example:26656 --dry-run
+        hansa join --home node --advertise validator.example:26656
     """
     from contracts.records import ChainError, Refused
     from validator.config import ConfigError, Home
@@ -79,7 +81,7 @@ def leave(*, home: HomeOption, rpc: RpcOption = None) -> int:
 
     For example:
 
-        hansa committee leave --home node
+        hansa leave --home node
     """
     from contracts.records import ChainError, Refused
 
@@ -141,7 +143,7 @@ def stake(
         registry = _open(home, rpc)
         number = registry.number_of(registry.sender)
         if number is None:
-            raise CommandError(f"0x{registry.sender.hex()} is not registered: `hansa committee join` does that")
+            raise CommandError(f"0x{registry.sender.hex()} is not registered: `hansa join` does that")
         if withdraw:
             registry.withdraw_stake()
         report = make_validator_report(registry, number, None, None)

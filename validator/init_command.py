@@ -115,7 +115,7 @@ def make_home(
         "number": str(load_node(home.config).index),
         "backup": f"copy {home.keys} to a safe place now; never copy {home.data}",
         "next": f"send ether and the stake to the operator; hansa start --home {home.path}; "
-        f"hansa committee join --home {home.path} --advertise HOST:PORT --dry-run",
+        f"hansa join --home {home.path} --advertise HOST:PORT --dry-run",
     }
 
 

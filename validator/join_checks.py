@@ -5,14 +5,17 @@ is no. Checks do not stop each other: what one cannot find out is its own failur
 """
 
 import socket
+import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
 from contracts.records import ChainError, Refused, ValidatorState
+from net.feed.protocol import FEED_SOCKET
+from net.feed.sockets import within_reach
 from validator.candidate import Candidate, make_candidate
 from validator.config import ConfigError, Home, NetworkConfig, NodeConfig, address_bytes, load_network, load_node
 from validator.keys import Keys, load_keys
@@ -31,6 +34,7 @@ EPOCHS_AHEAD_MAX = 10_000
 GREETING = b"\x13/multistream/1.0.0\n"
 
 Answer = tuple[bool, str]
+S = TypeVar("S")
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 
@@ -52,6 +56,7 @@ class Applicant:
 
     def __init__(self, home: Home, rpc_url: str | None = None, advertised: str | None = None) -> None:
         """Blocks. Raises `ConfigError` if genesis.toml or config.toml is missing or wrong."""
+        self.home = home
         self.network: NetworkConfig = load_network(home.genesis)
         self.node: NodeConfig = load_node(home.config)
         self.advertised = advertised or f"{self.node.listen_host}:{self.node.listen_port}"
@@ -68,6 +73,17 @@ class Applicant:
         secret = None if isinstance(self._keys, ConfigError) else self._keys.operator
         settlement = Settlement(url, self.network.contract, secret)
         return settlement, Registry(url, settlement.registry(), secret)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a node has this folder: it tells its news on a socket there."""
+        with socket.socket(socket.AF_UNIX) as link:
+            try:
+                with within_reach(self.home.path / FEED_SOCKET) as reached:
+                    link.connect(str(reached))
+            except OSError:
+                return False
+        return True
 
     @property
     def candidate(self) -> Candidate:
@@ -100,12 +116,17 @@ def _require(found: T | Exception) -> T:
 
 def run_checks(applicant: Applicant) -> Iterator[Check]:
     """In the order in which an operator would set things up."""
-    for name, ask in CHECKS:
+    return ask_all(applicant, CHECKS)
+
+
+def ask_all(subject: S, questions: Sequence[tuple[str, Callable[[S], Answer]]]) -> Iterator[Check]:
+    """One check a question."""
+    for name, ask in questions:
         try:
-            is_ok, words = ask(applicant)
+            is_ok, words = ask(subject)
         except ConfigError as error:
             is_ok, words = False, str(error)
-        except (ChainError, Refused, OSError, ValueError, KeyError, httpx.HTTPError) as error:
+        except (ChainError, Refused, OSError, ValueError, KeyError, httpx.HTTPError, sqlite3.Error) as error:
             is_ok, words = False, f"could not be found out: {error}"
         yield Check(name, is_ok, words)
 
@@ -216,7 +237,7 @@ def check_number(applicant: Applicant) -> Answer:
 
 def check_node(applicant: Applicant) -> Answer:
     """The own node follows the chain: a member that does not would be absent from its first view on."""
-    status = _ask_node(applicant.node)
+    status = ask_node(applicant.node)
     if status["is_halted"]:
         return False, "the node has halted: see its log"
     on_chain = applicant.settlement.last().height
@@ -229,7 +250,7 @@ def check_clock(applicant: Applicant) -> Answer:
     """No block is from the future, neither the settlement chain's nor the exchange's; and the newest is young."""
     now_s = time.time()
     ahead_s = applicant.registry.block_time_s() - now_s
-    final_s = _ask_node(applicant.node)["time_ms"] / 1_000
+    final_s = ask_node(applicant.node)["time_ms"] / 1_000
     ahead_s = max(ahead_s, final_s - now_s)
     if ahead_s > CLOCK_SKEW_S_MAX:
         return False, f"this clock is at least {ahead_s:.1f} s behind: synchronise it (chrony, systemd-timesyncd)"
@@ -246,13 +267,17 @@ def check_reachable(applicant: Applicant) -> Answer:
         return False, f"{applicant.advertised!r} is no address: --advertise host:port"
     if host in ("0.0.0.0", "[::]", "::"):
         return False, "0.0.0.0 is where the node listens, not where it is found: --advertise host:port"
-    with socket.create_connection((host.strip("[]"), int(port)), DIAL_TIMEOUT_S) as link:
-        link.settimeout(DIAL_TIMEOUT_S)
-        link.sendall(GREETING)
-        answer = link.recv(len(GREETING))
-    if answer != GREETING:
+    if not is_greeted(host.strip("[]"), int(port)):
         return False, f"something else than a validator answers at {applicant.advertised}"
     return True, f"a validator answers at {applicant.advertised}, as seen from here"
+
+
+def is_greeted(host: str, port: int) -> bool:
+    """Whether what answers there speaks as a validator does. Raises `OSError` if nothing does."""
+    with socket.create_connection((host, port), DIAL_TIMEOUT_S) as link:
+        link.settimeout(DIAL_TIMEOUT_S)
+        link.sendall(GREETING)
+        return link.recv(len(GREETING)) == GREETING
 
 
 def check_queue(applicant: Applicant) -> Answer:
@@ -303,7 +328,7 @@ def _state(applicant: Applicant) -> ValidatorState:
     return ValidatorState.UNKNOWN if number is None else applicant.registry.standing(number).state
 
 
-def _ask_node(node: NodeConfig) -> dict[str, Any]:
+def ask_node(node: NodeConfig) -> dict[str, Any]:
     """`public/status` of the own node."""
     host = "127.0.0.1" if node.api_host == "0.0.0.0" else node.api_host
     url = f"http://{host}:{node.api_port}"

@@ -61,6 +61,15 @@ StateSyncEffect = AskSnapshot | KeepChunk | Load | Drop | Blamed | Wake
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of a snapshot is here, in chunks, and from how many peers the rest comes."""
+
+    offer: SnapshotOffer
+    held: int
+    sources: int
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """The settlement contract's last checkpoint; height 0 before the first."""
 
@@ -117,6 +126,12 @@ class StateSync:
     def is_active(self) -> bool:
         """While it is, ranges must wait."""
         return self._asked_ms is not None or self._fetch is not None
+
+    @property
+    def progress(self) -> Progress | None:
+        """Of the download that is under way; None: there is none."""
+        fetch = self._fetch
+        return None if fetch is None else Progress(fetch.offer, len(fetch.held), len(fetch.sources))
 
     # inputs
 

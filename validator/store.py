@@ -271,6 +271,11 @@ class Store:
         height: int = self._db.execute("SELECT COALESCE(MAX(height), 0) FROM blocks").fetchone()[0]
         return height
 
+    def earliest_height(self) -> int:
+        """Of the first block that is still here; 0 without any."""
+        height: int = self._db.execute("SELECT COALESCE(MIN(height), 0) FROM blocks").fetchone()[0]
+        return height
+
     # epochs
 
     def put_seal(self, epoch: int, seal: Seal) -> None:

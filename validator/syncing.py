@@ -17,6 +17,7 @@ from net.wire import Chunk, RangeResponse, SnapshotOffer
 from validator.batches import CheckedBatch, check_batch
 from validator.catchup import Accept, Ask, Blamed, CheckBatches, Head, RangeSync, SyncEffect, Wake
 from validator.clocks import Clocks
+from validator.download_bar import DownloadBar
 from validator.rotation import find_root_fault
 from validator.snapshots import IncomingChunks, is_state_of
 from validator.statesync import AskSnapshot, Drop, KeepChunk, Load, StateSync, StateSyncEffect
@@ -48,6 +49,7 @@ class Syncing:
             is_held=lambda batch_hash: node.pool.get(batch_hash) is not None,
         )
 
+        self._bar = DownloadBar()
         self._incoming = IncomingChunks(node.home.data / "snapshots" / "incoming")
         self.states = StateSync(
             quorum_of=node.roster.quorum,
@@ -164,11 +166,20 @@ class Syncing:
                 self._node.send(peer, request)  # what cannot be sent now is asked again after its timeout
             case KeepChunk(offer, index, data):
                 self._incoming.keep(offer, index, data)
+                self._show_progress()
             case Load(offer):
                 log.info("snapshot.complete height=%d", offer.block.header.height)
                 nursery.start_soon(self._load, offer)
             case Drop():
                 self._incoming.clear()
+
+    def _show_progress(self) -> None:
+        progress = self.states.progress
+        if progress is not None:
+            offer = progress.offer
+            self._bar.show(
+                offer.block.header.height, progress.held, len(offer.chunk_hashes), offer.size_bytes, progress.sources
+            )
 
     async def _load(self, offer: SnapshotOffer) -> None:
         data = self._incoming.assemble(offer)

@@ -21,6 +21,7 @@ from testnet.terms import Terms
 from validator import committee_command, join_checks
 from validator.candidate import make_candidate
 from validator.config import Home, NetworkConfig, NodeConfig, load_network, load_node, save_toml
+from validator.doctor import examine
 from validator.join_checks import GREETING, predict_epoch
 from validator.keys import Keys, load_keys
 
@@ -295,7 +296,7 @@ def test_joining_leaving_and_the_stakes_way_back(
 def test_who_is_not_registered_has_no_stake(town: Town, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = make_home(town, tmp_path, account=5)
     assert committee_command.stake(home=home.path) == 2
-    assert "hansa committee join" in capsys.readouterr().err
+    assert "hansa join" in capsys.readouterr().err
     assert committee_command.join(home=tmp_path / "nothing") == 2
     assert "genesis.toml does not exist" in capsys.readouterr().err
 
@@ -311,3 +312,15 @@ def test_the_epoch_of_the_first_duty(size: int, ahead: int, expected: int | None
 def test_keys_are_not_shown() -> None:
     keys = Keys(b"\1" * 32, b"\2" * 32, b"\3" * 32)
     assert "01" * 8 not in repr(make_candidate(keys))
+
+
+def test_the_doctor_asks_the_chain_each_endpoint_and_the_members(town: Town, tmp_path: Path) -> None:
+    home = make_home(town, tmp_path, account=0, index=0)
+    found = {check.name: check for check in examine(home.path)}
+    answered = ("chain", "contracts", "network", "engine", "registered", "endpoints", "checkpoint", "gas", "clock")
+    assert [name for name in answered if not found[name].is_ok] == []
+    assert "not registered" in found["registered"].words
+    assert not found["peers"].is_ok and "0 of 4 other members" in found["peers"].words
+    save_toml(home.config, replace(load_node(home.config), rpc_urls=(town.rpc_url, "http://127.0.0.1:1")))
+    found = {check.name: check for check in examine(home.path)}
+    assert not found["endpoints"].is_ok and "1 of 2 answer" in found["endpoints"].words

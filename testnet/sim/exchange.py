@@ -1,25 +1,12 @@
-"""The exchange that a simulated committee runs: the real engine on small tables, traders, and what they sign."""
+"""The exchange that a simulated committee runs: the real engine on small tables."""
 
-import random
 from dataclasses import dataclass
 from functools import lru_cache
 
-from coincurve import PrivateKey
-
 from consensus.messages import Block, Header, compute_domain
 from engine.apply import BlockInput, BlockResult, execute
-from engine.commands import (
-    BUY,
-    CANCEL_ALL,
-    IMMEDIATE_OR_CANCEL,
-    PLACE,
-    SELL,
-    WITHDRAW,
-    Command,
-    address_of,
-    compute_domain_separator,
-)
-from engine.params import DEFAULT_MARKETS, ExchangeParams
+from engine.commands import compute_domain_separator
+from engine.params import DEFAULT_MARKETS, ExchangeParams, MarketParams
 from engine.payload import KIND_DEPOSIT, KIND_WITHDRAW, Batch, InboxEntry, PriceReport
 from engine.state import EngineState, genesis
 from net.identity import NetworkSigner, verify_price_report
@@ -32,12 +19,9 @@ CHAIN_ID, CONTRACT, TOKEN = 31337, bytes(20), b"\1" * 20
 DOMAIN = compute_domain(CHAIN_ID, CONTRACT)
 SEPARATOR = compute_domain_separator(CHAIN_ID, CONTRACT)
 EPOCH = 1
-TRADERS = 4
-MESSAGES_OF_A_TRADER = 60
 EXPIRY_MS = START_MS * 2
 PRICE_E8 = (50_000 * 10**8, 3_000 * 10**8)
 PRICE_TICKS = (500_000, 300_000)
-DEPOSIT_QUOTE = 100_000 * 10**6
 MEMORY_BLOCKS = 40
 
 
@@ -53,52 +37,17 @@ class Exchange:
 
 
 @lru_cache(maxsize=8)
-def make_exchange(member_count: int) -> Exchange:
+def make_exchange(member_count: int, markets: tuple[MarketParams, ...] = DEFAULT_MARKETS) -> Exchange:
     params = ExchangeParams(
-        DEFAULT_MARKETS, TOKEN, member_count, CHAIN_ID, CONTRACT, accounts_max=256, account_orders_max=32,
-        book_orders_max=512, markets_max=2, orders_max=1024, positions_max=1024, triggers_max=64, offers_max=64,
-        sessions_max=64, blocks_max=64,
+        markets, TOKEN, member_count, CHAIN_ID, CONTRACT, accounts_max=256, account_orders_max=32,
+        book_orders_max=512, markets_max=len(markets), orders_max=1024, positions_max=1024, triggers_max=64,
+        offers_max=64, sessions_max=64, blocks_max=64 * len(markets) // 2,
     )  # fmt: skip
     state = genesis(params, START_MS - 1000)
     signers = tuple(NetworkSigner(bytes([1 + member]) * 32, DOMAIN) for member in range(member_count))
     return Exchange(
         params, state, make_genesis_header(state, EPOCH), signers, tuple(one.network_key for one in signers)
     )
-
-
-@lru_cache(maxsize=1)
-def traders() -> tuple[tuple[PrivateKey, bytes], ...]:
-    """Private key and address of each."""
-    keys = [PrivateKey(bytes([101 + number]) * 32) for number in range(TRADERS)]
-    return tuple((key, address_of(key.public_key)) for key in keys)
-
-
-@lru_cache(maxsize=1)
-def signed_messages() -> tuple[tuple[bytes, bytes], ...]:
-    """What traders send, in this order in every run: record and signer. Signing costs more than all the rest of a
-    simulated trader, so it is done once a process.
-    """
-    rng = random.Random(20_240)
-    messages = []
-    for nonce in range(1, MESSAGES_OF_A_TRADER + 1):
-        for key, owner in traders():
-            command = draw_command(rng, owner, nonce).signed(key, SEPARATOR)
-            messages.append((command.encode(), owner))
-    return tuple(messages)
-
-
-def draw_command(rng: random.Random, owner: bytes, nonce: int) -> Command:
-    draw = rng.random()
-    market = rng.randrange(2)
-    if draw < 0.06:
-        return Command.of(CANCEL_ALL, owner, nonce, EXPIRY_MS, market=market)
-    if draw < 0.12:
-        return Command.of(WITHDRAW, owner, nonce, EXPIRY_MS, size_lots=rng.randint(1, 10**7))
-    return Command.of(
-        PLACE, owner, nonce, EXPIRY_MS, market=market, side=rng.choice((BUY, SELL)), size_lots=rng.randint(1, 50),
-        price_ticks=PRICE_TICKS[market] + rng.randint(-40, 40) * 10, client_id=nonce,
-        time_in_force=IMMEDIATE_OR_CANCEL if rng.random() < 0.2 else 0,
-    )  # fmt: skip
 
 
 def make_entry(index: int, owner: bytes, amount_quote: int, time_s: int) -> InboxEntry:
@@ -173,6 +122,11 @@ class Auditor:
     @property
     def state(self) -> EngineState:
         return self._executor.final.state
+
+    @property
+    def result(self) -> BlockResult | None:
+        """What happened in the highest block; None before the first."""
+        return self._executor.final.result
 
     def find_batch(self, batch_hash: bytes) -> Batch | None:
         """Of all batches that any node took and no final block has passed."""

@@ -9,6 +9,8 @@
 | partition | shape, side, lasts_ms | see `cut_links` |
 | filter | shape, member, lasts_ms | messages of one kind do not reach the member (-1: anybody) |
 | swizzle | side, lasts_ms | links of the side stop one by one and come back in another order |
+| delay | side, degree, lasts_ms | frames on the links of the side take `degree` ms more in the mean |
+| loss | side, degree, lasts_ms | `degree` of a thousand frames on the links of the side are lost |
 | clock step | member, degree | the wall clock jumps by `degree` ms |
 | disk slow, disk full, disk error | member, degree, lasts_ms | syncs take `degree` ms more; no room; syncs fail |
 | disk lost, disk rot | member, lasts_ms | crash; then the disk is empty, or a bit of the journal has flipped |
@@ -24,6 +26,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from testnet.sim.network import Weather
 from testnet.sim.plan import Fault
 
 if TYPE_CHECKING:
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
 Links = list[tuple[int, int]]
 SHAPES = ("halves", "one-way", "ring", "bridge")
 KINDS = (
-    "crash", "crash all", "pause", "slow", "partition", "filter", "swizzle", "clock step", "disk slow", "disk full",
-    "disk error", "disk lost", "disk rot", "oracle", "reorganisation", "rpc stall", "slow execution", "burst",
+    "crash", "crash all", "pause", "slow", "partition", "filter", "swizzle", "delay", "loss", "clock step",
+    "disk slow", "disk full", "disk error", "disk lost", "disk rot", "oracle", "reorganisation", "rpc stall",
+    "slow execution", "burst",
 )  # fmt: skip
 
 
@@ -119,6 +123,10 @@ class FaultDriver:
                 return  # counts when it swallows something
             case "swizzle":
                 self._swizzle(fault)
+            case "delay":
+                world.network.begin_weather(number, Weather(fault.side, fault.degree, fault.degree))
+            case "loss":
+                world.network.begin_weather(number, Weather(fault.side, loss=fault.degree / 1000))
             case "oracle":
                 world.oracle.faults[fault.member] = fault.shape
                 return
@@ -151,6 +159,8 @@ class FaultDriver:
                 world.reconnect(links)
             case "filter":
                 world.network.remove_filter(number)
+            case "delay" | "loss":
+                world.network.end_weather(number)
             case "oracle":
                 world.oracle.faults.pop(fault.member, None)
             case "rpc stall":

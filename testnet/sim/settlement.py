@@ -3,7 +3,7 @@
 import random
 
 from engine.payload import InboxEntry
-from testnet.sim.exchange import DEPOSIT_QUOTE, make_entry, traders
+from testnet.sim.exchange import make_entry
 
 BLOCK_MS = 1_000
 FINAL_AFTER_BLOCKS = 2
@@ -12,17 +12,17 @@ FINAL_AFTER_BLOCKS = 2
 class SettlementChain:
     """Deposits and forced withdrawals become entries when their block is final; a reorganisation moves the others."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, deposits: list[tuple[bytes, int]]) -> None:
+        """`deposits`: owner and quote of those that stand in the first block."""
         self._rng = rng
-        self._waiting: list[tuple[int, bytes, int]] = []  # block, beneficiary, amount
+        self._owners = [owner for owner, _ in deposits]
+        self._waiting = [(0, owner, amount_quote) for owner, amount_quote in deposits]  # by block
         self.entries: list[InboxEntry] = []
         self._entry_blocks: list[int] = []
-        for _, owner in traders():
-            self._waiting.append((0, owner, DEPOSIT_QUOTE))
 
     def deposit(self, now_ms: int) -> None:
         """Somebody pays in or wants out: in the block that is next."""
-        _, owner = self._rng.choice(traders())
+        owner = self._rng.choice(self._owners)
         self._waiting.append((now_ms // BLOCK_MS + 1, owner, self._rng.randint(1, 10**9)))
 
     def reorganise(self, now_ms: int) -> bool:

@@ -23,6 +23,7 @@ LIARS_MAX = 10
 ORACLE_FAULTS = ("missing", "stale", "extreme")
 FAULTS_OF_A_KIND_MAX = 4
 BIG_STEP_MS = 10_000
+WEATHER_SEED = 0xF06  # drawn apart from all the rest, which stays as it is
 
 Draw = Callable[[random.Random, Plan], list[Fault]]
 
@@ -50,6 +51,7 @@ def draw_plan(seed: int, safety_ms: int | None = None) -> Plan:
     for draw in DRAWS:
         if rng.random() < 0.3:
             plan.faults += draw(rng, plan)
+    plan.faults += draw_weather(random.Random(seed ^ WEATHER_SEED), plan)
     plan.faults.sort(key=lambda fault: fault.at_ms)
     plan.snapshot_gap_blocks = rng.choice((plan.snapshot_gap_blocks, 60, 20))
     return plan
@@ -153,6 +155,15 @@ def swizzles(rng: random.Random, plan: Plan) -> list[Fault]:
     return [Fault("swizzle", at_ms, rng.randint(500, 6_000), side=side) for at_ms in draw_times(rng, plan)[:2]]
 
 
+def draw_weather(rng: random.Random, plan: Plan) -> list[Fault]:
+    """In one run of five, links of some members that are slow or lose frames for a while."""
+    if rng.random() >= 0.2:
+        return []
+    side = tuple(rng.sample(range(plan.member_count), rng.randint(0, plan.member_count // 2)))
+    kind, degree = rng.choice((("delay", 20), ("delay", 150), ("delay", 600), ("loss", 50), ("loss", 300)))
+    return [Fault(kind, at_ms, rng.randint(500, 8_000), degree=degree, side=side) for at_ms in draw_times(rng, plan)]
+
+
 def clock_steps(rng: random.Random, plan: Plan) -> list[Fault]:
     step_ms = rng.choice((300, BIG_STEP_MS))
     return [
@@ -236,7 +247,8 @@ EXPECTED = (
     *(f"partition: {shape}" for shape in SHAPES),
     *(f"filter: {kind}" for kind in FILTERS),
     *(f"oracle: {kind}" for kind in ORACLE_FAULTS),
-    "network: loss", "network: duplicate", "network: bandwidth", "network: cut", "disk: unsynced writes lost",
-    "disk: fatal error", "disk: start refused", "repair: block fetch", "repair: batch fetch", "repair: range sync",
-    "repair: range taken", "repair: snapshot adopted", "load: message", "settlement: deposit", "evidence",
+    "weather: delay", "weather: loss", "network: loss", "network: duplicate", "network: bandwidth", "network: cut",
+    "disk: unsynced writes lost", "disk: fatal error", "disk: start refused", "repair: block fetch",
+    "repair: batch fetch", "repair: range sync", "repair: range taken", "repair: snapshot adopted", "load: message",
+    "settlement: deposit", "evidence",
 )  # fmt: skip

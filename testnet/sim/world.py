@@ -15,12 +15,13 @@ from typing import Any
 from consensus.leaders import compute_leaders
 from consensus.messages import Block, Certificate, DecodeError, Header, Proposal
 from engine.apply import BlockResult
-from testnet.sim.byzantine import BEHAVIOURS, Behaviour
+from testnet.sim.byzantine import BEHAVIOURS, WHOLESALE, Behaviour
 from testnet.sim.checkers import Checkers, Violation
 from testnet.sim.checkers.disks import check_refusal
 from testnet.sim.checkers.exchange import ExchangeChecker
 from testnet.sim.clocks import START_MS
-from testnet.sim.exchange import DOMAIN, EPOCH, Auditor, Shared, make_exchange, signed_messages
+from testnet.sim.crowd import Crowd
+from testnet.sim.exchange import DOMAIN, EPOCH, Auditor, Exchange, Shared, make_exchange
 from testnet.sim.faults import FaultDriver
 from testnet.sim.keys import decode
 from testnet.sim.network import Network
@@ -28,6 +29,7 @@ from testnet.sim.node import OPERATOR_MS, Node
 from testnet.sim.oracle import Oracle
 from testnet.sim.plan import Plan
 from testnet.sim.scheme import SchemeKeys
+from testnet.sim.script import Script
 from testnet.sim.settlement import SettlementChain
 from testnet.sim.trace import describe
 from validator.executor import to_commitment
@@ -38,7 +40,7 @@ TIP_DISTANCE_MAX = 2
 EVENTS_MAX = 1_000_000
 EVENTS_OF_A_PAIR_MAX = 400  # messages go from each to each: what a hundred members need is more
 SIZES_EVERY_EVENTS = 64
-KINDS = {kind.name: kind for kind in BEHAVIOURS}
+KINDS = {kind.name: kind for kind in (*BEHAVIOURS, *WHOLESALE)}
 
 logging.getLogger("hansa").addHandler(logging.NullHandler())  # a faulty node complains a lot, rightly
 
@@ -63,7 +65,10 @@ class Result:
 
 
 class World:
-    def __init__(self, plan: Plan, trace: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, trace: bool = False, exchange: Exchange | None = None, crowd: Crowd | None = None
+    ) -> None:
+        """`exchange` and `crowd`: other markets and traders than those of campaigns."""
         self.plan = plan
         self.trace = trace
         self.rng = random.Random(plan.seed ^ 0x5EED)
@@ -71,7 +76,8 @@ class World:
         self.is_calm = False
         self.fired: Counter[str] = Counter()
         members = plan.member_count
-        self.exchange = make_exchange(members)
+        self.exchange = exchange or make_exchange(members)
+        self._crowd = crowd or Script()
         self.keys = SchemeKeys(plan.seed, members, DOMAIN, plan.has_real_signatures)
         self.leaders = compute_leaders(plan.seed.to_bytes(32, "big"), EPOCH, members)
         self.network = Network(
@@ -81,7 +87,7 @@ class World:
         self.shared = Shared(self.exchange, plan.has_memo)
         self.auditor = Auditor(self.exchange, self.shared.run_block)
         byzantine = tuple(plan.byzantine)
-        self.settlement = SettlementChain(self.rng)
+        self.settlement = SettlementChain(self.rng, self._crowd.deposits())
         self.exchange_checker = ExchangeChecker(
             self.exchange, self.auditor, self.shared, self.settlement.entries, lambda: self.now_ms, START_MS,
             is_quiet=not plan.faults and not plan.loss,
@@ -98,19 +104,21 @@ class World:
         self.event_count = 0
         self.message_count = 0
         self._post_count = 0
-        self._load_count = 0
         self.members: list[list[Node]] = []
         for index in range(members):
-            kind = KINDS[plan.byzantine[index]] if index in plan.byzantine else None
-            machines = 1 if kind is None else kind.machines
+            machines = KINDS[plan.byzantine[index]].machines if index in plan.byzantine else 1
             names = [index + members * machine for machine in range(machines)]
-            self.members.append([self._make_node(index, name, kind) for name in names])
+            self.members.append([Node(self, index, name, self.make_behaviour(index)) for name in names])
         self.nodes = [node for group in self.members for node in group]
 
-    def _make_node(self, index: int, name: int, kind: type[Behaviour] | None) -> Node:
-        if kind is not None and kind.machines > 1:
+    def make_behaviour(self, index: int) -> Behaviour | None:
+        """How a member lies; None: not at all."""
+        if index not in self.plan.byzantine:
+            return None
+        kind = KINDS[self.plan.byzantine[index]]
+        if kind.machines > 1:
             self.fired[f"behaviour: {kind.name}"] += 1
-        return Node(self, index, name, None if kind is None else kind(self.rng))
+        return kind(self.rng)
 
     @property
     def honest(self) -> list[Node]:
@@ -342,15 +350,13 @@ class World:
             self.post_fault(self.now_ms + 1 + int(self.rng.expovariate(per_s / 1000)), what, None)
 
     def send_load(self) -> None:
-        """The next message of a trader goes to a node that is up; the script repeats itself after its end."""
+        """The next message of a trader goes to a node that is up."""
         per_s = self.plan.load_per_s + self.faults.load_extra_per_s
         up = [node for node in self.nodes if node.is_up and not node.is_observer]
         if up and per_s > 0:
             if self.faults.load_extra_per_s:
                 self.fired["fault: burst"] += 1
-            messages = signed_messages()
-            record, signer = messages[self._load_count % len(messages)]
-            self._load_count += 1
+            record, signer = self._crowd.next_message(self.auditor.state, self.oracle.feeds_e8)
             self.fired["load: message"] += 1
             self.post_node(0, self.rng.choice(up), "order", (record, signer))
         self.post_next("load", per_s or 1.0)

@@ -14,6 +14,7 @@ from testnet.sim.byzantine.contents import (
     ClockLiar,
     InboxCensor,
     InboxForger,
+    SelfServer,
 )
 from testnet.sim.byzantine.doubles import Equivocator, Triplet, Twin, VoteAll
 from testnet.sim.byzantine.forgery import Fabricator, Forger
@@ -22,8 +23,9 @@ from testnet.sim.byzantine.noise import Flooder, Junk, Replayer
 from testnet.sim.byzantine.prices import ExtremePrices, LoneReporter, ReportForger, StalePrices
 from testnet.sim.byzantine.repair import Inventor, Liar
 from testnet.sim.byzantine.results import WrongResult
-from testnet.sim.byzantine.silence import Silent, Withholder
+from testnet.sim.byzantine.silence import Hoarder, Silent, Withholder
 from testnet.sim.byzantine.slander import Slanderer
+from testnet.sim.byzantine.sleeper import Sleeper
 from testnet.sim.byzantine.usurpation import Retagger, Usurper
 
 BEHAVIOURS: tuple[type[Behaviour], ...] = (
@@ -32,5 +34,7 @@ BEHAVIOURS: tuple[type[Behaviour], ...] = (
     LoneReporter, ReportForger, StalePrices, Inventor, BadOrder, BatchForger, BatchHider, BatchTwister, Censor,
     ClockLiar, InboxCensor, InboxForger,
 )  # fmt: skip
+# Of scenarios alone: what they do at once to everybody, the ones above do to some.
+WHOLESALE: tuple[type[Behaviour], ...] = (Hoarder, SelfServer)
 
-__all__ = ["BEHAVIOURS", "Behaviour"]
+__all__ = ["BEHAVIOURS", "WHOLESALE", "Behaviour", "Sleeper"]

@@ -28,6 +28,15 @@ class Censor(Behaviour):
         return replace(payload, batch_refs=tuple(ref for ref in payload.batch_refs if ref[0] != victim))
 
 
+class SelfServer(Behaviour):
+    """Names its own batches only."""
+
+    name = "self server"
+
+    def on_payload(self, node: Node, payload: Payload) -> Payload:
+        return replace(payload, batch_refs=tuple(ref for ref in payload.batch_refs if ref[0] == node.index))
+
+
 class BadOrder(Behaviour):
     """Names batches in the order that it likes."""
 

@@ -11,6 +11,7 @@ class EvidenceChecker:
         self._keys = keys
         self._byzantine = byzantine
         self._seen: dict[Evidence, None] = {}
+        self.offences: dict[int, dict[int, None]] = {}  # by culprit: what it did, as `consensus.evidence` numbers it
 
     @property
     def count(self) -> int:
@@ -28,3 +29,5 @@ class EvidenceChecker:
         require(not accused, f"S9 honest nodes accused: {accused}")
         genuine = all(self._keys.is_genuine(statement) for statement in (evidence.first, evidence.second))
         require(genuine, "S9 evidence with a wrong signature")
+        for member in verdict.culprits:
+            self.offences.setdefault(member, {})[verdict.offence] = None

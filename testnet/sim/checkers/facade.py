@@ -43,6 +43,11 @@ class Checkers:
     def evidence_count(self) -> int:
         return self._evidence.count
 
+    @property
+    def offences(self) -> dict[int, tuple[int, ...]]:
+        """By member that honest nodes have proven to lie."""
+        return {member: tuple(sorted(found)) for member, found in sorted(self._evidence.offences.items())}
+
     def on_restart(self, node: int, height: int) -> None:
         """An honest node starts with what its disk holds up to `height`."""
         self._agreement.on_restart(node, height)

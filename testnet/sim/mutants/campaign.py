@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from testnet.sim.mutants import accountability, agreement, durability, payloads, repair
+from testnet.sim.mutants import accountability, agreement, durability, market, payloads, repair
 from testnet.sim.mutants.patches import Mutant, Patches
 from testnet.sim.mutants.profiles import PLANTED, PROFILES, leave_as_is
 
@@ -13,6 +13,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *durability.MUTANTS,
     *repair.MUTANTS,
     *payloads.MUTANTS,
+    *market.MUTANTS,
 )
 CONTROL_SEEDS_MIN = 8
 CONTROL_SEEDS_MAX = 40

@@ -15,12 +15,16 @@ from typing import Any
 from consensus import recovery
 from testnet.sim.campaign import run_seed
 from testnet.sim.forks import run_fork
+from testnet.sim.markets import list_markets
 from testnet.sim.mutants.patches import Patches, Plant
-from testnet.sim.plan import Fault
+from testnet.sim.oracle import Move
+from testnet.sim.plan import Fault, Plan
+from testnet.sim.stage import Stage, wall_ms
 from testnet.sim.twins import iterate_cases, run_case
 
 SLOW_MS = 200
 SAFETY_MS = 8_000
+SETTLES_MS, HALT_MS, HALT_LASTS_MS = 16_000, 18_000, 620_000
 Play = Callable[[int], str]  # a seed's failure; empty if all is well
 MakeFaults = Callable[[random.Random], list[Fault]]
 CALM: dict[str, Any] = {
@@ -100,6 +104,25 @@ def forks(seed: int) -> str:
     return run_fork(seed).result.failure
 
 
+def market(seed: int) -> str:
+    """A future that settles while the price falls, then a halt of ten minutes in which it falls again; one member
+    reports what it likes.
+    """
+    plan = Plan(seed, load_per_s=20.0, deposits_per_minute=0.0, byzantine={seed % 4: "extreme prices"})
+    stage = Stage(plan, list_markets(wall_ms(SETTLES_MS)))
+    stage.exchange_checker.expect_faults()
+    stage.wake(seed % 4, is_awake=True)
+    stage.oracle.moves.append(Move(wall_ms(7_000), wall_ms(SETTLES_MS), -900, None))
+    stage.play_until(HALT_MS)
+    for node in stage.nodes:
+        node.down_ms = HALT_LASTS_MS
+        node.crash()
+    resumes_ms = HALT_MS + HALT_LASTS_MS
+    stage.oracle.moves.append(Move(wall_ms(HALT_MS), wall_ms(resumes_ms), -2_500, None))
+    stage.play_until(resumes_ms + 40_000)
+    return stage.violation
+
+
 def leave_as_is(_: Patches) -> None:
     pass
 
@@ -130,6 +153,7 @@ PROFILES: dict[str, Play] = {
     "long outage": calm(make_faults=stay_away, retain_views=2, delay_mean_ms=30.0),
     "sync liar": calm("sync liar", make_faults=stay_away, retain_views=2),
     "sync inventor": calm("sync inventor", make_faults=stay_away, retain_views=2),
+    "market": market,
     "slow links": slow_links,
     "twins": twins,
     "forks": forks,

@@ -1,0 +1,115 @@
+"""A world that plays a scenario: faults begin and end when somebody says so, and everything is noted with its time.
+
+Unlike a campaign's run it has no second phase; who drives it decides when what is healed and how long it goes on.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from consensus.messages import Block, Proposal, quorum
+from engine.apply import BlockResult
+from engine.params import MarketParams
+from engine.state import EngineState
+from testnet.sim.byzantine import Behaviour, Sleeper
+from testnet.sim.checkers import Violation
+from testnet.sim.clocks import START_MS
+from testnet.sim.crowd import Market
+from testnet.sim.exchange import make_exchange
+from testnet.sim.keys import decode
+from testnet.sim.node import Node
+from testnet.sim.plan import Plan
+from testnet.sim.world import World
+
+LOOK_EVERY_MS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The final height of every member at a time; None where no process answers."""
+
+    at_ms: int
+    heights: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A block is final at a quorum of members, or at all honest ones if they are fewer."""
+
+    at_ms: int
+    height: int
+    latency_ms: int  # since it was proposed
+
+
+class Stage(World):
+    """Liars of the plan sleep until they are woken. Times are virtual milliseconds."""
+
+    def __init__(self, plan: Plan, markets: tuple[MarketParams, ...]) -> None:
+        exchange = make_exchange(plan.member_count, markets)
+        super().__init__(plan, exchange=exchange, crowd=Market(plan.seed, exchange))
+        self.looks: list[Look] = []
+        self.deliveries: list[Delivery] = []
+        self.liquidations: list[tuple[int, int, int]] = []  # when, height, account
+        self.trade_count = 0
+        self.violation = ""
+        self._proposed_ms: dict[bytes, int] = {}
+        self._heard: dict[int, int] = {}  # height -> members at whom it is final
+        self._observed_height = 0
+        for node in self.nodes:
+            self.post_at(self.rng.randint(0, 50), node, "boot", None)
+        self.post_fault(1000, "load", None)
+
+    def make_behaviour(self, index: int) -> Behaviour | None:
+        liar = super().make_behaviour(index)
+        return None if liar is None else Sleeper(self.rng, liar)
+
+    def wake(self, member: int, is_awake: bool) -> None:
+        """A liar of the plan begins to lie, or leaves off."""
+        for node in self.members[member]:
+            assert isinstance(node.behaviour, Sleeper), "the plan names it"
+            node.behaviour.is_awake = is_awake
+
+    def play_until(self, end_ms: int) -> None:
+        """On to this time, unless a property has broken or breaks."""
+        while self.now_ms < end_ms and not self.violation:
+            try:
+                self.run_until(min(end_ms, self.now_ms + LOOK_EVERY_MS))
+            except Violation as violation:
+                self.violation = str(violation)
+            self.looks.append(Look(self.now_ms, tuple(self.height_of(member) for member in range(len(self.members)))))
+
+    def height_of(self, member: int) -> int | None:
+        node = self.members[member][0]
+        return node.executor.final.height if self.is_answering(member) else None
+
+    def is_answering(self, member: int) -> bool:
+        node = self.members[member][0]
+        return node.is_up and node.paused_until_ms <= self.now_ms
+
+    def transmit(self, source: Node, peer: int | None, what: str, data: Any) -> None:
+        if what == "consensus" and data[:2] == b"\x82\x03":
+            message = decode(data)
+            assert isinstance(message, Proposal)
+            self._proposed_ms.setdefault(message.block.hash(), self.now_ms)
+        super().transmit(source, peer, what, data)
+
+    def on_final(self, node: Node, block: Block) -> None:
+        super().on_final(node, block)
+        height = block.header.height
+        if height > self._observed_height:
+            self._observed_height = height
+            self._observe(height, self.auditor.state, self.auditor.result)
+        self._heard[height] = self._heard.get(height, 0) + 1
+        needed = min(quorum(self.plan.member_count), len(self.honest))
+        proposed_ms = self._proposed_ms.get(block.hash())
+        if self._heard[height] == needed and proposed_ms is not None:
+            self.deliveries.append(Delivery(self.now_ms, height, self.now_ms + node.elapsed_ms - proposed_ms))
+
+    def _observe(self, height: int, _: EngineState, result: BlockResult | None) -> None:
+        assert result is not None, "the auditor has executed the block"
+        self.trade_count += int((result.fills["is_liquidation"] == 0).sum())
+        self.liquidations += [(self.now_ms, height, int(row["account"])) for row in result.liquidations]
+
+
+def wall_ms(virtual_ms: int) -> int:
+    """What a clock that is right shows."""
+    return START_MS + virtual_ms

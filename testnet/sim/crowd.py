@@ -18,7 +18,7 @@ from testnet.sim.exchange import EXPIRY_MS, SEPARATOR, Exchange
 MAKERS, TAKERS = 4, 3
 RICH_QUOTE, DARING_QUOTE = 1_000_000 * 10**6, 3_000 * 10**6
 DARING_TIMES = 13  # what the daring hold, in their deposits; twenty is the most at an initial margin of 5 %
-CLEAN_SHARE, WITHDRAW_SHARE = 0.07, 0.02
+EAGER_SHARE, CLEAN_SHARE, WITHDRAW_SHARE = 0.4, 0.07, 0.02
 BPS = 10_000
 
 
@@ -59,9 +59,10 @@ class Market:
         return [(person.owner, person.deposit_quote) for person in self._people]
 
     def next_message(self, state: EngineState, feeds_e8: list[int]) -> tuple[bytes, bytes]:
-        person = self._rng.choice(self._people)
-        if person.side is not None and self._holds_enough(person, state, feeds_e8[0]):
-            person = self._rng.choice(self._people[: MAKERS + TAKERS])
+        daring = [known for known in self._people if known.side is not None]
+        eager = [known for known in daring if not self._holds_enough(known, state, feeds_e8[0])]
+        usual = self._people[: MAKERS + TAKERS]
+        person = self._rng.choice(eager if eager and self._rng.random() < EAGER_SHARE else usual)
         person.nonce += 1
         command = self._draw(person, feeds_e8).signed(person.key, SEPARATOR)
         return command.encode(), person.owner
@@ -90,7 +91,7 @@ class Market:
             return Command.of(WITHDRAW, owner, nonce, EXPIRY_MS, size_lots=rng.randint(1, 10**8))
         side, is_maker = rng.choice((BUY, SELL)), person.role == "maker"
         away_bps = rng.randint(2, 40) if is_maker else -rng.randint(20, 60)
-        size_lots = rng.randint(20, 80) if is_maker else rng.randint(1, 30)
+        size_lots = rng.randint(100, 300) if is_maker else rng.randint(1, 30)
         return self._place(person, market, feeds_e8, side, away_bps, size_lots, is_now=not is_maker)
 
     def _traded(self) -> list[int]:

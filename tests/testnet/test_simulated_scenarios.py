@@ -1,0 +1,122 @@
+"""Scenarios in virtual time: each harm is felt, each condition can fail there, and a seed repeats itself."""
+
+from functools import cache
+
+import pytest
+import trio
+
+from testnet.scenario.backend import Unable
+from testnet.scenario.parsing import parse_scenario
+from testnet.scenario.running import Outcome, run_scenario
+from testnet.scenario.simulator_backend import SimulatorBackend
+
+USUAL = ("nodes_alive", "roots_equal", "money_conserved", "no_wrong_liquidation", "funding_continuous", "audit_clean")
+NEEDS = {"heights_grow": "within_s = 3\n", "keeps_going": "gap_s = 2\n"}
+HARMS = """
+[[fault]]
+kind = "price_move"
+at_s = 1
+for_s = 6
+change_bps = -1100
+[[fault]]
+kind = "crash"
+at_s = 2
+for_s = 2
+targets = [1]
+[[fault]]
+kind = "partition"
+at_s = 3
+for_s = 2
+targets = [0, 1]
+[[fault]]
+kind = "disk_full"
+at_s = 6
+for_s = 1
+targets = [2]
+[[fault]]
+kind = "disk_lost"
+at_s = 8
+for_s = 1
+targets = [3]
+[[fault]]
+kind = "loss"
+at_s = 9
+for_s = 1
+targets = [0]
+share = 0.3
+"""
+LIAR = """
+[[fault]]
+kind = "byzantine"
+at_s = 1
+for_s = 6
+targets = [2]
+behaviour = "equivocate"
+[[fault]]
+kind = "slow_disk"
+at_s = 2
+for_s = 3
+targets = [0]
+sync_ms = 80
+[[fault]]
+kind = "delay"
+at_s = 4
+for_s = 2
+targets = [1]
+delay_ms = 60
+jitter_ms = 20
+[[fault]]
+kind = "clock_skew"
+at_s = 2
+for_s = 3
+targets = [3]
+skew_ms = 400
+"""
+
+
+@cache
+def run(faults: str, conditions: str, seed: int = 1, duration_s: int = 12) -> Outcome:
+    text = f"[network]\nduration_s = {duration_s}\nseed = {seed}\n[load]\ncommands_per_s = 20\n{faults}"
+    text += "".join(f'[[assert]]\nkind = "{kind}"\n{NEEDS.get(kind, "")}' for kind in conditions.split())
+    scenario = parse_scenario(text, "tried", "tried.toml")
+    outcome: Outcome = trio.run(run_scenario, scenario, SimulatorBackend(), lambda _: None)
+    return outcome
+
+
+def test_whatever_is_healed_leaves_nothing_wrong() -> None:
+    outcome = run(HARMS, " ".join(USUAL))
+    assert outcome.is_passed, [verdict for verdict in outcome.verdicts if not verdict.is_met]
+    facts = outcome.facts
+    assert facts.liquidations and facts.trades > 20
+    # While two and two did not hear each other nothing was final.
+    cut = [final.height for final in facts.finals if 3.2 <= final.at_s <= 4.9]
+    assert cut == [] and facts.finals[-1].height > 20
+
+
+def test_a_liar_is_named_by_its_contradictions_and_nobody_else_is() -> None:
+    outcome = run(LIAR, "nobody_honest_slashed audit_clean heights_grow")
+    assert outcome.is_passed
+    assert list(outcome.facts.offences) == [2]
+
+
+def test_a_seed_repeats_itself() -> None:
+    first = run(HARMS, " ".join(USUAL))
+    run.cache_clear()
+    again, other = run(HARMS, " ".join(USUAL)), run(HARMS, " ".join(USUAL), seed=2)
+    assert first.facts == again.facts
+    assert first.facts.notes != other.facts.notes
+
+
+def test_conditions_fail_where_they_should() -> None:
+    crash = '[[fault]]\nkind = "crash"\nat_s = 1\ntargets = [0, 1]\n'
+    outcome = run(crash, "nodes_alive keeps_going caught_up traded", duration_s=4)
+    assert {verdict.name: verdict.is_met for verdict in outcome.verdicts} == {
+        "nodes_alive": False, "keeps_going": False, "caught_up": False, "traded": True,
+    }  # fmt: skip
+
+
+def test_what_the_simulator_lacks_is_refused_before_the_start() -> None:
+    with pytest.raises(Unable, match="checkpoint_on_chain"):
+        run("", "checkpoint_on_chain")
+    with pytest.raises(Unable, match="no underlying 'DOGE'"):
+        run('[[fault]]\nkind = "price_move"\nat_s = 1\nfor_s = 1\nchange_bps = 1\nunderlying = "DOGE"\n', "traded")

@@ -3,7 +3,7 @@ and the ledger.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from engine import views
@@ -15,6 +15,7 @@ from net.gateway.account_data import (
     HoldingsCost,
     Judgement,
     Kind,
+    MarginInputs,
     Movement,
     OfferView,
     SettingsView,
@@ -29,6 +30,7 @@ from validator.executor import Executor
 from validator.history import UNSPENT_CODES
 from validator.holdings_cost import TRADES_MAX, compute_costs
 from validator.ledger import Ledger
+from validator.margin_inputs import read_inputs
 from validator.movements import (
     Past,
     is_credited,
@@ -116,6 +118,11 @@ class NodeAccountData:
         """See `AccountData`."""
         account = self._find(owner, subaccount)
         return Code.UNKNOWN_ACCOUNT if account is None else simulate_account(self._state, account, what_if)
+
+    def margin_inputs(self, owner: bytes, subaccount: int, markets: Iterable[int]) -> MarginInputs | None:
+        """See `AccountData`."""
+        account = self._find(owner, subaccount)
+        return None if account is None else read_inputs(self._state, account, markets)
 
     def judge(self, command: Command, signer: bytes) -> Judgement:
         return judge(self._state, command, signer, self._executor.final.time_ms)

@@ -277,6 +277,14 @@ class Operations:
         )
         return answer
 
+    def margin_inputs(self, instruments: Sequence[str] = ()) -> Operation[dict[str, Any]]:
+        """What the engine computes the account's margin from, with the rows of more markets than it is in, for
+        `validator.local_margin`: which then answers what `simulate` asks a node, as often as wanted.
+        """
+        named = {"instruments": list(instruments)} if instruments else {}
+        answer: dict[str, Any] = yield Call("private/x_get_margin_inputs", named | self._account())
+        return answer
+
     def transaction_log(self, count: int = 100) -> Operation[list[dict[str, Any]]]:
         """What has moved the account's money, newest first."""
         answer = yield Call("private/get_transaction_log", {"count": count, "currency": "USDC"} | self._account())

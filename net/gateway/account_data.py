@@ -6,7 +6,7 @@ empty. Everything is of the last final block unless it says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -191,6 +191,27 @@ class Simulated:
 
 
 @dataclass(frozen=True, slots=True)
+class MarginInputs:
+    """All that the engine's margin of an account is computed from, as it lies in its tables: so that whoever has the
+    engine computes the same, in any case. `columns` names the numbers of the rows, by table. Mappings are by market.
+    """
+
+    height: int
+    mode: int
+    balance_quote: int
+    order_charge_quote: int
+    lots: Mapping[int, int]
+    open_lots: Mapping[int, tuple[int, int]]
+    names: tuple[str, ...]  # of the underlyings
+    columns: Mapping[str, tuple[str, ...]]
+    markets: Mapping[int, tuple[int, ...]]
+    scenarios: Mapping[int, tuple[int, ...]]
+    underlyings: tuple[tuple[int, ...], ...]
+    expiries: tuple[tuple[int, ...], ...]
+    counters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What the rules say of a message now, without executing it."""
 
@@ -228,6 +249,9 @@ class AccountData(Protocol):
 
     def simulate(self, owner: bytes, subaccount: int, what_if: WhatIf) -> Simulated | Code:
         """A code for what has no answer."""
+
+    def margin_inputs(self, owner: bytes, subaccount: int, markets: Iterable[int]) -> MarginInputs | None:
+        """With the rows of these markets and of those that the account holds or has orders in; None without it."""
 
     def judge(self, command: Command, signer: bytes) -> Judgement: ...
 

@@ -139,6 +139,17 @@ def _read_positions(call: Call) -> dict[int, int]:
     return lots
 
 
+async def get_margin_inputs(call: Call) -> object:
+    """For a machine that has the engine itself."""
+    named = call.params.values.get("instruments") is not None
+    names = call.params.text_list("instruments", _POSITIONS_MAX) if named else []
+    markets = [call.instruments.number(name, "instruments") for name in names]
+    found = call.backend.account_data.margin_inputs(*read_owner(call), markets)
+    if found is None:
+        raise engine_error(Code.UNKNOWN_ACCOUNT, "owner")
+    return present_settings.margin_inputs(call.instruments, found)
+
+
 async def margin_explain(call: Call) -> object:
     """Every number that the account's margin is made of, as the engine has it now."""
     account = _account(call)

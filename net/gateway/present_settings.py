@@ -1,12 +1,13 @@
 """Settings, offers and margins in another case as JSON, with Deribit's field names where it has the thing."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from engine.params import MarketParams
 from engine.units import format_price, format_quote, format_size
 from net.gateway.account_actions import MARGIN_MODELS, MS_PER_S, SCOPES
-from net.gateway.account_data import OfferView, ProtectionView, SettingsView, Simulated, UnderlyingRisk
+from net.gateway.account_data import MarginInputs, OfferView, ProtectionView, SettingsView, Simulated, UnderlyingRisk
 from net.gateway.instruments import Instruments
 from net.gateway.market_data import TickerView
 from net.gateway.present_text import CURRENCY, DIRECTIONS, hexed, price_or_none
@@ -104,6 +105,21 @@ def simulated(view: Simulated) -> dict[str, Any]:
         "delta_total": format_quote(sum(risk.delta_quote for risk in view.risks)),
         "x_worst_scenario": None if view.worst_scenario == _NO_SCENARIO else view.worst_scenario,
         "x_risks": [_risk(risk) for risk in view.risks], "x_height": view.height,
+    }  # fmt: skip
+
+
+def margin_inputs(instruments: Instruments, view: MarginInputs) -> dict[str, Any]:
+    """Integers in the engine's own units, which the names of the columns tell."""
+
+    def named(values: Mapping[int, Any]) -> dict[str, Any]:
+        return {instruments.markets[market].symbol: value for market, value in values.items()}
+
+    return {
+        "mode": view.mode, "balance_quote": view.balance_quote, "order_charge_quote": view.order_charge_quote,
+        "positions": named(view.lots), "open_orders": named(view.open_lots), "names": list(view.names),
+        "columns": {table: list(names) for table, names in view.columns.items()}, "markets": named(view.markets),
+        "scenarios": named(view.scenarios), "underlyings": list(view.underlyings), "expiries": list(view.expiries),
+        "counters": list(view.counters), "x_height": view.height,
     }  # fmt: skip
 
 

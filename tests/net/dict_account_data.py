@@ -1,6 +1,6 @@
 """Accounts of the dictionary exchange of `test_gateway_backend`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.commands import CANCEL, NO_SIGNER, Command
@@ -8,6 +8,7 @@ from engine.results import Code
 from net.gateway.account_data import (
     HistoryQuery,
     Judgement,
+    MarginInputs,
     Movement,
     OfferView,
     SettingsView,
@@ -73,6 +74,17 @@ class DictAccountData:
         demand_quote = sum(order.size_lots for order in what_if.orders) + sum(map(abs, what_if.lots.values()))
         risk = UnderlyingRisk("BTC", 5, 4, 3, 2, 1, tuple(range(34)), 10**12, 0)
         return Simulated(self._backend.height, 2, balance_quote, demand_quote, demand_quote // 2, 7, (risk,))
+
+    def margin_inputs(self, owner: bytes, subaccount: int, markets: Iterable[int]) -> MarginInputs | None:
+        balance_quote = self._backend.balances.get((owner, subaccount))
+        if balance_quote is None:
+            return None
+        columns = dict.fromkeys(("markets", "underlyings", "expiries"), ("first", "second"))
+        rows = {market: (market, -1) for market in markets}
+        return MarginInputs(
+            self._backend.height, 2, balance_quote, 0, {0: -3}, {0: (1, 2)}, ("BTC",), columns, rows, rows, ((1, 2),),
+            (), (7,),
+        )  # fmt: skip
 
     def judge(self, command: Command, signer: bytes) -> Judgement:
         role = "owner" if signer == command.owner else "nobody" if signer == NO_SIGNER else "stranger"

@@ -16,6 +16,7 @@ from engine.results import Code
 from net.client import AsyncClient, Buy, HansaError, Sell
 from tests.net.web_exchange import MAKER, TRADER, open_exchange
 from validator.__main__ import run_words
+from validator.local_margin import LocalMargin
 
 KEY, MARKET = "0x" + TRADER.secret.hex(), "BTC-PERPETUAL"
 OWNER = "0x" + address_of(TRADER.public_key).hex()
@@ -110,6 +111,43 @@ async def reads(client: AsyncClient) -> None:
     assert abs(position.delta_base - position.size_base) < abs(position.size_base) / 50
 
 
+async def margins_at_home(client: AsyncClient) -> None:
+    """Computed here they are the node's, to the last digit, whatever the case."""
+    network, names = await client.network(), [item["instrument_name"] for item in await client.instruments()]
+    option = next(name for name in names if name.endswith("-C"))
+    await client.sell(MARKET, "0.020", "90000")
+    assert await client.open_orders() and await client.positions()
+    cases: list[tuple[dict[str, str], dict[str, Any]]] = [
+        ({}, {}),
+        ({MARKET: "-1.5", "ETH-PERPETUAL": "2"}, {}),
+        ({option: "-3"}, {"price_shift_ppm": -200_000, "vol_shift_ppm": 500_000}),
+        ({MARKET: "0.5", option: "10"}, {"is_added": False, "price_shift_ppm": 100_000}),
+        ({}, {"is_added": False}),
+    ]
+    for sizes, case in cases:
+
+        async def is_equal(sizes: dict[str, str] = sizes, case: dict[str, Any] = case) -> bool:
+            local = LocalMargin(network, await client.margin_inputs([MARKET, "ETH-PERPETUAL", option]))
+            told = await client.simulate(sizes, **case)
+            if told["x_height"] != local.height:
+                return False  # a block came between the two questions
+            assert json.loads(json.dumps(local.simulate(sizes, **case))) == told
+            return True
+
+        await until(is_equal)
+    bare = LocalMargin(network, await client.margin_inputs())
+    with pytest.raises(HansaError, match="margin_inputs"):
+        bare.simulate({option: "1"})
+    with pytest.raises(HansaError) as refused:
+        bare.simulate({MARKET: "1"}, price_shift_ppm=-1_000_000)
+    assert refused.value.code == Code.PARAMETER_OUT_OF_BOUNDS
+    inputs = await client.margin_inputs()
+    inputs["columns"]["markets"][3] = "strike"
+    with pytest.raises(HansaError, match="version"):
+        LocalMargin(network, inputs)
+    await client.cancel_all()
+
+
 async def sessions(client: AsyncClient) -> None:
     await client.set_session_key(SESSION_ADDRESS, ["trade", "cancel"], valid_until_ms=LATER_MS, order_cap_usdc=500)
     (key,) = await client.session_keys()
@@ -145,6 +183,7 @@ async def test_the_whole_sdk_over_a_real_engine(tmp_path: Path) -> None:
         await settings(client)
         await offers(client, other)
         await reads(client)
+        await margins_at_home(client)
         await sessions(client)
 
 

@@ -153,6 +153,32 @@ class SimulatedAccount(TypedDict):
     x_height: Height
 
 
+class MarginColumns(TypedDict):
+    """What the numbers of a row are."""
+
+    markets: list[str]
+    underlyings: list[str]
+    expiries: list[str]
+
+
+class MarginInputsAnswer(TypedDict):
+    """What the engine computes an account's margin from, in its own integers (`validator.local_margin`)."""
+
+    mode: Count
+    balance_quote: int
+    order_charge_quote: int
+    positions: dict[str, int]
+    open_orders: dict[str, list[int]]
+    names: list[str]
+    columns: MarginColumns
+    markets: dict[str, list[int]]
+    scenarios: dict[str, list[int]]
+    underlyings: list[list[int]]
+    expiries: list[list[int]]
+    counters: list[int]
+    x_height: Height
+
+
 class ExplainedMargin(SimulatedAccount):
     """An account as it is."""
 

@@ -8,6 +8,7 @@ from net.gateway.shapes.account import (
     CancelSwitch,
     ExplainedMargin,
     LiveOffer,
+    MarginInputsAnswer,
     Margins,
     MmpConfig,
     MmpStatus,
@@ -97,6 +98,11 @@ ACCOUNT_ROWS = (
             Param("x_price_shift_ppm", "integer", "all prices move by so many millionths", False),
             Param("x_vol_shift_ppm", "integer", "all volatilities move by so many millionths", False)),
            "owner=0x…", result=SimulatedAccount),
+    Method("private/x_get_margin_inputs", reads.get_margin_inputs,
+           "The engine's own rows behind an account's margin, so that a machine which has the engine computes any case "
+           "by itself, to the unit.",
+           (*ACCOUNT, Param("instruments", "list of text", "more markets than those that the account is in", False)),
+           "owner=0x…", result=MarginInputsAnswer),
     Method("private/x_margin_explain", reads.margin_explain,
            "Every number that the margin is made of: scenario by scenario, with the worst and what it would take to be "
            "liquidated.", ACCOUNT, "owner=0x…", result=ExplainedMargin),

@@ -58,7 +58,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     ),
     "validator": frozenset(
         {"trio", "blspy", "nacl", "coincurve", "eth_account", "cbor2", "sha3", "numpy", "cyclopts", "rich", "httpx"}
-        | {"llvmlite", "eth_keyfile", "prometheus_client"}
+        | {"llvmlite", "eth_keyfile", "prometheus_client", "textual"}
     ),
     "testnet": frozenset(
         {"docker", "trio", "rich", "cyclopts", "httpx", "eth_account", "coincurve", "nacl", "cbor2", "sha3", "numpy"}

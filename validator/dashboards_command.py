@@ -65,19 +65,26 @@ def export(
 
 def find_targets(homes: Sequence[Path], testnet: Path | None) -> list[Target]:
     """The metrics of nodes by their config.toml; a node without any is left out. Raises `ConfigError`."""
-    from validator.config import ConfigError, Home, load_node
+    from validator.config import Home, load_node
+
+    named = ((path, load_node(Home(path).config)) for path in find_homes(homes, testnet))
+    return [
+        Target(f"{config.metrics_host}:{config.metrics_port}", path.resolve().name)
+        for path, config in named
+        if config.metrics_port
+    ]
+
+
+def find_homes(homes: Sequence[Path], testnet: Path | None) -> list[Path]:
+    """The folders of nodes: those that are named, then a local network's by number. Raises `ConfigError`."""
+    from validator.config import ConfigError
 
     found = list(homes)
     if testnet is not None:
         found += sorted(testnet.glob("node*/"), key=lambda path: (len(path.name), path.name))
         if len(found) == len(homes):
             raise ConfigError(f"{testnet} holds no node: name the folder that `hansa testnet up --dir` made")
-    named = ((path, load_node(Home(path).config)) for path in found)
-    return [
-        Target(f"{config.metrics_host}:{config.metrics_port}", path.resolve().name)
-        for path, config in named
-        if config.metrics_port
-    ]
+    return found
 
 
 def write_files(

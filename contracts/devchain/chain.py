@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -68,11 +69,16 @@ def funded_key(number: int) -> bytes:
 class Chain:
     """All methods are safe to call from several threads."""
 
-    def __init__(self, folder: Path | None = None, chain_id: int = 31337) -> None:
-        """Continue the chain in `folder` or start one; None keeps it in memory. Raises `ValueError` on a wrong id."""
+    def __init__(
+        self, folder: Path | None = None, chain_id: int = 31337, now_s: Callable[[], float] = time.time
+    ) -> None:
+        """Continue the chain in `folder` or start one; None keeps it in memory. Raises `ValueError` on a wrong id.
+        `now_s`: the clock by which blocks are stamped.
+        """
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
+        self._clock = now_s
         self._store = Store(None if folder is None else folder / "chain.sqlite")
         self._chain_db = ChainDB(self._store.nodes)
         self.chain_id = chain_id
@@ -250,8 +256,8 @@ class Chain:
 
     def _start(self) -> None:
         header = PragueBlockHeader(
-            difficulty=0, block_number=BlockNumber(0), gas_limit=GAS_LIMIT, timestamp=int(time.time()), nonce=bytes(8),
-            base_fee_per_gas=FIRST_BASE_FEE_WEI, state_root=BLANK_ROOT_HASH,
+            difficulty=0, block_number=BlockNumber(0), gas_limit=GAS_LIMIT, timestamp=int(self._clock()),
+            nonce=bytes(8), base_fee_per_gas=FIRST_BASE_FEE_WEI, state_root=BLANK_ROOT_HASH,
         )  # fmt: skip
         with self._store.transaction():
             vm = self._vm(header)
@@ -263,7 +269,7 @@ class Chain:
             self._store.set_meta("chain_id", self.chain_id)
 
     def _now_s(self) -> float:
-        return time.time() + self._clock_offset_s
+        return self._clock() + self._clock_offset_s
 
     def _header(self, number: int) -> PragueBlockHeader | None:
         data = self._store.get_block(number)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from engine.params import DEFAULT_MARKETS
 from engine.payload import KIND_DEPOSIT
 from testnet.scenario.backend import Abilities
-from testnet.scenario.conditions import CONDITIONS
+from testnet.scenario.conditions import CONDITIONS, CheckpointOnChain, EvidenceNames
 from testnet.scenario.facts import Books, Facts, Final, Liquidation, Sample, Verdict
 from testnet.scenario.harms import (
     KINDS,
@@ -35,10 +35,13 @@ from testnet.scenario.records import Scenario
 from testnet.sim.markets import list_markets
 from testnet.sim.network import Weather
 from testnet.sim.node import Node
+from testnet.sim.onchain import Onchain
 from testnet.sim.oracle import Move
 from testnet.sim.plan import Plan
 from testnet.sim.stage import Stage, wall_ms
 
+# What only contracts can tell. They cost a second, and signatures on the curve.
+ABOUT_CONTRACTS = (CheckpointOnChain, EvidenceNames)
 # Deposits are final after two seconds, and everybody has found everybody.
 WARM_UP_MS = 5_000
 FOR_EVER_MS = 1 << 50
@@ -47,7 +50,6 @@ BEHAVIOURS = {
     "equivocate": "equivocator", "withhold": "hoarder", "forge": "forger", "censor": "self server",
     "stale_prices": "stale prices",
 }  # fmt: skip
-MISSING_CONDITIONS = frozenset({"checkpoint_on_chain"})
 
 
 class SimulatorBackend:
@@ -56,7 +58,7 @@ class SimulatorBackend:
     name = "sim"
 
     def __init__(self, clock: Callable[[], float] = time.process_time) -> None:
-        self.abilities = Abilities(frozenset(KINDS), frozenset(CONDITIONS) - MISSING_CONDITIONS)
+        self.abilities = Abilities(frozenset(KINDS), frozenset(CONDITIONS))
         self._clock = clock
         self._begun_s = 0.0
 
@@ -76,13 +78,15 @@ class SimulatorBackend:
             network.seed, network.validators, "scenario", deposits_per_minute=0.0,
             byzantine={member: BEHAVIOURS[name] for member, name in scenario.liars.items()},
             load_per_s=scenario.load.commands_per_s if scenario.load is not None else 0.0,
+            has_real_signatures=any(isinstance(condition, ABOUT_CONTRACTS) for condition in scenario.conditions),
         )  # fmt: skip
-        self._scenario = scenario
-        self.stage = Stage(plan, list_markets(choose_expiry_ms(scenario)))
+        onchain = Onchain(plan.member_count, plan.seed) if plan.has_real_signatures else None
+        self.stage = Stage(plan, list_markets(choose_expiry_ms(scenario)), onchain)
         if any(not isinstance(fault.harm, Byzantine) for fault in scenario.faults):
             self.stage.exchange_checker.expect_faults()
         self.stage.play_until(WARM_UP_MS)
         self.stage.looks.clear()
+        self._first_onchain_height = 0 if onchain is None else onchain.settlement.last().height
 
     async def wait_until(self, at_s: float) -> float:
         self.stage.play_until(WARM_UP_MS + round(at_s * 1000))
@@ -157,6 +161,7 @@ class SimulatorBackend:
         offences = {
             member: tuple(f"E{number}" for number in found) for member, found in stage.checkers.offences.items()
         }
+        convicted = offences if stage.onchain is None else stage.onchain.try_all(stage.checkers.evidence)
         return Facts(
             stage.plan.member_count,
             duration_s=self._now_s(),
@@ -173,7 +178,10 @@ class SimulatorBackend:
             ],
             funding_blocks=stage.exchange_checker.funding.block_count,
             offences=offences,
-            convicted=tuple(offences),
+            convicted=tuple(convicted),
+            first_onchain_height=self._first_onchain_height,
+            onchain_height=0 if stage.onchain is None else stage.onchain.settlement.last().height,
+            onchain_findings=compare_checkpoints(stage),
             audit_blocks=stage.checkers.height,
             audit_findings=[stage.violation] if stage.violation else [],
             state_root=stage.auditor.state.state_root.hex(),
@@ -184,7 +192,8 @@ class SimulatorBackend:
         )
 
     def _close_books(self) -> Books:
-        """There is no contract here: what was paid in and not out is what it would hold."""
+        """Without contracts, what was paid in is what they would hold."""
+        onchain = self.stage.onchain
         state, entries = self.stage.auditor.state, self.stage.settlement.entries
         deposits = [entry.amount if entry.kind == KIND_DEPOSIT else 0 for entry in entries]
         return Books(
@@ -193,8 +202,8 @@ class SimulatorBackend:
             withdrawals_quote=state.withdrawals_total_quote,
             consumed_quote=sum(deposits[: state.inbox_cursor]),
             deposits_quote=sum(deposits),
-            claimed_quote=0,
-            escrow_quote=sum(deposits),
+            claimed_quote=0 if onchain is None else onchain.settlement.paid_total(),
+            escrow_quote=sum(deposits) if onchain is None else onchain.settlement.token_balance(onchain.contract),
         )
 
     async def stop(self) -> None:
@@ -244,6 +253,15 @@ def mend_machine(node: Node, harm: Harm) -> None:
         node.sync_extra_ms = 0
     else:
         node.disk.is_full = node.store.fails = False
+
+
+def compare_checkpoints(stage: Stage) -> list[str]:
+    """Posted headers that are not those of the chain."""
+    if stage.onchain is None:
+        return []
+    records = stage.onchain.list_checkpoints()
+    finals = stage.checkers.final_headers
+    return [f"height {record.height}" for record in records if finals[record.height][0] != record.header_hash]
 
 
 def compare_stores(nodes: list[Node]) -> tuple[int, list[str]]:

@@ -13,7 +13,7 @@ from engine.commands import BUY, CANCEL_ALL, IMMEDIATE_OR_CANCEL, PLACE, SELL, W
 from engine.state import EngineState
 from engine.tree import list_positions
 from engine.views import find_account
-from testnet.sim.exchange import EXPIRY_MS, SEPARATOR, Exchange
+from testnet.sim.exchange import EXPIRY_MS, Exchange
 
 MAKERS, TAKERS = 4, 3
 RICH_QUOTE, DARING_QUOTE = 1_000_000 * 10**6, 3_000 * 10**6
@@ -51,7 +51,7 @@ class Market:
 
     def __init__(self, seed: int, exchange: Exchange) -> None:
         self._rng = random.Random(seed ^ 0xC0DE)
-        self._params = exchange.params
+        self._params, self._separator = exchange.params, exchange.separator
         roles = [("maker", None)] * MAKERS + [("taker", None)] * TAKERS + [("daring", BUY), ("daring", SELL)]
         self._people = [make_person(number, role, side) for number, (role, side) in enumerate(roles)]
 
@@ -64,7 +64,7 @@ class Market:
         usual = self._people[: MAKERS + TAKERS]
         person = self._rng.choice(eager if eager and self._rng.random() < EAGER_SHARE else usual)
         person.nonce += 1
-        command = self._draw(person, feeds_e8).signed(person.key, SEPARATOR)
+        command = self._draw(person, feeds_e8).signed(person.key, self._separator)
         return command.encode(), person.owner
 
     def _holds_enough(self, person: Person, state: EngineState, price_e8: int) -> bool:

@@ -16,7 +16,6 @@ from validator.executor import Executor, RunBlock
 from validator.recovery import make_genesis_header
 
 CHAIN_ID, CONTRACT, TOKEN = 31337, bytes(20), b"\1" * 20
-DOMAIN = compute_domain(CHAIN_ID, CONTRACT)
 SEPARATOR = compute_domain_separator(CHAIN_ID, CONTRACT)
 EPOCH = 1
 EXPIRY_MS = START_MS * 2
@@ -34,20 +33,35 @@ class Exchange:
     header: Header
     signers: tuple[NetworkSigner, ...]
     network_keys: tuple[bytes, ...]
+    domain: bytes
+    separator: bytes
+
+
+def network_seed(member: int) -> bytes:
+    """Of a member's network key, in every run the same."""
+    return bytes([1 + member]) * 32
 
 
 @lru_cache(maxsize=8)
-def make_exchange(member_count: int, markets: tuple[MarketParams, ...] = DEFAULT_MARKETS) -> Exchange:
+def make_exchange(
+    member_count: int,
+    markets: tuple[MarketParams, ...] = DEFAULT_MARKETS,
+    contract: bytes = CONTRACT,
+    token: bytes = TOKEN,
+) -> Exchange:
+    """`contract` and `token`: where there is a real settlement contract."""
+    domain, separator = compute_domain(CHAIN_ID, contract), compute_domain_separator(CHAIN_ID, contract)
     params = ExchangeParams(
-        markets, TOKEN, member_count, CHAIN_ID, CONTRACT, accounts_max=256, account_orders_max=32,
+        markets, token, member_count, CHAIN_ID, contract, accounts_max=256, account_orders_max=32,
         book_orders_max=512, markets_max=len(markets), orders_max=1024, positions_max=1024, triggers_max=64,
         offers_max=64, sessions_max=64, blocks_max=64 * len(markets) // 2,
     )  # fmt: skip
     state = genesis(params, START_MS - 1000)
-    signers = tuple(NetworkSigner(bytes([1 + member]) * 32, DOMAIN) for member in range(member_count))
+    signers = tuple(NetworkSigner(network_seed(member), domain) for member in range(member_count))
     return Exchange(
-        params, state, make_genesis_header(state, EPOCH), signers, tuple(one.network_key for one in signers)
-    )
+        params, state, make_genesis_header(state, EPOCH), signers, tuple(one.network_key for one in signers), domain,
+        separator,
+    )  # fmt: skip
 
 
 def make_entry(index: int, owner: bytes, amount_quote: int, time_s: int) -> InboxEntry:
@@ -104,7 +118,7 @@ class Shared:
     def _check_batch(self, batch: Batch) -> CheckedBatch | None:
         keys = self._exchange.network_keys
         network_key = keys[batch.author] if batch.author < len(keys) else None
-        return check_batch(batch, network_key, DOMAIN, SEPARATOR)
+        return check_batch(batch, network_key, self._exchange.domain, self._exchange.separator)
 
     def verify_report(self, report: PriceReport, key: bytes, domain: bytes) -> bool:
         if (report, key) not in self._reports:

@@ -15,22 +15,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from eth_account import Account
 from rich.console import Console
 
-from consensus import crypto
 from consensus.messages import fault_bound
 from contracts.court import Court
 from contracts.deployment import activate, deploy
 from contracts.devchain.chain import Chain, funded_key
 from contracts.devchain.provider import InProcessProvider
 from contracts.devchain.rpc import Rpc
-from contracts.digests import possession_digest
 from contracts.registry import Registry
 from contracts.settlement import Settlement
 from testnet.sim.forks import ForkRun, draw_fork_plan
+from testnet.sim.onchain import register
 from testnet.sim.realkeys import RealKeys
-from validator.config import address_bytes
 from validator.prosecutor import make_statement
 
 KEY_SEED = 1
@@ -69,7 +66,7 @@ class Courthouse:
         for index, secret in enumerate(secrets):
             operator = Registry(provider, deployment.registry, funded_key(index))
             Settlement(provider, deployment.settlement, funded_key(index)).mint_test_usdc(operator.sender, STAKE_UNITS)
-            register(operator, index, secret)
+            register(operator, index, secret, (index + 1).to_bytes(32, "big"))
         activate(provider, funded_key(0), deployment.settlement)
         domain = Settlement(provider, deployment.settlement).domain()
         self.keys = RealKeys(KEY_SEED, member_count, domain)
@@ -102,15 +99,6 @@ class Courthouse:
         elif trial.is_fork and len(trial.convicted) < trial.needed:
             trial.failure = f"A1 the court convicted {len(trial.convicted)} of at least {trial.needed}"
         return trial
-
-
-def register(registry: Registry, index: int, secret: bytes) -> None:
-    """With the proof of possession."""
-    network_key = (index + 1).to_bytes(32, "big")
-    operator = address_bytes(Account.from_key(funded_key(index)).address)
-    key = crypto.derive_public_key(secret)
-    digest = possession_digest(registry.chain_id, registry.address_bytes, operator, network_key, key)
-    registry.register(key, crypto.prove_possession(secret, digest), network_key)
 
 
 def try_forks(fork_count: int, first_seed: int = 0) -> Iterator[Trial]:

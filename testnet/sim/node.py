@@ -24,7 +24,7 @@ from testnet.sim.byzantine import Behaviour
 from testnet.sim.checkers import Violation
 from testnet.sim.clocks import SkewedClocks
 from testnet.sim.disk import Disk
-from testnet.sim.exchange import DOMAIN, EPOCH, SEPARATOR
+from testnet.sim.exchange import EPOCH
 from testnet.sim.keys import decode
 from testnet.sim.parts import (
     HastyAgreement,
@@ -136,14 +136,14 @@ class Node:
     def _make_state(self) -> None:
         world, exchange = self.world, self.world.exchange
         self.config = CoreConfig(
-            domain=DOMAIN, epoch=EPOCH, member_count=world.plan.member_count,
+            domain=exchange.domain, epoch=EPOCH, member_count=world.plan.member_count,
             me=None if self.is_observer else self.index, genesis=exchange.header, delta_ms=world.plan.delta_ms,
             min_interval_ms=world.plan.interval_ms, retain_views=world.plan.retain_views,
         )  # fmt: skip
         self.journal: Journal = WatchedJournal(self, Path("journal"), self.disk)
         self.durable_votes = dict.fromkeys(find_votes(self.journal.records))
         recovered = recover(
-            self.store.snapshots, exchange.params, self.store, exchange.state, exchange.header, SEPARATOR,
+            self.store.snapshots, exchange.params, self.store, exchange.state, exchange.header, exchange.separator,
             self.run_block,
         )  # fmt: skip
         self.pool = BatchPool(world.plan.member_count)
@@ -151,10 +151,10 @@ class Node:
         for checked in recovered.unplaced:
             self.pool.add_named(checked)
         self.roster = Roster([make_founders(world.keys.public_keys, exchange.network_keys, EPOCH)])
-        self.reports = ReportBook(self.roster, DOMAIN, world.shared.verify_report)
+        self.reports = ReportBook(self.roster, exchange.domain, world.shared.verify_report)
         self.inbox = Inbox()
         first_sequence = max(self.clocks.wall_ms() * 1000, self.final_sequences()[self.index] + 1)
-        self.sealer = Sealer(self.index, exchange.signers[self.index], SEPARATOR, first_sequence)
+        self.sealer = Sealer(self.index, exchange.signers[self.index], exchange.separator, first_sequence)
         self.is_sealing = False
         self.traffic, self.repair = Traffic(self), Repair(self)
 
@@ -183,8 +183,8 @@ class Node:
             self.proposals.node = self
         signer_kind = Signer if world.plan.has_guard and self.is_honest else Unguarded
         signer = signer_kind(
-            Path("guard/guard.slots"), keys.secrets[self.index], self.index, DOMAIN, EPOCH, scheme=keys.scheme,
-            files=self.disk,
+            Path("guard/guard.slots"), keys.secrets[self.index], self.index, world.exchange.domain, EPOCH,
+            scheme=keys.scheme, files=self.disk,
         )  # fmt: skip
         outside = Outside(
             send=self._send, announce=lambda data: self._send(None, data), fetch_block=self.traffic.request_block,
@@ -195,8 +195,9 @@ class Node:
         if not self.is_honest:
             agreement = ShamelessAgreement
         self.agreement = agreement(
-            holder, domain=DOMAIN, roster=self.roster, signer=signer, journal=self.journal, store=self.store,
-            executor=self.executor, proposals=self.proposals, outside=outside, clocks=self.clocks, scheme=keys.scheme,
+            holder, domain=world.exchange.domain, roster=self.roster, signer=signer, journal=self.journal,
+            store=self.store, executor=self.executor, proposals=self.proposals, outside=outside, clocks=self.clocks,
+            scheme=keys.scheme,
         )  # fmt: skip
         self.executor.find_block = self.agreement.find_block
         self._due_snapshot: EngineState | None = None

@@ -13,7 +13,6 @@ from engine.payload import Payload
 from engine.state import EngineState
 from testnet.sim.checkers.signing import check_signing
 from testnet.sim.disk import Disk
-from testnet.sim.exchange import DOMAIN
 from testnet.sim.keys import decode
 from validator.agreement import Agreement
 from validator.disk import Durable
@@ -60,7 +59,7 @@ class Unguarded(Signer):
     def sign(self, epoch: int, kind: int, view: int, header_hash: bytes) -> Vote | str:
         if self._index is None:
             return "no seat in that epoch"
-        digest = vote_digest(DOMAIN, kind, epoch, view, header_hash)
+        digest = vote_digest(self._domain, kind, epoch, view, header_hash)
         return Vote(kind, epoch, view, header_hash, self._index, self._scheme.sign(self._secret, digest))
 
 

@@ -1,12 +1,25 @@
 """The settlement chain: blocks every second, the newest of them not final yet, and every node's own late view of it."""
 
 import random
+from typing import Protocol
 
 from engine.payload import InboxEntry
 from testnet.sim.exchange import make_entry
 
 BLOCK_MS = 1_000
 FINAL_AFTER_BLOCKS = 2
+
+
+class Deposits(Protocol):
+    """What a run asks of its settlement chain. Times are virtual."""
+
+    entries: list[InboxEntry]
+
+    def deposit(self, now_ms: int) -> None: ...
+
+    def reorganise(self, now_ms: int) -> bool: ...
+
+    def poll(self, now_ms: int, from_index: int) -> tuple[int, list[InboxEntry]]: ...
 
 
 class SettlementChain:

@@ -6,8 +6,9 @@ Unlike a campaign's run it has no second phase; who drives it decides when what 
 from dataclasses import dataclass
 from typing import Any
 
-from consensus.messages import Block, Proposal, quorum
+from consensus.messages import FINALIZE, Block, Proposal, quorum
 from engine.apply import BlockResult
+from engine.events import Withdrawal
 from engine.params import MarketParams
 from engine.state import EngineState
 from testnet.sim.byzantine import Behaviour, Sleeper
@@ -17,10 +18,12 @@ from testnet.sim.crowd import Market
 from testnet.sim.exchange import make_exchange
 from testnet.sim.keys import decode
 from testnet.sim.node import Node
+from testnet.sim.onchain import Onchain
 from testnet.sim.plan import Plan
 from testnet.sim.world import World
 
 LOOK_EVERY_MS = 250
+POST_EVERY_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,18 @@ class Delivery:
 class Stage(World):
     """Liars of the plan sleep until they are woken. Times are virtual milliseconds."""
 
-    def __init__(self, plan: Plan, markets: tuple[MarketParams, ...]) -> None:
-        exchange = make_exchange(plan.member_count, markets)
-        super().__init__(plan, exchange=exchange, crowd=Market(plan.seed, exchange))
+    def __init__(self, plan: Plan, markets: tuple[MarketParams, ...], onchain: Onchain | None = None) -> None:
+        """`onchain`: deposits and checkpoints go there; the plan's signatures must be real then."""
+        if onchain is None:
+            exchange = make_exchange(plan.member_count, markets)
+        else:
+            exchange = make_exchange(plan.member_count, markets, onchain.contract, onchain.settlement.token_address)
+        crowd = Market(plan.seed, exchange)
+        if onchain is not None:
+            onchain.pay_in(crowd.deposits())
+        super().__init__(plan, exchange=exchange, crowd=crowd, settlement=onchain)
+        self.onchain = onchain
+        self.withdrawals: list[Withdrawal] = []
         self.looks: list[Look] = []
         self.deliveries: list[Delivery] = []
         self.liquidations: list[tuple[int, int, int]] = []  # when, height, account
@@ -57,6 +69,8 @@ class Stage(World):
         for node in self.nodes:
             self.post_at(self.rng.randint(0, 50), node, "boot", None)
         self.post_fault(1000, "load", None)
+        if onchain is not None:
+            self.post_fault(POST_EVERY_MS, "post", None)
 
     def make_behaviour(self, index: int) -> Behaviour | None:
         liar = super().make_behaviour(index)
@@ -85,6 +99,25 @@ class Stage(World):
         node = self.members[member][0]
         return node.is_up and node.paused_until_ms <= self.now_ms
 
+    def apply(self, what: str, data: Any) -> None:
+        if what == "post":
+            self._post_checkpoint()
+            self.post_fault(self.now_ms + POST_EVERY_MS, "post", None)
+        else:
+            super().apply(what, data)
+
+    def _post_checkpoint(self) -> None:
+        """The newest header that has a certificate of its own, by whoever comes first."""
+        assert self.onchain is not None, "nobody posts without a chain"
+        posted_height = self.onchain.settlement.last().height
+        for height in range(self.checkers.height, posted_height, -1):
+            _, header = self.checkers.final_headers[height]
+            certificate = self.find_certificate(FINALIZE, header.view)
+            if certificate is not None and not self.faults.stalled:
+                self.onchain.at(self.now_ms)
+                self.onchain.post(header, certificate)
+                return
+
     def transmit(self, source: Node, peer: int | None, what: str, data: Any) -> None:
         if what == "consensus" and data[:2] == b"\x82\x03":
             message = decode(data)
@@ -106,6 +139,7 @@ class Stage(World):
 
     def _observe(self, height: int, _: EngineState, result: BlockResult | None) -> None:
         assert result is not None, "the auditor has executed the block"
+        self.withdrawals += result.withdrawals
         self.trade_count += int((result.fills["is_liquidation"] == 0).sum())
         self.liquidations += [(self.now_ms, height, int(row["account"])) for row in result.liquidations]
 

@@ -21,7 +21,7 @@ from testnet.sim.checkers.disks import check_refusal
 from testnet.sim.checkers.exchange import ExchangeChecker
 from testnet.sim.clocks import START_MS
 from testnet.sim.crowd import Crowd
-from testnet.sim.exchange import DOMAIN, EPOCH, Auditor, Exchange, Shared, make_exchange
+from testnet.sim.exchange import EPOCH, Auditor, Exchange, Shared, make_exchange
 from testnet.sim.faults import FaultDriver
 from testnet.sim.keys import decode
 from testnet.sim.network import Network
@@ -30,7 +30,7 @@ from testnet.sim.oracle import Oracle
 from testnet.sim.plan import Plan
 from testnet.sim.scheme import SchemeKeys
 from testnet.sim.script import Script
-from testnet.sim.settlement import SettlementChain
+from testnet.sim.settlement import Deposits, SettlementChain
 from testnet.sim.trace import describe
 from validator.executor import to_commitment
 
@@ -66,9 +66,14 @@ class Result:
 
 class World:
     def __init__(
-        self, plan: Plan, trace: bool = False, exchange: Exchange | None = None, crowd: Crowd | None = None
+        self,
+        plan: Plan,
+        trace: bool = False,
+        exchange: Exchange | None = None,
+        crowd: Crowd | None = None,
+        settlement: Deposits | None = None,
     ) -> None:
-        """`exchange` and `crowd`: other markets and traders than those of campaigns."""
+        """`exchange`, `crowd`, `settlement`: other markets, traders and chains than those of campaigns."""
         self.plan = plan
         self.trace = trace
         self.rng = random.Random(plan.seed ^ 0x5EED)
@@ -78,7 +83,7 @@ class World:
         members = plan.member_count
         self.exchange = exchange or make_exchange(members)
         self._crowd = crowd or Script()
-        self.keys = SchemeKeys(plan.seed, members, DOMAIN, plan.has_real_signatures)
+        self.keys = SchemeKeys(plan.seed, members, self.exchange.domain, plan.has_real_signatures)
         self.leaders = compute_leaders(plan.seed.to_bytes(32, "big"), EPOCH, members)
         self.network = Network(
             self.rng, self.fired, delay_least_ms=plan.delay_least_ms, delay_mean_ms=plan.delay_mean_ms, loss=plan.loss,
@@ -87,7 +92,7 @@ class World:
         self.shared = Shared(self.exchange, plan.has_memo)
         self.auditor = Auditor(self.exchange, self.shared.run_block)
         byzantine = tuple(plan.byzantine)
-        self.settlement = SettlementChain(self.rng, self._crowd.deposits())
+        self.settlement: Deposits = settlement or SettlementChain(self.rng, self._crowd.deposits())
         self.exchange_checker = ExchangeChecker(
             self.exchange, self.auditor, self.shared, self.settlement.entries, lambda: self.now_ms, START_MS,
             is_quiet=not plan.faults and not plan.loss,

@@ -11,7 +11,7 @@ from testnet.scenario.running import Outcome, run_scenario
 from testnet.scenario.simulator_backend import SimulatorBackend
 
 USUAL = ("nodes_alive", "roots_equal", "money_conserved", "no_wrong_liquidation", "funding_continuous", "audit_clean")
-NEEDS = {"heights_grow": "within_s = 3\n", "keeps_going": "gap_s = 2\n"}
+NEEDS = {"heights_grow": "within_s = 3\n", "keeps_going": "gap_s = 2\n", "evidence_names": "members = [2]\n"}
 HARMS = """
 [[fault]]
 kind = "price_move"
@@ -94,9 +94,11 @@ def test_whatever_is_healed_leaves_nothing_wrong() -> None:
 
 
 def test_a_liar_is_named_by_its_contradictions_and_nobody_else_is() -> None:
-    outcome = run(LIAR, "nobody_honest_slashed audit_clean heights_grow")
-    assert outcome.is_passed
-    assert list(outcome.facts.offences) == [2]
+    """By the court's contract, too, which has heard what honest members hold; the same contracts have the deposits."""
+    kinds = "evidence_names nobody_honest_slashed audit_clean heights_grow checkpoint_on_chain money_conserved"
+    outcome = run(LIAR, kinds)
+    assert outcome.is_passed, [verdict for verdict in outcome.verdicts if not verdict.is_met]
+    assert outcome.facts.convicted == (2,)
 
 
 def test_a_seed_repeats_itself() -> None:
@@ -116,7 +118,7 @@ def test_conditions_fail_where_they_should() -> None:
 
 
 def test_what_the_simulator_lacks_is_refused_before_the_start() -> None:
-    with pytest.raises(Unable, match="checkpoint_on_chain"):
-        run("", "checkpoint_on_chain")
+    with pytest.raises(Unable, match="probe zero_root"):
+        run('[[probe]]\nkind = "zero_root"\nat_s = 1\n', "traded")
     with pytest.raises(Unable, match="no underlying 'DOGE'"):
         run('[[fault]]\nkind = "price_move"\nat_s = 1\nfor_s = 1\nchange_bps = 1\nunderlying = "DOGE"\n', "traded")

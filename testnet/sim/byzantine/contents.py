@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from consensus.messages import NOTARIZE, Block, Proposal, encode_message
 from engine.payload import Batch, Payload
 from testnet.sim.byzantine.behaviour import Behaviour, Out
-from testnet.sim.exchange import SEPARATOR
 from testnet.sim.keys import decode
 from validator.batches import make_checked, sort_refs
 
@@ -83,7 +82,7 @@ class BatchForger(Behaviour):
         if not mine:
             return payload
         sequence = max([*taken, node.final_sequences()[victim], mine[0].batch.sequence]) + 1
-        forged = make_checked(Batch(victim, sequence, mine[0].batch.commands, bytes(64)), SEPARATOR)
+        forged = make_checked(Batch(victim, sequence, mine[0].batch.commands, bytes(64)), node.world.exchange.separator)
         node.pool.add_named(forged)
         node.store.put_batch(forged.batch_hash, victim, sequence, forged.batch.encode())
         refs = (*payload.batch_refs, (victim, sequence, forged.batch_hash))

@@ -10,18 +10,18 @@ class EvidenceChecker:
     def __init__(self, keys: Keys, byzantine: tuple[int, ...]) -> None:
         self._keys = keys
         self._byzantine = byzantine
-        self._seen: dict[Evidence, None] = {}
+        self.seen: dict[Evidence, None] = {}
         self.offences: dict[int, dict[int, None]] = {}  # by culprit: what it did, as `consensus.evidence` numbers it
 
     @property
     def count(self) -> int:
         """Different pieces so far, however many nodes found or passed them on."""
-        return len(self._seen)
+        return len(self.seen)
 
     def on_evidence(self, evidence: Evidence) -> None:
-        if evidence in self._seen:
+        if evidence in self.seen:
             return
-        self._seen[evidence] = None
+        self.seen[evidence] = None
         verdict = judge(evidence, self._keys.member_count)
         require(not isinstance(verdict, Nothing), f"S9 evidence proves nothing: {verdict}")
         assert not isinstance(verdict, Nothing)

@@ -14,7 +14,7 @@ from testnet.sim.checkers.liquidations import FundingChecker, LiquidationChecker
 from testnet.sim.checkers.money import check_money
 from testnet.sim.checkers.payloads import PayloadChecker
 from testnet.sim.checkers.prices import PriceChecker
-from testnet.sim.exchange import DOMAIN, Auditor, Exchange, Shared
+from testnet.sim.exchange import Auditor, Exchange, Shared
 
 
 class ExchangeChecker:
@@ -34,7 +34,11 @@ class ExchangeChecker:
         self._get_now_ms = get_now_ms
         self._is_quiet = is_quiet
         self._payloads = PayloadChecker(
-            DOMAIN, exchange.network_keys, auditor.find_batch, shared.verify_report, lambda: start_ms + get_now_ms()
+            exchange.domain,
+            exchange.network_keys,
+            auditor.find_batch,
+            shared.verify_report,
+            lambda: start_ms + get_now_ms(),
         )
         self._censorship = CensorshipChecker()
         self.prices = PriceChecker(exchange.params)

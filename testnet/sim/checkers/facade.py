@@ -48,6 +48,11 @@ class Checkers:
         """By member that honest nodes have proven to lie."""
         return {member: tuple(sorted(found)) for member, found in sorted(self._evidence.offences.items())}
 
+    @property
+    def evidence(self) -> list[Evidence]:
+        """Every piece that honest nodes hold."""
+        return list(self._evidence.seen)
+
     def on_restart(self, node: int, height: int) -> None:
         """An honest node starts with what its disk holds up to `height`."""
         self._agreement.on_restart(node, height)

@@ -96,8 +96,13 @@ class AsyncClient:
             await tasks.__aexit__(None, None, None)
 
     async def keep_proofs(self, folder: str | Path) -> None:
-        """Keep the account's proof in `folder`, anew at every checkpoint, until cancelled (`net.client.keeping`)."""
-        await keeping.keep_proofs(lambda height: self._carry(self.operations.checkpoint_proof(height)), Path(folder))
+        """Keep the proofs of the account and of its last withdrawals in `folder`, anew at every checkpoint, until
+        cancelled (`net.client.keeping`).
+        """
+        await keeping.keep_proofs(
+            lambda height: self._carry(self.operations.checkpoint_proof(height)), Path(folder),
+            lambda height: self._carry(self.operations.withdrawals_at(height)),
+        )  # fmt: skip
 
     async def _carry(self, operation: Operation[T]) -> T:
         try:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from net.client import records
-from net.client.proof import verify_account
+from net.client.proof import ProofError, verify_account, verify_withdrawal
 from net.client.protocol import (
     Call,
     Exact,
@@ -359,6 +359,20 @@ class Operations:
             return (yield from self.proof(height))
         except HansaError:
             return (yield from self.proof())
+
+    def withdrawals_at(self, height: int, count: int = 16) -> Operation[list[dict[str, Any]]]:
+        """Proofs of the last withdrawals that block `height` and those before it hold, checked: what the contract pays
+        by, whether a validator is there or not. Raises `net.client.proof.ProofError`.
+        """
+        owner, proofs = bytes.fromhex(self.owner[2:]), []
+        known = [item for item in (yield from self.withdrawals()) if item["x_height"] <= height]
+        for item in sorted(known, key=lambda item: -int(item["index"]))[:count]:
+            raw = yield from self.withdrawal_proof(item["index"], height)
+            if verify_withdrawal(raw, owner).height != height or raw["index"] != item["index"]:
+                raise ProofError("the node proves another withdrawal, or by another block, than was asked for")
+            yield from self._certainty.judge(raw["certificate"])
+            proofs.append(raw)
+        return proofs
 
     def withdrawals(self) -> Operation[list[dict[str, Any]]]:
         answer: list[dict[str, Any]] = yield Call("public/x_get_withdrawals", {"owner": self.owner})

@@ -1,6 +1,6 @@
-"""Checks a Merkle-sum proof of an account against a finalised header (docs/protocol.md, sections 2 and 4). Pure.
+"""Checks proofs of accounts and of withdrawals against a finalised header (docs/protocol.md, sections 2 and 4). Pure.
 
-Shows that the leaf is in the tree whose root and sums the header commits to. That a quorum signed the header is what
+Shows that the leaf is in the tree whose root, and sums, the header commits to. That a quorum signed the header is what
 its certificate proves; the settlement contract checks that, this module does not.
 """
 
@@ -9,7 +9,7 @@ from typing import Any
 from consensus.messages import Commitment, DecodeError, Header, keccak
 from engine.units import parse_quote
 
-DEPTH = 20
+DEPTH, WITHDRAWAL_DEPTH = 20, 32
 
 
 class ProofError(Exception):
@@ -33,6 +33,30 @@ def verify_account(proof: dict[str, Any], owner: bytes, subaccount: int) -> tupl
     if root != commitment.account_root or _sums(total_claims, total_debt) != commitment.account_sums:
         raise ProofError("the leaf is not in the tree that the header commits to")
     return claims, debt, header
+
+
+def verify_withdrawal(proof: dict[str, Any], owner: bytes) -> Header:
+    """The header whose withdrawal tree has it, proven. Raises `ProofError`."""
+    try:
+        header = Header.decode(_bytes(proof["certificate"]["header"]))
+        index, siblings = proof["index"], [_bytes(sibling) for sibling in proof["siblings"]]
+        token = _bytes(proof["token"])
+        if len(siblings) != WITHDRAWAL_DEPTH or not 0 <= index < 1 << WITHDRAWAL_DEPTH or len(token) != 20:
+            raise ValueError("the tree has 32 levels")
+        if _bytes(proof["owner"]) != owner:
+            raise ValueError("somebody else's withdrawal")
+        addressed = bytes(12) + owner + bytes(12) + token
+        node = keccak(_word(2) + _word(index) + addressed + _word(parse_quote(proof["amount"])))
+        for level, sibling in enumerate(siblings):
+            if len(sibling) != 32:
+                raise ValueError("a node has 32 bytes")
+            node = keccak(sibling + node if index >> level & 1 else node + sibling)
+        commitment = Commitment.decode(header.commitment)
+    except (KeyError, TypeError, ValueError, OverflowError, DecodeError) as error:
+        raise ProofError(f"malformed proof: {error!r}") from None
+    if node != commitment.withdrawals_root:
+        raise ProofError("the withdrawal is not in the tree that the header commits to")
+    return header
 
 
 def _climb(

@@ -30,6 +30,7 @@ from net.trader.exact import encode, with_numbers
 from net.trader.faults import READ_ONLY
 from net.trader.fitting import Fitting
 from net.trader.hub import Hub
+from net.trader.key_watch import KeyWatch
 from net.trader.labels import Labels
 from net.trader.pool import Pool
 from net.trader.scopes import needed_for_channels, show_scope
@@ -82,10 +83,11 @@ class Desk:
 
     def __init__(
         self, pool: Pool, hub: Hub, access: Access, labels: Labels, account: Account, sender: Sender,
-        prover: Prover, scribe: Scribe | None,
+        prover: Prover, scribe: Scribe | None, key: KeyWatch,
     ) -> None:  # fmt: skip
         self._pool, self._hub, self._access, self._labels = pool, hub, access, labels
         self._account, self._sender, self._prover, self._scribe = account, sender, prover, scribe
+        self._key = key
         self._fitting = Fitting(pool, account.owner, account.subaccount)
         self.deadman = DeadMan(self.write)
         self._local: dict[str, Callable[[Ask], Awaitable[object]]] = {
@@ -141,6 +143,7 @@ class Desk:
         """Signs and sends. Raises `ApiError`, `NodeRefused`."""
         if self._scribe is None:
             raise ApiError(READ_ONLY)
+        self._key.check()
         network = await self._pool.network()
         try:
             signed = self._scribe.sign(network, method, params)
@@ -231,6 +234,7 @@ class Desk:
             "access_token": grant.access_token, "refresh_token": grant.refresh_token, "token_type": "bearer",
             "expires_in": max(0, grant.until_ms - now_ms) // 1000, "scope": show_scope(grant.levels),
             "enabled_features": [], "x_owner": self._account.owner, "x_subaccount": self._account.subaccount,
+            "x_key": self._key.describe(),
         }  # fmt: skip
 
     async def _logout(self, ask: Ask) -> object:

@@ -24,7 +24,13 @@ OUTCOME_UNKNOWN = Fault(
     909, "outcome_unknown", 10040, "retry",
     "no node told the result before the command expired; its status: public/x_get_command_status", True, 503,
 )  # fmt: skip
+KEY_EXPIRED = Fault(
+    910, "key_expired", 13009, "unauthorized",
+    "the session key of this gateway has ended: `hansa session new` makes another; start the gateway with it", False,
+    403,
+)  # fmt: skip
 
 TRADER_FAULTS: tuple[Fault, ...] = (
     INVALID_CREDENTIALS, UNAUTHORIZED, FORBIDDEN, NO_NODE, UNPROVEN, BAD_LABEL, READ_ONLY, WRONG_HOST, OUTCOME_UNKNOWN,
+    KEY_EXPIRED,
 )  # fmt: skip

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 from coincurve import PrivateKey
 
+from engine.commands import address_of
 from net.client.keeping import keep_proofs
-from net.client.operations import Operations
+from net.client.operations import Operation, Operations
 from net.client.protocol import HansaError, make_error
 from net.client.records import ProvenAccount
 from net.client.verifying import Verifier
@@ -20,7 +21,9 @@ from net.trader.api_keys import KeyRing, Logins
 from net.trader.certainty import Prover
 from net.trader.desk import Account, Desk
 from net.trader.hub import Hub
+from net.trader.key_watch import KeyWatch
 from net.trader.labels import Labels
+from net.trader.metrics import metrics_text
 from net.trader.pool import Pool
 from net.trader.scribe import Scribe
 from net.trader.sender import Sender
@@ -28,6 +31,7 @@ from net.trader.server import Server
 from net.trader.upstream import NodeRefused, Upstream
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +62,23 @@ class TraderGateway:
         network_id = None if verifier is None else verifier.network_id
         self.pool = Pool(config.nodes, self._hub.on_notification, self._hub.on_change, account, network_id)
         self._hub.pool = self.pool
-        self._verifier = verifier
+        self._reader = Operations(owner=owner, subaccount=config.subaccount, verify=verifier)
         access = Access(Logins(ring))
-        scribe = None
+        scribe, address = None, None
         if config.key is not None:
             scribe = Scribe(config.key, config.owner, config.subaccount, config.expiry_s)
+            address = "0x" + address_of(config.key.public_key).hex()
+        self.key = KeyWatch(self.pool, owner, config.subaccount, address)
         self._desk = Desk(
             self.pool, self._hub, access, self._labels, Account(owner, config.subaccount),
-            Sender(self.pool, config.fanout, config.wait), Prover(self.pool, verifier), scribe,
+            Sender(self.pool, config.fanout, config.wait), Prover(self.pool, verifier), scribe, self.key,
         )  # fmt: skip
-        self._server = Server(self._desk, access, self.pool, self._hub, config.host, config.port)
+        self._proof_height = 0
+        self._server = Server(
+            self._desk, access, self.pool, self._hub, config.host, config.port,
+            lambda: {"key": self.key.describe(), "proof_height": self._proof_height},
+            lambda: metrics_text(self.pool.nodes, self.key, self._proof_height),
+        )  # fmt: skip
 
     @property
     def proof_folder(self) -> Path:
@@ -81,17 +92,23 @@ class TraderGateway:
                 nursery.start_soon(self.pool.run)
                 nursery.start_soon(self._hub.run)
                 nursery.start_soon(self._desk.deadman.run)
-                nursery.start_soon(keep_proofs, self._find_proof, self.proof_folder)
+                nursery.start_soon(self.key.run)
+                nursery.start_soon(keep_proofs, self._find_proof, self.proof_folder, self._find_withdrawals)
                 task_status.started(await nursery.start(self._server.run))
         finally:
             self._labels.close()
 
     async def _find_proof(self, above_height: int) -> ProvenAccount | None:
         """The account's proof at the newest checkpoint, from any node. Raises `HansaError`, `ProofError`."""
-        operations = Operations(
-            owner="0x" + self.config.owner.hex(), subaccount=self.config.subaccount, verify=self._verifier
-        )
-        operation = operations.checkpoint_proof(above_height)
+        found: ProvenAccount | None = await self._carry(self._reader.checkpoint_proof(above_height))
+        self._proof_height = self._proof_height if found is None else found.height
+        return found
+
+    async def _find_withdrawals(self, height: int) -> list[dict[str, Any]]:
+        """Proofs of the owner's last withdrawals by a checkpoint. Raises as `_find_proof`."""
+        return await self._carry(self._reader.withdrawals_at(height))
+
+    async def _carry(self, operation: Operation[T]) -> T:
         try:
             call = next(operation)
             while True:
@@ -105,8 +122,8 @@ class TraderGateway:
                 else:
                     call = operation.send(answer)
         except StopIteration as done:
-            found: ProvenAccount | None = done.value
-            return found
+            result: T = done.value
+            return result
 
 
 def describe(nodes: Sequence[Upstream]) -> list[tuple[str, str, str, str]]:

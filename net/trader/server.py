@@ -5,6 +5,7 @@ name of its own that resolves to 127.0.0.1, and no page of another origin may re
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import hypercorn.config
@@ -26,6 +27,7 @@ from net.trader.access import Access
 from net.trader.desk import Desk
 from net.trader.faults import WRONG_HOST
 from net.trader.hub import Hub
+from net.trader.metrics import CONTENT_TYPE
 from net.trader.pool import Pool
 from net.trader.session import Session
 
@@ -40,7 +42,12 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 class Server:
     """Routes of one gateway."""
 
-    def __init__(self, desk: Desk, access: Access, pool: Pool, hub: Hub, host: str, port: int) -> None:
+    def __init__(
+        self, desk: Desk, access: Access, pool: Pool, hub: Hub, host: str, port: int,
+        describe: Callable[[], dict[str, Any]], metrics: Callable[[], str],
+    ) -> None:  # fmt: skip
+        """`describe()`: what `/status` says beside the nodes; `metrics()`: the text of `/metrics`."""
+        self._describe, self._metrics = describe, metrics
         self._desk, self._access, self._pool, self._hub = desk, access, pool, hub
         self._host, self._port = host, port
 
@@ -62,6 +69,7 @@ class Server:
     def app(self) -> ASGIApp:
         routes = [
             Route("/status", self._on_status),
+            Route("/metrics", self._on_metrics),
             Route("/api/v2", self._on_http, methods=["POST"]),
             Route("/api/v2/{scope:str}/{name:str}", self._on_http, methods=["GET", "POST"]),
             WebSocketRoute("/ws/api/v2", self._on_websocket),
@@ -77,7 +85,10 @@ class Server:
              "height": node.height, "latency_ms": round(node.latency_s * 1000, 1)}
             for node in self._pool.nodes
         ]  # fmt: skip
-        return JSONResponse({"gateway": "hansa", "nodes": nodes, "channels": self._hub.channels()})
+        return JSONResponse({"gateway": "hansa", "nodes": nodes, "channels": self._hub.channels()} | self._describe())
+
+    async def _on_metrics(self, _: Request) -> Response:
+        return Response(self._metrics(), media_type=CONTENT_TYPE)
 
     async def _on_http(self, request: Request) -> Response:
         start_us = now_us()

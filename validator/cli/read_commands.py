@@ -11,6 +11,7 @@ from validator.cli.terms import EXIT_USAGE, HERE, Terms, guard, print_json, run,
 
 if TYPE_CHECKING:
     from net.client import Client
+    from net.client.protocol import Call
     from net.client.records import OrderBook, ProvenAccount
 
 _LEVELS = 12
@@ -89,6 +90,13 @@ def proof(
     save: Annotated[
         Path | None, Parameter(help="Folder to keep it in, for `hansa verify-me` and `hansa escape`")
     ] = None,
+    kept: Annotated[
+        Path | None,
+        Parameter(help="Folder of kept proofs, such as ~/.hansa/gateway/proofs: ask no node, show that one"),
+    ] = None,
+    genesis: Annotated[
+        Path | None, Parameter(help="genesis.toml from somebody you trust: check the committee's certificate, too")
+    ] = None,
     terms: Terms = HERE,
 ) -> int:
     """The Merkle proof of the account's equity, checked: what gets your money out when every validator is gone.
@@ -96,19 +104,36 @@ def proof(
     For example:
 
         hansa proof --save ~/.hansa/proofs --account 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+        hansa proof --kept ~/.hansa/gateway/proofs --account 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
     """
     from validator.cli import shown
 
+    if kept is not None:
+        from validator.cli.kept_proof import show_kept
+
+        return guard(terms, lambda: show_kept(terms, kept.expanduser(), genesis))
+
     def ask(client: "Client") -> "ProvenAccount":
+        from dataclasses import replace
+
         from net.client.keeping import save_proof
 
         proven: ProvenAccount = client.proof(height)
+        if genesis is not None:
+            from validator.cli.kept_proof import judge
+
+            folder = (save or Path("~/.hansa")).expanduser()
+
+            def put(question: "Call") -> Any:
+                return client.call(question.method, **question.params)
+
+            proven = replace(proven, certificate=judge(genesis, folder, proven.raw["certificate"], put))
         if save is not None:
             say(f"kept in {save_proof(save.expanduser(), proven)}")
         return proven
 
     def show(proven: "ProvenAccount") -> Any:
-        names = ("height", "header_hash", "claims", "debt")
+        names = ("height", "header_hash", "claims", "debt", "certificate")
         return shown.facts([(name.replace("_", " "), getattr(proven, name)) for name in names])
 
     return run(terms, ask, show)

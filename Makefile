@@ -35,6 +35,7 @@ check: $(STAMP)  ## lint, format, types, architecture, freshness of generated fi
 	$(BIN)/python -m net.gateway.reference llms | diff docs/llms.txt -
 	$(BIN)/python -m net.gateway.reference openapi | cmp docs/openapi.json -
 	$(BIN)/python -m net.gateway.reference asyncapi | cmp docs/asyncapi.json -
+	$(BIN)/python -m validator.log_events | diff docs/logs.md -
 	$(BIN)/python -m testnet.worked_session --check
 
 sim: $(STAMP)  ## the node under faults: 200 seeds and 300 Twins cases, each twice; SEED=7 replays one
@@ -129,6 +130,10 @@ bench-ingress: $(STAMP)  ## what a node pays to take an order, by JSON and in fr
 bench-client: $(STAMP)  ## what a trader's machine pays: import, signature, order stream
 	$(BIN)/python tests/net/bench_client.py
 
+.PHONY: check-dashboards
+check-dashboards: $(STAMP)  ## alert rules by promtool, and every panel against a Prometheus that watches a network: ARGS="--duration 120"
+	$(BIN)/python -m testnet.monitoring $(ARGS)
+
 .PHONY: bench-links
 bench-links: $(STAMP)  ## what one link between validators carries
 	$(BIN)/python -m net.bench_links
@@ -171,6 +176,7 @@ docs: $(STAMP)  ## write the generated pages and contract artefacts anew, and bu
 	$(BIN)/python -m net.gateway.reference llms > docs/llms.txt
 	$(BIN)/python -m net.gateway.reference openapi > docs/openapi.json
 	$(BIN)/python -m net.gateway.reference asyncapi > docs/asyncapi.json
+	$(BIN)/python -m validator.log_events > docs/logs.md
 	$(BIN)/python -m testnet.worked_session --write
 	$(BIN)/python -m contracts.compile
 	$(BIN)/zensical build --strict

@@ -70,7 +70,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Waits for the disk", _quantiles("hansa_fsync_seconds", "instance"), "s"),
         Panel("Lateness of the loop", _quantiles("hansa_event_loop_lag_seconds", "instance"), "s"),
         Panel("Clock ahead of the others", (("hansa_clock_offset_seconds", "{{instance}}"),), "s"),
-        Panel("Refused by the guard", (("hansa_signer_refused_total", "{{instance}} {{reason}}"),)),
+        Panel("Refused by the guard",
+              (("hansa_signer_refused_total or on (instance) 0 * up{job='hansa'}", "{{instance}} {{reason}}"),)),
         Panel("Open files", (("process_open_fds{job='hansa'}", "{{instance}}"),)),
     )),
 )  # fmt: skip

@@ -84,7 +84,7 @@ async def keep_proofs(find: FindProof, folder: Path, find_withdrawals: FindWithd
             is_failing = False
         except (HansaError, ProofError, OSError) as error:
             if not is_failing:
-                logger.warning("proof.not_kept error=%s (trying again)", error)
+                logger.warning("sdk.proof_not_kept error=%s (trying again)", error)
             is_failing = True
         await anyio.sleep(LOOK_INTERVAL_S)
 

@@ -67,7 +67,7 @@ class Link:
                     failed_count, backoff_s = 0, _BACKOFF_S_MIN
                     await self._serve(socket)
             except (OSError, HansaError) as error:
-                logger.info("link.lost url=%s error=%r", self.url, error)
+                logger.info("sdk.link_lost url=%s error=%r", self.url, error)
             finally:
                 self._socket = None
             self._at = (self._at + 1) % len(self._urls)

@@ -158,7 +158,7 @@ class OrderStream:
                         backoff_s = _BACKOFF_S_MIN
                         await self._serve(socket)
                 except OSError as error:
-                    logger.info("order_stream.lost url=%s error=%r", url, error)
+                    logger.info("sdk.order_stream_lost url=%s error=%r", url, error)
                 except HansaError as error:
                     self._failure = error
                 self._at = (self._at + 1) % len(self._urls)

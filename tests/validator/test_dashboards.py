@@ -8,6 +8,7 @@ import promql_parser
 import pytest
 import yaml
 
+from testnet.monitoring.rule_cases import CASES, make_rule_tests
 from validator import metric_families
 from validator.alerts import ALERTS, RUNBOOK
 from validator.config import NodeConfig, save_toml
@@ -76,6 +77,13 @@ def test_targets_come_from_the_folders_of_nodes(tmp_path, capsys):
     assert export(tmp_path / "watch", home=(tmp_path / "net" / "node2",)) == 0
     assert read_targets(tmp_path / "watch") == [("127.0.0.1:23002", "node2")]
     assert export(tmp_path / "watch", testnet=tmp_path) == 2 and "holds no node" in capsys.readouterr().err
+
+
+def test_every_alert_has_series_that_raise_it_and_series_that_do_not():
+    assert sorted(case.alert for case in CASES) == sorted(alert.name for alert in ALERTS)
+    assert all(set(case.raising) >= set(case.quiet) and case.raising != case.quiet for case in CASES)
+    tests = json.loads(make_rule_tests())["tests"]
+    assert [bool(test["alert_rule_test"][0]["exp_alerts"]) for test in tests] == [True, False] * len(CASES)
 
 
 def test_panels_have_room_and_do_not_overlap():

@@ -121,10 +121,20 @@ class CommandIndex:
             self.taken_over = pages[0].last_place
         else:
             # All pages are of one slice of the level below, cut into narrower ones.
-            del self._page_counts[work.level, pages[0].slice >> FAN_OUT_BITS]
+            self._page_counts.pop((work.level, pages[0].slice >> FAN_OUT_BITS), None)
         for page in pages:
             self._page_counts[page.level, page.slice] = self._page_counts.get((page.level, page.slice), 0) + 1
             self._levels = max(self._levels, page.level + 1)
+
+    def forget_before(self, place: int) -> None:
+        """Entries of pruned results lead nowhere: pages that hold no others go, with the next blocks."""
+        for page_id, level, slice_ in self._store.old_index_pages(place):
+            self._store.drop_index_pages((page_id,))
+            left = self._page_counts.get((level, slice_), 0) - 1
+            if left > 0:
+                self._page_counts[level, slice_] = left
+            else:
+                self._page_counts.pop((level, slice_), None)
 
 
 # The highest bit of a place marks a result that has not spent its command's nonce.

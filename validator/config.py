@@ -22,6 +22,8 @@ from validator.logs import FORMATS, LEVELS
 from validator.roster import Seats, make_founders
 
 ENVIRONMENT_PREFIX = "HANSA_NODE_"
+# What agreement may ask of any node (`store.RECENT_BLOCKS`).
+KEEP_BLOCKS_MIN = 256
 API_PROCESSES = ("own", "inside", "none")
 
 
@@ -121,6 +123,8 @@ class NodeConfig:
     snapshot_interval_blocks: int = 200
     # Further behind than this, a snapshot is fetched instead of all blocks.
     snapshot_gap_blocks: int = 2_000
+    # How many blocks stay on the disk at least; 0: all.
+    keep_blocks: int = 0
     # How long to listen for another process with our key before voting.
     doppelganger_wait_ms: int = 500
     # For a validator that lost its guard: vote again, but only above this view. 0: stay an observer.
@@ -225,6 +229,8 @@ def load_settings(path: Path, environment: Mapping[str, str], assignments: Seque
     config: NodeConfig = _build(NodeConfig, plain, where.removesuffix(" with "))
     if config.api_process not in API_PROCESSES:
         raise ConfigError(f"{where}: api_process is one of {', '.join(API_PROCESSES)}, not {config.api_process!r}")
+    if 0 != config.keep_blocks < KEEP_BLOCKS_MIN:
+        raise ConfigError(f"{where}: keep_blocks is 0 (all) or {KEEP_BLOCKS_MIN} at least, not {config.keep_blocks}")
     _check_logs(config, where)
     return Settings(config, origins)
 

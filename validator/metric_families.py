@@ -70,6 +70,7 @@ def _list_consensus(node: "Node") -> Iterator[Metric]:
     missing = [uptime.block_count - signed for signed in uptime.signed_counts]
     culprits = {number for item in node.service.evidence() for number in item.culprits}
     yield _gauge("consensus_height", "Height of the last final block", status.height)
+    yield _gauge("store_earliest_height", "Height of the first block that is still here", status.earliest_height)
     yield _gauge("consensus_view", "View of the agreement", status.view)
     yield _gauge("consensus_epoch", "Number of the committee", status.epoch)
     yield _gauge("consensus_validators", "Members of the committee", status.validator_count)

@@ -49,6 +49,7 @@ from validator.prechecks import list_expiries
 from validator.pricefeed import parse_price_source
 from validator.proposals import Proposals
 from validator.prosecutor import wait_for_court
+from validator.pruning import find_provable, keep_disk_small
 from validator.recovery import make_genesis_header, recover
 from validator.roster import Roster
 from validator.rotation import adopt_root, find_before, find_last_final, find_position
@@ -70,7 +71,6 @@ NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
 # Where committees change, so many nodes without a number may follow the chain here before they join.
 STRANGERS_MAX = 8
-LOG_INTERVAL_S = 2.0
 
 
 class Restart(Exception):
@@ -237,7 +237,7 @@ class Node:
                     nursery.start_soon(self._metrics.run, self.config.metrics_host, self.config.metrics_port)
                 nursery.start_soon(self.settling.run)
                 nursery.start_soon(self._write_snapshots)
-                nursery.start_soon(self._keep_log_short)
+                nursery.start_soon(keep_disk_small, self, self._clocks)
                 nursery.start_soon(self.ledger.keep_index)
                 try:
                     await self._loop()
@@ -584,12 +584,8 @@ class Node:
                 continue
             folder, began_ms = self.home.data / "snapshots", self._clocks.monotonic_ms()
             if state.height % self.config.snapshot_interval_blocks == 0:
-                await trio.to_thread.run_sync(write_snapshot, folder, state, self.shelf.pinned(began_ms))
+                kept = self.shelf.pinned(began_ms) | find_provable(folder, self.settling.on_chain.height)
+                await trio.to_thread.run_sync(write_snapshot, folder, state, kept)
             else:
                 await trio.to_thread.run_sync(write_head, folder, state)
             self._head_pace.on_written(state.height, began_ms, self._clocks.monotonic_ms())
-
-    async def _keep_log_short(self) -> None:
-        while True:
-            await trio.sleep(LOG_INTERVAL_S)
-            await trio.to_thread.run_sync(self.store.checkpoint)

@@ -22,6 +22,9 @@ OPTIONS: dict[str, str] = {
     "snapshot_interval_blocks": "every so many blocks a state that others may fetch; equal on all nodes, or they "
     "cannot fetch from several",
     "snapshot_gap_blocks": "further behind than this, a peer's snapshot is fetched instead of all blocks",
+    "keep_blocks": "how many blocks stay on this disk at least, with their orders and trades: 256 or more; 0: all, as "
+    "an archive. A million is about a day. What others need to begin here, and what no checkpoint covers yet, stays "
+    "as well",
     "doppelganger_wait_ms": "how long to listen for another process with this key before voting",
     "vote_above_view": "for a node that lost its guard: vote again, above this view only; 0: just observe",
     "gas_price_max_gwei": "the most that you pay for a unit of gas; a checkpoint that no block takes is offered for "

@@ -342,7 +342,7 @@ class Service:
             finality_p99_ms=facts.finality_p99_ms, commands_per_s=facts.commands_per_s,
             account_root=root, onchain_height=self._on_chain.height, onchain_block=self._on_chain.block,
             version="0.1.0", endpoints=self._on_chain.endpoints,
-            onchain_posted_height=self._on_chain.posted_height,
+            onchain_posted_height=self._on_chain.posted_height, earliest_height=self._store.earliest_height(),
         )  # fmt: skip
 
     def counters(self) -> NodeCounters:

@@ -272,9 +272,12 @@ class Store:
         return height
 
     def earliest_height(self) -> int:
-        """Of the first block that is still here; 0 without any."""
-        height: int = self._db.execute("SELECT COALESCE(MIN(height), 0) FROM blocks").fetchone()[0]
-        return height
+        """Of the first block that is still here; 0 without any. Those that ended epochs stay for ever, and do not
+        count.
+        """
+        sql = "SELECT height FROM blocks WHERE height NOT IN (SELECT height FROM seals) ORDER BY height LIMIT 1"
+        row = self._db.execute(sql).fetchone()
+        return 0 if row is None else int(row[0])
 
     # epochs
 
@@ -491,6 +494,14 @@ class Store:
         """How many pages there are, by level and slice."""
         rows = self._db.execute("SELECT level, slice, COUNT(*) FROM index_pages GROUP BY level, slice").fetchall()
         return {(level, slice_): count for level, slice_, count in rows}
+
+    def old_index_pages(self, place: int) -> list[tuple[int, int, int]]:
+        """Id, level and slice of the pages whose entries all lie below a place; the newest page of all stays."""
+        sql = (
+            "SELECT id, level, slice FROM index_pages WHERE last_place<? AND last_place<(SELECT MAX(last_place) FROM "
+            "index_pages)"
+        )
+        return self._db.execute(sql, (place,)).fetchall()
 
     def last_indexed_place(self) -> int:
         place: int = self._db.execute("SELECT COALESCE(MAX(last_place), 0) FROM index_pages").fetchone()[0]

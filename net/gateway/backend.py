@@ -391,6 +391,7 @@ class NodeStatus:
     version: str = ""
     endpoints: tuple[EndpointStatus, ...] = ()
     onchain_posted_height: int = 0  # of the last checkpoint in the chain's youngest blocks, which may yet go again
+    earliest_height: int = 0  # of the first block that this node still has
 
 
 @dataclass(frozen=True, slots=True)

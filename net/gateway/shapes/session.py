@@ -42,6 +42,7 @@ class NodeState(TypedDict):
     version: str
     endpoints: list[EndpointHealth]
     onchain_posted_height: Height
+    earliest_height: Height
     locked: Literal["true", "false"]
     locked_indices: list[str]
 

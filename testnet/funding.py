@@ -102,11 +102,11 @@ def register_committee(rpc_url: str, contract: str, keys: list[Keys]) -> tuple[i
 
 
 def _register(registry: Registry, keys: Keys) -> None:
-    bls_key = crypto.derive_public_key(keys.bls)
+    bls_key = crypto.derive_public_key(keys.voting_secret())
     network_key = bytes(SigningKey(keys.network).verify_key)
     operator = address_bytes(Account.from_key(keys.operator).address)
     digest = possession_digest(registry.chain_id, registry.address_bytes, operator, network_key, bls_key)
-    registry.register(bls_key, crypto.prove_possession(keys.bls, digest), network_key)
+    registry.register(bls_key, crypto.prove_possession(keys.voting_secret(), digest), network_key)
 
 
 def fund_insurance(rpc_url: str, contract: str, amount_quote: int = DEFAULT_TERMS.insurance_quote) -> None:

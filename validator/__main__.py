@@ -38,6 +38,7 @@ from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
 from validator.gateway_command import app as gateway_app
 from validator.init_command import config_app, init
+from validator.signer_command import app as signer_app
 from validator.top_command import top
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ app.command(init)
 app.command(config_app)
 app.command(dashboards_app)
 app.command(top)
+app.command(signer_app)
 EXIT_CONFIG = 2
 # What only the extra `node` installs, as imports name it.
 NODE_MODULES = frozenset(

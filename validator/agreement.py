@@ -93,9 +93,9 @@ from validator.inputs import Answer, Appointed, Input, Linked, Said
 from validator.journal import Journal
 from validator.proposals import Proposals
 from validator.roster import Roster, Seats
-from validator.signer import Signer
 from validator.steps import Step, Steps
 from validator.store import Seal, Store
+from validator.vote_signer import VoteSigner
 
 log = logging.getLogger("hansa.agreement")
 PENDING_CHECKS_MAX = 64
@@ -132,7 +132,7 @@ class Agreement:
         *,
         domain: bytes,
         roster: Roster,
-        signer: Signer,
+        signer: VoteSigner,
         journal: Journal,
         store: Store,
         executor: Executor,
@@ -276,7 +276,8 @@ class Agreement:
         """
         self._must_flush = False
         self._store.commit()
-        return [file for file in (self._journal, self._signer, self._store) if not file.is_synced]
+        files = (self._journal, self._signer.guard, self._store)
+        return [file for file in files if file is not None and not file.is_synced]
 
     def speak(self) -> None:
         """Durable now, so it may be said and told. Raises `Stop`."""
@@ -303,6 +304,8 @@ class Agreement:
     def _take(self, entry: Input, now_ms: int) -> list[Tagged]:
         match entry:
             case Answer(epoch, event):
+                if isinstance(event, Signed):
+                    self._signed.append(event.vote)
                 return self.holder.handle(now_ms, epoch, event)
             case Said(number, data):
                 network_key = self._roster.network_key(number)
@@ -362,13 +365,21 @@ class Agreement:
 
     def _sign(self, epoch: int, kind: int, view: int, header_hash: bytes) -> None:
         answer = self._signer.sign(epoch, kind, view, header_hash)
+        if answer is not None:
+            self.on_vote_answer(epoch, kind, view, answer)
+
+    def on_vote_answer(self, epoch: int, kind: int, view: int, answer: Vote | str) -> None:
+        """The signer has spoken, at once or later. What its guard refuses is never asked for again."""
         if isinstance(answer, Vote):
-            self._signed.append(answer)
             if kind == NOTARIZE:
-                self._steps.note(header_hash, Step.SIGNED)
+                self._steps.note(answer.header_hash, Step.SIGNED)
             self._answer(epoch, Signed(answer))
         else:
             self._answer(epoch, Refused(kind, view, answer))
+
+    def on_ready(self, ready: Ready) -> None:
+        """As `on_vote_answer`."""
+        self._answer(self.epoch, ReadySigned(ready))
 
     def _perform_outside(self, epoch: int, effect: Effect | HolderEffect) -> None:
         match effect:
@@ -409,8 +420,9 @@ class Agreement:
             case EpochDropped():
                 self._timers = {key: at_ms for key, at_ms in self._timers.items() if key[0] != epoch}
             case SignReady(next_epoch, committee_hash, index):
-                signature = self._signer.sign_ready(next_epoch, committee_hash)
-                self._answer(epoch, ReadySigned(Ready(next_epoch, committee_hash, index, signature)))
+                ready = self._signer.sign_ready(next_epoch, committee_hash, index)
+                if ready is not None:
+                    self.on_ready(ready)
             case AggregateReady():
                 self._aggregate_ready(epoch, effect)
             case VerifyApproval(token, approval):

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from consensus import crypto
 from net.identity import derive_network_key
 from validator.config import address_bytes
 from validator.keys import Keys
+from validator.voting_key import DistantKey, VotingKey
 
 if TYPE_CHECKING:
     from contracts.registry import Registry
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Public parts, and the secret one that proves."""
+    """Public parts, and who proves."""
 
     operator: bytes
-    bls_key: bytes
     network_key: bytes
-    bls_secret: bytes
+    voting_key: VotingKey | DistantKey
 
-    def __repr__(self) -> str:
-        return f"Candidate({self.operator_text})"
+    @property
+    def bls_key(self) -> bytes:
+        return self.voting_key.public
 
     @property
     def operator_text(self) -> str:
@@ -36,11 +36,12 @@ class Candidate:
         )
 
     def prove_possession(self, registry: "Registry") -> bytes:
-        return crypto.prove_possession(self.bls_secret, self.possession_digest(registry))
+        """Raises `ConfigError` when a signer has the secret and is away."""
+        return self.voting_key.prove(registry.chain_id, registry.address_bytes, self.operator, self.network_key)
 
 
-def make_candidate(keys: Keys) -> Candidate:
+def make_candidate(keys: Keys, voting_key: VotingKey | DistantKey) -> Candidate:
     from eth_account import Account
 
     operator = address_bytes(Account.from_key(keys.operator).address)
-    return Candidate(operator, crypto.derive_public_key(keys.bls), derive_network_key(keys.network), keys.bls)
+    return Candidate(operator, derive_network_key(keys.network), voting_key)

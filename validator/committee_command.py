@@ -163,7 +163,8 @@ def _open(home: Path, rpc: str | None) -> "Registry":
 
     place = Home(home)
     try:
-        network, node, keys = load_network(place.genesis), load_node(place.config), load_keys(place.keys)
+        network, node = load_network(place.genesis), load_node(place.config)
+        keys = load_keys(place.keys, has_voting_key=place.signer_socket(node) is None)
     except ConfigError as error:
         raise CommandError(str(error)) from None
     if rpc is None and not node.rpc_urls:

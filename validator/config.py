@@ -25,6 +25,7 @@ ENVIRONMENT_PREFIX = "HANSA_NODE_"
 # What agreement may ask of any node (`store.RECENT_BLOCKS`).
 KEEP_BLOCKS_MIN = 256
 API_PROCESSES = ("own", "inside", "none")
+SIGNER_INSIDE, SIGNER_SOCKET_PREFIX = "inside", "unix:"
 
 
 class ConfigError(Exception):
@@ -120,6 +121,8 @@ class NodeConfig:
     api_process: str = "own"
     peers: tuple[PeerAddress, ...] = ()
     price_source: str = "path:seed=1"
+    # Who holds the voting key: the node itself, or the process that listens at `unix:PATH`.
+    signer: str = SIGNER_INSIDE
     snapshot_interval_blocks: int = 200
     # Further behind than this, a snapshot is fetched instead of all blocks.
     snapshot_gap_blocks: int = 2_000
@@ -178,6 +181,12 @@ class Home:
         object.__setattr__(self, "keys", self.path / "keys")
         object.__setattr__(self, "data", self.path / "data")
 
+    def signer_socket(self, config: NodeConfig) -> Path | None:
+        """Where the process listens that holds the voting key, from this folder on; None: the node holds it."""
+        if config.signer == SIGNER_INSIDE:
+            return None
+        return self.path / config.signer.removeprefix(SIGNER_SOCKET_PREFIX)
+
 
 def address_bytes(text: str) -> bytes:
     """20 bytes of a 0x-prefixed address. Raises `ConfigError`."""
@@ -227,6 +236,10 @@ def load_settings(path: Path, environment: Mapping[str, str], assignments: Seque
         plain[name], origins[name] = _read_value(text), "--set"
     where = f"{path} with " + " and ".join(sorted(set(origins.values()) - {"default", str(path)}))
     config: NodeConfig = _build(NodeConfig, plain, where.removesuffix(" with "))
+    if config.signer != SIGNER_INSIDE and not config.signer.removeprefix(SIGNER_SOCKET_PREFIX).strip("/"):
+        raise ConfigError(f"{where}: signer names no socket: write unix:PATH, or inside")
+    if config.signer != SIGNER_INSIDE and not config.signer.startswith(SIGNER_SOCKET_PREFIX):
+        raise ConfigError(f"{where}: signer is inside or unix:PATH, not {config.signer!r}")
     if config.api_process not in API_PROCESSES:
         raise ConfigError(f"{where}: api_process is one of {', '.join(API_PROCESSES)}, not {config.api_process!r}")
     if 0 != config.keep_blocks < KEEP_BLOCKS_MIN:

@@ -12,6 +12,7 @@ from validator.join_checks import Answer, Applicant
 from validator.observing import has_mark
 from validator.passphrase import FILE_VARIABLE
 from validator.store import Store, StoreError
+from validator.voting_key import open_proving
 
 FOLLOWING_SNAPSHOTS = 2  # so many intervals may pass without a new one, while blocks come
 
@@ -51,6 +52,11 @@ def check_store(applicant: Applicant) -> Answer:
 def check_guard(applicant: Applicant) -> Answer:
     """What the key has signed, as the node would read it."""
     data = applicant.home.data
+    distant = applicant.home.signer_socket(applicant.node)
+    if distant is not None:
+        with closing(open_proving(distant, applicant.network.digest())) as link:
+            welcome = link.welcome
+        return True, f"with the signer at {distant}, epoch {welcome.epoch}, view {welcome.view}"
     path = data / "guard"
     has_run = (data / "blocks.sqlite").exists()
     if not path.exists():

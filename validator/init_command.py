@@ -90,29 +90,31 @@ def make_home(
     from validator.keys import has_keys, load_keys, save_keys
     from validator.options import write_explained
     from validator.passphrase import choose_passphrase
+    from validator.voting_key import find_voting_key
 
     home.path.mkdir(parents=True, exist_ok=True)
     if not home.genesis.exists():
         _fetch_genesis(genesis, home.genesis)
     network = load_network(home.genesis)
+    if not home.config.exists():
+        number = len(network.validators) if index is None else index
+        write_explained(home.config, NodeConfig(number, rpc_urls), network.name)
+    config = load_node(home.config)
     if has_keys(home.keys):
-        keys = load_keys(home.keys)
+        keys = load_keys(home.keys, has_voting_key=home.signer_socket(config) is None)
     else:
         phrase = None if has_plain_keys else choose_passphrase(f"the keys in {home.keys}")
         keys = _make_keys()
         save_keys(home.keys, keys, phrase)
-    if not home.config.exists():
-        number = len(network.validators) if index is None else index
-        write_explained(home.config, NodeConfig(number, rpc_urls), network.name)
     home.data.mkdir(exist_ok=True)
-    candidate = make_candidate(keys)
+    candidate = make_candidate(keys, find_voting_key(home, network, config, keys))
     return {
         "network": f"{network.name}, chain {network.chain_id}, contract {network.contract}",
         "digest": network.digest().hex(),
         "operator": candidate.operator_text,
         "voting key": candidate.bls_key.hex(),
         "network key": candidate.network_key.hex(),
-        "number": str(load_node(home.config).index),
+        "number": str(config.index),
         "backup": f"copy {home.keys} to a safe place now; never copy {home.data}",
         "next": f"send ether and the stake to the operator; hansa start --home {home.path}; "
         f"hansa join --home {home.path} --advertise HOST:PORT --dry-run",

@@ -19,6 +19,7 @@ from net.feed.sockets import within_reach
 from validator.candidate import Candidate, make_candidate
 from validator.config import ConfigError, Home, NetworkConfig, NodeConfig, address_bytes, load_network, load_node
 from validator.keys import Keys, load_keys
+from validator.voting_key import find_voting_key
 
 if TYPE_CHECKING:
     from contracts.registry import Registry
@@ -60,7 +61,10 @@ class Applicant:
         self.network: NetworkConfig = load_network(home.genesis)
         self.node: NodeConfig = load_node(home.config)
         self.advertised = advertised or f"{self.node.listen_host}:{self.node.listen_port}"
-        self._keys: Keys | ConfigError = _attempt(lambda: load_keys(home.keys), ConfigError)
+        self._home, has_voting_key = home, home.signer_socket(self.node) is None
+        self._keys: Keys | ConfigError = _attempt(
+            lambda: load_keys(home.keys, has_voting_key=has_voting_key), ConfigError
+        )
         self._contracts: tuple[Settlement, Registry] | ChainError = _attempt(lambda: self._open(rpc_url), ChainError)
 
     def _open(self, rpc_url: str | None) -> "tuple[Settlement, Registry]":
@@ -88,7 +92,8 @@ class Applicant:
     @property
     def candidate(self) -> Candidate:
         """Raises `ConfigError`."""
-        return make_candidate(_require(self._keys))
+        keys = _require(self._keys)
+        return make_candidate(keys, find_voting_key(self._home, self.network, self.node, keys))
 
     @property
     def settlement(self) -> "Settlement":

@@ -2,11 +2,13 @@
 (`bls.json`), or 64 hexadecimal digits (`bls.key`) as local networks have them.
 """
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from consensus.crypto import KEY_BYTES, derive_public_key
 from validator import keystores
 from validator.config import ConfigError
 from validator.passphrase import find_passphrase
@@ -16,43 +18,83 @@ NAMES = ("bls", "network", "operator")
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """`bls` votes, `network` (ed25519 seed) is the libp2p identity, `operator` (secp256k1) pays gas on the settlement
-    chain.
+    """`bls` votes (None: a process of its own holds it), `network` (ed25519 seed) is the libp2p identity, `operator`
+    (secp256k1) pays gas on the settlement chain.
     """
 
-    bls: bytes
+    bls: bytes | None
     network: bytes
     operator: bytes
 
     def __repr__(self) -> str:
         return "Keys(...)"
 
+    def voting_secret(self) -> bytes:
+        """`bls`, where it is here. Raises `ConfigError`."""
+        if self.bls is None:
+            raise ConfigError("the voting key is with the signer that config.toml names")
+        return self.bls
 
-def load_keys(folder: Path, passphrase: str | None = None) -> Keys:
+
+def load_keys(folder: Path, passphrase: str | None = None, *, has_voting_key: bool = True) -> Keys:
     """Read the three key files; asks for the passphrase once, if there are keystores among them and it is not given.
-    Raises `ConfigError` naming the file that is missing or malformed.
+    Without a voting key there must be none: one key in two places is how a validator contradicts itself. Raises
+    `ConfigError` naming the file that is missing or malformed.
     """
-    locked = {name: _read(folder / f"{name}.json") for name in NAMES if (folder / f"{name}.json").exists()}
-    for name in locked:
-        if (folder / f"{name}.key").exists():
-            raise ConfigError(f"{folder} holds both {name}.json and {name}.key: move away the one that is not yours")
-    if not locked:
-        return Keys(*(_load(folder / f"{name}.key") for name in NAMES))
-    phrase = find_passphrase(f"the keystores in {folder}") if passphrase is None else passphrase
-    with ThreadPoolExecutor() as pool:  # each is made to take a second
-        opened = dict(zip(locked, pool.map(lambda name: _unlock(folder, name, locked[name], phrase), locked)))
-    return Keys(*(opened[name] if name in opened else _load(folder / f"{name}.key") for name in NAMES))
+    if has_voting_key:
+        return Keys(**_load_all(folder, NAMES, passphrase))
+    for ending in (".key", ".json"):
+        if (folder / f"bls{ending}").exists():
+            raise ConfigError(
+                f"config.toml says that a signer holds the voting key, but {folder}/bls{ending} is here, too: "
+                'move it there with `hansa signer take`, or write signer = "inside"'
+            )
+    return Keys(None, **_load_all(folder, NAMES[1:], passphrase))
+
+
+def load_voting_key(folder: Path, passphrase: str | None = None) -> bytes:
+    """As `load_keys`, of the folder of a signer."""
+    return _load_all(folder, NAMES[:1], passphrase)["bls"]
+
+
+def read_public_voting_key(folder: Path) -> bytes:
+    """Without a passphrase: a keystore names it. Raises `ConfigError`."""
+    keystore = folder / "bls.json"
+    if not keystore.exists():
+        return derive_public_key(_load(folder / "bls.key"))
+    try:
+        key = bytes.fromhex(json.loads(_read(keystore))["pubkey"])
+    except (ValueError, KeyError, TypeError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigError(f"{keystore} names no public key: restore it from your backup")
+    return key
 
 
 def save_keys(folder: Path, keys: Keys, passphrase: str | None = None) -> None:
     """Write the three key files, as keystores if there is a passphrase; never overwrites one that exists."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
-        secret: bytes = getattr(keys, name)
+        secret: bytes | None = getattr(keys, name)
+        if secret is None:
+            continue
         if passphrase is None:
             _write(folder / f"{name}.key", secret.hex() + "\n")
         else:
             _write(folder / f"{name}.json", keystores.lock(name, secret, passphrase))
+
+
+def _load_all(folder: Path, names: tuple[str, ...], passphrase: str | None) -> dict[str, bytes]:
+    locked = {name: _read(folder / f"{name}.json") for name in names if (folder / f"{name}.json").exists()}
+    for name in locked:
+        if (folder / f"{name}.key").exists():
+            raise ConfigError(f"{folder} holds both {name}.json and {name}.key: move away the one that is not yours")
+    opened: dict[str, bytes] = {}
+    if locked:
+        phrase = find_passphrase(f"the keystores in {folder}") if passphrase is None else passphrase
+        with ThreadPoolExecutor() as pool:  # each is made to take a second
+            opened = dict(zip(locked, pool.map(lambda name: _unlock(folder, name, locked[name], phrase), locked)))
+    return {name: opened[name] if name in opened else _load(folder / f"{name}.key") for name in names}
 
 
 def has_keys(folder: Path) -> bool:

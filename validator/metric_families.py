@@ -187,6 +187,7 @@ def _list_host(node: "Node", metrics: "NodeMetrics") -> Iterator[Metric]:
             node.clock_offset.ahead_ms / 1000,
         )  # fmt: skip
     yield _histogram("event_loop_lag_seconds", "How late the node's loop is, asked once a second", metrics.loop_lag)
+    yield _gauge("signer_up", "Whether somebody holds the voting key and answers", metrics.signer.is_up)
     yield _counters("signer_refused", "Votes that the guard refused", "reason", metrics.signer.refused)
     build = GaugeMetricFamily(PREFIX + "build_info", "What runs here", labels=["version", "genesis", "chain_id"])
     build.add_metric([VERSION, node.network.digest().hex()[:16], str(node.network.chain_id)], 1)

@@ -15,7 +15,7 @@ from contracts.records import ChainError
 from validator.clocks import Clocks
 from validator.disk import Disk
 from validator.histogram import Histogram
-from validator.signer import Signer
+from validator.vote_signer import VoteSigner
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
@@ -33,7 +33,7 @@ ESCAPE_INTERVAL_S = 15.0
 class NodeMetrics:
     """Lives in the node's loop, except `collect`."""
 
-    def __init__(self, node: "Node", disk: Disk, signer: Signer, clocks: Clocks) -> None:
+    def __init__(self, node: "Node", disk: Disk, signer: VoteSigner, clocks: Clocks) -> None:
         self._node = node
         self.disk, self.signer, self.clocks = disk, signer, clocks
         self._token: trio.lowlevel.TrioToken | None = None

@@ -38,7 +38,7 @@ from validator.keys import Keys
 from validator.ledger import Ledger
 from validator.metrics import NodeMetrics
 from validator.node_facts import take_counters, take_facts
-from validator.observing import find_highest_view, is_observer, list_public, mark_observer
+from validator.observing import find_highest_view, list_public, mark_observer
 from validator.oracle import REPORT_INTERVAL_MS, ReportBook
 from validator.order_desk import OrderDesk
 from validator.own_batches import OwnBatches
@@ -51,12 +51,13 @@ from validator.proposals import Proposals
 from validator.prosecutor import wait_for_court
 from validator.pruning import find_provable, keep_disk_small
 from validator.recovery import make_genesis_header, recover
+from validator.restart import Restart
 from validator.roster import Roster
 from validator.rotation import adopt_root, find_before, find_last_final, find_position
 from validator.sealing import Sealer
 from validator.service import Service
 from validator.settling import Settling
-from validator.signer import Signer
+from validator.signing import keep_signer, must_observe, open_signer
 from validator.snapshots import HeadPace, SnapshotShelf, read_snapshots, write_bytes, write_head, write_snapshot
 from validator.stats import Stats
 from validator.store import Store
@@ -71,10 +72,6 @@ NO_QUORUM_AFTER_MS = 10_000
 RETAIN_VIEWS = 64
 # Where committees change, so many nodes without a number may follow the chain here before they join.
 STRANGERS_MAX = 8
-
-
-class Restart(Exception):
-    """The disk holds a newer state than this node: build it anew from there."""
 
 
 class Node:
@@ -114,8 +111,7 @@ class Node:
         self.chain_epoch: int | None = None  # of the contract, where committees change
         self._addresses: dict[int, PeerAddress] = {}
         self._newcomers: tuple[int, ...] = ()
-        epoch, seat = self._position.epoch, self._position.seats.find(self.config.index)
-        self._signer = Signer(data / "guard", self._keys.bls, seat, self.domain, epoch)
+        self._signer = open_signer(self.home, self.network, self.config, self._keys, self.domain, self._position)
         recovered = recover(
             read_snapshots(data / "snapshots", self.params),
             self.params,
@@ -144,9 +140,8 @@ class Node:
     def _make_agreement(self) -> None:
         network, position, records = self.network, self._position, self._journal.records
         seat = position.seats.find(self.config.index)
-        self.is_observer = is_observer(self.home.data, self._signer, position.epoch, self.config.vote_above_view)
+        self.is_observer = must_observe(self.home, self.config, self._signer, position, records)
         if self.is_observer:
-            log.warning("node.observer (this key's guard was lost; see vote_above_view in docs/operate.md)")
             records = list_public(records)
         watch = None
         if seat is not None and not self.is_observer:
@@ -235,6 +230,7 @@ class Node:
                 nursery.start_soon(self.feed.run)
                 if self.config.metrics_port:
                     nursery.start_soon(self._metrics.run, self.config.metrics_host, self.config.metrics_port)
+                nursery.start_soon(keep_signer, self, self._signer)
                 nursery.start_soon(self.settling.run)
                 nursery.start_soon(self._write_snapshots)
                 nursery.start_soon(keep_disk_small, self, self._clocks)

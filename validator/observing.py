@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consensus.messages import Proposal, Vote, decode_message
-from validator.signer import Signer
+from validator.vote_signer import VoteSigner
 
 MARGIN_VIEWS = 16
 OWN_TAGS = (1, 3)
@@ -36,7 +36,7 @@ def has_mark(data: Path, epoch: int) -> bool:
         return False
 
 
-def is_observer(data: Path, signer: Signer, epoch: int, vote_above_view: int) -> bool:
+def is_observer(data: Path, signer: VoteSigner, epoch: int, vote_above_view: int) -> bool:
     """Whether the mark stands. The operator's word removes it, after the guard has its floor."""
     if not has_mark(data, epoch):
         return False

@@ -19,6 +19,8 @@ OPTIONS: dict[str, str] = {
     "peers": "`host` and `port`: where the first validators listen, by number; all others advertise it in the registry",
     "price_source": "`file:/path/prices.json`, which a program of yours replaces at least every 10 s: "
     '`{"BTC": "60000.5"}`, USD by underlying; or `path:seed=N,noise_bps=M`, the seeded path of test networks',
+    "signer": "who holds the voting key: `inside`, the node; or `unix:PATH`, a `hansa signer` that listens there, from "
+    "this folder on",
     "snapshot_interval_blocks": "every so many blocks a state that others may fetch; equal on all nodes, or they "
     "cannot fetch from several",
     "snapshot_gap_blocks": "further behind than this, a peer's snapshot is fetched instead of all blocks",

@@ -16,7 +16,8 @@ from validator.config import ConfigError, Home, NodeConfig, load_network
 from validator.journal import JournalError
 from validator.keys import load_keys
 from validator.logs import name_process
-from validator.node import Node, Restart
+from validator.node import Node
+from validator.restart import Restart
 from validator.signer import SignerError
 from validator.store import StoreError
 
@@ -37,7 +38,8 @@ def run_node(home: Home, config: NodeConfig, is_warm: bool = False) -> int:
     for name in ("hypercorn", "httpx", "httpcore", "web3", "urllib3", "numba", "asyncio", "multiaddr"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        network, keys = load_network(home.genesis), load_keys(home.keys)
+        network = load_network(home.genesis)
+        keys = load_keys(home.keys, has_voting_key=home.signer_socket(config) is None)
     except ConfigError as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_CONFIG

@@ -13,13 +13,29 @@ from pathlib import Path
 
 from consensus import crypto
 from consensus.guard import SLOT_BYTES, Allowed, GuardState, Refusal, check, decode_slots, encode_slot
-from consensus.messages import Vote, ready_digest, vote_digest
+from consensus.messages import Ready, Vote, ready_digest, vote_digest
 from consensus.scheme import Scheme
 from validator.files import Files
 
 
 class SignerError(Exception):
     """The guard file cannot be trusted or written: the node must stop."""
+
+
+def read_guard(path: Path) -> tuple[GuardState, bool]:
+    """What a guard knows, and whether a process uses it now; its file is not changed. Raises `SignerError`."""
+    files = Files()
+    if not files.size(path):
+        raise SignerError(f"{path} is missing or empty: there is nothing that this key is known to have signed")
+    try:
+        files.close(files.open_locked(path))
+        is_in_use = False
+    except BlockingIOError:
+        is_in_use = True
+    decoded = decode_slots(files.read(path)[: 2 * SLOT_BYTES])
+    if decoded is None:
+        raise SignerError(f"{path} is damaged")
+    return decoded[0], is_in_use
 
 
 class Signer:
@@ -60,14 +76,20 @@ class Signer:
         """From now on votes are those of this seat; None: there is none."""
         self._epoch, self._index = epoch, index
 
-    def sign_ready(self, epoch: int, committee_hash: bytes) -> bytes:
+    def sign_ready(self, epoch: int, committee_hash: bytes, index: int) -> Ready:
         """EP2: no vote, and nothing that a later one could contradict."""
-        return self._scheme.sign(self._secret, ready_digest(self._domain, epoch, committee_hash))
+        signature = self._scheme.sign(self._secret, ready_digest(self._domain, epoch, committee_hash))
+        return Ready(epoch, committee_hash, index, signature)
 
     def sign(self, epoch: int, kind: int, view: int, header_hash: bytes) -> Vote | str:
         """The vote, or the reason why the guard refuses it. Signing the same statement again gives the same vote."""
         if epoch != self._epoch or self._index is None:
             return "no seat in that epoch"
+        answer = self.sign_statement(epoch, kind, view, header_hash)
+        return answer if isinstance(answer, str) else Vote(kind, epoch, view, header_hash, self._index, answer)
+
+    def sign_statement(self, epoch: int, kind: int, view: int, header_hash: bytes) -> bytes | str:
+        """A vote's signature, whatever its seat: that is for the committee to know. Or the guard's reason."""
         answer = check(self._state, kind, epoch, view, header_hash)
         if isinstance(answer, Refusal):
             self.refused[answer.reason] = self.refused.get(answer.reason, 0) + 1
@@ -75,24 +97,46 @@ class Signer:
         if isinstance(answer, Allowed):
             self._write(answer.state)
             self._state = answer.state
-        digest = vote_digest(self._domain, kind, epoch, view, header_hash)
-        return Vote(kind, epoch, view, header_hash, self._index, self._scheme.sign(self._secret, digest))
+        return self._scheme.sign(self._secret, vote_digest(self._domain, kind, epoch, view, header_hash))
 
     @property
     def highest_view(self) -> int:
         """The highest view this key is known to have signed in, or to have given up, in this epoch; 0: none."""
-        if self._state.epoch != self._epoch:
-            return 0
-        return max((entry.view for entry in self._state.views), default=self._state.floor_view)
+        epoch, view = self.newest
+        return view if epoch == self._epoch else 0
+
+    @property
+    def newest(self) -> tuple[int, int]:
+        """The last epoch that the guard knows of, and the highest view in it; view 0: none."""
+        return self._state.epoch, max((entry.view for entry in self._state.views), default=self._state.floor_view)
+
+    @property
+    def state(self) -> GuardState:
+        """All that the guard knows."""
+        return self._state
 
     def raise_floor(self, view: int) -> None:
         """Never sign in this view of this epoch or below; durable when it returns. Raises `SignerError`."""
         state = self._state if self._state.epoch == self._epoch else GuardState.new(self._epoch)
         views = tuple(entry for entry in state.views if entry.view > view)
         if view > state.floor_view:
-            self._state = GuardState(self._epoch, view, views)
-            self._write(self._state)
-            self.sync()
+            self.replace(GuardState(self._epoch, view, views))
+
+    def replace(self, state: GuardState) -> None:
+        """Know this from now on, which must be no less than before; durable when it returns. Raises `SignerError`."""
+        self._state = state
+        self._write(state)
+        self.sync()
+
+    @property
+    def is_up(self) -> bool:
+        """The key is here."""
+        return True
+
+    @property
+    def guard(self) -> "Signer":
+        """What must be on the disk before signatures leave."""
+        return self
 
     @property
     def is_synced(self) -> bool:

@@ -192,7 +192,7 @@ def make_stale_vote(link: Link) -> bytes:
     """Its own, in good form, of a view that is long over."""
     keys, domain = link.scene.traitor_keys, link.scene.domain
     view = max(1, link.source.view - STALE_VIEWS)
-    signature = crypto.sign(keys.bls, vote_digest(domain, NULLIFY, EPOCH, view, ZERO_HASH))
+    signature = crypto.sign(keys.voting_secret(), vote_digest(domain, NULLIFY, EPOCH, view, ZERO_HASH))
     return encode_frame(Consensus(Vote(NULLIFY, EPOCH, view, ZERO_HASH, TRAITOR, signature)))
 
 

@@ -20,6 +20,7 @@ from validator.prosecutor import read_evidence
 from validator.roster import Roster
 from validator.signer import Signer
 from validator.store import Store
+from validator.vote_signer import VoteSigner
 
 ME = 0
 LEADERS = (1, 2, 3, 0)  # of views 1, 2, 3, 4
@@ -28,7 +29,8 @@ LEADERS = (1, 2, 3, 0)  # of views 1, 2, 3, 4
 class Machine:
     """`order` has what was announced and which heights became final, as they came."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, signer: VoteSigner | None = None) -> None:
+        """`signer`: one that holds the key elsewhere."""
         self.sent: list[tuple[int | None, bytes]] = []
         self.banned: list[int] = []
         self.order: list[Message | int] = []
@@ -44,7 +46,7 @@ class Machine:
             "finalise": self._finalise,
             "ban": lambda peer, _: self.banned.append(peer),
         }
-        self.signer = Signer(folder / "guard", SECRETS[ME], ME, DOMAIN, 1)
+        self.signer = signer or Signer(folder / "guard", SECRETS[ME], ME, DOMAIN, 1)
         roster = Roster([FOUNDERS])
         holder = Instances(
             config, Schedule(length_ms=0, extension_ms=1), NETWORK_KEYS[ME], FOUNDERS.committee, GENESIS,

@@ -21,8 +21,9 @@ from net.wire import FrameType, RangeRequest, SnapshotOffer, decode_frame, encod
 from validator.catchup import Accept, Ask, Head, RangeSync, Wake
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry
 from validator.keys import Keys
-from validator.node import Node, Restart
+from validator.node import Node
 from validator.ranges import answer_range
+from validator.restart import Restart
 from validator.roster import Seats
 from validator.rotation import find_last_final, find_root_fault
 from validator.snapshots import SnapshotShelf, is_state_of, write_snapshot

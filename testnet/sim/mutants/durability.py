@@ -41,8 +41,9 @@ def failed_writes_ignored(patches: Patches) -> None:
         driver._must_flush = False
         with suppress(sqlite3.Error):
             driver._store.commit()
-        for part in (driver._journal, driver._signer, driver._store):
-            ignore_failure(part.sync)
+        for part in (driver._journal, driver._signer.guard, driver._store):
+            if part is not None:
+                ignore_failure(part.sync)
         return []
 
     patches.put(Agreement, "write_out", write_out)

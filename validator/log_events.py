@@ -73,7 +73,9 @@ def make_page() -> str:
     """The text of docs/logs.md."""
     events = list_events()
     lines = [INTRODUCTION]
-    for title, areas in AREAS:
+    named = {area for _, areas in AREAS for area in areas}
+    others = tuple({event.name.split(".")[0] for event in events} - named)
+    for title, areas in (*AREAS, *((("Others", others),) if others else ())):
         rows = [event for event in events if event.name.split(".")[0] in areas]
         lines += [f"## {title}", "", "| event | level | fields | meaning |", "|---|---|---|---|"]
         lines += [_make_row(event) for event in rows] + [""]

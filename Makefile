@@ -134,6 +134,10 @@ bench-client: $(STAMP)  ## what a trader's machine pays: import, signature, orde
 check-dashboards: $(STAMP)  ## alert rules by promtool, and every panel against a Prometheus that watches a network: ARGS="--duration 120"
 	$(BIN)/python -m testnet.monitoring $(ARGS)
 
+.PHONY: check-grafana
+check-grafana: $(STAMP)  ## the dashboard against the schema that Grafana publishes, where npm is there
+	$(BIN)/python -m tests.validator.check_grafana $(ARGS)
+
 .PHONY: bench-links
 bench-links: $(STAMP)  ## what one link between validators carries
 	$(BIN)/python -m net.bench_links

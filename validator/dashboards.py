@@ -5,6 +5,7 @@ from typing import Any
 
 COLUMNS, HEIGHT = 24, 8
 WIDTH = 8
+NUMBER_WIDTH, NUMBER_HEIGHT = 3, 4
 DATASOURCE = {"type": "prometheus", "uid": "hansa"}
 
 
@@ -15,6 +16,8 @@ class Panel:
     title: str
     lines: tuple[tuple[str, str], ...]
     unit: str = "short"
+    is_number: bool = False  # the last value in large digits instead of its course
+    limits: tuple[float, ...] = ()  # from which on a number is yellow, then red; falling when less is worse
 
 
 def _quantiles(metric: str, by: str = "") -> tuple[tuple[str, str], ...]:
@@ -27,6 +30,22 @@ def _quantiles(metric: str, by: str = "") -> tuple[tuple[str, str], ...]:
 
 
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+    ("Now", (
+        Panel("Final blocks", (("max(hansa_consensus_height)", "height"),), is_number=True),
+        Panel("Nodes that answer", (("sum(up{job='hansa'})", "up"),), is_number=True),
+        Panel("Silent members", (("max(hansa_consensus_missing_validators)", "silent"),), is_number=True,
+              limits=(1, 2)),
+        Panel("Finality, p99",
+              (("histogram_quantile(0.99, sum by (le) (rate(hansa_consensus_finality_seconds_bucket[1m])))", "p99"),),
+              "s", is_number=True, limits=(0.5, 1)),
+        Panel("Blocks not on chain", (("max(hansa_settlement_lag_blocks)", "blocks"),), is_number=True,
+              limits=(5_000, 20_000)),
+        Panel("Until anyone may freeze", (("min(hansa_escape_seconds_left)", "left"),), "s", is_number=True,
+              limits=(7_200, 1_800)),
+        Panel("Age of prices", (("max(hansa_oracle_age_seconds)", "oldest"),), "s", is_number=True, limits=(5, 10)),
+        Panel("Alerts", (("count(ALERTS{alertstate='firing'}) or vector(0)", "raised"),), is_number=True,
+              limits=(1, 3)),
+    )),
     ("Agreement", (
         Panel("Height", (("hansa_consensus_height", "{{instance}}"),)),
         Panel("Blocks a second", (("rate(hansa_consensus_height[1m])", "{{instance}}"),)),
@@ -82,13 +101,15 @@ def make_dashboard() -> dict[str, Any]:
     panels: list[dict[str, Any]] = []
     y = 0
     for title, row in ROWS:
-        panels.append({"type": "row", "title": title, "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1}, "panels": []})
+        place = {"x": 0, "y": y, "w": COLUMNS, "h": 1}
+        panels.append({"type": "row", "title": title, "gridPos": place, "collapsed": False, "panels": []})
         y += 1
-        per_line = COLUMNS // WIDTH
+        width, height = (NUMBER_WIDTH, NUMBER_HEIGHT) if row[0].is_number else (WIDTH, HEIGHT)
+        per_line = COLUMNS // width
         for at, panel in enumerate(row):
-            place = {"x": at % per_line * WIDTH, "y": y + at // per_line * HEIGHT, "w": WIDTH, "h": HEIGHT}
+            place = {"x": at % per_line * width, "y": y + at // per_line * height, "w": width, "h": height}
             panels.append(_draw(panel, place))
-        y += -(-len(row) // per_line) * HEIGHT
+        y += -(-len(row) // per_line) * height
     for number, drawn in enumerate(panels, 1):
         drawn["id"] = number
     return {
@@ -102,9 +123,35 @@ def _draw(panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         {"refId": chr(ord("A") + at), "expr": expression, "legendFormat": legend, "datasource": DATASOURCE}
         for at, (expression, legend) in enumerate(panel.lines)
     ]
+    drawn = {"title": panel.title, "gridPos": place, "datasource": DATASOURCE, "targets": targets}
+    return drawn | (_draw_number(panel) if panel.is_number else _draw_course(panel))
+
+
+def _draw_course(panel: Panel) -> dict[str, Any]:
     custom = {"lineWidth": 1, "fillOpacity": 8, "showPoints": "never"}
     return {
-        "type": "timeseries", "title": panel.title, "gridPos": place, "datasource": DATASOURCE, "targets": targets,
+        "type": "timeseries",
         "fieldConfig": {"defaults": {"unit": panel.unit, "custom": custom}, "overrides": []},
-        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
+        "options": {
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        },
+    }
+
+
+def _draw_number(panel: Panel) -> dict[str, Any]:
+    colours = ["green", "yellow", "red"]
+    if panel.limits and panel.limits[0] > panel.limits[-1]:
+        steps = list(zip(reversed(colours), (None, *reversed(panel.limits))))
+    else:
+        steps = list(zip(colours, (None, *panel.limits)))
+    thresholds = {"mode": "absolute", "steps": [{"color": colour, "value": limit} for colour, limit in steps]}
+    return {
+        "type": "stat",
+        "fieldConfig": {"defaults": {"unit": panel.unit, "thresholds": thresholds}, "overrides": []},
+        "options": {
+            "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": ""}, "orientation": "auto",
+            "textMode": "value", "colorMode": "value", "graphMode": "area", "justifyMode": "auto",
+            "wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard",
+        },
     }  # fmt: skip

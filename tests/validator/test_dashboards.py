@@ -18,13 +18,13 @@ from validator.dashboards_command import export
 ROOT = Path(__file__).parents[2]
 # What Prometheus and its Python library add of themselves.
 OTHERS = {
-    "up", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
+    "up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
 }  # fmt: skip
 SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 EXPRESSIONS = [alert.expression for alert in ALERTS] + [
     expression for _, row in ROWS for panel in row for expression, _ in panel.lines
 ]
-NAME = re.compile(r"\b(hansa_[a-z0-9_]+|process_[a-z_]+|up)\b")
+NAME = re.compile(r"\b(hansa_[a-z0-9_]+|process_[a-z_]+|up|ALERTS)\b")
 
 
 def known_names() -> set[str]:

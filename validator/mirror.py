@@ -88,7 +88,7 @@ class Mirror:
         self.service = Service(
             self.info, executor=self.executor, ledger=self.ledger, store=self.store, on_chain=self._on_chain,
             claims=self._claims, inbox=self._inbox, uptime=self.uptime, roster=self.roster, ingress=line,
-            facts=self.facts, counters=lambda: self._told.counters,
+            facts=self.facts, counters=lambda: self._told.counters, ask=line.ask,
         )  # fmt: skip
         self.on_told(told)
 

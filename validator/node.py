@@ -225,7 +225,7 @@ class Node:
                 nursery.start_soon(self._syncing.run)
                 nursery.start_soon(self._report_prices)
                 nursery.start_soon(self.ingress.run)
-                nursery.start_soon(OrderDesk(self.home.path / ORDERS_SOCKET, self.ingress).run)
+                nursery.start_soon(OrderDesk(self.home.path / ORDERS_SOCKET, self.ingress, self.service.look_up).run)
                 nursery.start_soon(self.own_batches.run)
                 nursery.start_soon(self.feed.run)
                 if self.config.metrics_port:

@@ -7,7 +7,8 @@ never taken twice.
 
 import logging
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +20,11 @@ from engine.results import Code
 from engine.signatures import name_actions, name_messages
 from net.feed.orders import JUDGED_BYTES_MAX, Judged, Submission
 from net.feed.protocol import FeedError, FeedSplitter
+from net.feed.questions import TOLD, Question, Told
 from net.feed.sockets import connect_privately
+from net.gateway.backend import CommandResult
 from net.gateway.errors import INTERNAL, QUEUE_FULL, SYNCING
+from net.gateway.limits import TokenBucket
 from net.order_frames import FRAME_MESSAGES_MAX
 from validator.batches import CheckedBatch, Sources
 from validator.ingress import Entry, Verdict, refuse_unseen
@@ -35,6 +39,9 @@ RETRY_S = 0.25
 # How long what is on its way waits for a node that went away; then its sender is told to ask, or to send again.
 UNANSWERED_S_MAX = 10.0
 ORIGINS_MAX = 100_000
+# A question costs the node some ten microseconds; who asks more is answered from what is known here.
+QUESTIONS_PER_S, QUESTIONS_BURST = 200, 100
+ANSWER_S_MAX = 1.0
 _NOBODY = np.ones((1, 20), np.uint8)
 
 
@@ -54,6 +61,14 @@ class _Waiting:
     since_s: float
 
 
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A question without an answer."""
+
+    event: trio.Event = field(default_factory=trio.Event)
+    results: tuple[CommandResult, ...] | None = None
+
+
 class OrderLine:
     """Implements `Intake`. Lives in the process's loop."""
 
@@ -67,6 +82,8 @@ class OrderLine:
         self.is_open = False
         self._taken = TakenMemory()
         self._origins: OrderedDict[bytes, int] = OrderedDict()  # message id -> the connection that asks
+        self._asked: dict[int, _Asked] = {}
+        self._questions = TokenBucket(QUESTIONS_PER_S, QUESTIONS_BURST, QUESTIONS_BURST, 0.0)
 
     # what clients ask
 
@@ -84,7 +101,7 @@ class OrderLine:
         self._last_token += 1
         self._waiting[self._last_token] = _Waiting(entry, named, trio.current_time())
         self._waiting_bytes += len(entry.data)
-        self._say(Submission(self._last_token, entry.is_frame, entry.data))
+        self._say(Submission(self._last_token, entry.is_frame, entry.data).encode())
         return None
 
     def received_ms(self, message_id: bytes) -> int | None:
@@ -94,6 +111,21 @@ class OrderLine:
     def has_taken_action(self, action_id: bytes) -> bool:
         """See `Intake.has_taken_action`."""
         return self._taken.has_action(action_id)
+
+    async def ask(self, question: Question) -> Sequence[CommandResult] | None:
+        """What the node knows of these commands; None where it does not say, or was asked too much lately."""
+        if not self.is_open or not self._questions.is_allowed(trio.current_time()):
+            return None
+        self._last_token += 1
+        token, asked = self._last_token, _Asked()
+        self._asked[token] = asked
+        try:
+            self._say(replace(question, token=token).encode())
+            with trio.move_on_after(ANSWER_S_MAX):
+                await asked.event.wait()
+        finally:
+            del self._asked[token]
+        return asked.results
 
     # whose a message is
 
@@ -158,18 +190,21 @@ class OrderLine:
     async def _talk(self, stream: trio.SocketStream) -> None:
         self._unsent.clear()
         for token, waiting in self._waiting.items():
-            self._say(Submission(token, waiting.entry.is_frame, waiting.entry.data))
+            self._say(Submission(token, waiting.entry.is_frame, waiting.entry.data).encode())
         self.is_open = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, stream)
             splitter = FeedSplitter(JUDGED_BYTES_MAX)
             while data := await stream.receive_some(READ_BYTES):
                 for body in splitter.feed(bytes(data)):
-                    self._on_judged(Judged.decode(body))
+                    if body[:1] == bytes([TOLD]):
+                        self._on_told(Told.decode(body))
+                    else:
+                        self._on_judged(Judged.decode(body))
             nursery.cancel_scope.cancel()
 
-    def _say(self, submission: Submission) -> None:
-        self._unsent.append(submission.encode())
+    def _say(self, frame: bytes) -> None:
+        self._unsent.append(frame)
         self._wake.set()
 
     async def _write(self, stream: trio.SocketStream) -> None:
@@ -179,6 +214,12 @@ class OrderLine:
             data = b"".join(self._unsent)
             self._unsent.clear()
             await stream.send_all(data)
+
+    def _on_told(self, told: Told) -> None:
+        asked = self._asked.get(told.token)
+        if asked is not None:
+            asked.results = told.results
+            asked.event.set()
 
     def _on_judged(self, judged: Judged) -> None:
         waiting = self._waiting.pop(judged.token, None)

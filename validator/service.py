@@ -3,7 +3,7 @@ next batch.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from engine.commands import Command, is_well_formed
 from engine.results import Code
 from engine.state import EngineState
 from net.feed.facts import NodeFacts
+from net.feed.questions import BY_ID, BY_LABEL, BY_NONCE, Question
 from net.gateway.account_data import AccountData
 from net.gateway.backend import (
     AccountProof,
@@ -42,7 +43,7 @@ from net.gateway.backend import (
 )
 from net.gateway.explorer import Explorer
 from net.gateway.market_data import MarketData, TickerView, TradeView
-from validator.account_data import NodeAccountData
+from validator.account_data import NodeAccountData, is_unspent
 from validator.answers import show_answer, show_waiting
 from validator.book_levels import list_side
 from validator.claims import ClaimsShelf, list_tokens
@@ -70,6 +71,10 @@ from validator.watcher import OnChain
 PROOF_STATES_MAX = 24
 PROOF_NEWEST = 4
 CHECKPOINT_STATES_MAX = 4
+FINAL = (Status.CERTIFIED, Status.ON_CHAIN)
+# How long a block that the node has is waited for here.
+LAG_S_MAX = 5.0
+Ask = Callable[[Question], Awaitable[Sequence[CommandResult] | None]]
 
 
 class Service:
@@ -91,10 +96,12 @@ class Service:
         facts: Callable[[], NodeFacts],
         counters: Callable[[], NodeCounters],
         pending: Pending | None = None,
+        ask: Ask | None = None,
     ) -> None:
         """`facts()`, `counters()`: what the node knows beside its blocks, as of now. `pending`: of a process that takes
-        part in agreement, what is not final yet.
+        part in agreement, what is not final yet; `ask`: of another, the way to ask that one.
         """
+        self._ask = ask
         self.domain = info
         self._executor = executor
         self._ledger = ledger
@@ -170,6 +177,42 @@ class Service:
         if waiting:
             return waiting[0]
         return CommandResult(command_id, Status.RECEIVED) if self._ingress.has_taken_action(command_id) else None
+
+    async def find_command(self, command_id: bytes, patience_s: float = 0.0) -> CommandResult | None:
+        """See `Backend.find_command`."""
+        known = self.command_status(command_id)
+        if self._ask is None or (known is not None and known.status in FINAL):
+            return known
+        told = await self._ask(Question(0, BY_ID, command_id))
+        first = told[0] if told else None
+        is_final_there = first is not None and first.status in FINAL
+        wait_s = LAG_S_MAX if is_final_there else patience_s if told is None else 0.0
+        known = (await self.wait_result(command_id, wait_s) if wait_s else None) or known
+        return known if first is None or (known is not None and known.status in FINAL) else first
+
+    async def find_by_nonce(self, owner: bytes, subaccount: int, nonce: int) -> Sequence[CommandResult]:
+        """See `Backend.find_by_nonce`."""
+        known = self._accounts.commands_by_nonce(owner, subaccount, nonce)
+        if self._ask is None or any(not is_unspent(result) for result in known):
+            return known
+        return await self._ask(Question(0, BY_NONCE, bytes(32), owner, subaccount, nonce)) or known
+
+    async def find_by_label(self, owner: bytes, subaccount: int, client_id: int) -> Sequence[CommandResult]:
+        """See `Backend.find_by_label`."""
+        known = self._accounts.commands_by_label(owner, subaccount, client_id)
+        if self._ask is None:
+            return known
+        told = await self._ask(Question(0, BY_LABEL, bytes(32), owner, subaccount, client_id)) or ()
+        ids = {result.command_id for result in known}
+        return [*(item for item in told if item.status not in FINAL and item.command_id not in ids), *known]
+
+    def look_up(self, question: Question) -> Sequence[CommandResult]:
+        """What this process knows, for the one that serves the API."""
+        if question.kind == BY_ID:
+            known = self.command_status(question.action_id)
+            return () if known is None else (known,)
+        find = self._accounts.commands_by_nonce if question.kind == BY_NONCE else self._accounts.commands_by_label
+        return find(question.owner, question.subaccount, question.number)
 
     def receipt(self, command_id: bytes) -> Receipt | None:
         """See `Backend.receipt`."""

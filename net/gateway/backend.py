@@ -461,6 +461,17 @@ class Backend(Protocol):
     def command_status(self, command_id: bytes) -> CommandResult | None:
         """What is known now, whichever node took it; `None` for a command that this node never saw."""
 
+    async def find_command(self, command_id: bytes, patience_s: float = 0.0) -> CommandResult | None:
+        """As `command_status`, asked of the node itself where that is another process: so what is not final yet is
+        known, and what is final there is waited for here. `patience_s`: to wait where the node does not say.
+        """
+
+    async def find_by_nonce(self, owner: bytes, subaccount: int, nonce: int) -> Sequence[CommandResult]:
+        """As `AccountData.commands_by_nonce`, asked as `find_command`."""
+
+    async def find_by_label(self, owner: bytes, subaccount: int, client_id: int) -> Sequence[CommandResult]:
+        """As `AccountData.commands_by_label`, asked as `find_command`."""
+
     def receipt(self, command_id: bytes) -> Receipt | None:
         """What `submit` answered with, of the last commands; `None` for others."""
 

@@ -34,14 +34,16 @@ _SCOPE_NAMES = {1: "trade", 2: "cancel", 4: "transfer"}
 
 async def get_command_status(call: Call) -> object:
     """By `command_id`, by account and `nonce`, or by account and `label`: on any node, whichever took the command."""
-    params, data = call.params, call.backend.account_data
+    params, backend = call.params, call.backend
     if params.values.get("command_id") is not None:
-        found = call.backend.command_status(params.hex_bytes("command_id", 32))
+        found = await backend.find_command(params.hex_bytes("command_id", 32))
         results, named = [] if found is None else [found], "command_id"
     elif params.values.get("nonce") is not None:
-        results, named = list(data.commands_by_nonce(*read_owner(call), params.integer("nonce", 1, I64_MAX))), "nonce"
+        found_all = await backend.find_by_nonce(*read_owner(call), params.integer("nonce", 1, I64_MAX))
+        results, named = list(found_all), "nonce"
     elif params.values.get("label") is not None:
-        results, named = list(data.commands_by_label(*read_owner(call), params.integer("label", 1, I64_MAX))), "label"
+        found_all = await backend.find_by_label(*read_owner(call), params.integer("label", 1, I64_MAX))
+        results, named = list(found_all), "label"
     else:
         raise ApiError(MISSING_PARAM, "command_id", "command_id, or owner with nonce or label")
     if not results:

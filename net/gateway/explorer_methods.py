@@ -37,7 +37,7 @@ async def get_block(call: Call) -> object:
 async def get_command(call: Call) -> object:
     name = call.params.hex_bytes("command_id", 32)
     view = call.backend.explorer.find_action(name)
-    known = view.result if view is not None else call.backend.command_status(name)
+    known = view.result if view is not None else await call.backend.find_command(name)
     if known is None:
         raise ApiError(NOT_FOUND, "command_id")
     return _show_life(call, known) | (

@@ -34,8 +34,9 @@ from net.gateway.present_text import hexed
 
 logger = logging.getLogger(__name__)
 _WAITS = {"final": True, "received": False}
-_SPENT = (Code.NONCE_REUSED, Code.NONCE_TOO_OLD)
-LAG_S_MAX = 1.0
+PATIENCE_S = 1.0
+# Said of a command that a block carries already, too.
+_SPENT = (Code.EXPIRED, Code.NONCE_REUSED, Code.NONCE_TOO_OLD)
 Entry = dict[str, Any]
 # What several actions come to in the answer, beside one entry for each.
 Combine = Callable[[list[Entry]], Entry]
@@ -102,14 +103,20 @@ async def _accept(call: Call, command: Command, first_action: bytes, ticket: Tic
         return None  # it came to a block through another node, or before this one was started
     if submission.refusal is not None:
         raise ApiError(REFUSAL_FAULTS[submission.refusal], x_command_id=hexed(submission.command_id))
-    if submission.code in _SPENT:
-        # The process that serves the API may hear of the block a moment after the node that judges by it.
-        known = await _wait(call, first_action, LAG_S_MAX)
-        if known.status != Status.RECEIVED:
-            return None
+    if submission.code in _SPENT and await _find(call, first_action) is not None:
+        return None  # the process that serves the API had not heard of its block yet
     if submission.code == Code.BAD_SIGNATURE:
         raise _explain_signature(call, command)
     raise engine_error(submission.code, x_command_id=hexed(submission.command_id), stage="precheck")
+
+
+async def _find(call: Call, name: bytes) -> CommandResult | None:
+    """What the node itself knows of an action."""
+    try:
+        return await call.backend.find_command(name, PATIENCE_S)
+    except Exception:
+        logger.exception("gateway.command_not_found_out command=%s", name.hex())
+        return None
 
 
 async def _wait(call: Call, name: bytes, wait_s: float) -> CommandResult:

@@ -22,7 +22,9 @@ from engine.payload import DecodeError as PayloadDecodeError
 from engine.payload import Payload
 from net.feed.orders import Judged, Submission
 from net.feed.protocol import FeedError, Subscribe, decode_feed, encode_feed
+from net.feed.questions import BY_ID, BY_LABEL, BY_NONCE, Question, Told
 from net.framing import FrameSplitter
+from net.gateway.backend import CommandResult, Status
 from net.gateway.wire import RequestError, parse_named_request, parse_request
 from net.order_frames import RECEIPT_ROW, FrameError, Orders, decode_answer, refuse
 from net.public import messages as public
@@ -125,6 +127,11 @@ def _draw_verdict(draw: random.Random) -> bytes:
     return Judged(7, 0, rows, np.ones(count, np.int64), np.zeros(count, np.bool_), bytes(64 * bool(count))).encode()[4:]
 
 
+def _draw_question(draw: random.Random) -> bytes:
+    kind = draw.choice((BY_ID, BY_NONCE, BY_LABEL))
+    return Question(9, kind, draw.randbytes(32), draw.randbytes(20), 1, 7).encode()[4:]
+
+
 def _cut(data: bytes) -> object:
     return FrameSplitter().feed(data)
 
@@ -142,6 +149,7 @@ def list_targets() -> list[Target]:
     orders = Orders(7, 1, message).encode()
     proof = public.encode_committee(public.CommitteeProof(b"", (), None))
     peers = public.encode_peers(["/ip4/127.0.0.1/tcp/1"])
+    told = Told(3, (CommandResult(bytes(32), Status.EXECUTED, filled_lots=2, height=7),) * 2).encode()[4:]
     own, strange = (PayloadDecodeError, ValueError), (PublicError,)
     return [
         *link,
@@ -159,6 +167,8 @@ def list_targets() -> list[Target]:
         Target("feed", lambda _: encode_feed(Subscribe(1, 1))[4:], decode_feed, (FeedError,)),
         Target("orders socket", lambda draw: _draw_submission(draw, message), Submission.decode, (FeedError,)),
         Target("verdicts", _draw_verdict, Judged.decode, (FeedError,)),
+        Target("questions", _draw_question, Question.decode, (FeedError,)),
+        Target("answers to questions", lambda _: told, Told.decode, (FeedError,)),
     ]
 
 

@@ -3,7 +3,7 @@
 One block per action, final at once unless `is_held`; orders match by price alone; accounts are a real Merkle-sum tree.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -343,6 +343,15 @@ class DictBackend:
 
     def command_status(self, command_id: bytes) -> CommandResult | None:
         return self.known.get(command_id)
+
+    async def find_command(self, command_id: bytes, patience_s: float = 0.0) -> CommandResult | None:
+        return self.known.get(command_id)
+
+    async def find_by_nonce(self, owner: bytes, subaccount: int, nonce: int) -> Sequence[CommandResult]:
+        return self.account_data.commands_by_nonce(owner, subaccount, nonce)
+
+    async def find_by_label(self, owner: bytes, subaccount: int, client_id: int) -> Sequence[CommandResult]:
+        return self.account_data.commands_by_label(owner, subaccount, client_id)
 
     def receipt(self, command_id: bytes) -> Receipt | None:
         return Receipt(0, command_id, self.time_ms, b"\x01" * 64) if command_id in self.known else None

@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.commands import CANCEL_ALL, command_id, compute_action_ids
-from engine.results import Code
+from engine.results import Code, OrderState
 from net.feed.orders import Judged, Submission
 from net.feed.protocol import FeedError
+from net.feed.questions import BY_ID, BY_LABEL, BY_NONCE, Question, Told
+from net.gateway.backend import CommandResult, Status
 from net.gateway.errors import INTERNAL, QUEUE_FULL, SYNCING
 from net.order_frames import RECEIPT_ROW, Receipts
 from tests.validator.chainlet import DOMAIN, NETWORK_KEYS, SEPARATOR, Chainlet, seal, sign
@@ -46,11 +48,16 @@ class Ends:
         self.node = Desk(chain)
         self.line = OrderLine(self.path, SEPARATOR)
         self.verdicts: dict[object, Verdict] = {}
+        self.known: dict[Question, tuple[CommandResult, ...]] = {}
         self._nursery: trio.Nursery | None = None
 
     def put(self, name: object, *records: bytes, origin: int = ORIGIN, is_frame: bool = True) -> None:
         deliver = partial(self.verdicts.__setitem__, name)
         self.line.put(Entry(b"".join(records), origin, is_frame, deliver))
+
+    def look_up(self, question: Question) -> tuple[CommandResult, ...]:
+        """What the node knows; questions come with tokens of their own."""
+        return self.known[replace(question, token=0)]
 
     async def verdict(self, name: object) -> Verdict:
         with trio.fail_after(30):
@@ -61,7 +68,7 @@ class Ends:
     @asynccontextmanager
     async def serving(self, is_judging: bool = True) -> AsyncIterator[None]:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(OrderDesk(self.path, self.node.ingress).run)
+            nursery.start_soon(OrderDesk(self.path, self.node.ingress, self.look_up).run)
             if is_judging:
                 nursery.start_soon(self.node.ingress.run)
             with trio.fail_after(30):
@@ -164,7 +171,38 @@ async def test_a_batch_knows_which_connection_asked_for_its_messages(ends: Ends)
     assert ends.line.has_taken_action(compute_action_ids(command_id(several, SEPARATOR), 1)[0])
 
 
+INCLUDED = CommandResult(b"\x01" * 32, Status.INCLUDED, height=9, time_ms=5)
+EXECUTED = CommandResult(
+    b"\x02" * 32, Status.EXECUTED, Code.OK, OrderState.OPEN, 1 << 30, 2, 3, 10**12, 9, 5, (), 1, 4
+)  # fmt: skip
+QUESTIONS = (
+    Question(0, BY_ID, b"\x01" * 32),
+    Question(0, BY_NONCE, bytes(32), b"\x07" * 20, 3, (1 << 63) - 1),
+    Question(0, BY_LABEL, bytes(32), b"\x07" * 20, 0, 1),
+)
+
+
+async def test_the_node_is_asked_for_what_it_alone_knows(ends: Ends) -> None:
+    ends.known = {QUESTIONS[0]: (INCLUDED,), QUESTIONS[1]: (EXECUTED, INCLUDED)}
+    assert await ends.line.ask(QUESTIONS[0]) is None, "nobody is there"
+    async with ends.serving(is_judging=False):
+        assert await ends.line.ask(QUESTIONS[0]) == (INCLUDED,)
+        assert await ends.line.ask(QUESTIONS[1]) == (EXECUTED, INCLUDED)
+        assert await ends.line.ask(QUESTIONS[2]) == (), "a look-up that fails ends no node"
+        ends.put("frame", cancel(40))  # and the line still serves
+
+
+async def test_who_asks_too_much_is_answered_from_here(ends: Ends) -> None:
+    ends.known = {QUESTIONS[0]: (INCLUDED,)}
+    ends.line._questions.rate_per_s = 0.0
+    async with ends.serving(is_judging=False):
+        answers = [await ends.line.ask(QUESTIONS[0]) for _ in range(order_line.QUESTIONS_BURST + 2)]
+    assert answers == [(INCLUDED,)] * order_line.QUESTIONS_BURST + [None] * 2
+
+
 JUDGED = Judged(3, 0, np.zeros(2, RECEIPT_ROW), np.array([1, 3]), np.array([True, False]), bytes(64))
+
+TOLD = Told(7, (INCLUDED, EXECUTED))
 
 
 @contextmanager
@@ -180,12 +218,15 @@ def test_frames_come_back_as_they_went() -> None:
     back = Judged.decode(JUDGED.encode()[4:])
     assert (back.token, back.code, back.signature) == (3, 0, bytes(64))
     assert back.counts.tolist() == [1, 3] and back.is_copy.tolist() == [True, False]
+    for question in QUESTIONS:
+        assert Question.decode(question.encode()[4:]) == question
+    assert Told.decode(TOLD.encode()[4:]) == TOLD
 
 
 @given(st.binary(max_size=64), st.integers(0, 200))
 def test_damaged_frames_give_frames_or_feed_error(noise: bytes, at: int) -> None:
-    whole = JUDGED.encode()[4:]
-    for data in (noise, whole[:at] + noise + whole[at + len(noise) :], whole[:at]):
-        for kind in (Submission, Judged):
-            with as_feed_error():
-                kind.decode(data)
+    for whole in (JUDGED.encode()[4:], TOLD.encode()[4:], QUESTIONS[1].encode()[4:]):
+        for data in (noise, whole[:at] + noise + whole[at + len(noise) :], whole[:at]):
+            for kind in (Submission, Judged, Question, Told):
+                with as_feed_error():
+                    kind.decode(data)

@@ -69,6 +69,10 @@ drill-escape: $(STAMP)  ## a trading network loses its whole committee, and ever
 retry-storm: $(STAMP)  ## a thousand commands, each sent five times to random nodes while one is killed: each executes once; ARGS="--commands 200"
 	$(BIN)/python -m testnet.retry_storm $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: drills
+drills: $(STAMP)  ## every scenario of testnet/scenarios on real validators, with a report page each; ARGS="--only equivocation"
+	$(BIN)/python -m testnet.scenario.drills $(ARGS)
+
 mutants: $(STAMP)  ## planted bugs, each of which the simulator has to find; ARGS="--only guard"
 	$(BIN)/python -m testnet.sim.mutants $(ARGS)
 

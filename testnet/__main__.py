@@ -70,6 +70,35 @@ def up(
     return run_up(options)
 
 
+RUN_EXAMPLES = """Examples:
+
+  hansa testnet run partition-heal
+
+  hansa testnet run my-scenario.toml --json --page report.html
+"""
+
+
+@app.command(help_epilogue=RUN_EXAMPLES)
+def run(
+    scenario: Annotated[str, Parameter(help="a file, or the name of one in testnet/scenarios")],
+    *,
+    backend: Annotated[Literal["processes", "sim"], Parameter(help="what the network is made of")] = "processes",
+    dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-drills/scenario"),
+    base_port: Annotated[int, Parameter(help="first port to try")] = 28600,
+    page: Annotated[Path | None, Parameter(help="write the report here, as one HTML file")] = None,
+    json: Annotated[bool, Parameter(help="print the verdicts as JSON on stdout", negative="")] = False,
+) -> int:
+    """Run a scenario: a network, people who trade on it, what goes wrong when, and what must hold in the end.
+
+    Exits 0 if every condition holds, 1 if one does not, 2 if the file or this machine does not allow the run.
+    docs/scenarios.md has all words.
+    """
+    from testnet.scenario.backend import Place
+    from testnet.scenario.run_command import run_one
+
+    return run_one(scenario, backend, Place(dir.resolve(), base_port), json, page)
+
+
 def parse_duration_ms(text: str) -> int:
     """`90s`, `10m`, `2h` or `3d`. Raises `ValueError` with what to write instead."""
     number, unit = text[:-1], text[-1:]

@@ -102,6 +102,11 @@ class Audit:
         """After the last block that was replayed."""
         return self._executor.final.state
 
+    @property
+    def newest(self) -> Executed:
+        """The last block that was replayed, and all that happened in it. The next one may reuse its memory."""
+        return self._executor.final
+
     def run(self, last_height: int) -> Tally:
         """Replay up to a height. Raises `Mismatch`."""
         for stored in self._rows.blocks(self._head.height + 1, last_height):

@@ -76,7 +76,25 @@ class NoLiquidationWithin:
 
 @dataclass(frozen=True, slots=True)
 class FundingContinuous:
-    """From block to block no market's funding index jumps by more than its cap allows, and none goes back to zero."""
+    """Every market's funding index moves by what an hour's samples of the premium make due, and by nothing else: each
+    payment is computed again, none is lost, doubled or forgotten.
+    """
+
+    payments: int = word("how many there must have been, so that this says something", default=0, least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PricesHonest:
+    """Every index that the exchange used lies within what honest members reported for that block, or between that and
+    the index before it: no liar moved it. Replayed from the reports in the blocks.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class SettledByRule:
+    """What expired settled at the mean of the indexes in its blocks, to the last digit, whatever anybody wanted."""
+
+    expiries: int = word("how many must have come", default=1, least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +137,14 @@ class Traded:
 
 Condition = (
     NodesAlive | HeightsGrow | KeepsGoing | StandsStill | CaughtUp | RootsEqual | MoneyConserved | NoWrongLiquidation
-    | NoLiquidationWithin | FundingContinuous | FinalityBelow | EvidenceNames | NobodyHonestSlashed | AuditClean
-    | CheckpointOnChain | Traded
+    | NoLiquidationWithin | FundingContinuous | PricesHonest | SettledByRule | FinalityBelow | EvidenceNames
+    | NobodyHonestSlashed | AuditClean | CheckpointOnChain | Traded
 )  # fmt: skip
 CONDITIONS: dict[str, type[Condition]] = {
     kind_of(record): record
     for record in (
         NodesAlive, HeightsGrow, KeepsGoing, StandsStill, CaughtUp, RootsEqual, MoneyConserved, NoWrongLiquidation,
-        NoLiquidationWithin, FundingContinuous, FinalityBelow, EvidenceNames, NobodyHonestSlashed, AuditClean,
-        CheckpointOnChain, Traded,
+        NoLiquidationWithin, FundingContinuous, PricesHonest, SettledByRule, FinalityBelow, EvidenceNames,
+        NobodyHonestSlashed, AuditClean, CheckpointOnChain, Traded,
     )
 }  # fmt: skip

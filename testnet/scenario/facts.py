@@ -79,7 +79,12 @@ class Facts:
     trades: int = 0
     liquidations: list[Liquidation] = field(default_factory=list)
     funding_blocks: int = 0  # how many blocks were looked at for it
+    funding_payments: int = 0
     funding_breaks: list[str] = field(default_factory=list)
+    priced_blocks: int = 0  # blocks with price reports
+    price_breaks: list[str] = field(default_factory=list)
+    expiries_settled: int = 0
+    settlement_breaks: list[str] = field(default_factory=list)
     offences: dict[int, tuple[str, ...]] = field(default_factory=dict)  # by proven culprit
     convicted: tuple[int, ...] = ()  # by the court on the settlement chain
     audit_blocks: int = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from testnet.scenario.words import word
 
-BEHAVIOURS = ("equivocate", "withhold", "forge", "censor", "stale_prices")
+BEHAVIOURS = ("equivocate", "withhold", "forge", "censor", "stale_prices", "false_prices")
 DIRECTIONS = ("both", "to", "from")
 PRICE_MOVE_BPS_MAX = 9_000
 SKEW_MS_MAX = 3_600_000
@@ -77,9 +77,10 @@ class SlowDisk:
 
 @dataclass(frozen=True, slots=True)
 class Byzantine:
-    """The targets' processes are liars with these keys: `equivocate` signs for two blocks in one view; `withhold`
-    sends its batches and votes to nobody; `forge` sends votes in others' names and certificates that nobody signed;
-    `censor` leaves all others' batches out of its blocks; `stale_prices` reports a price of the past as if it were new.
+    """The targets lie with their own keys: `equivocate` proposes two blocks in one view; `withhold` proposes, and gives
+    its batches and votes to nobody; `forge` sends votes and prices in others' names and certificates that nobody
+    signed; `censor` leaves all others' batches out of its blocks; `stale_prices` reports the price of the moment when
+    it began as if it were new; `false_prices` reports a fifth more than it sees.
     """
 
     behaviour: str = word("how they lie", choices=BEHAVIOURS)
@@ -103,19 +104,28 @@ class PriceMove:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeLeap:
+    """Everybody's time of day goes ahead at once, validators', traders' and the settlement chain's, and never comes
+    back: within `pause` of all it makes a halt of an hour out of seconds. Has no targets.
+    """
+
+    leap_s: float = word("how far", least=1, most=86_400)
+
+
+@dataclass(frozen=True, slots=True)
 class ChainDown:
     """The settlement chain answers nobody. Has no targets."""
 
 
 Harm = (
     Crash | Pause | DiskLost | Partition | Delay | Loss | ClockSkew | DiskFull | SlowDisk | Byzantine | NoPrices
-    | PriceMove | ChainDown
+    | PriceMove | TimeLeap | ChainDown
 )  # fmt: skip
 HARMS: tuple[type[Harm], ...] = (
     Crash, Pause, DiskLost, Partition, Delay, Loss, ClockSkew, DiskFull, SlowDisk, Byzantine, NoPrices, PriceMove,
-    ChainDown,
+    TimeLeap, ChainDown,
 )  # fmt: skip
-WITHOUT_TARGETS: tuple[type[Harm], ...] = (PriceMove, ChainDown)
+WITHOUT_TARGETS: tuple[type[Harm], ...] = (PriceMove, TimeLeap, ChainDown)
 
 
 def kind_of(record: type) -> str:

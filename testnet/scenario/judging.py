@@ -134,9 +134,21 @@ def _no_liquidation_within(condition: kinds.NoLiquidationWithin, _: Scenario, fa
     return f"{len(early)} within {condition.of_s:g} s of {len(resumed)} resumptions", bool(resumed) and not early
 
 
-def _funding_continuous(_: kinds.FundingContinuous, _scenario: Scenario, facts: Facts) -> Judged:
-    found = f"{facts.funding_blocks} blocks, {len(facts.funding_breaks)} breaks"
-    return _with_examples(found, facts.funding_breaks), facts.funding_blocks > 0 and not facts.funding_breaks
+def _funding_continuous(condition: kinds.FundingContinuous, _: Scenario, facts: Facts) -> Judged:
+    found = f"{facts.funding_blocks} blocks, {facts.funding_payments} payments, {len(facts.funding_breaks)} breaks"
+    is_seen = facts.funding_blocks > 0 and facts.funding_payments >= condition.payments
+    return _with_examples(found, facts.funding_breaks), is_seen and not facts.funding_breaks
+
+
+def _prices_honest(_: kinds.PricesHonest, _scenario: Scenario, facts: Facts) -> Judged:
+    found = f"{facts.priced_blocks} blocks with reports, {len(facts.price_breaks)} breaks"
+    return _with_examples(found, facts.price_breaks), facts.priced_blocks > 0 and not facts.price_breaks
+
+
+def _settled_by_rule(condition: kinds.SettledByRule, _: Scenario, facts: Facts) -> Judged:
+    found = f"{facts.expiries_settled} expiries settled, {len(facts.settlement_breaks)} breaks"
+    is_seen = facts.expiries_settled >= condition.expiries
+    return _with_examples(found, facts.settlement_breaks), is_seen and not facts.settlement_breaks
 
 
 def _finality_below(condition: kinds.FinalityBelow, _: Scenario, facts: Facts) -> Judged:
@@ -189,6 +201,8 @@ _JUDGES: Mapping[type, Callable[[Any, Scenario, Facts], Judged]] = {
     kinds.NoWrongLiquidation: _no_wrong_liquidation,
     kinds.NoLiquidationWithin: _no_liquidation_within,
     kinds.FundingContinuous: _funding_continuous,
+    kinds.PricesHonest: _prices_honest,
+    kinds.SettledByRule: _settled_by_rule,
     kinds.FinalityBelow: _finality_below,
     kinds.EvidenceNames: _evidence_names,
     kinds.NobodyHonestSlashed: _nobody_honest_slashed,

@@ -12,8 +12,8 @@ from testnet.scenario.words import word
 
 @dataclass(frozen=True, slots=True)
 class ZeroRoot:
-    """Withdrawals and escapes are proven against a root of zeros and against heights that were never certified; a
-    header of zeros is posted as a checkpoint (Nomad, 2022).
+    """Withdrawals that nobody made are proven by zeros, against checkpoints of zeros, the real last one, and heights
+    that were never posted; a header of zeros is posted as a checkpoint (Nomad, 2022).
     """
 
 
@@ -38,16 +38,9 @@ class LostAnswer:
     orders: int = word("how many", default=12, least=1, most=200)
 
 
-@dataclass(frozen=True, slots=True)
-class ChosenPrice:
-    """The price at which expiries settled is recomputed from the reports in the blocks, and beside it what one member
-    wanted it to be (JELLY, 2025).
-    """
-
-
-Trial = ZeroRoot | ReplayedExit | RemovedLimits | LostAnswer | ChosenPrice
+Trial = ZeroRoot | ReplayedExit | RemovedLimits | LostAnswer
 TRIALS: dict[str, type[Trial]] = {
-    kind_of(record): record for record in (ZeroRoot, ReplayedExit, RemovedLimits, LostAnswer, ChosenPrice)
+    kind_of(record): record for record in (ZeroRoot, ReplayedExit, RemovedLimits, LostAnswer)
 }
 
 

@@ -13,7 +13,7 @@ DURATION_S_MAX = 86_400
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """`[network]`: what is built. The seed decides prices, traders and whatever a back end draws."""
+    """What is built. The seed decides prices, traders and whatever a back end draws."""
 
     duration_s: float = word("how long the run lasts after the network has come up", least=1, most=DURATION_S_MAX)
     validators: int = word("committee size", default=4, least=1, most=VALIDATORS_MAX)
@@ -21,12 +21,11 @@ class NetworkPlan:
     epoch_s: float = word("how long a committee stays; 0: for ever", default=0.0, least=0)
     has_options: bool = word("futures and options are listed, too", default=False)
     expiry_s: float = word("when the near expiry comes, with options; 0: on a Friday days ahead", default=0.0, least=0)
-    has_funds: bool = word("traders' deposits are made before the run begins", default=True)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """`[load]`: what traders do. Without the table nobody trades."""
+    """What traders do. Without the table nobody trades."""
 
     commands_per_s: float = word("all traders together", default=20.0, least=0, most=10_000)
     withdraw_after_s: float = word("when the first withdrawal is asked for", default=10.0, least=0)

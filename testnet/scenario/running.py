@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from testnet.scenario.backend import Backend, refuse_what_it_lacks
+from testnet.scenario.backend import Backend
 from testnet.scenario.facts import Facts, Happening, Verdict
 from testnet.scenario.harms import Fault
 from testnet.scenario.judging import judge_all
@@ -45,8 +45,9 @@ def plan_steps(scenario: Scenario) -> list[tuple[float, int, Fault | Probe]]:
 
 
 async def run_scenario(scenario: Scenario, backend: Backend, say: Callable[[str], None]) -> Outcome:
-    """Raises `Unable` before the start, or what the back end raises when its network dies."""
-    refuse_what_it_lacks(backend, scenario)
+    """What the back end has not, and what this machine does not allow, was refused before. Raises what the back end
+    raises when its network dies.
+    """
     try:
         await backend.start(scenario)
         return await _run(scenario, backend, say)

@@ -50,6 +50,8 @@ BEHAVIOURS = {
     "equivocate": "equivocator", "withhold": "hoarder", "forge": "forger", "censor": "self server",
     "stale_prices": "stale prices",
 }  # fmt: skip
+MISSING_FAULTS = frozenset({"time_leap"})
+MISSING_CONDITIONS = frozenset({"prices_honest", "settled_by_rule"})
 
 
 class SimulatorBackend:
@@ -58,7 +60,10 @@ class SimulatorBackend:
     name = "sim"
 
     def __init__(self, clock: Callable[[], float] = time.process_time) -> None:
-        self.abilities = Abilities(frozenset(KINDS), frozenset(CONDITIONS))
+        self.abilities = Abilities(
+            frozenset(KINDS) - MISSING_FAULTS, frozenset(CONDITIONS) - MISSING_CONDITIONS,
+            behaviours=frozenset(BEHAVIOURS),
+        )  # fmt: skip
         self._clock = clock
         self._begun_s = 0.0
 

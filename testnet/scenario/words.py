@@ -125,5 +125,5 @@ def _check(item: "dataclasses.Field[Any]", kind: Any, value: Any, place: Place) 
 
 
 def describe_bounds(least: float | None, most: float | None) -> str:
-    parts = [f"from {least:g}" if least is not None else "", f"to {most:g}" if most is not None else ""]
+    parts = [f"from {least:.12g}" if least is not None else "", f"to {most:.12g}" if most is not None else ""]
     return " ".join(filter(None, parts))

@@ -20,7 +20,9 @@ from testnet.scenario.conditions import (
     NodesAlive,
     NoLiquidationWithin,
     NoWrongLiquidation,
+    PricesHonest,
     RootsEqual,
+    SettledByRule,
     StandsStill,
     Traded,
 )
@@ -57,8 +59,9 @@ def make_facts() -> Facts:
     return Facts(
         member_count=4, duration_s=30.0, samples=samples, finals=[Final(1.0, n, 10.0 + n) for n in range(100)],
         are_alive=(True, True, True, False), heights_compared=25, books=Books(70, 10, 40, 100, 100, 40, 60),
-        trades=3, liquidations=[Liquidation(4.0, 4, 9)], funding_blocks=20, offences={3: ("E1",)}, convicted=(3,),
-        audit_blocks=20, first_onchain_height=1, onchain_height=2,
+        trades=3, liquidations=[Liquidation(4.0, 4, 9)], funding_blocks=20, funding_payments=1, priced_blocks=9,
+        expiries_settled=2, offences={3: ("E1",)}, convicted=(3,), audit_blocks=20, first_onchain_height=1,
+        onchain_height=2,
     )  # fmt: skip
 
 
@@ -75,7 +78,11 @@ ROWS: list[tuple[Condition, dict, str]] = [
     (NoWrongLiquidation(1), {"liquidations": [Liquidation(4.0, 4, 9, "stale")]}, "1 wrong: height 4: stale"),
     (NoWrongLiquidation(1), {"liquidations": []}, "0 liquidations"),
     (NoLiquidationWithin(3.0), {"liquidations": [Liquidation(17.0, 8, 9)]}, "1 within 3 s of 1 resumptions"),
-    (FundingContinuous(), {"funding_breaks": ["height 9 of BTC"]}, "20 blocks, 1 breaks: height 9 of BTC"),
+    (FundingContinuous(), {"funding_breaks": ["height 9 of BTC"]}, "1 breaks: height 9 of BTC"),
+    (FundingContinuous(1), {"funding_payments": 0}, "0 payments"),
+    (PricesHonest(), {"price_breaks": ["height 9 of BTC"]}, "9 blocks with reports, 1 breaks: height 9 of BTC"),
+    (SettledByRule(), {"settlement_breaks": ["BTC"]}, "2 expiries settled, 1 breaks: BTC"),
+    (SettledByRule(2), {"expiries_settled": 1}, "1 expiries settled"),
     (FinalityBelow(110), {"finals": [Final(1.0, 1, 111.0)]}, "p99 111 ms of 1"),
     (EvidenceNames((3,)), {"convicted": ()}, "convicted []"),
     (EvidenceNames((3,)), {"offences": {}}, "proven of nobody"),

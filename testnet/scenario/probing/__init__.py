@@ -1,0 +1,1 @@
+"""Probes of real networks: what somebody tries on purpose, and what becomes of it (`attempting`)."""

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NETWORK, ALONE = "network", "alone"
+NETWORK, ALONE, DEVELOP = "network", "alone", "develop"
 # Who types the blocks of that name, where it looks for them by this name or by their page.
 TYPISTS = {
     NETWORK: "tests/network/test_path.py",
     ALONE: "tests/test_console_blocks.py",
     "exit": "tests/contracts/test_exit_page.py",
     "testnet": "make testnet, on every change",
+    DEVELOP: "tests/testnet/test_develop_page.py",
 }
 PAGE_TYPISTS = {"docs/exit.md": "exit", "docs/simulator.md": ALONE}
 UNTIL_CTRL_C = "# until Ctrl-C"

@@ -62,6 +62,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     ),
     "testnet": frozenset(
         {"docker", "trio", "rich", "cyclopts", "httpx", "eth_account", "coincurve", "nacl", "cbor2", "sha3", "numpy"}
+        | {"pytest"}  # a fixture for the tests of others
     ),
 }
 

@@ -219,7 +219,13 @@ def audit(
 @app.command
 def testnet(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
     """Run a local network: `hansa testnet up --help` tells how."""
-    _become_testnet(list(tokens))
+    _become("testnet", list(tokens))
+
+
+@app.command
+def devnet(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """Run an exchange in one process, for developers: `hansa devnet --help` tells how."""
+    _become("testnet.devnet", list(tokens))
 
 
 @app.command(name="verify-me")
@@ -263,11 +269,11 @@ def _open_home(home: Path, assignments: tuple[str, ...]) -> "tuple[Home, NodeCon
     return place, config
 
 
-def _become_testnet(arguments: list[str]) -> NoReturn:
+def _become(module: str, arguments: list[str]) -> NoReturn:
     """Replace this process, so that the launcher is not orphaned by a wrapper that is killed."""
     if importlib.util.find_spec("libp2p") is None:
         _end_light("libp2p")
-    os.execv(sys.executable, [sys.executable, "-m", "testnet", *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 def _end_light(module: str) -> NoReturn:
@@ -301,8 +307,9 @@ def run_words(words: list[str]) -> int:
 
 
 def _run() -> None:
-    if sys.argv[1:2] == ["testnet"]:
-        _become_testnet(sys.argv[2:])  # before its options, --help among them, are taken for ours
+    modules = {"testnet": "testnet", "devnet": "testnet.devnet"}
+    if sys.argv[1:2] and sys.argv[1] in modules:
+        _become(modules[sys.argv[1]], sys.argv[2:])  # before its options, --help among them, are taken for ours
     own_parsers = {"verify-me": verify_me, "escape": escape}
     if sys.argv[1:2] and sys.argv[1] in own_parsers:
         sys.exit(own_parsers[sys.argv[1]](*sys.argv[2:]))

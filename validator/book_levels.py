@@ -59,6 +59,12 @@ class WatchedBooks:
             del self._watchers[market]
             self._levels.pop(market, None)
 
+    def watch_alike(self, state: EngineState, others: "WatchedBooks") -> None:
+        """The books that are watched there, by as many."""
+        for market, count in others._watchers.items():
+            for _ in range(count):
+                self.watch(state, market)
+
     def take_changes(self, state: EngineState) -> dict[int, tuple[LevelChange, ...]]:
         """By market, what is new since the last call."""
         changes = {}

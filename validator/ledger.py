@@ -200,6 +200,18 @@ class Ledger:
                 self._subscribers.remove(send)
             send.close()
 
+    def watch_alike(self, other: "Ledger") -> None:
+        """Watch the books that are watched there: this one takes its place."""
+        self._books.watch_alike(self._state, other._books)
+
+    def close(self) -> None:
+        """Nobody hears anything more from here: who waits for a command knows nothing of it, and channels end."""
+        for waiter in [waiter for same in self._waiters.values() for waiter in same]:
+            waiter.event.set()
+        for channel in self._subscribers:
+            channel.close()
+        self._subscribers.clear()
+
     async def keep_index(self) -> None:
         """Sort and merge the index of commands in a thread, for ever; what comes of it is written with the next
         blocks. A mirror leaves that to the node.

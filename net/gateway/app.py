@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from net.gateway.api import Api, Call, Reply, answer_now
+from net.gateway.api import Api, Call, Method, Reply, answer_now
 from net.gateway.backend import Backend
 from net.gateway.credits import AddressCredits, CreditPools, credit_headers, price_request
 from net.gateway.documents import document_routes
@@ -44,13 +44,15 @@ class GatewayConfig:
     port: int = 8080
     limits: Limits = field(default_factory=Limits)
     is_behind: Callable[[], bool] = lambda: False  # see `Api`
+    methods: dict[str, Method] = field(default_factory=lambda: METHODS)
 
 
 class Gateway:
     """Routes of one node's API."""
 
-    def __init__(self, backend: Backend, limits: Limits, is_behind: Callable[[], bool]) -> None:
-        self.api = Api(backend, limits, METHODS, is_behind)
+    def __init__(self, backend: Backend, config: GatewayConfig) -> None:
+        limits = config.limits
+        self.api = Api(backend, limits, config.methods, config.is_behind)
         self._admission = Admission(limits)
         self._credits = AddressCredits(limits)
         self._downloads = Downloads(backend)
@@ -181,7 +183,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def serve(backend: Backend, config: GatewayConfig, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
     """Serves until cancelled; `task_status` receives the URLs."""
-    gateway = Gateway(backend, config.limits, config.is_behind)
+    gateway = Gateway(backend, config)
     limits = config.limits
     server = hypercorn.config.Config.from_mapping({
         "bind": [f"{config.host}:{config.port}"], "errorlog": logging.getLogger("net.gateway.server"),

@@ -142,6 +142,10 @@ check-dashboards: $(STAMP)  ## alert rules by promtool, and every panel against 
 check-grafana: $(STAMP)  ## the dashboard against the schema that Grafana publishes, where npm is there
 	$(BIN)/python -m tests.validator.check_grafana $(ARGS)
 
+.PHONY: show-grafana
+show-grafana: $(STAMP)  ## the dashboard with what check-dashboards saw, drawn by Grafana's component library, where npm and Chromium are
+	$(BIN)/python -m tests.grafana.draw $(ARGS)
+
 .PHONY: bench-links
 bench-links: $(STAMP)  ## what one link between validators carries
 	$(BIN)/python -m net.bench_links

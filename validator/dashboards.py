@@ -22,9 +22,9 @@ class Panel:
 
 def _quantiles(metric: str, by: str = "") -> tuple[tuple[str, str], ...]:
     labels = f"le, {by}" if by else "le"
-    legend = f"p{{}} {{{{{by}}}}}" if by else "p{}"
+    whose = f" {{{{{by}}}}}" if by else ""
     return tuple(
-        (f"histogram_quantile({share}, sum by ({labels}) (rate({metric}_bucket[1m])))", legend.format(percent))
+        (f"histogram_quantile({share}, sum by ({labels}) (rate({metric}_bucket[1m])))", f"p{percent}{whose}")
         for share, percent in ((0.5, 50), (0.99, 99))
     )
 
@@ -40,7 +40,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
               "s", is_number=True, limits=(0.5, 1)),
         Panel("Blocks not on chain", (("max(hansa_settlement_lag_blocks)", "blocks"),), is_number=True,
               limits=(5_000, 20_000)),
-        Panel("Until anyone may freeze", (("min(hansa_escape_seconds_left)", "left"),), "s", is_number=True,
+        Panel("Until a freeze", (("min(hansa_escape_seconds_left)", "left"),), "s", is_number=True,
               limits=(7_200, 1_800)),
         Panel("Age of prices", (("max(hansa_oracle_age_seconds)", "oldest"),), "s", is_number=True, limits=(5, 10)),
         Panel("Alerts", (("count(ALERTS{alertstate='firing'}) or vector(0)", "raised"),), is_number=True,

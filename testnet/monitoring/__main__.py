@@ -4,6 +4,7 @@ promtool judges them; a Prometheus scrapes four trading validators; then every r
 there, and every panel of the dashboard has data. Exit code 0 only if all hold, 2 where Prometheus is not installed.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -20,13 +21,14 @@ from testnet.drill_escape import list_leaves
 from testnet.homes import FolderError
 from testnet.launch import Launcher, LaunchError, Options
 from testnet.local import ChildDied, Processes
-from testnet.monitoring.check import check_files, check_server
+from testnet.monitoring.check import check_files, check_server, read_courses
 from testnet.monitoring.prometheus import Missing, Programs, Prometheus, find_programs, start_server
 from testnet.ports import PortLease
 from testnet.verdicts import Row, exit_code, print_rows, write_rows
 from validator.dashboards_command import find_targets, write_files
 
 RESULTS = Path("build/results/check-dashboards.json")
+PANELS = Path("build/results/check-dashboards-panels.json")  # for tests/grafana, which draws them
 PORT_OFFSET = 400
 EXIT_BROKEN = 2
 
@@ -43,11 +45,14 @@ async def watch(
     write_files(folder, find_targets((), options.folder), url)
     rows = check_files(programs, folder)
     start_server(processes, programs, folder, port)
-    server = Prometheus(url)
-    await server.wait()
-    console.print(f"Prometheus watches at {url}", highlight=False)
-    await trio.sleep(duration_s)
-    rows += [row async for row in check_server(server, len(network.nodes))]
+    async with Prometheus(url) as server:
+        await server.wait()
+        console.print(f"Prometheus watches at {url}", highlight=False)
+        await trio.sleep(duration_s)
+        rows += [row async for row in check_server(server, len(network.nodes))]
+        courses = await read_courses(server, time.time(), duration_s)
+    PANELS.parent.mkdir(parents=True, exist_ok=True)
+    PANELS.write_text(json.dumps(courses))
     if hold_s:
         print_rows(f"{url} stays for {hold_s:.0f} s", rows)
         await trio.sleep(hold_s)

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from testnet.monitoring.prometheus import Programs, Prometheus, run_promtool
 from testnet.monitoring.rule_cases import CASES, make_rule_tests
 from testnet.verdicts import Row
 from validator.alerts import ALERTS
-from validator.dashboards import ROWS
+from validator.dashboards import ROWS, make_dashboard
 
 # Counters that must have grown on every node within the last minute of a network that trades.
 MOVING = (
@@ -23,6 +24,9 @@ PRESENT = (
 )  # fmt: skip
 
 
+PICTURE_STEP_S = 5
+
+
 def check_files(programs: Programs, folder: Path) -> list[Row]:
     """Configuration, rules, and every rule on series that must raise it and series that must not."""
     (folder / "rules_test.yml").write_text(make_rule_tests())
@@ -35,6 +39,19 @@ def check_files(programs: Programs, folder: Path) -> list[Row]:
         is_content, said = run_promtool(programs, *words, folder=folder)
         rows.append(Row(name, value if is_content else said[-400:], "no error", is_content))
     return rows
+
+
+async def read_courses(server: Prometheus, end_s: float, duration_s: float) -> dict[str, Any]:
+    """The dashboard, and what every line of its panels was in the last seconds: enough to draw it."""
+    board, span = make_dashboard(), {"start": f"{end_s - duration_s}", "end": f"{end_s}", "step": f"{PICTURE_STEP_S}"}
+    courses = {
+        panel["id"]: [
+            (await server.ask("query_range", query=target["expr"], **span))["result"] for target in panel["targets"]
+        ]
+        for panel in board["panels"] if panel["type"] != "row"
+    }  # fmt: skip
+    shown = {"begin_s": end_s - duration_s, "end_s": end_s, "step_s": PICTURE_STEP_S}
+    return {"board": board, "courses": courses, **shown}
 
 
 async def check_server(server: Prometheus, node_count: int) -> AsyncIterator[Row]:

@@ -48,10 +48,16 @@ def run_promtool(programs: Programs, *words: str, folder: Path) -> tuple[bool, s
 
 
 class Prometheus:
-    """Asks a server."""
+    """Asks a server. Use as an async context manager."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._http = httpx.AsyncClient(base_url=url, timeout=ASK_S_MAX, trust_env=False)
+
+    async def __aenter__(self) -> "Prometheus":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
 
     async def wait(self) -> None:
         """Until it serves."""
@@ -61,15 +67,13 @@ class Prometheus:
 
     async def _is_ready(self) -> bool:
         try:
-            async with httpx.AsyncClient(timeout=ASK_S_MAX, trust_env=False) as http:
-                return (await http.get(f"{self._url}/-/ready")).status_code == 200
+            return (await self._http.get("/-/ready")).status_code == 200
         except httpx.HTTPError:
             return False
 
     async def ask(self, path: str, **params: str) -> Any:
         """The data of an answer. Raises `ValueError` with what is wrong with the question."""
-        async with httpx.AsyncClient(timeout=ASK_S_MAX, trust_env=False) as http:
-            answer = json.loads((await http.get(f"{self._url}/api/v1/{path}", params=params)).text)
+        answer = json.loads((await self._http.get(f"/api/v1/{path}", params=params)).text)
         if answer["status"] != "success":
             raise ValueError(answer.get("error", "it fails"))
         return answer["data"]

@@ -79,6 +79,15 @@ def test_targets_come_from_the_folders_of_nodes(tmp_path, capsys):
     assert export(tmp_path / "watch", testnet=tmp_path) == 2 and "holds no node" in capsys.readouterr().err
 
 
+def test_legends_name_labels_that_their_series_have():
+    for panel in (panel for _, row in ROWS for panel in row):
+        for expression, legend in panel.lines:
+            named = set(re.findall(r"\{\{(\w+)\}\}", legend))
+            assert legend.count("{") == legend.count("}") == 4 * len(named) / 2, legend
+            for grouped in re.findall(r"\bby \(([^)]*)\)", expression):
+                assert named <= {name.strip() for name in grouped.split(",")}, (expression, legend)
+
+
 def test_every_alert_has_series_that_raise_it_and_series_that_do_not():
     assert sorted(case.alert for case in CASES) == sorted(alert.name for alert in ALERTS)
     assert all(set(case.raising) >= set(case.quiet) and case.raising != case.quiet for case in CASES)

@@ -71,6 +71,21 @@ def read_public_voting_key(folder: Path) -> bytes:
     return key
 
 
+def copy_voting_key(folder: Path, to: Path) -> None:
+    """As it is, locked or not; one that is there already is kept. Durable when it returns."""
+    if any((to / f"bls{ending}").exists() for ending in (".key", ".json")):
+        return
+    to.mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = "bls.json" if (folder / "bls.json").exists() else "bls.key"
+    _write(to / name, _read(folder / name))
+
+
+def drop_voting_key(folder: Path) -> None:
+    """For good: it is elsewhere now."""
+    for ending in (".key", ".json"):
+        (folder / f"bls{ending}").unlink(missing_ok=True)
+
+
 def save_keys(folder: Path, keys: Keys, passphrase: str | None = None) -> None:
     """Write the three key files, as keystores if there is a passphrase; never overwrites one that exists."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 # (title, the first words of events' names)
 AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("The node", ("node", "process", "engine", "root", "store", "ingress", "submission", "metrics", "signer")),
+    ("The node", ("node", "process", "engine", "root", "store", "ingress", "submission", "metrics")),
+    ("The voting key with a signer", ("signer",)),
     ("Agreement and its members", ("epoch", "evidence", "stake", "peer", "link", "committee_host", "frame")),
     ("Catching up", ("catchup", "snapshot")),
     ("The settlement chain", ("chain", "checkpoint", "claims", "registry")),
@@ -16,7 +17,7 @@ MEANINGS: dict[str, str] = {
     "node.recovered": "the disk is read: the newest snapshot, and the blocks after it replayed with every "
     "root compared",
     "node.ready": "it takes part; `height` is its last final block",
-    "node.observer": "it follows and does not vote: its guard was lost. See `vote_above_view`",
+    "node.observer": "it follows and does not vote: its guard was lost (see `vote_above_view`), or its signer is away",
     "node.starts_anew": "it is rebuilt from what it has put on its disk, after a fetched snapshot say",
     "node.stopped": "an invariant broke and nothing more is signed: exit code 3. Keep the folder; `hansa "
     "audit --home DIR`",
@@ -31,6 +32,18 @@ MEANINGS: dict[str, str] = {
     "metrics.ready": "Prometheus may read there",
     "metrics.unavailable": "the port is taken: no page for Prometheus until the next start with another "
     "`metrics_port`",
+    "signer.away": "the node has no answer from its signer: it follows without a vote and asks again. "
+    "`systemctl status hansa-signer`",
+    "signer.back": "the node's signer answers again",
+    "signer.floor": "the node asked for a floor: nothing is signed in this view or below any more",
+    "signer.malformed": "what came over the signer's socket is no question; the connection is closed",
+    "signer.node_came": "the signer votes for this node from now on",
+    "signer.node_left": "the node has gone; the next one may come",
+    "signer.ready": "the signer can be asked; epoch and view are the newest that its guard knows of",
+    "signer.refused": "the guard forbids what the node asked for: HansaSignerRefuses",
+    "signer.sent_away": "a node was refused: a second one with this key, another network or another version",
+    "signer.stopped": "guard or socket cannot be used and nothing more is signed: exit code 3",
+    "signer.unwilling": "the signer answers, but not to this node: another node may have it",
     "epoch.opened": "a committee took over",
     "epoch.advanced": "this node told the contract of the new committee",
     "epoch.refused": "another was first to tell the contract, or it is too early",

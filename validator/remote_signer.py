@@ -73,7 +73,7 @@ class RemoteSigner:
             raise SignerError(str(error)) from None
         except OSError as error:
             self._link = None
-            log.error("signer.away path=%s error=%s (this node follows without a vote and asks again)", path, error)
+            self._tell_away(error)
         self.was_found = self._link is not None
         self._bls_key = bls_key
         if self._link is not None:
@@ -143,14 +143,16 @@ class RemoteSigner:
                 return
             try:
                 await self._listen(link.detach(), listener, wake)
-            except FeedError as error:
-                log.error("signer.said path=%s error=%s", self._path, error)
-            except OSError:
-                pass  # it is gone
+                reason = "the connection was closed"
+            except (FeedError, OSError) as error:
+                reason = str(error)
             finally:
                 link.close()
                 self._socket = None
-            log.error("signer.away path=%s (this node follows without a vote and asks again)", self._path)
+            self._tell_away(reason)
+
+    def _tell_away(self, error: object) -> None:
+        log.error("signer.away path=%s error=%s (this node follows without a vote and asks again)", self._path, error)
 
     async def _find(self) -> SignerLink | None:
         """For ever. None when the node has to be built anew for it."""

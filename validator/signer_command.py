@@ -10,7 +10,6 @@ import cyclopts
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from validator.config import NetworkConfig
     from validator.signer import Signer
 
 app = cyclopts.App(
@@ -46,6 +45,7 @@ def run(
 
     from net.signer_frames import SIGNER_SOCKET
     from validator.config import ConfigError, Home, load_network
+    from validator.key_move import open_guard
     from validator.keys import load_voting_key
     from validator.logs import begin_logs
     from validator.signer import SignerError
@@ -54,7 +54,7 @@ def run(
     place = Home(home)
     try:
         network, secret = load_network(place.genesis), load_voting_key(place.keys)
-        signer = _open_guard(place.data / "guard", network, secret)
+        signer = open_guard(place.data / "guard", network, secret)
     except (ConfigError, SignerError) as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_MISTAKE
@@ -66,14 +66,6 @@ def run(
         log.critical("signer.stopped error=%s (nothing more is signed)", group.exceptions[0])
         exit_code = EXIT_STOPPED
     return exit_code
-
-
-def _open_guard(path: Path, network: "NetworkConfig", secret: bytes) -> "Signer":
-    from consensus.messages import compute_domain
-    from validator.config import address_bytes
-    from validator.signer import Signer
-
-    return Signer(path, secret, None, compute_domain(network.chain_id, address_bytes(network.contract)), 0)
 
 
 def _keep_no_core() -> None:
@@ -98,12 +90,41 @@ async def _serve(path: Path, signer: "Signer", secret: bytes, network_id: bytes,
             nursery.start_soon(SignerService(path, signer, make_voting_key(secret), network_id, disk).run)
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for number in signals:
-                    log.info("signer.stopping signal=%s", signal.Signals(number).name)
+                    log.info("process.stopping reason=%s", signal.Signals(number).name)
                     nursery.cancel_scope.cancel()
                     break
     finally:
         disk.close()
         signer.close()
+
+
+@app.command
+def take(
+    *,
+    home: HomeOption,
+    node: Annotated[Path, Parameter(name="--from", help="The folder of a node that is stopped and holds the key")],
+) -> int:
+    """Move the voting key of a node, and what it has signed, into a signer's folder; config.toml then names its socket.
+
+    Nothing is left behind, so that the key is in one place only. What was interrupted is done again by the same call.
+
+    For example:
+
+        hansa signer take --home ~/.hansa-signer --from ~/.hansa
+    """
+    from validator.config import ConfigError, Home
+    from validator.key_move import move_key
+    from validator.signer import SignerError
+
+    try:
+        socket = move_key(Home(node), Home(home))
+    except (ConfigError, SignerError, OSError) as error:
+        print(f"hansa: {error}", file=sys.stderr)
+        return EXIT_MISTAKE
+    print(f"{'moved':<8} the voting key and its guard, from {node} to {home}")
+    print(f"{'named':<8} {socket} in {Home(node).config}")
+    print(f"{'next':<8} hansa signer --home {home}; then hansa start --home {node}")
+    return 0
 
 
 @app.command
@@ -152,6 +173,7 @@ def import_(
         hansa signer import protection.json --home ~/.hansa-signer
     """
     from validator.config import ConfigError, Home, load_network
+    from validator.key_move import open_guard
     from validator.keys import read_public_voting_key
     from validator.protection import decode_protection, merge
     from validator.signer import SignerError
@@ -160,7 +182,7 @@ def import_(
     try:
         network, bls_key = load_network(place.genesis), read_public_voting_key(place.keys)
         told = decode_protection(_read(file), network.digest(), bls_key)
-        guard = _open_guard(place.data / "guard", network, bytes(32))  # it signs nothing here
+        guard = open_guard(place.data / "guard", network)
     except (ConfigError, SignerError) as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_MISTAKE

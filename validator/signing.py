@@ -36,14 +36,18 @@ def must_observe(
     signer that knows less is an old copy, and `SignerError` is raised.
     """
     if not signer.is_up:
-        log.warning("node.observer (nobody signs here until the signer answers)")
+        _tell_observing("the signer is away")
         return True
     if isinstance(signer, RemoteSigner):
         _check_journal(config, signer, position, records)
     must = is_observer(home.data, signer, position.epoch, config.vote_above_view)
     if must:
-        log.warning("node.observer (this key's guard was lost; see vote_above_view in docs/operate.md)")
+        _tell_observing("this key's guard was lost")
     return must
+
+
+def _tell_observing(reason: str) -> None:
+    log.warning("node.observer reason=%s (see vote_above_view and signer in docs/operate.md)", reason)
 
 
 def _check_journal(config: NodeConfig, signer: RemoteSigner, position: Position, records: Sequence[bytes]) -> None:

@@ -11,11 +11,12 @@ from consensus import crypto
 from consensus.guard import VIEWS_MAX, Allowed, GuardState, Same, SignedView, check
 from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, ZERO_HASH, compute_domain
 from tests.validator.test_config import NETWORK
-from validator.config import ConfigError, Home, address_bytes, save_toml
-from validator.keys import Keys, save_keys
+from validator.config import ConfigError, Home, NodeConfig, PeerAddress, address_bytes, load_node, save_toml
+from validator.keys import Keys, copy_voting_key, load_keys, load_voting_key, save_keys
+from validator.options import write_explained
 from validator.protection import decode_protection, encode_protection, merge
 from validator.signer import Signer, read_guard
-from validator.signer_command import export, import_
+from validator.signer_command import export, import_, take
 
 NETWORK_ID, KEY = b"\1" * 32, b"\2" * 48
 ONE, OTHER = b"\1" * 32, b"\2" * 32
@@ -162,3 +163,54 @@ def test_a_file_of_another_key_changes_nothing(home, tmp_path, capsys):
     assert "says nothing of this key" in capsys.readouterr().err and not other.data.exists()
     assert import_(tmp_path / "missing.json", home=home.path) == 2
     assert export(home=other.path) == 2 and "missing or empty" in capsys.readouterr().err
+
+
+def test_a_node_gives_its_key_to_a_signer_and_keeps_nothing(tmp_path, capsys):
+    node = make_home(tmp_path / "node", SECRET)
+    write_explained(
+        node.config, NodeConfig(0, ("http://127.0.0.1:8545",), peers=(PeerAddress("127.0.0.1", 1),)), "test"
+    )
+    signer = open_signer(node)
+    signer.sign(3, NOTARIZE, 5, ONE)
+    there = Home(tmp_path / "signer")
+    assert take(home=there.path, node=node.path) == 2 and "another process uses" in capsys.readouterr().err
+    signer.close()
+    assert not there.keys.exists() and node.signer_socket(load_node(node.config)) is None
+    assert take(home=there.path, node=node.path) == 0
+    assert node.signer_socket(load_node(node.config)) == there.path / "signer.sock"
+    assert load_node(node.config).peers == (PeerAddress("127.0.0.1", 1),)
+    assert load_voting_key(there.keys) == SECRET and read_guard(there.data / "guard")[0].views == (SignedView(5, ONE),)
+    assert not (node.data / "guard").exists() and load_keys(node.keys, has_voting_key=False).bls is None
+    with pytest.raises(ConfigError, match=r"bls\.key is missing"):
+        load_keys(node.keys)
+    assert take(home=there.path, node=node.path) == 2 and "names a signer already" in capsys.readouterr().err
+
+
+def test_a_move_that_was_interrupted_is_done_again(tmp_path, capsys):
+    """After the copy, before anything was taken away; the node has voted since."""
+    node, there = make_home(tmp_path / "node", SECRET), Home(tmp_path / "signer")
+    save_toml(node.config, NodeConfig(0, ()))
+    copy_voting_key(node.keys, there.keys)
+    signer = open_signer(node)
+    signer.sign(3, NOTARIZE, 6, ONE)
+    signer.close()
+    assert take(home=there.path, node=node.path) == 0
+    assert read_guard(there.data / "guard")[0].views == (SignedView(6, ONE),)
+
+
+def test_a_key_in_two_places_is_refused(tmp_path):
+    home = make_home(tmp_path, SECRET)
+    with pytest.raises(ConfigError, match=r"a signer holds the voting key, but .*bls\.key is here, too"):
+        load_keys(home.keys, has_voting_key=False)
+
+
+def test_a_signers_folder_with_another_key_is_left_alone(tmp_path, capsys):
+    node, there = (
+        make_home(tmp_path / "node", SECRET),
+        make_home(tmp_path / "signer", crypto.derive_secret(b"\x08" * 32)),
+    )
+    save_toml(node.config, NodeConfig(0, ()))
+    assert take(home=there.path, node=node.path) == 2
+    assert "holds another voting key" in capsys.readouterr().err
+    assert load_keys(node.keys).bls == SECRET and not (there.data / "guard").exists()
+    assert take(home=node.path, node=node.path) == 2

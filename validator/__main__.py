@@ -39,6 +39,7 @@ from validator.force_command import app as force_app
 from validator.gateway_command import app as gateway_app
 from validator.init_command import config_app, init
 from validator.signer_command import app as signer_app
+from validator.supervise_command import supervise
 from validator.top_command import top
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ app.command(council_app)
 app.command(claims_app)
 app.command(committee_app)
 app.command(doctor)
+app.command(supervise)
 app.command(join)
 app.command(leave)
 app.command(evidence_app)

@@ -1,12 +1,13 @@
 """One WebSocket to a node that outlives its connections, and its nodes.
 
 A call that was not answered is sent again, to the letter, on the next connection, be it to another node: reads do no
-harm twice, and a signed command executes once, whatever the number of copies. Subscriptions are renewed; a book then
-starts with a new snapshot. A connection on which nothing comes, although the node promised a sign of life, is lost.
+harm twice, and a signed command executes once, whatever the number of copies. Subscriptions are renewed and go on where
+they broke off, if the node still has what came in between; otherwise a book starts with a new snapshot. A connection on
+which nothing comes, although the node promised a sign of life, is lost.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,7 @@ class Link:
         self._waiting: dict[int, _Waiting] = {}
         self._listeners: dict[str, list[MemoryObjectSendStream[Notification]]] = {}
         self._confirmed: set[str] = set()  # channels to renew; a subscription still under way is a waiting call
+        self._seen: dict[str, int] = {}  # by channel the number of the last message that came
         self._next_id = 0
         self.connection_count = 0
 
@@ -121,7 +123,7 @@ class Link:
         self.connection_count += 1
         await socket.send(encode_call(0, Call("public/set_heartbeat", {"interval": HEARTBEAT_S})))
         if self._confirmed:
-            await socket.send(encode_call(0, _subscribe_call(sorted(self._confirmed))))
+            await socket.send(encode_call(0, _subscribe_call(sorted(self._confirmed), self._seen)))
         self._socket = socket  # a call made from here on sends itself
         for waiting in list(self._waiting.values()):
             await socket.send(waiting.text)
@@ -147,6 +149,8 @@ class Link:
                 waiting.answer = message
                 waiting.event.set()
         elif isinstance(message, Notification):
+            if message.channel in self._listeners:
+                self._seen[message.channel] = message.number
             for sender in list(self._listeners.get(message.channel, ())):
                 self._deliver(sender, message)
         elif is_test_request(text):
@@ -174,9 +178,11 @@ class Link:
         gone = [channel for channel, senders in self._listeners.items() if not senders]
         for channel in gone:
             del self._listeners[channel]
+            self._seen.pop(channel, None)
         self._confirmed.difference_update(gone)
         return gone
 
 
-def _subscribe_call(channels: list[str]) -> Call:
-    return Call("public/subscribe", {"channels": channels})
+def _subscribe_call(channels: list[str], seen: Mapping[str, int] | None = None) -> Call:
+    resumed = {channel: seen[channel] for channel in channels if channel in seen} if seen else {}
+    return Call("public/subscribe", {"channels": channels} | ({"x_resume": resumed} if resumed else {}))

@@ -66,10 +66,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One message of a subscription. Numbers with a decimal point are `Decimal`, prices and amounts are text."""
+    """One message of a subscription. Numbers with a decimal point are `Decimal`, prices and amounts are text. `number`:
+    by it the node goes on after a lost connection.
+    """
 
     channel: str
     data: Any
+    number: int = 0
 
 
 def encode_call(request_id: int, call: Call) -> str:
@@ -85,7 +88,8 @@ def decode_message(text: str | bytes) -> Answer | Notification | None:
     if not isinstance(item, dict):
         raise HansaError(0, "the node sent no JSON-RPC", str(text)[:100])
     if item.get("method") == "subscription":
-        return Notification(item["params"]["channel"], item["params"]["data"])
+        number = item["params"].get("x_seq")
+        return Notification(item["params"]["channel"], item["params"]["data"], number if type(number) is int else 0)
     if "result" in item or "error" in item:
         error = item.get("error")
         return Answer(item.get("id"), item.get("result"), None if error is None else make_error(error))

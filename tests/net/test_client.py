@@ -184,6 +184,29 @@ async def test_reconnect_renews_subscriptions_and_sends_calls_again() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_what_came_while_a_connection_was_lost_is_told_on_the_next() -> None:
+    backend = funded()
+    channel = f"book.{MARKET}.raw"
+    async with (
+        running(backend) as url,
+        AsyncClient(url, KEY_HEX) as other,
+        AsyncClient(url) as client,
+        client.subscribe(channel) as messages,
+    ):
+        assert (await anext(messages)).data["type"] == "snapshot"
+        await other.buy(MARKET, "0.010", "64000")
+        seen = await anext(messages)
+        link = client._link._socket
+        assert link is not None
+        with trio.CancelScope(shield=True):
+            await link.close()
+        await other.buy(MARKET, "0.020", "63999")
+        with trio.fail_after(10):
+            missed = await anext(messages)
+        assert missed.data["type"] == "change" and missed.data["bids"] == [["new", "63999.0", "0.020"]]
+        assert missed.number == seen.number + 1 and client.connection_count == 2
+
+
 async def test_errors_leave_the_client_in_no_group() -> None:
     async with running(funded()) as url:
         with pytest.raises(HansaError) as refused:

@@ -1,7 +1,7 @@
 """The exchange as a ccxt class, against a real gateway: blocking, on asyncio, and watching."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import ccxt
@@ -97,6 +97,17 @@ async def test_the_class_for_asyncio_signs_the_same_way() -> None:
         await on_asyncio(work, url)
 
 
+async def until_seen(
+    bot: ProHansaExchange, watching: Coroutine[Any, Any, Any], side: str, extra: dict[str, Any]
+) -> Any:
+    """What a watcher hears of: orders are placed until it hears of one, as nothing says when it has begun to listen."""
+    task = asyncio.create_task(watching)
+    while not task.done():
+        await bot.create_order(SYMBOL, "limit", side, 0.001, 63999, extra)
+        await asyncio.wait({task}, timeout=0.1)
+    return await task
+
+
 async def test_the_watching_class_says_whose_it_is_and_sees_the_market() -> None:
     async def work(url: str) -> None:
         bot = ProHansaExchange(config(url))
@@ -108,6 +119,10 @@ async def test_the_watching_class_says_whose_it_is_and_sees_the_market() -> None
             await bot.create_order(SYMBOL, "limit", "buy", 0.001, 64000)
             while not book["bids"]:
                 book = await bot.watch_order_book(SYMBOL)
+            placed = await until_seen(bot, bot.watch_orders(SYMBOL), "buy", {"label": "bid-9"})
+            assert {(order["status"], order["clientOrderId"]) for order in placed} == {("open", "bid-9")}
+            (trade, *_) = await until_seen(bot, bot.watch_my_trades(SYMBOL), "sell", {"timeInForce": "IOC"})
+            assert trade["symbol"] == SYMBOL and trade["order"]
         finally:
             await bot.close()
 

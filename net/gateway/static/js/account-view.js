@@ -3,7 +3,7 @@
 import { Table, at, el, setClass, setText, toggle } from "./dom.js";
 import { DASH, amount, clock, group, moment, price, shortHex, signClass, signed, usd } from "./format.js";
 import { STATUS_STEPS, inWords } from "./words.js";
-import { cancelAll as sendCancelAll, cancelOrder, closePosition } from "./placing.js";
+import { canEdit, cancelAll as sendCancelAll, cancelOrder, closePosition } from "./placing.js";
 import { showSteps } from "./recent-view.js";
 
 const TABS = [["positions", "Positions"], ["orders", "Open orders"], ["history", "Order history"], ["fills", "Fills"], ["risk", "Risk"], ["activity", "Activity"]];
@@ -88,14 +88,16 @@ function makeTables(app, panes, instrumentOf, guarded) {
     action(close, "Close", () => guarded(closePosition(app, item)));
   }, "No open positions.");
   const orders = new Table(panes.get("orders"), [["Placed", "num"], ["Market", "link"], ["Side", ""], ["Type", ""], ["Price", "num"], ["Amount", "num"],
-    ["Filled", "num"], ["Trigger", "num"], ["Terms", "wide"], ["Order", "link wide"], ["", "act"]], (row, item) => {
-    const [placed, market, side, type, at, size, filled, trigger, terms, order, cancel] = row.children;
+    ["Filled", "num"], ["Trigger", "num"], ["Terms", "wide"], ["Order", "link wide"], ["", "act edit"], ["", "act"]], (row, item) => {
+    const [placed, market, side, type, at, size, filled, trigger, terms, order, edit, cancel] = row.children;
     fillOrder(app, instrumentOf(item), item, { time: placed, market, side, type, at, size, filled });
     setText(placed, clock(item.creation_timestamp));
     setText(trigger, item.trigger_price ? price(item.trigger_price, instrumentOf(item)) : DASH);
     setText(terms, termsOf(item));
     setText(order, item.order_id);
     order.onclick = () => (location.href = "/explorer#order=" + item.order_id);
+    action(edit, "Change", () => app.emit("edit", item));
+    edit.firstChild.hidden = !canEdit(item);
     action(cancel, "Cancel", () => guarded(cancelOrder(app, item)));
   }, "No open orders.");
   const history = new Table(panes.get("history"), [["Ended", "num"], ["Market", "link"], ["Side", ""], ["Type", ""], ["Price", "num"], ["Amount", "num"],

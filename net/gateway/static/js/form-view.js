@@ -3,7 +3,7 @@
 import { at, atMostEvery, el, setClass, setText, toggle } from "./dom.js";
 import { fromSteps, inSteps, nearestStep, placesOf } from "./decimal.js";
 import { DASH, group, usd } from "./format.js";
-import { TYPES, readOrder } from "./placing.js";
+import { TYPES, readEdit, readOrder } from "./placing.js";
 import { inWords } from "./words.js";
 
 const SHARES = [10, 25, 50, 100];
@@ -11,7 +11,8 @@ const SHARES = [10, 25, 50, 100];
 export function mountForm(app, quotes) {
   const root = at("form");
   const order = { side: "buy", type: "limit", price: "", trigger: "", amount: "", timeInForce: "gtc", isPostOnly: false, isReduceOnly: false };
-  let top = { bid: null, ask: null }, summary = null, exact = null;
+  // `edited`: the open order that the form changes, null while it makes new ones.
+  let top = { bid: null, ask: null }, summary = null, exact = null, edited = null;
   const keyNow = () => [app.market, order.side, order.type, order.amount, order.price].join();
   const field = (name, label, unit) => {
     const input = el("input", { type: "text", inputMode: "decimal", id: "order-" + name, autocomplete: "off", spellcheck: false, oninput: () => {
@@ -49,12 +50,13 @@ export function mountForm(app, quotes) {
   const fact = (name, title) => el("div", {}, el("span", {}, title), facts[name] = el("span", { className: "num" }, DASH));
   const preview = el("div", { className: "preview" }, fact("value", "Value"), fact("margin", "Initial margin"), fact("fee", "Fee at most"), fact("free", "Free margin"));
   const submit = el("button", { type: "submit", className: "submit", id: "order-submit" });
+  const leave = el("button", { type: "button", className: "plain", id: "order-leave", onclick: () => leaveEdit() }, "Leave it as it is");
   const said = el("p", { className: "said", id: "order-said", attrs: { "aria-live": "polite" } });
   const form = el("form", { onsubmit: event => {
     event.preventDefault();
     send();
   } }, el("div", { className: "sides" }, buyTab, sellTab), el("div", { className: "pair" }, type, timeInForce), trigger.box, price.box, jumps, size.box, shares,
-  el("div", { className: "checks" }, postOnly.label, reduceOnly.label), preview, submit, said);
+  el("div", { className: "checks" }, postOnly.label, reduceOnly.label), preview, submit, leave, said);
   root.append(form);
 
   function middle() {
@@ -63,7 +65,23 @@ export function mountForm(app, quotes) {
     const sum = inSteps(top.bid, instrument.tick_size) + inSteps(top.ask, instrument.tick_size);
     return fromSteps(sum / 2n, instrument.tick_size);
   }
+  function startEdit(item) {
+    app.choose(item.instrument_name);
+    edited = item;
+    Object.assign(order, { side: item.direction, type: "limit", price: String(item.price), amount: String(item.amount) });
+    [type.value, price.input.value, size.input.value] = ["limit", order.price, order.amount];
+    say("", false);
+    show();
+    price.input.focus();
+  }
+  function leaveEdit() {
+    edited = null;
+    Object.assign(order, { price: "", amount: "" });
+    price.input.value = size.input.value = "";
+    show();
+  }
   function setSide(side) {
+    if (edited) leaveEdit();
     order.side = side;
     show();
   }
@@ -122,8 +140,10 @@ export function mountForm(app, quotes) {
     toggle(buyTab, "here", isBuy);
     toggle(sellTab, "here", !isBuy);
     for (const [node, isShown] of [[price.box, kind.hasPrice], [jumps, kind.hasPrice], [trigger.box, kind.hasTrigger]]) node.hidden = !isShown;
-    timeInForce.disabled = !kind.hasPrice || order.isPostOnly;
-    postOnly.box.disabled = !kind.hasPrice || order.timeInForce !== "gtc";
+    leave.hidden = !edited;
+    for (const node of [type, timeInForce, postOnly.box, reduceOnly.box]) node.disabled = Boolean(edited);
+    timeInForce.disabled ||= !kind.hasPrice || order.isPostOnly;
+    postOnly.box.disabled ||= !kind.hasPrice || order.timeInForce !== "gtc";
     setText(price.mark, "USDC");
     setText(trigger.mark, "USDC");
     setText(size.mark, instrument.base_currency);
@@ -139,7 +159,7 @@ export function mountForm(app, quotes) {
     setText(facts.fee, value ? `${usd(value * rate, 4)} (${group(rate * 100, 3)}%)` : DASH);
     setText(facts.free, summary ? usd(summary.available_funds) : DASH);
     setClass(submit, "submit " + order.side);
-    setText(submit, app.session.canTrade ? `${isBuy ? "Buy" : "Sell"} ${order.amount || ""} ${instrument.instrument_name}` : "Connect to trade");
+    setText(submit, edited ? `Change ${edited.order_id}` : app.session.canTrade ? `${isBuy ? "Buy" : "Sell"} ${order.amount || ""} ${instrument.instrument_name}` : "Connect to trade");
   }
 
   function say(text, isBad) {
@@ -151,7 +171,7 @@ export function mountForm(app, quotes) {
     if (!app.session.canTrade) return app.emit("connect");
     let action;
     try {
-      action = readOrder(app.instrument(), order);
+      action = edited ? readEdit(app.instrument(), edited, order) : readOrder(app.instrument(), order);
     } catch (error) {
       return say(error.message, true);
     }
@@ -159,6 +179,7 @@ export function mountForm(app, quotes) {
     submit.disabled = true;
     try {
       const answer = await app.commands.send(action);
+      if (edited) leaveEdit();
       say(outcome(answer), false);
     } catch (error) {
       say(inWords(error), true);
@@ -169,6 +190,7 @@ export function mountForm(app, quotes) {
 
   function outcome(answer) {
     const made = answer.order;
+    if (!made) return `Gone before it was changed · block ${group(answer.x_height)}`;
     const filled = made.filled_amount && Number(made.filled_amount) ? ` ${made.filled_amount} at ${group(made.average_price, placesOf(app.instrument().tick_size))}` : "";
     const states = { open: "Open", filled: "Filled", cancelled: "Ended", untriggered: "Waiting for its trigger", rejected: "Refused", pending: "On its way" };
     const state = states[made.order_state] ?? made.order_state;
@@ -176,6 +198,7 @@ export function mountForm(app, quotes) {
   }
 
   app.on("market", instrument => {
+    edited = null;
     Object.assign(order, { price: "", trigger: "", amount: "" });
     for (const { input } of [price, trigger, size]) input.value = "";
     top = { bid: null, ask: null };
@@ -193,9 +216,11 @@ export function mountForm(app, quotes) {
   });
   app.on("account", data => {
     summary = data.summary;
+    if (edited && !data.orders.some(item => item.order_id === edited.order_id)) leaveEdit();
     show();
   });
   app.on("session", show);
+  app.on("edit", startEdit);
   app.on("side", side => {
     setSide(side);
     (TYPES[order.type].hasPrice ? price : size).input.focus();

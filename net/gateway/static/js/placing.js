@@ -54,9 +54,22 @@ function asMethod(instrument, order, members) {
   return { method: `private/${order.side}`, params };
 }
 
+const numberOf = order => BigInt(/-(\d+)$/.exec(order.order_id)[1]);
+
+/** Whether price and amount of an order can be changed: it rests at a price of its own. */
+export const canEdit = order => order.order_state === "open" && order.price !== "market_price";
+
+/** A new price and a new whole amount, what is filled included, of an open order, which keeps its id. `wanted`: price, amount. */
+export function readEdit(instrument, order, wanted) {
+  const sizeLots = readSteps(wanted.amount, instrument.min_trade_amount, "The amount"), priceTicks = readSteps(wanted.price, instrument.tick_size, "The price");
+  const amount = fromSteps(sizeLots, instrument.min_trade_amount), price = fromSteps(priceTicks, instrument.tick_size);
+  return { name: "Amend", members: { market: instrument.instrument_id, orderId: numberOf(order), priceTicks, sizeLots },
+    text: `change ${order.order_id} to ${amount} at ${group(price)}`, method: "private/edit", params: { order_id: order.order_id, amount, price } };
+}
+
 export function cancelOrder(app, order) {
-  const [, number] = /-(\d+)$/.exec(order.order_id), market = app.instruments.get(order.instrument_name).instrument_id;
-  return app.commands.send({ name: "Cancel", members: { market, orderId: BigInt(number) }, text: `cancel ${order.order_id}`,
+  const market = app.instruments.get(order.instrument_name).instrument_id;
+  return app.commands.send({ name: "Cancel", members: { market, orderId: numberOf(order) }, text: `cancel ${order.order_id}`,
     method: "private/cancel", params: { order_id: order.order_id } });
 }
 

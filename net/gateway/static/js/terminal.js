@@ -66,6 +66,7 @@ app.on("pick", () => {
 });
 app.on("market", () => document.body.dataset.part === "markets" && showPart("stage"));
 app.on("price", () => document.body.dataset.part !== "stage" && showPart("form"));
+app.on("edit", () => showPart("form"));
 
 const KEYS = {
   "/": () => app.emit("pick"), b: () => app.emit("side", "buy"), s: () => app.emit("side", "sell"), c: () => showView("chart"), o: () => showView("options"),

@@ -33,7 +33,7 @@ from testnet.scenario.harms import KINDS, Delay, DiskFull, Fault, Loss, Partitio
 from testnet.scenario.probes import TRIALS, Probe
 from testnet.scenario.probing.access import Access
 from testnet.scenario.probing.attempting import attempt_trial
-from testnet.scenario.process_facts import Looked, gather_facts
+from testnet.scenario.process_facts import Looked, gather_facts, replay_disks
 from testnet.scenario.process_faults import Bench, ProcessFaults, find_mount_obstacle, mounted
 from testnet.scenario.records import LoadPlan, Scenario
 from testnet.scenario.watching import Sampler
@@ -210,7 +210,11 @@ class ProcessBackend:
             0 if self._first is None else self._first.height, self._began_ms, self._leaps,
         )  # fmt: skip
         async with self._watching():
-            return await gather_facts(looked)
+            facts = await gather_facts(looked)
+        for node in self._network.nodes:
+            await in_thread(self._processes.stop, node)
+        await replay_disks(facts, looked)
+        return facts
 
 
 def has_weather(scenario: Scenario) -> bool:

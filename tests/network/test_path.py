@@ -36,10 +36,6 @@ from net.order_frames import FLAG_OUTCOMES, Orders, Receipts, decode_answer
 from net.wire import Consensus
 from testnet import funding, homes
 from testnet.public_hosts import start_public_hosts
-from testnet.scenario.probing.access import Access
-from testnet.scenario.probing.removed_limits import try_levers
-from testnet.scenario.probing.replayed_exit import try_replays
-from testnet.scenario.probing.zero_root import try_zero_roots
 from testnet.terms import DEFAULT_TERMS
 from tests.network.ccxt_trader import SYMBOL, drive_pro, drive_sync, running_gateway
 from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
@@ -294,15 +290,6 @@ def test_a_withdrawal_is_claimed_with_its_proof_exactly_once(network):
     assert network.settlement.token_balance(trader.address) - before_quote == amount_quote
     with pytest.raises(Refused, match="already paid"):
         claim()
-
-
-def test_what_emptied_other_bridges_is_refused(network):
-    """A withdrawal was paid above: proofs of zeros, the same exit in other bytes, an administrator's usual levers."""
-    cast = (("gambler", network.traders[0]), ("withdrawer", network.traders[2]))
-    access = Access(network.config, network.chain.rpc_url, tuple(network.urls), cast)
-    verdicts = [*try_zero_roots(access), *try_replays(access), *try_levers(access)]
-    assert [verdict for verdict in verdicts if not verdict.is_met] == []
-    assert {verdict.name for verdict in verdicts} == {"zero_root", "replayed_exit", "removed_limits"}
 
 
 def test_forced_actions_are_obeyed_answered_and_in_a_checkpoint(network):

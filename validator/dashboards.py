@@ -91,6 +91,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Clock ahead of the others", (("hansa_clock_offset_seconds", "{{instance}}"),), "s"),
         Panel("Refused by the guard",
               (("hansa_signer_refused_total or on (instance) 0 * up{job='hansa'}", "{{instance}} {{reason}}"),)),
+        Panel("Room on the disk", (("hansa_disk_free_bytes", "{{instance}}"),), "bytes"),
+        Panel("Voting keys at hand", (("hansa_signer_up", "{{instance}}"),)),
         Panel("Open files", (("process_open_fds{job='hansa'}", "{{instance}}"),)),
     )),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """The numbers of a node at one moment, as Prometheus' families. Runs in the node's loop: about a millisecond."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -180,6 +181,8 @@ def _list_oracle(node: "Node", metrics: "NodeMetrics") -> Iterator[Metric]:
 
 
 def _list_host(node: "Node", metrics: "NodeMetrics") -> Iterator[Metric]:
+    room = os.statvfs(node.home.data)
+    yield _gauge("disk_free_bytes", "Room where the node writes", room.f_bavail * room.f_frsize)
     yield _histogram("fsync_seconds", "Waits for the disk before something is said", metrics.disk.seconds)
     if node.clock_offset.ahead_ms is not None:
         yield _gauge(

@@ -19,6 +19,7 @@ MOVING = (
 )  # fmt: skip
 # Those that stand still on a good day, and must be there.
 PRESENT = (
+    "hansa_disk_free_bytes", "hansa_signer_up",
     "hansa_build_info", "hansa_clock_offset_seconds", "hansa_escape_seconds_left", "hansa_state_root_mismatch_total",
     "hansa_settlement_endpoint_up", "hansa_insurance_fund_usdc", "hansa_consensus_validator_missed_blocks",
 )  # fmt: skip

@@ -69,6 +69,8 @@ CASES = (
     # It appears with its first refusal; an old one is no news.
     Case("HansaSignerRefuses", {_REFUSED: f"_x40 1x{SAMPLES}"}, {_REFUSED: f"1x{SAMPLES}"},
          (("reason", "nullified this view"),)),
+    Case("HansaSignerAway", *_gauge("signer_up", 0, 1)),
+    Case("HansaDiskFull", *_gauge("disk_free_bytes", 1_000_000_000, 50_000_000_000)),
     Case("HansaFewPeers", *_beside("consensus_validators", 4, _gauge("p2p_peers", 1, 3))),
     Case("HansaSlowFinality", *_slow("consensus_finality_seconds", 0.5, 2.0)),
     Case("HansaOracleStale", *_gauge("oracle_age_seconds", 30, 0.5, ("index", "BTC")), (("index", "BTC"),)),

@@ -81,6 +81,7 @@ def test_a_page_is_read_as_sums_and_as_quantiles_of_what_is_new():
         ({"indexes": (Index("BTC", "1", 11.0, False, 101),)}, ["HansaOracleStale", "HansaOracleSpread"]),
         ({"members": (*WELL.members[:3], Member(3, 3, 0, 1_000, False))}, ["HansaNearQuorum"]),
         ({"gauges": Gauges(escape_s_left=60.0, clock_ahead_s=-0.6)}, ["HansaEscapeNear", "HansaClockOff"]),
+        ({"gauges": Gauges(is_signer_up=False, free_bytes=10**9)}, ["HansaSignerAway", "HansaDiskFull"]),
         ({"gauges": Gauges(refused_count=1, mismatch_count=1)}, ["HansaSignerRefuses", "HansaRootMismatch"]),
         ({"gauges": Gauges(fsync_p99_s=0.2, loop_lag_p99_s=0.2)}, ["HansaSlowDisk", "HansaLoopLag"]),
     ],

@@ -11,6 +11,7 @@ WIDE_SPREAD_BPS = 100
 NEAR_ESCAPE_S = 1_800.0
 CHECKPOINT_LAG_BLOCKS = 20_000
 STALLED_S = 30.0
+FREE_BYTES_MIN = 2_000_000_000
 SLOW_DISK_S, LATE_LOOP_S, WRONG_CLOCK_S = 0.1, 0.1, 0.5
 
 
@@ -81,6 +82,9 @@ def _judge_gauges(look: Look) -> Iterator[tuple[str, bool, str]]:
     if seen.escape_s_left is not None:
         near = seen.escape_s_left < NEAR_ESCAPE_S
         yield "HansaEscapeNear", near, f"anyone may freeze the contract in {max(0, seen.escape_s_left):.0f} s"
+    yield "HansaSignerAway", not seen.is_signer_up, "whoever holds its voting key does not answer"
+    if seen.free_bytes is not None:
+        yield "HansaDiskFull", seen.free_bytes < FREE_BYTES_MIN, f"{seen.free_bytes >> 20} MiB are left on its disk"
     if seen.refused_count:
         yield "HansaSignerRefuses", True, f"the guard has refused {seen.refused_count} votes"
     if seen.mismatch_count:

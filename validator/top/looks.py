@@ -44,6 +44,8 @@ class Gauges:
     block_p99_s: float | None = None
     clock_ahead_s: float | None = None
     refused_count: int | None = None
+    is_signer_up: bool = True
+    free_bytes: int | None = None
     mismatch_count: int | None = None
     missed_count: int | None = None
     resident_bytes: int | None = None
@@ -160,6 +162,8 @@ class Page:
             loop_lag_p99_s=self._quantile(samples, "hansa_event_loop_lag_seconds_bucket"),
             block_p99_s=self._quantile(samples, "hansa_engine_block_seconds_bucket"),
             refused_count=round(values.get("hansa_signer_refused_total", 0.0)),
+            is_signer_up=values.get("hansa_signer_up", 1.0) > 0,
+            free_bytes=_whole(values.get("hansa_disk_free_bytes")),
             mismatch_count=_whole(values.get("hansa_state_root_mismatch_total")),
             missed_count=_whole(values.get("hansa_consensus_validator_missed_blocks")),
             resident_bytes=_whole(values.get("process_resident_memory_bytes")),

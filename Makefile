@@ -65,6 +65,20 @@ drill-rotation: $(STAMP)  ## a committee of four becomes one of seven while it t
 drill-escape: $(STAMP)  ## a trading network loses its whole committee, and everybody gets out without it; SEED=7 decides when
 	$(BIN)/python -m testnet.drill_escape $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: drill-docker
+drill-docker: $(STAMP)  ## four validators in containers, one of them cut off and healed; needs a Docker engine: ARGS="--cut 30"
+	$(BIN)/python -m testnet.containers.drill $(ARGS)
+
+.PHONY: newcomer
+newcomer: $(STAMP)  ## from git clone to the first certified root on chain, timed: processes, then containers; ARGS="--only processes"
+	$(BIN)/python -m testnet.newcomer $(ARGS)
+
+.PHONY: wheelhouse
+wheelhouse: $(STAMP)  ## all wheels of the image, so that docker build --build-arg PIP_NO_INDEX=1 asks no package index
+	@mkdir -p build
+	$(UV) export -q --frozen --extra node --no-dev --no-emit-project --no-hashes -o build/required.txt
+	$(UV) tool run --python 3.11 --from pip pip wheel -q -w wheelhouse -r build/required.txt uv==$(UV_VERSION)
+
 .PHONY: retry-storm
 retry-storm: $(STAMP)  ## a thousand commands, each sent five times to random nodes while one is killed: each executes once; ARGS="--commands 200"
 	$(BIN)/python -m testnet.retry_storm $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -21,7 +21,10 @@ EXAMPLES = """Examples:
   hansa testnet up --fresh --expiry-in 10m
 
   hansa testnet up --chain anvil --dir /tmp/net2 --base-port 28600
+
+  hansa testnet up --docker --validators 7
 """
+IMAGE = "hansa:local"
 
 
 @app.command(help_epilogue=EXAMPLES)
@@ -45,6 +48,9 @@ def up(
         str, Parameter(help="when a new network's near expiry comes, such as 10m; left out: on a Friday days ahead")
     ] = "",
     api: Annotated[Literal["own", "inside"], Parameter(help="who serves each API: see docs/operate.md")] = "own",
+    docker: Annotated[bool, Parameter(help="validators and chain as containers", negative="")] = False,
+    image: Annotated[str, Parameter(help="of the containers; this one is built here when sources changed")] = IMAGE,
+    subnet: Annotated[str, Parameter(help="of the containers; left out: a free one of 198.18.0.0/15")] = "",
 ) -> int:
     """Start a settlement chain, a committee of validators and fourteen traders, and show what they do.
 
@@ -67,7 +73,112 @@ def up(
         validators, dir, chain, seed, duration_s, json, rate, base_port, fresh, terms, public_count=public,
         api_process=api,
     )  # fmt: skip
-    return run_up(options)
+    if not docker:
+        return run_up(options)
+    if public or chain != "embedded":
+        print("hansa testnet: --docker goes with --chain embedded and without --public", file=sys.stderr)
+        return EXIT_USAGE
+    from rich.console import Console
+
+    from testnet.containers.place import Containers, Wanted
+
+    return run_up(options, Containers(Wanted(dir, image, subnet), Console(stderr=True)))
+
+
+@app.command
+def down(
+    *,
+    dir: Annotated[Path, Parameter(help="whose containers are removed; its files stay")] = FOLDER,
+    all: Annotated[bool, Parameter(help="those of every folder", negative="")] = False,
+) -> int:
+    """Remove the containers and networks that a killed `hansa testnet up --docker` has left.
+
+    For example:
+
+        hansa testnet down
+        hansa testnet down --all
+    """
+    from testnet.containers.commands import remove_all
+
+    return remove_all("" if all else str(dir.resolve()))
+
+
+@app.command
+def ps() -> int:
+    """List the containers of all testnets: name, state, health, address, folder.
+
+    For example:
+
+        hansa testnet ps
+    """
+    from testnet.containers.commands import list_all
+
+    return list_all()
+
+
+@app.command
+def image(
+    *,
+    tag: Annotated[str, Parameter(help="what the image is called")] = IMAGE,
+    no_cache: Annotated[bool, Parameter(help="keep nothing of earlier builds", negative="")] = False,
+) -> int:
+    """Build the image of validators, unless there is one of these very sources.
+
+    For example:
+
+        hansa testnet image
+        hansa testnet image --tag registry.example.org/hansa:1
+    """
+    from testnet.containers.commands import build
+
+    return build(tag, no_cache)
+
+
+@app.command
+def compose(
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="a new folder")],
+    validators: Annotated[int, Parameter(help="committee size, 1 to 32")] = 4,
+    seed: Annotated[int, Parameter(help="of prices and traders")] = 1,
+    image: Annotated[str, Parameter(help="of all but Prometheus and Grafana")] = IMAGE,
+    subnet: Annotated[str, Parameter(help="of the containers; nobody else may have it")] = "198.18.100.0/24",
+    base_port: Annotated[int, Parameter(help="first port to try while the network is founded")] = 26600,
+) -> int:
+    """Found a network and write it as a compose project: validators, settlement chain, traders, Prometheus, Grafana.
+
+    For example:
+
+        hansa testnet compose --validators 7 -o net7
+        hansa testnet image
+        docker compose -f net7/compose.yaml --profile watch up -d
+    """
+    from testnet.containers.commands import compose_network
+    from testnet.containers.compose import Wanted
+
+    return compose_network(Wanted(output, validators, subnet, seed, image, base_port))
+
+
+@app.command
+def kubernetes(
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="a new folder")],
+    validators: Annotated[int, Parameter(help="committee size, 1 to 32")] = 4,
+    seed: Annotated[int, Parameter(help="of prices and traders")] = 1,
+    image: Annotated[str, Parameter(help="of all pods, where the cluster finds it")] = IMAGE,
+    storage: Annotated[str, Parameter(help="of each validator's disk")] = "20Gi",
+    base_port: Annotated[int, Parameter(help="first port to try while the network is founded")] = 26600,
+) -> int:
+    """Found a network and write it as Kubernetes manifests: a StatefulSet, a disk and a Secret for each validator.
+
+    For example:
+
+        hansa testnet kubernetes -o manifests --image registry.example.org/hansa:1
+        kubectl create namespace hansa && kubectl apply -n hansa -f manifests
+    """
+    from testnet.containers.commands import write_kubernetes
+    from testnet.containers.kubernetes import Wanted
+
+    return write_kubernetes(Wanted(output, validators, seed, image, storage, base_port))
 
 
 RUN_EXAMPLES = """Examples:

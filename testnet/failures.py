@@ -13,7 +13,7 @@ from testnet.crash.validators import CrashTestError
 from testnet.faults.namespaces import NoNamespaces
 from testnet.homes import FolderError
 from testnet.launch import LaunchError
-from testnet.local import ChildDied
+from testnet.local import ChildDied, NoPlace
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class Interrupted(Exception):
 
 EXIT_FAILED, EXIT_IMPOSSIBLE = 1, 2
 # The options, the folder or the machine do not allow the run.
-IMPOSSIBLE = (FolderError, NoNamespaces)
+IMPOSSIBLE = (FolderError, NoNamespaces, NoPlace)
 EXPECTED = (
     *IMPOSSIBLE, LaunchError, ChildDied, ChainError, Refused, HansaError, CrashTestError, Interrupted,
     trio.TooSlowError,

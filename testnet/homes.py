@@ -156,6 +156,7 @@ def write_node_configs(
             api_host=port.api_host,
             api_port=port.api,
             api_process=api_process,
+            metrics_host=port.api_host,
             metrics_port=port.metrics,
             peers=peers,
             log_format="console",

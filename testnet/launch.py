@@ -44,13 +44,19 @@ class LaunchError(Exception):
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where the processes of a network live: all on this machine's own loopback address, unless each validator has a
-    place of its own. `prefixes`: what its command line begins with, to start there.
+    place of its own. `prefixes`: what its command line begins with, to start there. `inside`: the network's folder as
+    they see it, and `names` what they are called, where they are containers.
     """
 
     chain_host: str = LOOPBACK
     peer_hosts: tuple[str, ...] = ()
     api_hosts: tuple[str, ...] = ()
     prefixes: tuple[tuple[str, ...], ...] = ()
+    chain_prefix: tuple[str, ...] = ()
+    python: str = sys.executable
+    inside: Path | None = None
+    has_kernels: bool = False  # the engine need not be compiled first
+    names: tuple[str, ...] = ()
 
     def place(self, index: int, peer_port: int, api_port: int, metrics_port: int) -> NodePorts:
         if not self.prefixes:
@@ -59,6 +65,10 @@ class Site:
 
     def prefix(self, index: int) -> tuple[str, ...]:
         return self.prefixes[index] if self.prefixes else ()
+
+    def locate(self, folder: Path, path: Path) -> str:
+        """A path of the network's folder for somebody who lives there."""
+        return str(path if self.inside is None else self.inside / path.relative_to(folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +141,9 @@ class Launcher:
         homes.write_node_configs(
             self._folder, ports, rpc_url, manifest.seed, options.terms.price_source, options.api_process
         )
-        with self._step("engine compiled (about a minute the first time, cached afterwards)"):
-            await self._compile()
+        if not options.site.has_kernels:
+            with self._step("engine compiled (about a minute the first time, cached afterwards)"):
+                await self._compile()
         return Network(config, rpc_url, [port.api_url for port in ports], [], cast=list_cast(manifest.has_options))
 
     def _start_public(self, network: Network) -> None:
@@ -151,9 +162,9 @@ class Launcher:
 
     def start_node(self, index: int) -> Child:
         """One validator's process, in the home that was made for it."""
-        home = homes.node_home(self._folder, index).path
-        program = [sys.executable, "-m", self._options.validator_module, "start", "--home", str(home)]
-        argv = [*self._options.site.prefix(index), *program]
+        home, site = homes.node_home(self._folder, index).path, self._options.site
+        program = [site.python, "-m", self._options.validator_module, "start"]
+        argv = [*site.prefix(index), *program, "--home", site.locate(self._folder, home)]
         return self._processes.start(f"node{index}", argv, home / "log.txt")
 
     def start_traders(self, withdraw_after_s: float) -> Child:
@@ -173,8 +184,9 @@ class Launcher:
             await self._wait_for_chain(chain)
             return chain
         data = self._folder / "chain"
-        host = self._options.site.chain_host
-        argv = [sys.executable, "-m", "contracts.devchain", "--host", host, "--port", str(port), "--data", str(data)]
+        site, host = self._options.site, self._options.site.chain_host
+        argv = [*site.chain_prefix, site.python, "-m", "contracts.devchain", "--host", host, "--port", str(port)]
+        argv += ["--data", site.locate(self._folder, data)]
         if chain == "anvil":
             if shutil.which("anvil") is None:
                 raise LaunchError("anvil is not on the PATH: install it, or leave --chain at embedded")

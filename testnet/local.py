@@ -26,6 +26,10 @@ class ChildDied(Exception):
     """A process that must keep running has ended; the message carries the end of its log."""
 
 
+class NoPlace(Exception):
+    """What a network's members are to live in cannot be had on this machine; the message says what to do."""
+
+
 @dataclass(slots=True)
 class Child:
     """One running process and the file that takes its output."""

@@ -2,7 +2,8 @@
 
 import json
 import signal
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 
 import trio
 from rich.console import Console
@@ -15,14 +16,15 @@ from net.client import HansaError
 from testnet import summary, table
 from testnet.collect import collect_facts
 from testnet.homes import FolderError
-from testnet.launch import Launcher, LaunchError, Network, Options, in_thread
-from testnet.local import Child, ChildDied, Processes
+from testnet.launch import Launcher, LaunchError, Network, Options, Site, in_thread
+from testnet.local import Child, ChildDied, NoPlace, Processes
 from testnet.report import Report, load_report
 from testnet.watch import NodeView, RootLog, Watch
 
 REFRESH_INTERVAL_S = 0.5
 LOG_LINE_INTERVAL_S = 5.0
 CHAIN_INTERVAL_S = 2.0
+FIRST_ROOT = "certified root on the settlement chain"
 # An unattended run may go on so much longer until the first withdrawal is claimed, an option has traded and all nodes
 # are compared.
 OVERTIME_S = 60
@@ -57,13 +59,15 @@ class Run:
         return self.watch.views, self.watch.roots, self.report, self.onchain_root, self.elapsed_s
 
 
-def run_up(options: Options) -> int:
-    """Exit code: 0 fine, 1 a condition failed or a process died, 2 the options or the folder are wrong."""
+def run_up(options: Options, place: AbstractContextManager[Site] | None = None) -> int:
+    """Exit code: 0 fine, 1 a condition failed or a process died, 2 the options, the folder or the machine are wrong.
+    `place` makes the site and takes it away.
+    """
     console = Console(stderr=True)
     try:
-        with Processes() as processes:
-            return trio.run(_main, options, processes, console)
-    except FolderError as error:
+        with place or nullcontext(options.site) as site, Processes() as processes:
+            return trio.run(_main, replace(options, site=site), processes, console)
+    except (FolderError, NoPlace) as error:
         _print(console, f"hansa testnet: {error}")
         return EXIT_USAGE
     except (LaunchError, ChildDied, ChainError, Refused, HansaError) as error:
@@ -114,10 +118,10 @@ async def _run(options: Options, processes: Processes, console: Console) -> int:
     facts = None
     async with trio.open_nursery() as nursery:
         await nursery.start(run.watch.run)
-        nursery.start_soon(_follow_chain, run)
+        nursery.start_soon(_follow_chain, run, console)
         nursery.start_soon(_read_reports, run)
         nursery.start_soon(_show, run, console)
-        nursery.start_soon(_guard, processes, network, console)
+        nursery.start_soon(_guard, processes, network, options, console)
         if options.duration_s:
             await _wait_for_the_end(run)
             await in_thread(processes.stop, bots)
@@ -141,7 +145,7 @@ async def _wait_for_the_end(run: Run) -> None:
             await trio.sleep(0.5)
 
 
-async def _guard(processes: Processes, network: Network, console: Console) -> None:
+async def _guard(processes: Processes, network: Network, options: Options, console: Console) -> None:
     """The network outlives the death of validators up to its fault bound; any other child's death ends the run."""
     announced: list[Child] = []
     while True:
@@ -152,13 +156,20 @@ async def _guard(processes: Processes, network: Network, console: Console) -> No
             if child not in network.nodes or len(announced) > fault_bound(len(network.nodes)):
                 raise ChildDied(child.describe_end())
             _print(
-                console, f"{child.describe_end()}\nthe others go on; start it again with\n  {_restart_command(child)}"
+                console,
+                f"{child.describe_end()}\nthe others go on; start it again with\n  {_restart_command(child, options)}",
             )
         await trio.sleep(0.5)
 
 
-def _restart_command(node: Child) -> str:
+def _restart_command(node: Child, options: Options) -> str:
+    if options.site.names:
+        return f"docker start {_container_of(node, options)}"
     return f".venv/bin/hansa start --home {node.log_path.parent}"
+
+
+def _container_of(node: Child, options: Options) -> str:
+    return options.site.names[int(node.name.removeprefix("node"))]
 
 
 def _print(console: Console, text: str) -> None:
@@ -173,15 +184,19 @@ async def _read_reports(run: Run) -> None:
         await trio.sleep(REFRESH_INTERVAL_S)
 
 
-async def _follow_chain(run: Run) -> None:
-    """The last root on chain."""
+async def _follow_chain(run: Run, console: Console) -> None:
+    """The last root on chain; the first one ends a newcomer's wait."""
+    is_announced = False
     while True:
         try:
             checkpoint = await in_thread(run.settlement.last_checkpoint)
             run.onchain_root = "" if checkpoint is None else "0x" + checkpoint.account_root.hex()
         except ChainError:
             run.onchain_root = ""
-        await trio.sleep(CHAIN_INTERVAL_S)
+        if run.onchain_root and not is_announced:
+            is_announced = True
+            console.print(f"[green]ok[/] {FIRST_ROOT} [dim]{run.elapsed_s:.1f} s[/]", highlight=False)
+        await trio.sleep(CHAIN_INTERVAL_S if is_announced else REFRESH_INTERVAL_S)
 
 
 async def _show(run: Run, console: Console) -> None:
@@ -198,8 +213,10 @@ async def _show(run: Run, console: Console) -> None:
 
 def _print_banner(network: Network, options: Options, console: Console) -> None:
     lines = [""]
+    is_contained = bool(options.site.names)
     for node, url in zip(network.nodes, network.api_urls):
-        lines.append(f"  {node.name}     {url}  process {node.process.pid}")
+        where = f"container {_container_of(node, options)}" if is_contained else f"process {node.process.pid}"
+        lines.append(f"  {node.name}     {url}  {where}")
     lines += [f"  chain     {network.rpc_url}  (chain id {network.config.chain_id})"]
     lines += [
         f"  contract  {network.config.contract}",
@@ -225,8 +242,10 @@ def _print_banner(network: Network, options: Options, console: Console) -> None:
             f"  .venv/bin/hansa follow --genesis {options.folder}/node0/genesis.toml --bootstrap {address}"
             for address in network.public_addresses[:1]
         ),
-        f"  kill -9 {network.nodes[-1].process.pid}",
-        f"  {_restart_command(network.nodes[-1])}",
+        f"  docker kill {options.site.names[len(network.nodes) - 1]}"
+        if is_contained
+        else f"  kill -9 {network.nodes[-1].process.pid}",
+        f"  {_restart_command(network.nodes[-1], options)}",
         "",
     ]
     _print(console, "\n".join(lines))

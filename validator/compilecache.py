@@ -4,6 +4,7 @@ Numba keeps a cached caller after an edit of its callee in another file, so the 
 source says. Must run before numba is imported.
 """
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -35,8 +36,26 @@ def compute_key(engine: Path) -> str:
 
 
 def prepare_compile_cache() -> Path:
-    """Set `NUMBA_CACHE_DIR` (unless the environment has it) below `HANSA_CACHE` or the user's cache folder."""
+    """Set `NUMBA_CACHE_DIR` (unless the environment has it) below `HANSA_CACHE` or the user's cache folder, and put
+    there what `HANSA_KERNELS` holds compiled already.
+    """
     root = Path(os.environ.get("HANSA_CACHE") or Path.home() / ".cache" / "hansa")
     folder = root / "kernels" / compute_key(Path(__file__).parent.parent / "engine")
+    shipped = os.environ.get("HANSA_KERNELS")
+    if shipped:
+        link_kernels(Path(shipped) / folder.name, folder)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
     return folder
+
+
+def link_kernels(shipped: Path, folder: Path) -> None:
+    """Numba uses no cache that it may not write to, and an image's files are read-only: links to them, which numba
+    replaces and never writes through. Nothing where the kernels were compiled for another processor.
+    """
+    for path in sorted(shipped.rglob("*")):
+        if path.is_file():
+            link = folder / path.relative_to(shipped)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            # Another process of the same node may do the same now.
+            with contextlib.suppress(FileExistsError):
+                link.symlink_to(path)

@@ -20,7 +20,7 @@ from validator.config import ConfigError, NodeConfig, save_toml
 from validator.top import findings as findings_module
 from validator.top.drawing import BARS, draw_committee, draw_nodes, draw_sparkline, format_span
 from validator.top.findings import list_findings
-from validator.top.looks import Gauges, Index, Look, Member, Page, parse_page
+from validator.top.looks import WINDOW_LOOKS, Gauges, Index, Look, Member, Page, merge_members, parse_page
 from validator.top.reading import Reader, Watched
 from validator.top.screen import Top
 from validator.top_command import choose_nodes
@@ -59,8 +59,8 @@ def test_a_page_is_read_as_sums_and_as_quantiles_of_what_is_new():
     assert (seen.fsync_p99_s, seen.mismatch_count, seen.escape_s_left) == (0.1, 3, 7200.5)
     assert seen.resident_bytes == 250_000_000 and seen.waiting_count is None and seen.refused_count == 0
     later = PAGE.replace(" 90.0", " 190.0").replace(" 99.0", " 199.0").replace(" 100.0", " 200.0")
-    assert page.read(later).fsync_p99_s == 0.001
-    assert page.read(later).fsync_p99_s is None  # nothing came since
+    assert [page.read(later).fsync_p99_s for _ in range(WINDOW_LOOKS)] == [0.001] * WINDOW_LOOKS
+    assert page.read(later).fsync_p99_s is None  # nothing came within the window
     (build,) = [sample for sample in parse_page(PAGE) if sample.name == "hansa_build_info"]
     assert build.labels == {"version": "0.1.0", "genesis": "a,b"}
 
@@ -96,6 +96,16 @@ def test_every_name_is_an_alert_rule_and_different_roots_are_told():
     other = replace(WELL, name="node1", state_roots={990: "0xbb"})
     assert names_of(replace(WELL, state_roots={990: "0xaa"}), other) == ["HansaRootMismatch"]
     assert names_of(replace(WELL, state_roots={980: "0xaa"}), other) == []
+
+
+def test_a_member_is_seen_as_the_others_see_it():
+    def look(own: int, *signed: int) -> Look:
+        return replace(WELL, members=tuple(Member(at, at, count, 100, at == own) for at, count in enumerate(signed)))
+
+    looks = [look(0, 99, 70, 60), look(1, 80, 99, 50), replace(WELL, fault="away", members=())]
+    assert [(member.signed, member.blocks) for member in merge_members(looks)] == [(80, 100), (70, 100), (50, 100)]
+    assert [member.signed for member in merge_members(looks[:1])] == [99, 70, 60]
+    assert merge_members(looks[2:]) == []
 
 
 def test_a_narrow_table_leaves_columns_out_and_a_dead_node_keeps_its_line():

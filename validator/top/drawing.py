@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from validator.top.findings import Finding
-from validator.top.looks import Look
+from validator.top.looks import Look, merge_members
 
 BARS = "▁▂▃▄▅▆▇█"
 WELL, ODD, WRONG, QUIET = "green", "yellow", "bold red", "dim"
@@ -121,21 +121,22 @@ def describe_state(look: Look) -> str:
 
 
 def draw_committee(looks: Sequence[Look], width: int) -> RenderableType:
-    """Every seat, as the node with the most blocks sees it; the bar is full for a vote in every certificate. A
-    certificate is made by the first quorum, so q of n is an even share.
+    """Every seat; the bar is full for a vote in every certificate. A certificate is made by the first quorum, so q of
+    n is an even share.
     """
-    best = max((look for look in looks if look.is_there), key=lambda look: look.height, default=None)
-    if best is None or not best.members:
+    members = merge_members(looks)
+    if not members:
         return Text(NONE)
+    quorum = max(look.quorum for look in looks if look.is_there)
     names = {
         member.index: look.name for look in looks if look.is_there for member in look.members if member.is_this_node
     }
-    share = best.quorum / len(best.members)
+    share = quorum / len(members)
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style=QUIET)
     for heading in ("seat", "member", "node", "in certificates", "", "missed"):
         table.add_column(heading, justify="left" if heading in ("node", "in certificates") else "right", no_wrap=True)
     bar_columns = max(10, min(60, width - 44))
-    for member in best.members:
+    for member in members:
         part = member.signed / max(1, member.blocks)
         style = WRONG if member.blocks and not member.signed else ODD if part < share / 2 else WELL
         filled = round(part * bar_columns)
@@ -144,7 +145,7 @@ def draw_committee(looks: Sequence[Look], width: int) -> RenderableType:
             str(member.index), str(member.number), names.get(member.index, NONE), bar, f"{part:.0%}",
             str(member.blocks - member.signed),
         )  # fmt: skip
-    note = f"quorum {best.quorum} of {len(best.members)}; an even share is {share:.0%}"
+    note = f"quorum {quorum} of {len(members)}; an even share is {share:.0%}"
     return Group(table, Text(note, style=QUIET))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from validator.top.looks import Look
+from validator.top.looks import Look, merge_members
 
 SLOW_FINALITY_MS = 1_000
 STALE_PRICE_S = 10.0
@@ -38,10 +38,11 @@ def _list_of_network(there: Sequence[Look]) -> Iterator[Finding]:
         if sum(at == height for at, _ in roots) > 1:
             yield Finding("HansaRootMismatch", "", f"nodes certify different roots at height {height}")
     best = max(there, key=lambda look: look.height)
-    silent = [member.index for member in best.members if member.blocks and not member.signed]
+    members = merge_members(there)
+    silent = [member.index for member in members if member.blocks and not member.signed]
     bound = (best.validator_count - 1) // 3
     if silent and len(silent) >= bound:
-        blocks = best.members[0].blocks
+        blocks = members[0].blocks
         yield Finding("HansaNearQuorum", "", f"no vote of {_seats(silent)} in the last {blocks} certificates")
     culprits = sorted({culprit for look in there for culprit in look.culprits})
     if culprits:

@@ -1,10 +1,13 @@
 """What one look at a node says: its API's answers and, where there is one, its page for Prometheus."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median_low
 from typing import Any
 
+WINDOW_LOOKS = 10
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -33,9 +36,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What only the page for Prometheus says; None: it does not say. Quantiles are of what happened since the last
-    look.
-    """
+    """What only the page for Prometheus says; None: it does not say. Quantiles are of what came in the last looks."""
 
     escape_s_left: float | None = None
     waiting_count: int | None = None
@@ -124,6 +125,21 @@ def make_look(name: str, url: str, at_s: float, answers: Mapping[str, Any], gaug
     )  # fmt: skip
 
 
+def merge_members(looks: Sequence[Look]) -> list[Member]:
+    """The committee of the newest epoch, each member as the others see it: a node is in every certificate that it
+    formed itself, so its own word counts only where there is no other.
+    """
+    newest = max((look.epoch for look in looks if look.is_there), default=0)
+    views = [look for look in looks if look.is_there and look.epoch == newest and look.members]
+    merged = []
+    for members in zip(*(look.members for look in views)):
+        told = [member for member in members if not member.is_this_node] or list(members)
+        blocks = median_low(member.blocks for member in told)
+        signed = median_low(member.signed * blocks // max(1, member.blocks) for member in told)
+        merged.append(replace(told[0], signed=signed, blocks=blocks, is_this_node=False))
+    return merged
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A line of the page."""
@@ -144,10 +160,10 @@ def parse_page(text: str) -> list[Sample]:
 
 
 class Page:
-    """Reads a node's page again and again; a histogram is what came to it since the last time."""
+    """Reads a node's page again and again; a histogram is what came to it within `WINDOW_LOOKS`."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, dict[float, float]] = {}
+        self._buckets: dict[str, deque[dict[float, float]]] = {}
 
     def read(self, text: str) -> Gauges:
         samples = parse_page(text)
@@ -170,10 +186,11 @@ class Page:
         )  # fmt: skip
 
     def _quantile(self, samples: list[Sample], name: str) -> float | None:
-        """The bound below which 99 of 100 lie that came since the last look; of all on the first one."""
+        """The bound below which 99 of 100 lie; of all since the node's start on the first look."""
         now = {float(item.labels["le"]): item.value for item in samples if item.name == name}
-        before = self._buckets.get(name, {})
-        self._buckets[name] = now
+        seen = self._buckets.setdefault(name, deque(maxlen=WINDOW_LOOKS))
+        before = seen[0] if seen else {}
+        seen.append(now)
         counts = [(bound, count - before.get(bound, 0.0)) for bound, count in sorted(now.items())]
         if not counts or counts[-1][1] <= 0:
             return None

@@ -1,7 +1,6 @@
 """A devnet from a plan to the end of the process: found or loaded, warmed, served, kept."""
 
 import json
-import logging
 import shutil
 import signal
 import sys
@@ -29,6 +28,7 @@ from testnet.devnet.wallet import derive_wallets
 from validator.allocator import keep_large_blocks_mapped, spare_what_stays
 from validator.causes import find_first_cause
 from validator.config import ConfigError, save_toml
+from validator.logs import begin_logs
 from validator.store import StoreError
 
 EXIT_DONE, EXIT_USAGE = 0, 2
@@ -43,7 +43,7 @@ class PlanError(Exception):
 def run_devnet(plan: Plan, is_json: bool) -> int:
     """Until a signal. 0, or 2 for a plan that cannot be kept."""
     keep_large_blocks_mapped()
-    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    begin_logs("warning", "console")
     exit_code = EXIT_DONE
     try:
         trio.run(_main, plan, is_json)

@@ -5,7 +5,6 @@ What it did is in the report, written once a second: an attack whose counters st
 
 import argparse
 import json
-import logging
 import os
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ import trio
 
 from testnet.hostile import by_clients, by_gossip, by_member, by_strangers
 from testnet.hostile.scene import Count, Scene, load_scene
+from validator.logs import begin_logs
 
 REPORT_INTERVAL_S = 1.0
 # The machine is shared with those who are attacked; a real attacker has its own.
@@ -71,7 +71,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, required=True)
     options = parser.parse_args()
     os.nice(NICENESS)
-    logging.basicConfig(level="WARNING", stream=sys.stderr)
+    begin_logs("warning", "console")
     trio.run(run, ATTACKS[options.name], load_scene(options.folder), options.report)
     return 0
 

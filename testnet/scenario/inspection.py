@@ -12,7 +12,9 @@ from engine.params import MarketParams
 from engine.state import EngineState
 from engine.tables import (
     ACCOUNT_COUNT,
+    KIND_CALL,
     KIND_PERPETUAL,
+    KIND_PUT,
     MARKET_COUNT,
     MODE_PORTFOLIO,
     NOTICE_FUNDING,
@@ -178,10 +180,12 @@ class Inspector:
             expiry_number = int(tables.markets[market]["expiry"])
             samples = list(self._samples_e8[expiry_number].values())
             mean_e8 = sum(samples) // len(samples) if samples else 0
+            due_e8 = compute_payoff(tables.markets[market], mean_e8)
             self.findings.settled.add(expiry_number)
-            if settled_e8 != mean_e8 and len(self.findings.settlement_breaks) < BREAKS_MAX:
+            if settled_e8 != due_e8 and len(self.findings.settlement_breaks) < BREAKS_MAX:
                 self.findings.settlement_breaks.append(
-                    f"{self._name(market)} settled at {settled_e8}, the mean of {len(samples)} indexes is {mean_e8}"
+                    f"{self._name(market)} settled at {settled_e8}, the mean {mean_e8} of {len(samples)} indexes makes"
+                    f" it {due_e8}"
                 )
         for number, dated in enumerate(tables.expiries):
             begins_ms = int(dated["expiry_ms"]) - TWAP_MS
@@ -204,6 +208,16 @@ def read_holdings(state: EngineState) -> dict[int, list[tuple[int, int]]]:
         if held:
             found[account] = held
     return found
+
+
+def compute_payoff(row: Any, mean_e8: int) -> int:
+    """EXP-2: what a unit pays, at most the market's highest price."""
+    payoff_e8 = mean_e8
+    if int(row["kind"]) == KIND_CALL:
+        payoff_e8 = max(mean_e8 - int(row["strike_e8"]), 0)
+    elif int(row["kind"]) == KIND_PUT:
+        payoff_e8 = max(int(row["strike_e8"]) - mean_e8, 0)
+    return min(payoff_e8, int(row["price_ticks_max"]) * int(row["tick_e8"]))
 
 
 def compute_due(before: _Funding, row: Any, index_e8: int) -> _Funding:

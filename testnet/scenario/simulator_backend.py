@@ -29,16 +29,20 @@ from testnet.scenario.harms import (
     Pause,
     PriceMove,
     SlowDisk,
+    TimeLeap,
 )
-from testnet.scenario.probes import Probe
+from testnet.scenario.inspection import Inspector
+from testnet.scenario.probes import TRIALS, Probe
 from testnet.scenario.records import Scenario
+from testnet.scenario.simulator_probes import attempt_trial
+from testnet.sim.clocks import START_MS
 from testnet.sim.markets import list_markets
 from testnet.sim.network import Weather
 from testnet.sim.node import Node
 from testnet.sim.onchain import Onchain
 from testnet.sim.oracle import Move
 from testnet.sim.plan import Plan
-from testnet.sim.stage import Stage, wall_ms
+from testnet.sim.stage import Stage
 
 # What only contracts can tell. They cost a second, and signatures on the curve.
 ABOUT_CONTRACTS = (CheckpointOnChain, EvidenceNames)
@@ -48,10 +52,8 @@ FOR_EVER_MS = 1 << 50
 FAR_EXPIRY_MS = 3 * 86_400_000
 BEHAVIOURS = {
     "equivocate": "equivocator", "withhold": "hoarder", "forge": "forger", "censor": "self server",
-    "stale_prices": "stale prices",
+    "stale_prices": "stale prices", "false_prices": "dear prices",
 }  # fmt: skip
-MISSING_FAULTS = frozenset({"time_leap"})
-MISSING_CONDITIONS = frozenset({"prices_honest", "settled_by_rule"})
 
 
 class SimulatorBackend:
@@ -60,10 +62,7 @@ class SimulatorBackend:
     name = "sim"
 
     def __init__(self, clock: Callable[[], float] = time.process_time) -> None:
-        self.abilities = Abilities(
-            frozenset(KINDS) - MISSING_FAULTS, frozenset(CONDITIONS) - MISSING_CONDITIONS,
-            behaviours=frozenset(BEHAVIOURS),
-        )  # fmt: skip
+        self.abilities = Abilities(frozenset(KINDS), frozenset(CONDITIONS), frozenset(TRIALS))
         self._clock = clock
         self._begun_s = 0.0
 
@@ -83,10 +82,14 @@ class SimulatorBackend:
             network.seed, network.validators, "scenario", deposits_per_minute=0.0,
             byzantine={member: BEHAVIOURS[name] for member, name in scenario.liars.items()},
             load_per_s=scenario.load.commands_per_s if scenario.load is not None else 0.0,
-            has_real_signatures=any(isinstance(condition, ABOUT_CONTRACTS) for condition in scenario.conditions),
+            has_real_signatures=needs_contracts(scenario),
         )  # fmt: skip
         onchain = Onchain(plan.member_count, plan.seed) if plan.has_real_signatures else None
-        self.stage = Stage(plan, list_markets(choose_expiry_ms(scenario)), onchain)
+        withdraw_after_s = scenario.load.withdraw_after_s if scenario.load is not None else 0.0
+        markets = list_markets(choose_expiry_ms(scenario))
+        self.stage = Stage(plan, markets, onchain, WARM_UP_MS + round(withdraw_after_s * 1000))
+        self._inspector = Inspector(markets, frozenset(scenario.liars))
+        self.stage.on_block = self._inspector.see
         if any(not isinstance(fault.harm, Byzantine) for fault in scenario.faults):
             self.stage.exchange_checker.expect_faults()
         self.stage.play_until(WARM_UP_MS)
@@ -106,9 +109,10 @@ class SimulatorBackend:
         match fault.harm:
             case PriceMove(change_bps=change_bps, underlying=name):
                 number = stage.exchange.params.underlyings.index(name) if name else None
-                ends_ms = round((fault.ends_s - fault.at_s) * 1000)
-                begins_ms = wall_ms(stage.now_ms)
-                stage.oracle.moves.append(Move(begins_ms, begins_ms + ends_ms, change_bps, number))
+                ends_ms = stage.now_ms + round((fault.ends_s - fault.at_s) * 1000)
+                stage.oracle.moves.append(Move(stage.now_ms, ends_ms, change_bps, number))
+            case TimeLeap(leap_s=leap_s):
+                stage.leap(round(leap_s * 1000))
             case Delay() | Loss():
                 stage.network.begin_weather(fault.number, make_weather(fault))
             case Partition(direction=direction):
@@ -138,7 +142,7 @@ class SimulatorBackend:
                 for member in fault.targets:
                     for node in stage.members[member]:
                         mend_machine(node, fault.harm)
-            case Crash() | DiskLost() | Pause() | PriceMove():
+            case Crash() | DiskLost() | Pause() | PriceMove() | TimeLeap():
                 pass
             case _:
                 stage.faults.stalled = {}
@@ -158,10 +162,11 @@ class SimulatorBackend:
                     node.clocks.offset_ms += fault.harm.skew_ms if is_begun else -fault.harm.skew_ms
 
     async def attempt(self, probe: Probe) -> list[Verdict]:
-        raise NotImplementedError
+        return attempt_trial(probe.trial, self.stage)
 
     async def observe(self) -> Facts:
         stage = self.stage
+        found = self._inspector.findings
         compared, disagreements = compare_stores(stage.honest)
         offences = {
             member: tuple(f"E{number}" for number in found) for member, found in stage.checkers.offences.items()
@@ -178,10 +183,15 @@ class SimulatorBackend:
             books=self._close_books(),
             trades=stage.trade_count,
             liquidations=[
-                Liquidation((at_ms - WARM_UP_MS) / 1000, height, account)
-                for at_ms, height, account in stage.liquidations
+                Liquidation(self._find_s(case.height), case.height, case.account, case.fault) for case in found.cases
             ],
-            funding_blocks=stage.exchange_checker.funding.block_count,
+            funding_blocks=found.funding_blocks,
+            funding_payments=found.funding_payments,
+            funding_breaks=found.funding_breaks,
+            priced_blocks=found.priced_blocks,
+            price_breaks=found.price_breaks,
+            expiries_settled=len(found.settled),
+            settlement_breaks=found.settlement_breaks,
             offences=offences,
             convicted=tuple(convicted),
             first_onchain_height=self._first_onchain_height,
@@ -195,6 +205,10 @@ class SimulatorBackend:
                 f" every run of seed {stage.plan.seed}",
             ],
         )
+
+    def _find_s(self, height: int) -> float:
+        """When a height was first final."""
+        return (self.stage.final_ms[height] - WARM_UP_MS) / 1000
 
     def _close_books(self) -> Books:
         """Without contracts, what was paid in is what they would hold."""
@@ -215,11 +229,15 @@ class SimulatorBackend:
         """Nothing was started."""
 
 
+def needs_contracts(scenario: Scenario) -> bool:
+    return bool(scenario.probes) or any(isinstance(condition, ABOUT_CONTRACTS) for condition in scenario.conditions)
+
+
 def choose_expiry_ms(scenario: Scenario) -> int | None:
     """By the wall clock; None where nothing expires."""
     if not scenario.network.has_options:
         return None
-    return wall_ms(WARM_UP_MS) + (round(scenario.network.expiry_s * 1000) or FAR_EXPIRY_MS)
+    return START_MS + WARM_UP_MS + (round(scenario.network.expiry_s * 1000) or FAR_EXPIRY_MS)
 
 
 def make_weather(fault: Fault) -> Weather:

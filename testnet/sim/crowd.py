@@ -1,4 +1,5 @@
-"""Traders of a scenario: makers around the price that everybody sees, takers, and two who dare more than they have.
+"""Traders of a scenario: makers around the price that everybody sees, takers, two who dare more than they have, and
+one who has money and waits for somebody to use it.
 
 What they send depends on the run, so it is signed while it runs. Everything is drawn from one seed.
 """
@@ -20,6 +21,8 @@ RICH_QUOTE, DARING_QUOTE = 1_000_000 * 10**6, 3_000 * 10**6
 DARING_TIMES = 13  # what the daring hold, in their deposits; twenty is the most at an initial margin of 5 %
 EAGER_SHARE, CLEAN_SHARE, WITHDRAW_SHARE = 0.4, 0.07, 0.02
 BPS = 10_000
+PEOPLE = MAKERS + TAKERS + 3
+CROWD_KEYS = tuple(bytes([131 + number]) * 32 for number in range(PEOPLE))
 
 
 class Crowd(Protocol):
@@ -49,14 +52,18 @@ class Person:
 class Market:
     """The traders of one scenario."""
 
-    def __init__(self, seed: int, exchange: Exchange) -> None:
+    def __init__(self, seed: int, exchange: Exchange, keys: tuple[bytes, ...], withdraw_after_ms: int) -> None:
+        """`keys`: at least as many as there are people."""
         self._rng = random.Random(seed ^ 0xC0DE)
         self._params, self._separator = exchange.params, exchange.separator
         roles = [("maker", None)] * MAKERS + [("taker", None)] * TAKERS + [("daring", BUY), ("daring", SELL)]
-        self._people = [make_person(number, role, side) for number, (role, side) in enumerate(roles)]
+        *self._people, self.bystander = (
+            make_person(key, role, side) for key, (role, side) in zip(keys, [*roles, ("bystander", None)])
+        )
+        self._withdraw_from_ms = exchange.state.time_ms + withdraw_after_ms
 
     def deposits(self) -> list[tuple[bytes, int]]:
-        return [(person.owner, person.deposit_quote) for person in self._people]
+        return [(person.owner, person.deposit_quote) for person in (*self._people, self.bystander)]
 
     def next_message(self, state: EngineState, feeds_e8: list[int]) -> tuple[bytes, bytes]:
         daring = [known for known in self._people if known.side is not None]
@@ -64,7 +71,8 @@ class Market:
         usual = self._people[: MAKERS + TAKERS]
         person = self._rng.choice(eager if eager and self._rng.random() < EAGER_SHARE else usual)
         person.nonce += 1
-        command = self._draw(person, feeds_e8).signed(person.key, self._separator)
+        may_withdraw = state.time_ms >= self._withdraw_from_ms
+        command = self._draw(person, feeds_e8, may_withdraw).signed(person.key, self._separator)
         return command.encode(), person.owner
 
     def _holds_enough(self, person: Person, state: EngineState, price_e8: int) -> bool:
@@ -78,7 +86,7 @@ class Market:
     def _lot_quote(self, market: int, price_e8: int) -> int:
         return price_e8 // self._params.markets[market].tick_e8 * self._params.markets[market].quote_per_tick_lot
 
-    def _draw(self, person: Person, feeds_e8: list[int]) -> Command:
+    def _draw(self, person: Person, feeds_e8: list[int], may_withdraw: bool) -> Command:
         rng, owner, nonce = self._rng, person.owner, person.nonce
         if person.side is not None:
             return self._place(
@@ -87,7 +95,7 @@ class Market:
         draw, market = rng.random(), rng.choice(self._traded())
         if draw < CLEAN_SHARE:
             return Command.of(CANCEL_ALL, owner, nonce, EXPIRY_MS, market=market)
-        if draw < CLEAN_SHARE + WITHDRAW_SHARE:
+        if draw < CLEAN_SHARE + WITHDRAW_SHARE and may_withdraw:
             return Command.of(WITHDRAW, owner, nonce, EXPIRY_MS, size_lots=rng.randint(1, 10**8))
         side, is_maker = rng.choice((BUY, SELL)), person.role == "maker"
         away_bps = rng.randint(2, 40) if is_maker else -rng.randint(20, 60)
@@ -112,6 +120,6 @@ class Market:
         )  # fmt: skip
 
 
-def make_person(number: int, role: str, side: int | None) -> Person:
-    key = PrivateKey(bytes([131 + number]) * 32)
+def make_person(secret: bytes, role: str, side: int | None) -> Person:
+    key = PrivateKey(secret)
     return Person(role, key, address_of(key.public_key), RICH_QUOTE if side is None else DARING_QUOTE, side)

@@ -12,7 +12,7 @@ from engine.state import EngineState, genesis
 from net.identity import NetworkSigner, verify_price_report
 from testnet.sim.clocks import START_MS
 from validator.batches import BatchPool, CheckedBatch, check_batch
-from validator.executor import Executor, RunBlock
+from validator.executor import Executed, Executor, RunBlock
 from validator.recovery import make_genesis_header
 
 CHAIN_ID, CONTRACT, TOKEN = 31337, bytes(20), b"\1" * 20
@@ -138,9 +138,9 @@ class Auditor:
         return self._executor.final.state
 
     @property
-    def result(self) -> BlockResult | None:
-        """What happened in the highest block; None before the first."""
-        return self._executor.final.result
+    def final(self) -> Executed:
+        """The highest block with all that happened in it."""
+        return self._executor.final
 
     def find_batch(self, batch_hash: bytes) -> Batch | None:
         """Of all batches that any node took and no final block has passed."""

@@ -66,7 +66,7 @@ class Courthouse:
         for index, secret in enumerate(secrets):
             operator = Registry(provider, deployment.registry, funded_key(index))
             Settlement(provider, deployment.settlement, funded_key(index)).mint_test_usdc(operator.sender, STAKE_UNITS)
-            register(operator, index, secret, (index + 1).to_bytes(32, "big"))
+            register(operator, operator.sender, secret, (index + 1).to_bytes(32, "big"))
         activate(provider, funded_key(0), deployment.settlement)
         domain = Settlement(provider, deployment.settlement).domain()
         self.keys = RealKeys(KEY_SEED, member_count, domain)

@@ -4,6 +4,7 @@ scenario orders.
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.payload import PriceReport
@@ -19,7 +20,7 @@ SURFACE = (280_000 + FEED_OFFSET, 2_000_000, FEED_OFFSET - 30_000_000, FEED_OFFS
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """By so much the price has moved for good when it ends, evenly from its beginning on. Wall clock times."""
+    """By so much the price has moved for good when it ends, evenly from its beginning on. Virtual times."""
 
     begins_ms: int
     ends_ms: int
@@ -34,8 +35,11 @@ class Move:
 class Oracle:
     """Faults are by member; several may be at work at once."""
 
-    def __init__(self, rng: random.Random, exchange: Exchange, fired: Counter[str]) -> None:
+    def __init__(
+        self, rng: random.Random, exchange: Exchange, fired: Counter[str], get_now_ms: Callable[[], int]
+    ) -> None:
         self._rng = rng
+        self._get_now_ms = get_now_ms
         self._exchange = exchange
         self._fired = fired
         self._walk_e8 = list(PRICE_E8)
@@ -47,7 +51,7 @@ class Oracle:
     def make_report(self, member: int, wall_ms: int) -> PriceReport | None:
         """A signed report; None while the member's source is down."""
         self._walk(wall_ms // 1000)
-        self.feeds_e8 = self._bend(wall_ms)
+        self.feeds_e8 = self._bend(self._get_now_ms())
         feeds_e8, time_ms = (*self.feeds_e8, *self._list_expiries()), wall_ms
         fault = self.faults.get(member)
         if fault is not None:
@@ -65,11 +69,11 @@ class Oracle:
             self._stepped_s = second
             self._walk_e8 = [feed + feed * self._rng.randint(-10, 10) // BPS for feed in self._walk_e8]
 
-    def _bend(self, wall_ms: int) -> list[int]:
+    def _bend(self, now_ms: int) -> list[int]:
         feeds_e8 = list(self._walk_e8)
         for move in self.moves:
             for number in range(len(feeds_e8)) if move.underlying is None else (move.underlying,):
-                feeds_e8[number] = feeds_e8[number] * move.factor_ppm(wall_ms) // 1_000_000
+                feeds_e8[number] = feeds_e8[number] * move.factor_ppm(now_ms) // 1_000_000
         return feeds_e8
 
     def _list_expiries(self) -> list[int]:

@@ -3,24 +3,23 @@
 Unlike a campaign's run it has no second phase; who drives it decides when what is healed and how long it goes on.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from consensus.messages import FINALIZE, Block, Proposal, quorum
-from engine.apply import BlockResult
 from engine.events import Withdrawal
 from engine.params import MarketParams
-from engine.state import EngineState
 from testnet.sim.byzantine import Behaviour, Sleeper
 from testnet.sim.checkers import Violation
-from testnet.sim.clocks import START_MS
-from testnet.sim.crowd import Market
+from testnet.sim.crowd import CROWD_KEYS, Market
 from testnet.sim.exchange import make_exchange
 from testnet.sim.keys import decode
 from testnet.sim.node import Node
 from testnet.sim.onchain import Onchain
 from testnet.sim.plan import Plan
 from testnet.sim.world import World
+from validator.executor import Executed
 
 LOOK_EVERY_MS = 250
 POST_EVERY_MS = 3_000
@@ -46,22 +45,26 @@ class Delivery:
 class Stage(World):
     """Liars of the plan sleep until they are woken. Times are virtual milliseconds."""
 
-    def __init__(self, plan: Plan, markets: tuple[MarketParams, ...], onchain: Onchain | None = None) -> None:
+    def __init__(
+        self, plan: Plan, markets: tuple[MarketParams, ...], onchain: Onchain | None = None, withdraw_after_ms: int = 0
+    ) -> None:
         """`onchain`: deposits and checkpoints go there; the plan's signatures must be real then."""
         if onchain is None:
-            exchange = make_exchange(plan.member_count, markets)
+            exchange, keys = make_exchange(plan.member_count, markets), CROWD_KEYS
         else:
             exchange = make_exchange(plan.member_count, markets, onchain.contract, onchain.settlement.token_address)
-        crowd = Market(plan.seed, exchange)
+            keys = tuple(account.key for account in onchain.traders)
+        crowd = Market(plan.seed, exchange, keys, withdraw_after_ms)
         if onchain is not None:
             onchain.pay_in(crowd.deposits())
         super().__init__(plan, exchange=exchange, crowd=crowd, settlement=onchain)
-        self.onchain = onchain
-        self.withdrawals: list[Withdrawal] = []
+        self.onchain, self.bystander = onchain, crowd.bystander
+        self.withdrawals: list[tuple[int, Withdrawal]] = []  # with the height of the block
+        self.on_block: Callable[[Executed], None] = lambda executed: None  # each final block, once
         self.looks: list[Look] = []
         self.deliveries: list[Delivery] = []
-        self.liquidations: list[tuple[int, int, int]] = []  # when, height, account
         self.trade_count = 0
+        self.final_ms: dict[int, int] = {}  # by height, when the first honest member had it
         self.violation = ""
         self._proposed_ms: dict[bytes, int] = {}
         self._heard: dict[int, int] = {}  # height -> members at whom it is final
@@ -81,6 +84,12 @@ class Stage(World):
         for node in self.members[member]:
             assert isinstance(node.behaviour, Sleeper), "the plan names it"
             node.behaviour.is_awake = is_awake
+
+    def leap(self, by_ms: int) -> None:
+        """Everybody's time of day goes ahead, for good; no timer does."""
+        self.leap_ms += by_ms
+        for node in self.nodes:
+            node.clocks.offset_ms += by_ms
 
     def play_until(self, end_ms: int) -> None:
         """On to this time, unless a property has broken or breaks."""
@@ -114,8 +123,9 @@ class Stage(World):
             _, header = self.checkers.final_headers[height]
             certificate = self.find_certificate(FINALIZE, header.view)
             if certificate is not None and not self.faults.stalled:
-                self.onchain.at(self.now_ms)
+                self.onchain.at(self.now_ms + self.leap_ms)
                 self.onchain.post(header, certificate)
+                self.onchain.pay_out(self.withdrawals)
                 return
 
     def transmit(self, source: Node, peer: int | None, what: str, data: Any) -> None:
@@ -130,20 +140,16 @@ class Stage(World):
         height = block.header.height
         if height > self._observed_height:
             self._observed_height = height
-            self._observe(height, self.auditor.state, self.auditor.result)
+            self.final_ms[height] = self.now_ms
+            self._observe(self.auditor.final)
         self._heard[height] = self._heard.get(height, 0) + 1
         needed = min(quorum(self.plan.member_count), len(self.honest))
         proposed_ms = self._proposed_ms.get(block.hash())
         if self._heard[height] == needed and proposed_ms is not None:
             self.deliveries.append(Delivery(self.now_ms, height, self.now_ms + node.elapsed_ms - proposed_ms))
 
-    def _observe(self, height: int, _: EngineState, result: BlockResult | None) -> None:
-        assert result is not None, "the auditor has executed the block"
-        self.withdrawals += result.withdrawals
-        self.trade_count += int((result.fills["is_liquidation"] == 0).sum())
-        self.liquidations += [(self.now_ms, height, int(row["account"])) for row in result.liquidations]
-
-
-def wall_ms(virtual_ms: int) -> int:
-    """What a clock that is right shows."""
-    return START_MS + virtual_ms
+    def _observe(self, executed: Executed) -> None:
+        assert executed.result is not None, "the auditor has executed the block"
+        self.on_block(executed)
+        self.withdrawals += [(executed.height, withdrawal) for withdrawal in executed.result.withdrawals]
+        self.trade_count += int((executed.result.fills["is_liquidation"] == 0).sum())

@@ -78,6 +78,7 @@ class World:
         self.trace = trace
         self.rng = random.Random(plan.seed ^ 0x5EED)
         self.now_ms = 0
+        self.leap_ms = 0  # how far everybody's time of day has gone ahead of the run's own
         self.is_calm = False
         self.fired: Counter[str] = Counter()
         members = plan.member_count
@@ -94,13 +95,13 @@ class World:
         byzantine = tuple(plan.byzantine)
         self.settlement: Deposits = settlement or SettlementChain(self.rng, self._crowd.deposits())
         self.exchange_checker = ExchangeChecker(
-            self.exchange, self.auditor, self.shared, self.settlement.entries, lambda: self.now_ms, START_MS,
+            self.exchange, self.auditor, self.shared, self.settlement.entries, lambda: self.now_ms, self.wall_ms,
             is_quiet=not plan.faults and not plan.loss,
         )  # fmt: skip
         self.checkers = Checkers(
             self.keys, self.exchange.header, byzantine, self.exchange_checker.execute, self.leaders
         )
-        self.oracle = Oracle(self.rng, self.exchange, self.fired)
+        self.oracle = Oracle(self.rng, self.exchange, self.fired, lambda: self.now_ms)
         self.faults = FaultDriver(self, self.rng)
         self.headers: dict[bytes, Header] = {self.exchange.header.hash(): self.exchange.header}
         self.certificates: dict[tuple[int, int], Certificate] = {}
@@ -124,6 +125,10 @@ class World:
         if kind.machines > 1:
             self.fired[f"behaviour: {kind.name}"] += 1
         return kind(self.rng)
+
+    def wall_ms(self) -> int:
+        """What a clock that is right shows."""
+        return START_MS + self.now_ms + self.leap_ms
 
     @property
     def honest(self) -> list[Node]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from contracts.records import Refused
 from testnet.funding import ChainAccount
@@ -11,10 +12,12 @@ from validator.config import NetworkConfig
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A running network: its contract on the chain behind `rpc_url`, the APIs of its honest members, its traders."""
+    """A running network: its contract on the chain behind `rpc_url`, the APIs of its honest members, its traders. A chain
+    in this process has a provider instead of a URL.
+    """
 
     config: NetworkConfig
-    rpc_url: str
+    rpc_url: Any
     api_urls: tuple[str, ...]
     cast: tuple[tuple[str, ChainAccount], ...]
 

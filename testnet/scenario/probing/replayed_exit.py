@@ -30,9 +30,17 @@ def try_replays(access: Access) -> list[Verdict]:
     trader = access.account_of("withdrawer")
     settlement = Settlement(access.rpc_url, access.config.contract, trader.key)
     found = find_paid(access, settlement, trader.address_text)
-    if found is None:
-        return [Verdict(NAME, "a withdrawal was paid before it is replayed", "none was", False)]
-    record, paid = found
+    return replay(access, *found) if found is not None else [nothing_was_paid()]
+
+
+def nothing_was_paid() -> Verdict:
+    return Verdict(NAME, "a withdrawal was paid before it is replayed", "none was", False)
+
+
+def replay(access: Access, record: CheckpointRecord, paid: Withdrawal) -> list[Verdict]:
+    """Blocking. The withdrawal, which was paid by this checkpoint's proof, in every way that a claim can be written."""
+    trader = access.account_of("withdrawer")
+    settlement = Settlement(access.rpc_url, access.config.contract, trader.key)
     paid_units, own_units = settlement.paid_total(), settlement.token_balance(trader.address)
     payouts = settlement.payouts()
     depth = WITHDRAWAL_DEPTH

@@ -20,7 +20,7 @@ from testnet.sim.byzantine.doubles import Equivocator, Triplet, Twin, VoteAll
 from testnet.sim.byzantine.forgery import Fabricator, Forger
 from testnet.sim.byzantine.moods import Amnesiac, LateLeader, Nuller, Relayer
 from testnet.sim.byzantine.noise import Flooder, Junk, Replayer
-from testnet.sim.byzantine.prices import ExtremePrices, LoneReporter, ReportForger, StalePrices
+from testnet.sim.byzantine.prices import DearPrices, ExtremePrices, LoneReporter, ReportForger, StalePrices
 from testnet.sim.byzantine.repair import Inventor, Liar
 from testnet.sim.byzantine.results import WrongResult
 from testnet.sim.byzantine.silence import Hoarder, Silent, Withholder
@@ -34,7 +34,7 @@ BEHAVIOURS: tuple[type[Behaviour], ...] = (
     LoneReporter, ReportForger, StalePrices, Inventor, BadOrder, BatchForger, BatchHider, BatchTwister, Censor,
     ClockLiar, InboxCensor, InboxForger,
 )  # fmt: skip
-# Of scenarios alone: what they do at once to everybody, the ones above do to some.
-WHOLESALE: tuple[type[Behaviour], ...] = (Hoarder, SelfServer)
+# Of scenarios alone: more of what the ones above do.
+WHOLESALE: tuple[type[Behaviour], ...] = (Hoarder, SelfServer, DearPrices)
 
 __all__ = ["BEHAVIOURS", "WHOLESALE", "Behaviour", "Sleeper"]

@@ -42,6 +42,17 @@ class StalePrices(Behaviour):
         return node.world.exchange.signers[node.index].sign_price_report(node.index, time_ms, self._first.feeds_e8)
 
 
+class DearPrices(Behaviour):
+    """Reports a fifth more than it sees."""
+
+    name = "dear prices"
+
+    def on_report(self, node: Node, report: PriceReport) -> PriceReport | None:
+        node.world.fired[f"behaviour: {self.name}"] += 1
+        feeds_e8 = tuple(min(feed + feed // 5, FEED_E8_MAX) for feed in report.feeds_e8)
+        return node.world.exchange.signers[node.index].sign_price_report(node.index, report.time_ms, feeds_e8)
+
+
 class ReportForger(Behaviour):
     """As a leader it writes other members' reports for them."""
 

@@ -25,7 +25,7 @@ class ExchangeChecker:
         shared: Shared,
         deposits: Sequence[InboxEntry],
         get_now_ms: Callable[[], int],
-        start_ms: int,
+        get_wall_ms: Callable[[], int],
         is_quiet: bool,
     ) -> None:
         """`deposits` grows with the settlement chain; `is_quiet`: nothing goes wrong in this run but liars."""
@@ -38,7 +38,7 @@ class ExchangeChecker:
             exchange.network_keys,
             auditor.find_batch,
             shared.verify_report,
-            lambda: start_ms + get_now_ms(),
+            get_wall_ms,
         )
         self._censorship = CensorshipChecker()
         self.prices = PriceChecker(exchange.params)
@@ -67,7 +67,7 @@ class ExchangeChecker:
 
     def _check_market(self, block: Block, before: EngineState) -> None:
         height, time_ms, payload = block.header.height, block.header.timestamp_ms, Payload.decode(block.payload)
-        state, result = self._auditor.state, self._auditor.result
+        state, result = self._auditor.state, self._auditor.final.result
         assert result is not None, "a block was just executed"
         self.prices.on_first_final(height, time_ms, payload.price_reports, state, result)
         self.liquidations.on_first_final(height, time_ms, before, state, result)

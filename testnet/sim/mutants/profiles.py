@@ -14,12 +14,13 @@ from typing import Any
 
 from consensus import recovery
 from testnet.sim.campaign import run_seed
+from testnet.sim.clocks import START_MS
 from testnet.sim.forks import run_fork
 from testnet.sim.markets import list_markets
 from testnet.sim.mutants.patches import Patches, Plant
 from testnet.sim.oracle import Move
 from testnet.sim.plan import Fault, Plan
-from testnet.sim.stage import Stage, wall_ms
+from testnet.sim.stage import Stage
 from testnet.sim.twins import iterate_cases, run_case
 
 SLOW_MS = 200
@@ -109,16 +110,16 @@ def market(seed: int) -> str:
     reports what it likes.
     """
     plan = Plan(seed, load_per_s=20.0, deposits_per_minute=0.0, byzantine={seed % 4: "extreme prices"})
-    stage = Stage(plan, list_markets(wall_ms(SETTLES_MS)))
+    stage = Stage(plan, list_markets(START_MS + SETTLES_MS))
     stage.exchange_checker.expect_faults()
     stage.wake(seed % 4, is_awake=True)
-    stage.oracle.moves.append(Move(wall_ms(7_000), wall_ms(SETTLES_MS), -900, None))
+    stage.oracle.moves.append(Move(7_000, SETTLES_MS, -900, None))
     stage.play_until(HALT_MS)
     for node in stage.nodes:
         node.down_ms = HALT_LASTS_MS
         node.crash()
     resumes_ms = HALT_MS + HALT_LASTS_MS
-    stage.oracle.moves.append(Move(wall_ms(HALT_MS), wall_ms(resumes_ms), -2_500, None))
+    stage.oracle.moves.append(Move(HALT_MS, resumes_ms, -2_500, None))
     stage.play_until(resumes_ms + 40_000)
     return stage.violation
 

@@ -87,6 +87,10 @@ retry-storm: $(STAMP)  ## a thousand commands, each sent five times to random no
 drills: $(STAMP)  ## every scenario of testnet/scenarios on real validators, with a report page each; ARGS="--only equivocation"
 	$(BIN)/python -m testnet.scenario.drills $(ARGS)
 
+.PHONY: drills-sim
+drills-sim: $(STAMP)  ## the same scenarios, and some of hours, in virtual time: seconds each
+	$(BIN)/python -m testnet.scenario.drills --backend sim $(ARGS)
+
 mutants: $(STAMP)  ## planted bugs, each of which the simulator has to find; ARGS="--only guard"
 	$(BIN)/python -m testnet.sim.mutants $(ARGS)
 

@@ -1,6 +1,7 @@
 """`python -m testnet.scenario.drills`: every scenario of testnet/scenarios, one after the other, with a page each.
 
-Prints a table, writes build/results/drills.json and build/drills/NAME.html. Exit code 0 only if every condition of
+Prints a table, writes build/results/drills.json and build/drills/NAME.html (of other back ends than real processes:
+drills-NAME.json, and pages in a folder of its name). Exit code 0 only if every condition of
 every scenario held; 2 when one of them cannot be run on this machine.
 """
 
@@ -19,7 +20,7 @@ from testnet.scenario.backend import Place, Unable
 from testnet.scenario.page import write_page
 from testnet.scenario.parsing import load_scenario
 from testnet.scenario.records import Scenario
-from testnet.scenario.run_command import BACKENDS, SCENARIOS, play, print_verdicts
+from testnet.scenario.run_command import BACKENDS, SCENARIOS, find_scenario, play, print_verdicts
 from testnet.scenario.words import ScenarioError, suggest
 from testnet.verdicts import Row, exit_code, print_rows, write_rows
 
@@ -28,8 +29,10 @@ RESULTS, PAGES = Path("build/results"), Path("build/drills")
 app = cyclopts.App(name="python -m testnet.scenario.drills", help=__doc__)
 
 
-def list_names() -> list[str]:
-    return sorted(path.stem for path in SCENARIOS.glob("*.toml"))
+def list_names(backend: str = "processes") -> list[str]:
+    """The simulator has scenarios of hours besides, in a folder of their own."""
+    folders = [SCENARIOS, SCENARIOS / "virtual"] if backend == "sim" else [SCENARIOS]
+    return sorted(path.stem for folder in folders for path in folder.glob("*.toml"))
 
 
 @app.default
@@ -42,7 +45,7 @@ def main(
 ) -> int:
     """About a minute and a half each on processes."""
     console = Console(stderr=True)
-    known = list_names()
+    known = list_names(backend)
     for name in only:
         if name not in known:
             console.print(f"drills: there is no scenario {name!r}{suggest(name, known)}", highlight=False)
@@ -54,7 +57,7 @@ def main(
     for name in only or known:
         place = Place(dir.resolve() / name, base_port)
         try:
-            scenario = load_scenario(SCENARIOS / f"{name}.toml")
+            scenario = load_scenario(find_scenario(name))
             if refusals := BACKENDS[backend](place, console).abilities.find_refusals(scenario):
                 rows.append(Row(name, f"not on this back end: {', '.join(refusals)}"))
                 continue
@@ -64,9 +67,15 @@ def main(
             row, body, is_impossible = Row(name, "cannot be run here", "runs", False), {"scenario": name}, True
         rows.append(row)
         bodies.append(body)
-    print_rows(f"drills, {backend}; pages in {PAGES}/", rows)
-    write_rows(RESULTS / "drills.json", {"backend": backend, "drills": bodies}, rows)
+    print_rows(f"drills, {backend}; pages in {pages_of(backend)}/", rows)
+    results = "drills.json" if backend == "processes" else f"drills-{backend}.json"
+    write_rows(RESULTS / results, {"backend": backend, "drills": bodies}, rows)
     return EXIT_IMPOSSIBLE if is_impossible else exit_code(rows)
+
+
+def pages_of(backend: str) -> Path:
+    """Another back end's pages do not replace those of real validators."""
+    return PAGES if backend == "processes" else PAGES / backend
 
 
 def run_drill(scenario: Scenario, backend: str, place: Place, console: Console) -> tuple[Row, dict[str, Any]]:
@@ -82,7 +91,7 @@ def run_drill(scenario: Scenario, backend: str, place: Place, console: Console) 
         return Row(scenario.name, "broke off", "every condition holds", False), body
     took_s = time.monotonic() - began_s
     print_verdicts(outcome, console)
-    page = PAGES / f"{scenario.name}.html"
+    page = pages_of(backend) / f"{scenario.name}.html"
     write_page(outcome, page)
     met = sum(verdict.is_met for verdict in outcome.verdicts)
     value = (

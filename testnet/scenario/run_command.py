@@ -43,8 +43,8 @@ BACKENDS: dict[str, Callable[[Place, Console], Backend]] = {
 
 def find_scenario(name: str) -> Path:
     """A file, or the name of one of ours."""
-    own = SCENARIOS / f"{name}.toml"
-    return own if own.exists() and not Path(name).exists() else Path(name)
+    own = [folder / f"{name}.toml" for folder in (SCENARIOS, SCENARIOS / "virtual")]
+    return next((path for path in own if path.exists() and not Path(name).exists()), Path(name))
 
 
 async def _run(scenario: Scenario, backend: Backend, console: Console) -> Outcome:

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 from testnet.scenario.backend import Unable
-from testnet.scenario.parsing import parse_scenario
+from testnet.scenario.parsing import load_scenario, parse_scenario
+from testnet.scenario.run_command import find_scenario
 from testnet.scenario.running import Outcome, run_scenario
 from testnet.scenario.simulator_backend import SimulatorBackend
 
@@ -117,8 +118,22 @@ def test_conditions_fail_where_they_should() -> None:
     }  # fmt: skip
 
 
+def test_probes_find_real_contracts_and_orders_that_execute_once() -> None:
+    probes = "".join(f'[[probe]]\nkind = "{kind}"\nat_s = 4\n' for kind in ("zero_root", "lost_answer"))
+    outcome = run(probes, "traded checkpoint_on_chain", duration_s=6)
+    assert [verdict for verdict in outcome.verdicts if not verdict.is_met] == []
+    measured = {verdict.text: verdict.measured for verdict in outcome.verdicts}
+    assert measured["executed exactly once"].startswith("12 of 12")
+    assert sum(text.startswith("refused") for text in measured.values()) >= 5
+
+
+@pytest.mark.parametrize("name", ["partition-heal", "settlement-among-liars"])
+def test_drills_pass_in_virtual_time(name: str) -> None:
+    scenario = load_scenario(find_scenario(name))
+    outcome: Outcome = trio.run(run_scenario, scenario, SimulatorBackend(), lambda _: None)
+    assert outcome.is_passed, [verdict for verdict in outcome.verdicts if not verdict.is_met]
+
+
 def test_what_the_simulator_lacks_is_refused_before_the_start() -> None:
-    with pytest.raises(Unable, match="probe zero_root"):
-        run('[[probe]]\nkind = "zero_root"\nat_s = 1\n', "traded")
     with pytest.raises(Unable, match="no underlying 'DOGE'"):
         run('[[fault]]\nkind = "price_move"\nat_s = 1\nfor_s = 1\nchange_bps = 1\nunderlying = "DOGE"\n', "traded")

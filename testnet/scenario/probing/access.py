@@ -12,8 +12,8 @@ from validator.config import NetworkConfig
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A running network: its contract on the chain behind `rpc_url`, the APIs of its honest members, its traders. A chain
-    in this process has a provider instead of a URL.
+    """A running network: its contract on the chain behind `rpc_url`, or a provider in this process, the APIs of its
+    honest members, its traders.
     """
 
     config: NetworkConfig

@@ -32,10 +32,11 @@ from testnet.scenario.harms import (
     TimeLeap,
 )
 from testnet.scenario.inspection import Inspector
-from testnet.scenario.probes import TRIALS, Probe
+from testnet.scenario.probes import TRIALS, LostAnswer, Probe
 from testnet.scenario.records import Scenario
 from testnet.scenario.simulator_probes import attempt_trial
 from testnet.sim.clocks import START_MS
+from testnet.sim.exchange import ORDERS_MAX
 from testnet.sim.markets import list_markets
 from testnet.sim.network import Weather
 from testnet.sim.node import Node
@@ -71,6 +72,9 @@ class SimulatorBackend:
         for fault in scenario.faults:
             if isinstance(fault.harm, PriceMove) and fault.harm.underlying not in ("", *names):
                 return f"the simulator has no underlying {fault.harm.underlying!r}: {', '.join(sorted(names))}"
+        for probe in scenario.probes:
+            if isinstance(probe.trial, LostAnswer) and probe.trial.orders > ORDERS_MAX:
+                return f"an account of a simulated exchange has at most {ORDERS_MAX} orders: write fewer"
         if scenario.network.epoch_s:
             return "a simulated committee stays for the whole run: leave epoch_s out, or run it on processes"
         return ""

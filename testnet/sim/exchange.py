@@ -22,6 +22,7 @@ EXPIRY_MS = START_MS * 2
 PRICE_E8 = (50_000 * 10**8, 3_000 * 10**8)
 PRICE_TICKS = (500_000, 300_000)
 MEMORY_BLOCKS = 40
+ORDERS_MAX = 32  # of an account
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def make_exchange(
     """`contract` and `token`: where there is a real settlement contract."""
     domain, separator = compute_domain(CHAIN_ID, contract), compute_domain_separator(CHAIN_ID, contract)
     params = ExchangeParams(
-        markets, token, member_count, CHAIN_ID, contract, accounts_max=256, account_orders_max=32,
+        markets, token, member_count, CHAIN_ID, contract, accounts_max=256, account_orders_max=ORDERS_MAX,
         book_orders_max=512, markets_max=len(markets), orders_max=1024, positions_max=1024, triggers_max=64,
         offers_max=64, sessions_max=64, blocks_max=64 * len(markets) // 2,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import trio
 
-from testnet.scenario.backend import Unable
+from testnet.scenario.backend import Unable, refuse_what_it_lacks
 from testnet.scenario.parsing import load_scenario, parse_scenario
 from testnet.scenario.run_command import find_scenario
 from testnet.scenario.running import Outcome, run_scenario
@@ -80,7 +80,9 @@ def run(faults: str, conditions: str, seed: int = 1, duration_s: int = 12) -> Ou
     text = f"[network]\nduration_s = {duration_s}\nseed = {seed}\n[load]\ncommands_per_s = 20\n{faults}"
     text += "".join(f'[[assert]]\nkind = "{kind}"\n{NEEDS.get(kind, "")}' for kind in conditions.split())
     scenario = parse_scenario(text, "tried", "tried.toml")
-    outcome: Outcome = trio.run(run_scenario, scenario, SimulatorBackend(), lambda _: None)
+    backend = SimulatorBackend()
+    refuse_what_it_lacks(backend, scenario)
+    outcome: Outcome = trio.run(run_scenario, scenario, backend, lambda _: None)
     return outcome
 
 
@@ -137,3 +139,5 @@ def test_drills_pass_in_virtual_time(name: str) -> None:
 def test_what_the_simulator_lacks_is_refused_before_the_start() -> None:
     with pytest.raises(Unable, match="no underlying 'DOGE'"):
         run('[[fault]]\nkind = "price_move"\nat_s = 1\nfor_s = 1\nchange_bps = 1\nunderlying = "DOGE"\n', "traded")
+    with pytest.raises(Unable, match="at most 32 orders"):
+        run('[[probe]]\nkind = "lost_answer"\nat_s = 1\norders = 33\n', "traded")

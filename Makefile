@@ -36,6 +36,7 @@ check: $(STAMP)  ## lint, format, types, architecture, freshness of generated fi
 	$(BIN)/python -m net.gateway.reference openapi | cmp docs/openapi.json -
 	$(BIN)/python -m net.gateway.reference asyncapi | cmp docs/asyncapi.json -
 	$(BIN)/python -m validator.log_events | diff docs/logs.md -
+	$(BIN)/python -m validator.metric_reference | diff docs/metrics.md -
 	$(BIN)/python -m testnet.worked_session --check
 
 sim: $(STAMP)  ## the node under faults: 200 seeds and 300 Twins cases, each twice; SEED=7 replays one
@@ -207,6 +208,7 @@ docs: $(STAMP)  ## write the generated pages and contract artefacts anew, and bu
 	$(BIN)/python -m net.gateway.reference openapi > docs/openapi.json
 	$(BIN)/python -m net.gateway.reference asyncapi > docs/asyncapi.json
 	$(BIN)/python -m validator.log_events > docs/logs.md
+	$(BIN)/python -m validator.metric_reference > docs/metrics.md
 	$(BIN)/python -m testnet.worked_session --write
 	$(BIN)/python -m contracts.compile
 	$(BIN)/zensical build --strict

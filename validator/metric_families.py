@@ -114,13 +114,14 @@ def _counter(name: str, text: str, value: float) -> Metric:
 def _list_peers(node: "Node") -> Iterator[Metric]:
     links = {str(link.peer): link for link in node.service.counters().links}
     yield _gauge("p2p_peers", "Members linked now", node.service.status().peer_count)
-    for name, text, field in (
-        ("p2p_peer_receive_bytes", "Bytes from a member", "bytes_in"),
-        ("p2p_peer_send_bytes", "Bytes to a member", "bytes_out"),
-        ("p2p_messages_received", "Frames from a member", "frames_in"),
-        ("p2p_messages_sent", "Frames to a member", "frames_out"),
-    ):
-        yield _counters(name, text, "peer", {peer: getattr(link, field) for peer, link in links.items()})
+
+    def by_peer(field: str) -> dict[str, float]:
+        return {peer: getattr(link, field) for peer, link in links.items()}
+
+    yield _counters("p2p_peer_receive_bytes", "Bytes from a member", "peer", by_peer("bytes_in"))
+    yield _counters("p2p_peer_send_bytes", "Bytes to a member", "peer", by_peer("bytes_out"))
+    yield _counters("p2p_messages_received", "Frames from a member", "peer", by_peer("frames_in"))
+    yield _counters("p2p_messages_sent", "Frames to a member", "peer", by_peer("frames_out"))
 
 
 def _list_engine(node: "Node") -> Iterator[Metric]:

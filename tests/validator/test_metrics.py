@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.validator.test_peer_frames import HOST, make_keys, make_network, running
 from validator.histogram import Histogram
+from validator.metric_reference import list_families
 from validator.metrics import NodeMetrics
 
 WAIT_S_MAX = 30
@@ -67,6 +68,11 @@ async def test_the_page_says_what_the_node_says(alone, nursery, monkeypatch):
     assert "hansa_clock_offset_seconds" not in page  # nobody else was heard
     assert "hansa_escape_seconds_left" not in page  # nobody could be asked
     assert all(re.match("hansa_|process_|python_", name) for name in page)
+    listed = {family.name.removesuffix("_total"): family for family in list_families()}
+    for name in filter(lambda name: name.startswith("hansa_"), page):
+        assert listed[name].kind == page[name].type
+        labels = {label for sample in page[name].samples for label in sample.labels} - {"le"}
+        assert labels <= set(listed[name].labels), name
 
 
 async def test_a_port_that_is_taken_costs_the_page_and_not_the_validator(alone, nursery, monkeypatch, caplog):

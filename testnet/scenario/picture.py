@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from testnet.scenario.facts import Final
+from testnet.scenario.harms import TimeLeap
 from testnet.scenario.judging import find_gap_s
 from testnet.scenario.running import Outcome
 
 WIDTH, LEFT, RIGHT = 960, 132, 18
 ROW_PX, HEIGHTS_PX, FINALITY_PX, GAP_PX, TOP_PX = 22, 210, 120, 34, 26
+LABEL_X_MIN, LABEL_X_MAX = 330, 780  # where there is room for a label before and after a bar
 FINAL_MS_DECADES = (10, 100, 1_000, 10_000, 100_000)
 MEMBER_COLOURS = ("#1a66b3", "#c98a00", "#2a8a4a", "#b8322a", "#7a4fb5", "#2a8f8f", "#a0507a", "#6a6a2a")
 STYLE = (
@@ -56,12 +58,15 @@ class Timeline:
         for fault in self._outcome.scenario.faults:
             begin_s, end_s = spans.get(fault.number, (fault.at_s, fault.ends_s))
             x, width = self._x(begin_s), max(3.0, self._x(end_s) - self._x(begin_s))
-            kind = "healed" if fault.is_healed else "fault"
-            self._parts.append(
-                f'<rect class="{kind}" x="{x:.1f}" y="{self._y}" width="{width:.1f}" height="14" rx="3"/>'
-            )
-            is_late = x > WIDTH * 0.6
-            self._text(x - 6 if is_late else x + width + 6, self._y + 11, fault.title, "end" if is_late else "start")
+            if isinstance(fault.harm, TimeLeap):
+                width = 3.0  # it happens at once, and stays
+            self._rect("healed" if fault.is_healed else "fault", x, self._y, width, 14)
+            if x + width < LABEL_X_MAX:
+                self._text(x + width + 6, self._y + 11, fault.title)
+            elif x > LABEL_X_MIN:
+                self._text(x - 6, self._y + 11, fault.title, "end")
+            else:
+                self._text(x + 6, self._y + 11, fault.title, kind="name")
             self._y += ROW_PX
         for probe in self._outcome.scenario.probes:
             x, y = self._x(probe.at_s), self._y + 7
@@ -141,11 +146,11 @@ class Timeline:
             self._text(self._x(at_s), bottom + 16, f"{at_s} s", "middle")
             self._parts.append(f'<path class="line" d="M{self._x(at_s):.1f} {bottom}v4"/>')
             at_s += step_s
-        for begin_s, end_s in self._outcome.spans.values():
-            x, width = self._x(begin_s), self._x(end_s) - self._x(begin_s)
-            self._parts.insert(
-                0, f'<rect class="shade" x="{x:.1f}" y="{top}" width="{width:.1f}" height="{bottom - top}"/>'
-            )
+        for fault in self._outcome.scenario.faults:
+            begin_s, end_s = self._outcome.spans.get(fault.number, (0.0, 0.0))
+            if fault.is_healed:
+                self._rect("shade", self._x(begin_s), top, self._x(end_s) - self._x(begin_s), bottom - top)
+                self._parts.insert(0, self._parts.pop())
         pause_s = find_gap_s(self._outcome.facts.samples, self._end_s)
         self._text(WIDTH - RIGHT, 16, f"longest time without a new height: {pause_s:.1f} s", "end")
 

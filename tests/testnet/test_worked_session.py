@@ -1,13 +1,16 @@
 """The worked session: its files are fresh, its claims hold, and a page with one wrong digit is refused."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine.payload import Payload
 from engine.scenarios import DAMPS_E5, UNMOVED
 from engine.simulate import read_holdings, simulate
-from engine.tables import NOTICE_PROTECTION
+from engine.tables import NOTICE_PROTECTION, NOTICE_SETTLEMENT
+from testnet.scenario.inspection import Findings, Inspector
 from testnet.worked_session.desk import EXPIRIES_MS, MAKER, NEAR_95P, SELLER, USD
 from testnet.worked_session.page import draw_pictures, write_page
 from testnet.worked_session.reader import read_section, read_tables
@@ -23,6 +26,7 @@ from tests.reference.portfolio_model import (
     compute_exact_margin,
     make_row,
 )
+from validator.executor import Executed
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 KINDS = ("perpetual", "future", "call", "put")
@@ -177,3 +181,78 @@ def test_a_table_is_read_as_it_was_written() -> None:
 
 def test_the_unmoved_scenario_is_not_dampened() -> None:
     assert DAMPS_E5[UNMOVED] == 10**5
+
+
+# ---------------------------------------------------------------- who judges runs of scenarios, judged by this one
+
+
+def replay(session: Session) -> list[Executed]:
+    """All blocks as an audit hands them out."""
+    return [
+        Executed(
+            sealed.state.height, sealed.state.time_ms, sealed.header.parent_hash, sealed.state, sealed.result,
+            Payload((), sealed.reports, (), 0),
+        )
+        for step in session.steps for sealed in step.blocks
+    ]  # fmt: skip
+
+
+def inspect(session: Session, blocks: list[Executed], liars: frozenset[int] = frozenset()) -> Findings:
+    inspector = Inspector(session.exchange.params.markets, liars)
+    for executed in blocks:
+        inspector.see(executed)
+    return inspector.findings
+
+
+def test_an_inspector_finds_nothing_wrong_in_the_session(session: Session) -> None:
+    findings = inspect(session, replay(session))
+    assert {(case.account, case.fault) for case in findings.cases} == {(SELLER, "")}
+    assert (findings.funding_breaks, findings.price_breaks, findings.settlement_breaks) == ([], [], [])
+    assert findings.funding_payments > 0 and findings.priced_blocks > 40 and len(findings.settled) == 1
+
+
+def test_an_inspector_finds_a_liquidation_that_was_not_due(session: Session) -> None:
+    blocks = replay(session)
+    at = next(at for at, executed in enumerate(blocks) if len(executed.result.liquidations))
+    rows = blocks[at].result.liquidations.copy()
+    rows["equity_quote"] = rows["maintenance_quote"]
+    blocks[at] = replace(blocks[at], result=replace(blocks[at].result, liquidations=rows))
+    case, *_ = inspect(session, blocks).cases
+    assert "was not below maintenance" in case.fault and "by its holdings" in case.fault
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "breaks"),
+    [("markets", "funding_quote", "funding_breaks"), ("underlyings", "index_e8", "price_breaks")],
+)
+def test_an_inspector_finds_a_number_that_nobody_computed(
+    session: Session, table: str, field: str, breaks: str
+) -> None:
+    blocks = replay(session)
+    row = getattr(blocks[20].state.tables, table)[0]
+    kept = int(row[field])
+    row[field] = kept + 10**12
+    try:
+        found = getattr(inspect(session, blocks), breaks)
+    finally:
+        row[field] = kept
+    assert found[0].startswith(f"height {blocks[20].height}, ")
+
+
+def test_an_inspector_finds_a_settlement_price_that_somebody_chose(session: Session) -> None:
+    blocks = replay(session)
+    for at, executed in enumerate(blocks):
+        notices = executed.result.notices.copy()
+        notices["value_a"][notices["kind"] == NOTICE_SETTLEMENT] += 1
+        blocks[at] = replace(executed, result=replace(executed.result, notices=notices))
+    findings = inspect(session, blocks)
+    assert findings.settlement_breaks and "the mean " in findings.settlement_breaks[0]
+
+
+def test_an_inspector_does_not_believe_a_liar(session: Session) -> None:
+    """With everybody a liar but one, the median is outside of what the one has reported."""
+    blocks = replay(session)
+    assert (
+        inspect(session, blocks, frozenset({0, 1, 2})).price_breaks
+        or inspect(session, blocks, frozenset({1, 2, 3})).price_breaks
+    )

@@ -25,8 +25,9 @@ def start_public_hosts(folder: Path, ports: list[int], processes: Processes) -> 
             key.write_text(secrets.token_hex(32) + "\n")
             key.chmod(0o600)
         config = PublicConfig(
-            listen_host=HOST, listen_port=port, bootstrap=tuple(addresses), slots_per_address=SLOTS_PER_ADDRESS
-        )
+            listen_host=HOST, listen_port=port, bootstrap=tuple(addresses), slots_per_address=SLOTS_PER_ADDRESS,
+            log_format="console",
+        )  # fmt: skip
         save_toml(home / PUBLIC_TOML, config)
         addresses.append(make_address(HOST, port, load_public_seed(key)))
         argv = [sys.executable, "-m", "validator", "public", "--home", str(home)]

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -61,7 +62,7 @@ class Applicant:
         self.network: NetworkConfig = load_network(home.genesis)
         self.node: NodeConfig = load_node(home.config)
         self.advertised = advertised or f"{self.node.listen_host}:{self.node.listen_port}"
-        self._home, has_voting_key = home, home.signer_socket(self.node) is None
+        has_voting_key = home.signer_socket(self.node) is None
         self._keys: Keys | ConfigError = _attempt(
             lambda: load_keys(home.keys, has_voting_key=has_voting_key), ConfigError
         )
@@ -81,19 +82,13 @@ class Applicant:
     @property
     def is_running(self) -> bool:
         """Whether a node has this folder: it tells its news on a socket there."""
-        with socket.socket(socket.AF_UNIX) as link:
-            try:
-                with within_reach(self.home.path / FEED_SOCKET) as reached:
-                    link.connect(str(reached))
-            except OSError:
-                return False
-        return True
+        return is_listening(self.home.path / FEED_SOCKET)
 
     @property
     def candidate(self) -> Candidate:
         """Raises `ConfigError`."""
         keys = _require(self._keys)
-        return make_candidate(keys, find_voting_key(self._home, self.network, self.node, keys))
+        return make_candidate(keys, find_voting_key(self.home, self.network, self.node, keys))
 
     @property
     def settlement(self) -> "Settlement":
@@ -134,6 +129,16 @@ def ask_all(subject: S, questions: Sequence[tuple[str, Callable[[S], Answer]]]) 
         except (ChainError, Refused, OSError, ValueError, KeyError, httpx.HTTPError, sqlite3.Error) as error:
             is_ok, words = False, f"could not be found out: {error}"
         yield Check(name, is_ok, words)
+
+
+def is_listening(path: Path) -> bool:
+    """Whether somebody has a Unix socket there."""
+    try:
+        with socket.socket(socket.AF_UNIX) as link, within_reach(path) as reached:
+            link.connect(str(reached))
+    except OSError:
+        return False
+    return True
 
 
 def check_chain(applicant: Applicant) -> Answer:

@@ -52,7 +52,7 @@ def test_a_new_folder_is_what_start_reads(tmp_path, genesis, capsys):
     assert load_network(home.genesis).digest() == NETWORK.digest()
     assert load_node(home.config) == NodeConfig(len(NETWORK.validators), (RPC,))
     told = capsys.readouterr().out
-    assert NETWORK.digest().hex() in told and "committee join" in told
+    assert NETWORK.digest().hex() in told and "hansa join" in told
     assert load_keys(home.keys).bls.hex() not in told
 
 

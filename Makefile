@@ -149,6 +149,10 @@ bench-parts: $(STAMP)  ## what a command costs one node, part by part, without a
 bench-ingress: $(STAMP)  ## what a node pays to take an order, by JSON and in frames, and to check another node's
 	$(BIN)/python -m tests.validator.bench_ingress
 
+.PHONY: bench-signer
+bench-signer: $(STAMP)  ## what a vote costs with the key in the node, and with a signer of its own
+	$(BIN)/python -m tests.validator.bench_signer
+
 .PHONY: bench-client
 bench-client: $(STAMP)  ## what a trader's machine pays: import, signature, order stream
 	$(BIN)/python tests/net/bench_client.py

@@ -38,6 +38,7 @@ from validator.evidence_command import app as evidence_app
 from validator.force_command import app as force_app
 from validator.gateway_command import app as gateway_app
 from validator.init_command import config_app, init
+from validator.rotate_command import rotate_key
 from validator.signer_command import app as signer_app
 from validator.supervise_command import supervise
 from validator.top_command import top
@@ -74,6 +75,7 @@ app.command(config_app)
 app.command(dashboards_app)
 app.command(top)
 app.command(signer_app)
+app.command(rotate_key)
 EXIT_CONFIG = 2
 # What only the extra `node` installs, as imports name it.
 NODE_MODULES = frozenset(

@@ -40,8 +40,13 @@ class Candidate:
         return self.voting_key.prove(registry.chain_id, registry.address_bytes, self.operator, self.network_key)
 
 
-def make_candidate(keys: Keys, voting_key: VotingKey | DistantKey) -> Candidate:
+def address_of(secret: bytes) -> str:
+    """0x-prefixed, of an account on the settlement chain."""
     from eth_account import Account
 
-    operator = address_bytes(Account.from_key(keys.operator).address)
-    return Candidate(operator, derive_network_key(keys.network), voting_key)
+    address: str = Account.from_key(secret).address
+    return address
+
+
+def make_candidate(keys: Keys, voting_key: VotingKey | DistantKey) -> Candidate:
+    return Candidate(address_bytes(address_of(keys.operator)), derive_network_key(keys.network), voting_key)

@@ -25,6 +25,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 HomeOption = Annotated[Path, Parameter(help="The node's folder: genesis.toml, config.toml and keys/")]
+KeyOption = Annotated[
+    Path | None, Parameter(help="Key file of the account that registered, if keys/operator only pays gas")
+]
 RpcOption = Annotated[str | None, Parameter(help="Settlement chain endpoint; default: the first of config.toml")]
 JsonOption = Annotated[bool, Parameter(name="--json", help="Print JSON", negative="")]
 
@@ -74,7 +77,7 @@ def join(
 
 
 @app.command
-def leave(*, home: HomeOption, rpc: RpcOption = None) -> int:
+def leave(*, home: HomeOption, key: KeyOption = None, rpc: RpcOption = None) -> int:
     """Leave the queue at once, or ask to leave the committee; the stake is paid back after the unbonding time.
 
     The node must go on until it is out of the committee: `hansa committee status` tells.
@@ -86,7 +89,7 @@ def leave(*, home: HomeOption, rpc: RpcOption = None) -> int:
     from contracts.records import ChainError, Refused
 
     try:
-        registry = _open(home, rpc)
+        registry = _open(home, rpc, key)
         result = registry.leave()
         number = registry.number_of(registry.sender)
         state = None if number is None else registry.standing(number).state.name.lower()
@@ -126,6 +129,7 @@ def stake(
     *,
     home: HomeOption,
     withdraw: Annotated[bool, Parameter(help="Have it paid back, after the unbonding time", negative="")] = False,
+    key: KeyOption = None,
     rpc: RpcOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -140,7 +144,7 @@ def stake(
     from validator.committee_report import describe_stake, make_validator_report
 
     try:
-        registry = _open(home, rpc)
+        registry = _open(home, rpc, key)
         number = registry.number_of(registry.sender)
         if number is None:
             raise CommandError(f"0x{registry.sender.hex()} is not registered: `hansa join` does that")
@@ -154,23 +158,23 @@ def stake(
     return 0
 
 
-def _open(home: Path, rpc: str | None) -> "Registry":
-    """As the operator's account sees it."""
+def _open(home: Path, rpc: str | None, key: Path | None = None) -> "Registry":
+    """As the operator's account sees it, or that of another key file."""
     from contracts.registry import Registry
     from contracts.settlement import Settlement
     from validator.config import ConfigError, Home, load_network, load_node
-    from validator.keys import load_keys
+    from validator.keys import load_operator_key, read_key_file
 
     place = Home(home)
     try:
         network, node = load_network(place.genesis), load_node(place.config)
-        keys = load_keys(place.keys, has_voting_key=place.signer_socket(node) is None)
+        operator = load_operator_key(place.keys) if key is None else read_key_file(key)
     except ConfigError as error:
         raise CommandError(str(error)) from None
     if rpc is None and not node.rpc_urls:
         raise CommandError(f"{place.config} names no rpc_urls: add one, or pass --rpc")
     url = rpc or node.rpc_urls[0]
-    return Registry(url, Settlement(url, network.contract).registry(), keys.operator)
+    return Registry(url, Settlement(url, network.contract).registry(), operator)
 
 
 def _send_join(applicant: "Applicant") -> list[str]:

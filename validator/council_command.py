@@ -252,7 +252,8 @@ def _open(home: Path | None, rpc: str | None, contract: str | None, key: Path | 
         place = Home(home)
         rpc = rpc or load_node(place.config).rpc_urls[0]
         contract = contract or load_network(place.genesis).contract
-        key = key or place.keys / "operator.key"
+        locked = place.keys / "operator.json"
+        key = key or (locked if locked.exists() else place.keys / "operator.key")
     assert rpc is not None and contract is not None
     secret = _read_key(key) if needs_key and key is not None else None
     settlement = Settlement(rpc, contract)
@@ -262,13 +263,13 @@ def _open(home: Path | None, rpc: str | None, contract: str | None, key: Path | 
 
 
 def _read_key(path: Path) -> bytes:
+    from validator.config import ConfigError
+    from validator.keys import read_key_file
+
     try:
-        secret = bytes.fromhex(path.read_text().strip().removeprefix("0x"))
-    except (OSError, ValueError):
-        secret = b""
-    if len(secret) != 32:
-        raise CommandError(f"{path} must hold the operator's secret key, 64 hexadecimal digits")
-    return secret
+        return read_key_file(path)
+    except (ConfigError, OSError) as error:
+        raise CommandError(f"the operator's secret key: {error}") from None
 
 
 # ---------------------------------------------------------------- words

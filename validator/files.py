@@ -68,11 +68,14 @@ class Files:
         os.close(descriptor)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """The file is durable and whole before it has its name: write aside, fsync, rename, fsync the folder."""
+def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """The file is durable and whole before it has its name: write aside, fsync, rename, fsync the folder. `mode`: who
+    may read and write it, if it is new.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".partial")
-    with aside.open("wb") as handle:
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as handle:
         handle.write(data)
         handle.flush()
         os.fsync(handle.fileno())

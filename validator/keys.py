@@ -57,6 +57,19 @@ def load_voting_key(folder: Path, passphrase: str | None = None) -> bytes:
     return _load_all(folder, NAMES[:1], passphrase)["bls"]
 
 
+def load_operator_key(folder: Path, passphrase: str | None = None) -> bytes:
+    """As `load_keys`, of the operator's account alone."""
+    return _load_all(folder, NAMES[2:], passphrase)["operator"]
+
+
+def read_key_file(path: Path, passphrase: str | None = None) -> bytes:
+    """A secret by itself: a keystore, or 64 hexadecimal digits. Raises `ConfigError`."""
+    text = _read(path)
+    if not text.lstrip().startswith("{"):
+        return _load(path)
+    return keystores.unlock(text, find_passphrase(str(path)) if passphrase is None else passphrase, str(path))
+
+
 def read_public_voting_key(folder: Path) -> bytes:
     """Without a passphrase: a keystore names it. Raises `ConfigError`."""
     keystore = folder / "bls.json"
@@ -141,7 +154,7 @@ def _read(path: Path) -> str:
 def _load(path: Path) -> bytes:
     text = _read(path)
     try:
-        secret = bytes.fromhex(text.strip())
+        secret = bytes.fromhex(text.strip().removeprefix("0x"))
     except ValueError:
         secret = b""
     if len(secret) != 32:

@@ -30,16 +30,18 @@ def run(
     *,
     home: HomeOption,
     socket: Annotated[Path | None, Parameter(help="Where it listens; default: signer.sock in its folder")] = None,
+    group: Annotated[str | None, Parameter(help="A group of users that may connect, such as the node's")] = None,
 ) -> int:
     """Sign for one node until interrupted: `signer = "unix:PATH"` in the node's config.toml names the socket.
 
     Every question is judged by the guard in this folder, which is synced before the answer leaves. A second node that
-    asks is sent away. The socket is open to this user alone.
+    asks is sent away. The socket is open to this user alone, or to a group: run signer and node as different users, so
+    that nothing that breaks into the node reads the key.
 
     For example:
 
         hansa signer --home ~/.hansa-signer
-        hansa signer --home ~/.hansa-signer --socket /run/hansa/signer.sock
+        hansa signer --home /var/lib/hansa-signer --socket /run/hansa-signer/signer.sock --group hansa
     """
     import trio
 
@@ -54,6 +56,7 @@ def run(
     place = Home(home)
     try:
         network, secret = load_network(place.genesis), load_voting_key(place.keys)
+        group_number = None if group is None else _find_group(group)
         signer = open_guard(place.data / "guard", network, secret)
     except (ConfigError, SignerError) as error:
         print(f"hansa: {error}", file=sys.stderr)
@@ -61,7 +64,8 @@ def run(
     _keep_no_core()
     exit_code = 0
     try:
-        trio.run(_serve, socket or place.path / SIGNER_SOCKET, signer, secret, network.digest(), place.data)
+        path = socket or place.path / SIGNER_SOCKET
+        trio.run(_serve, path, signer, secret, network.digest(), place.data, group_number)
     except* (SignerError, OSError) as group:
         log.critical("signer.stopped error=%s (nothing more is signed)", group.exceptions[0])
         exit_code = EXIT_STOPPED
@@ -75,7 +79,22 @@ def _keep_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-async def _serve(path: Path, signer: "Signer", secret: bytes, network_id: bytes, folder: Path) -> None:
+def _find_group(name: str) -> int:
+    import grp
+
+    from validator.config import ConfigError
+
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ConfigError(
+            f"there is no group {name!r} on this machine: --group names that of the node's user"
+        ) from None
+
+
+async def _serve(
+    path: Path, signer: "Signer", secret: bytes, network_id: bytes, folder: Path, group: int | None
+) -> None:
     import signal
 
     import trio
@@ -87,7 +106,7 @@ async def _serve(path: Path, signer: "Signer", secret: bytes, network_id: bytes,
     disk = Disk(open_queue(folder))
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(SignerService(path, signer, make_voting_key(secret), network_id, disk).run)
+            nursery.start_soon(SignerService(path, signer, make_voting_key(secret), network_id, disk, group).run)
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for number in signals:
                     log.info("process.stopping reason=%s", signal.Signals(number).name)

@@ -1,6 +1,6 @@
-"""The process that alone holds a voting key: `hansa signer`. It answers questions on a Unix socket, which nobody but
-its user can open, and believes nothing of what it is told: each question is judged by the guard, whose file is synced
-before the answer leaves.
+"""The process that alone holds a voting key: `hansa signer`. It answers questions on a Unix socket, which nobody can
+open but its user and a group that its operator names, and believes nothing of what it is told: each question is judged
+by the guard, whose file is synced before the answer leaves.
 
 It votes for one node at a time. A second one with the same genesis.toml is what a copied folder looks like, and is sent
 away for as long as the first one is connected.
@@ -47,9 +47,12 @@ _CREDENTIALS = struct.Struct("3i")  # <sys/socket.h>: struct ucred
 class SignerService:
     """Lives in the signer's loop."""
 
-    def __init__(self, path: Path, signer: Signer, key: VotingKey, network_id: bytes, disk: Disk) -> None:
+    def __init__(
+        self, path: Path, signer: Signer, key: VotingKey, network_id: bytes, disk: Disk, group: int | None = None
+    ) -> None:
+        """`group`: the number of a group of users that may connect, too."""
         self._path, self._signer, self._key = path, signer, key
-        self._network_id = network_id
+        self._network_id, self._group = network_id, group
         self._disk = disk
         self._voter: str | None = None  # the node that it votes for
 
@@ -57,7 +60,7 @@ class SignerService:
         """Until cancelled. Raises `SignerError` when guard or socket cannot be used."""
         epoch, view = self._signer.newest
         log.info("signer.ready path=%s key=%s epoch=%d view=%d", self._path, self._key.public.hex(), epoch, view)
-        await serve_privately(self._path, CONNECTIONS_MAX, self._serve, log)
+        await serve_privately(self._path, CONNECTIONS_MAX, self._serve, log, self._group)
         raise SignerError(f"nobody can be heard at {self._path}: choose another --socket")
 
     async def _serve(self, stream: trio.SocketStream) -> None:

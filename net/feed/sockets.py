@@ -37,14 +37,19 @@ async def connect_privately(path: Path) -> trio.SocketStream:
         raise OSError(str(error)) from None
 
 
-def listen_privately(path: Path, backlog: int) -> trio.socket.SocketType:
-    """A listening socket for this user alone; one that an earlier process left behind is replaced. Raises `OSError`."""
+def listen_privately(path: Path, backlog: int, group: int | None = None) -> trio.socket.SocketType:
+    """A listening socket for this user alone, or for a group of users by its number; one that an earlier process left
+    behind is replaced. Raises `OSError`.
+    """
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
         with within_reach(path) as reached:
             listener.bind(str(reached))
+            if group is not None:
+                os.chown(reached, -1, group)
+                os.chmod(reached, 0o660)
     finally:
         os.umask(mask)
     listener.listen(backlog)
@@ -52,11 +57,12 @@ def listen_privately(path: Path, backlog: int) -> trio.socket.SocketType:
 
 
 async def serve_privately(
-    path: Path, connections_max: int, serve: Callable[[trio.SocketStream], Awaitable[None]], log: logging.Logger
-) -> None:
+    path: Path, connections_max: int, serve: Callable[[trio.SocketStream], Awaitable[None]], log: logging.Logger,
+    group: int | None = None,
+) -> None:  # fmt: skip
     """`serve(connection)` for each, which must not raise; those over the limit are closed. Until cancelled."""
     try:
-        listener = listen_privately(path, connections_max)
+        listener = listen_privately(path, connections_max, group)
     except OSError as error:  # a file system without sockets, say: the validator does without readers
         log.error("socket.off path=%s error=%s", path, error)
         return

@@ -40,6 +40,7 @@ from testnet.terms import DEFAULT_TERMS
 from tests.network.ccxt_trader import SYMBOL, drive_pro, drive_sync, running_gateway
 from tests.network.harness import DEPOSIT_QUOTE, NODE_COUNT, TRADER_COUNT, LocalNetwork, wait_until
 from tests.network.reader import PAGES_DEPOSIT_QUOTE, type_pages
+from tests.network.signer_drill import SignerDrill
 from validator.config import address_bytes, load_node
 from validator.keys import load_keys
 
@@ -421,6 +422,10 @@ def test_an_api_process_ends_with_its_node_and_makes_room_for_the_next(network):
     network.start_node(2)
     wait_until(lambda: not network.status(2)["is_syncing"], 90, "the node and its API are back")
     assert network.find_api_process(2) not in (None, process)
+
+
+def test_a_voting_key_moves_to_a_signer_and_no_copy_of_either_votes_twice(network):
+    SignerDrill(network, index=1).run()
 
 
 def test_money_is_conserved_to_the_unit(network):

@@ -320,7 +320,7 @@ def test_the_doctor_asks_the_chain_each_endpoint_and_the_members(town: Town, tmp
     answered = ("chain", "contracts", "network", "engine", "registered", "endpoints", "checkpoint", "gas", "clock")
     assert [name for name in answered if not found[name].is_ok] == []
     assert "not registered" in found["registered"].words
-    assert not found["peers"].is_ok and "0 of 4 other members" in found["peers"].words
+    assert not found["peers"].is_ok and "0 of 3 other members" in found["peers"].words
     save_toml(home.config, replace(load_node(home.config), rpc_urls=(town.rpc_url, "http://127.0.0.1:1")))
     found = {check.name: check for check in examine(home.path)}
     assert not found["endpoints"].is_ok and "1 of 2 answer" in found["endpoints"].words

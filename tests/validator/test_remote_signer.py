@@ -1,5 +1,6 @@
 """A voting key in a process of its own: the same votes and refusals, one node at a time, and no old copy of it."""
 
+import os
 import shutil
 import socket
 import stat
@@ -28,6 +29,7 @@ from consensus.messages import (
 )
 from contracts.digests import possession_digest
 from net.feed.protocol import FeedError
+from net.feed.sockets import listen_privately
 from net.signer_frames import (
     PROVING,
     SIGNER_FRAME_BYTES_MAX,
@@ -164,6 +166,16 @@ def test_without_a_seat_nothing_is_asked(running):
 
 def test_nobody_else_on_the_machine_can_open_the_socket(running):
     assert stat.S_IMODE(running.path.stat().st_mode) == 0o600
+
+
+def test_a_group_may_be_let_in(tmp_path):
+    async def main() -> None:
+        listener = listen_privately(tmp_path / "signer.sock", 1, os.getgid())
+        listener.close()
+
+    trio.run(main)
+    found = (tmp_path / "signer.sock").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, os.getgid())
 
 
 def test_a_second_node_is_sent_away_until_the_first_has_left(running):

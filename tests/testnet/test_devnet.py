@@ -23,9 +23,10 @@ from net.gateway.methods import METHODS
 from net.gateway.wire import Request, load_json
 from testnet.devnet.clock import VirtualClock, choose_step_ms, plan_blocks
 from testnet.devnet.devnet import Devnet, NotDone
-from testnet.devnet.founding import Founding, begin, found
+from testnet.devnet.fork import ForkError, fork
+from testnet.devnet.founding import Founding, begin, derive_keys, found
 from testnet.devnet.handle import EXPIRY_S, Handle
-from testnet.devnet.images import Image, ImageError, load_image, save_image
+from testnet.devnet.images import Image, ImageError, copy_database, load_image, save_image
 from testnet.devnet.methods import DEV_METHODS, make_methods
 from testnet.devnet.prices import Prices, stretch_surface
 from testnet.devnet.record import Recorder, RecordError, replay
@@ -34,7 +35,9 @@ from testnet.devnet.wallet import derive_wallets
 from testnet.funding import INSURANCE_OWNER as FUNDED_INSURANCE_OWNER
 from testnet.funding import MNEMONIC, derive_account, derive_governor
 from testnet.listing import make_option
+from validator.config import Home, save_toml
 from validator.ingress import Entry, Verdict
+from validator.light import LightChain
 from validator.verifier import open_verifier
 from validator.volatility import FEED_OFFSET, UNIT_E8, YEAR_MS, list_expiry_feeds
 
@@ -274,6 +277,32 @@ async def test_a_state_on_disk_is_begun_with_again(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ImageError, match="is no state"):
         load_image(path, tmp_path / "broken")
+
+
+async def test_a_network_is_forked_where_its_certified_blocks_end(tmp_path):
+    home = Home(tmp_path / "node")
+    async with open_small(tmp_path) as devnet:
+        await Desk(devnet).trade(0, BTC_TICKS, 7)
+        await devnet.set_index("BTC", 58_500 * E8)
+        save_toml(home.genesis, devnet.chain.founding.network)
+        copy_database(devnet.chain.database, home.data / "blocks.sqlite")
+        head, equity_quote = devnet.chain.head, Desk(devnet).equity_quote(LONG.address)
+    image = fork(home.path, None, seed=2)
+    assert (image.founding.head, image.founding.epoch) == (head, 2)
+    forked = Devnet(tmp_path / "forked", image, block_interval_ms=0)
+    await forked.mine(1)
+    assert forked.chain.head.parent_hash == head.hash() and forked.chain.head.epoch == 2
+    assert forked.read_index_e8("BTC") == 58_500 * E8 and Desk(forked).equity_quote(LONG.address) == equity_quote
+    certified = forked.chain.service.certificate(None)
+    LightChain(image.founding.domain, derive_keys(2).seats(2)).verify(certified.certificate)
+    forked.close()
+    # The same blocks under the genesis of another committee are nobody's.
+    save_toml(home.genesis, replace(found(3, START_MS).network, markets=found_small().network.markets))
+    with pytest.raises(ForkError, match="does not hold what its committee certified"):
+        fork(home.path, None, seed=2)
+    with pytest.raises(ForkError, match="has run"):
+        (home.data / "blocks.sqlite").unlink()
+        fork(home.path, None, seed=2)
 
 
 async def test_money_comes_and_goes_by_the_inbox(tmp_path):

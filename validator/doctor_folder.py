@@ -8,7 +8,7 @@ from pathlib import Path
 
 from consensus.guard import SLOT_BYTES, decode_slots
 from consensus.journal import CORRUPT_MIDDLE, TORN_TAIL, scan
-from validator.join_checks import Answer, Applicant, is_listening
+from validator.join_checks import Answer, Applicant
 from validator.observing import has_mark
 from validator.passphrase import FILE_VARIABLE
 from validator.store import Store, StoreError
@@ -51,16 +51,10 @@ def check_store(applicant: Applicant) -> Answer:
 
 def check_guard(applicant: Applicant) -> Answer:
     """What the key has signed, as the node would read it; with a signer of its own, whether that is there."""
-    signer = applicant.home.signer_socket(applicant.node)
+    data, signer = applicant.home.data, applicant.home.signer_socket(applicant.node)
     if signer is not None:
-        words = f"the signer listens at {signer}"
-        return (True, words) if is_listening(signer) else (False, f"no signer at {signer}: start `hansa signer`")
-    data = applicant.home.data
-    distant = applicant.home.signer_socket(applicant.node)
-    if distant is not None:
-        with closing(open_proving(distant, applicant.network.digest())) as link:
-            welcome = link.welcome
-        return True, f"with the signer at {distant}, epoch {welcome.epoch}, view {welcome.view}"
+        with closing(open_proving(signer, applicant.network.digest())) as link:
+            return True, f"with the signer at {signer}, epoch {link.welcome.epoch}, view {link.welcome.view}"
     path = data / "guard"
     has_run = (data / "blocks.sqlite").exists()
     if not path.exists():

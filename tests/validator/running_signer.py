@@ -19,9 +19,10 @@ NETWORK_ID = b"\5" * 32
 class RunningSigner:
     """Use as a context manager. `folder` has the guard and the socket."""
 
-    def __init__(self, folder: Path, secret: bytes, domain: bytes = DOMAIN) -> None:
+    def __init__(self, folder: Path, secret: bytes, network_id: bytes = NETWORK_ID) -> None:
         self.folder, self.path = folder, folder / "signer.sock"
-        self.signer = Signer(folder / "guard", secret, None, domain, 0)
+        self.signer = Signer(folder / "guard", secret, None, DOMAIN, 0)
+        self._network_id = network_id
         self._key = make_voting_key(secret)
         self._is_listening = threading.Event()
         self._thread = threading.Thread(target=trio.run, args=(self._run,), daemon=True)
@@ -41,7 +42,7 @@ class RunningSigner:
         disk = Disk(open_queue(self.folder))
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(SignerService(self.path, self.signer, self._key, NETWORK_ID, disk).run)
+                nursery.start_soon(SignerService(self.path, self.signer, self._key, self._network_id, disk).run)
                 while not self.path.exists():
                     await trio.sleep(0.001)
                 self._is_listening.set()

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from running_signer import RunningSigner
 
 from contracts.chain_process import ChainProcess
 from contracts.settlement import Settlement
@@ -23,7 +24,8 @@ from validator.candidate import make_candidate
 from validator.config import Home, NetworkConfig, NodeConfig, load_network, load_node, save_toml
 from validator.doctor import examine
 from validator.join_checks import GREETING, predict_epoch
-from validator.keys import Keys, load_keys
+from validator.key_move import name_signer
+from validator.keys import Keys, drop_voting_key, load_keys
 from validator.voting_key import make_voting_key
 
 FOUNDERS = 4
@@ -308,6 +310,25 @@ def test_who_is_not_registered_has_no_stake(town: Town, tmp_path: Path, capsys: 
 )
 def test_the_epoch_of_the_first_duty(size: int, ahead: int, expected: int | None) -> None:
     assert predict_epoch(1, size, 64, ahead) == expected
+
+
+def test_a_signer_proves_the_possession_of_a_key_that_is_not_in_the_folder(
+    town: Town, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, folder = make_home(town, tmp_path / "node", account=0), tmp_path / "signer"
+    secret = load_keys(home.keys).voting_secret()
+    drop_voting_key(home.keys)
+    name_signer(home.config, f"unix:{folder}/signer.sock")
+    _, checks = ask(capsys, home, dry_run=True)
+    assert [name for name in ("keys", "possession") if "start it first" in checks[name]["words"]] == [
+        "keys",
+        "possession",
+    ]
+    with RunningSigner(folder, secret, town.network.digest()):
+        _, checks = ask(capsys, home, dry_run=True)
+        assert checks["keys"]["is_ok"] and checks["possession"]["is_ok"], checks
+        found = {check.name: check for check in examine(home.path)}
+        assert found["guard"].words == f"with the signer at {folder}/signer.sock, epoch 0, view 0"
 
 
 def test_keys_are_not_shown() -> None:

@@ -269,7 +269,7 @@ def _open_home(home: Path, assignments: tuple[str, ...]) -> "tuple[Home, NodeCon
         return EXIT_CONFIG
     prepare_compile_cache()
     begin_logs(config.log_level, config.log_format)
-    leave_out()
+    leave_out(has_keystores=any(place.keys.glob("*.json")))
     return place, config
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
+KEYSTORES = "eth_keyfile"
 LEFT_OUT = (
     # libp2p: transports, hosts and discovery around the bare swarm that we use.
     "aioquic",
@@ -26,7 +27,7 @@ LEFT_OUT = (
     "libp2p.transport.websocket",
     # web3: asynchronous providers, encrypted key files, typed models of other programs.
     "aiohttp",
-    "eth_keyfile",
+    KEYSTORES,
 )
 
 
@@ -49,12 +50,15 @@ def _replace(module: str, name: str) -> type:
 
 
 class _Placeholders(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the modules of `LEFT_OUT` and what is below them, and loads nothing."""
+    """Finds the modules that are left out and what is below them, and loads nothing."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        is_ours = any(fullname == name or fullname.startswith(name + ".") for name in LEFT_OUT)
+        is_ours = any(fullname == name or fullname.startswith(name + ".") for name in self._names)
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True) if is_ours else None
 
     def exec_module(self, module: ModuleType) -> None:
@@ -68,6 +72,7 @@ class _Placeholders(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__getattr__ = find  # type: ignore[method-assign]
 
 
-def leave_out() -> None:
-    """From now on in this process."""
-    sys.meta_path.insert(0, _Placeholders())
+def leave_out(has_keystores: bool = False) -> None:
+    """From now on in this process. `has_keystores`: keys are behind a passphrase, and have to be opened."""
+    names = tuple(name for name in LEFT_OUT if name != KEYSTORES or not has_keystores)
+    sys.meta_path.insert(0, _Placeholders(names))

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from net.keystore import STAKING_VERSION, encrypt_secret
+from validator.keys import Keys, save_keys
+
 ROOT = Path(__file__).resolve().parents[2]
 # Enough to notice that a list no longer says what the libraries' own imports bring in.
 HEAVY = ("aioquic", "aiohttp", "eth_keyfile", "py_ecc", "libp2p.host.basic_host", "libp2p.security.tls")
 
 
-def run_lean(body: str) -> Any:
+def run_lean(body: str, options: str = "") -> Any:
     """The JSON that a fresh interpreter prints which begins as `hansa start` does."""
-    text = "import json, sys\nfrom validator.left_out import leave_out\nleave_out()\n" + dedent(body)
+    text = f"import json, sys\nfrom validator.left_out import leave_out\nleave_out({options})\n" + dedent(body)
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -30,6 +33,22 @@ def test_a_start_loads_no_chain_library_no_table_printer_and_nothing_that_is_lef
         print(json.dumps([loaded, real]))
     """)
     assert found == [[], []]
+
+
+def test_keys_behind_a_passphrase_are_opened(tmp_path: Path) -> None:
+    save_keys(tmp_path, Keys(b"\1" * 32, b"\2" * 32, b"\3" * 32))
+    (tmp_path / "bls.key").unlink()
+    (tmp_path / "bls.json").write_text(json.dumps(encrypt_secret(b"\1" * 32, "a long passphrase", STAKING_VERSION)))
+    found = run_lean(
+        f"""
+        from pathlib import Path
+        from validator.keys import load_keys
+        keys = load_keys(Path({str(tmp_path)!r}), "a long passphrase")
+        print(json.dumps([keys.bls.hex(), keys.network.hex(), keys.operator.hex()]))
+    """,
+        "has_keystores=True",
+    )
+    assert found == ["01" * 32, "02" * 32, "03" * 32]
 
 
 def test_lean_members_link_and_hear_each_other() -> None:

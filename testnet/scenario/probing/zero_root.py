@@ -29,7 +29,8 @@ def try_zero_roots(access: Access) -> list[Verdict]:
     settlement = Settlement(access.rpc_url, access.config.contract, thief.key)
     own_units = settlement.token_balance(thief.address)
     zeros = [bytes(32)] * WITHDRAWAL_DEPTH
-    loot = Withdrawal(0, thief.address, settlement.token_address, LOOT_UNITS, zeros)
+    # A number that no withdrawal has yet: one that was paid would be refused for that alone.
+    loot = Withdrawal((1 << WITHDRAWAL_DEPTH) - 1, thief.address, settlement.token_address, LOOT_UNITS, zeros)
     empty = CheckpointRecord(0, bytes(32), bytes(32), bytes(32), bytes(32), bytes(32), 0, 0)
     records = [("a checkpoint of zeros", empty)]
     last = settlement.last_checkpoint()

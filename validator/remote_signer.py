@@ -150,6 +150,7 @@ class RemoteSigner:
                 link.close()
                 self._socket = None
             self._tell_away(reason)
+            await trio.sleep(RETRY_S)
 
     def _tell_away(self, error: object) -> None:
         log.error("signer.away path=%s error=%s (this node follows without a vote and asks again)", self._path, error)
@@ -226,8 +227,9 @@ class RemoteSigner:
                 self._socket.shutdown(socket.SHUT_RDWR)  # `_listen` sees the end, and all is asked again
 
     def _on_answer(self, answer: SignerAnswer, listener: Listener) -> None:
-        asked = self._asked.pop(answer.token, None)
-        match asked:
+        if not answer.reason and not answer.signature:
+            raise FeedError("an answer without a signature")  # and so the question stays
+        match self._asked.pop(answer.token, None):
             case _Asked(VoteRequest(_, epoch, kind, view, _)) if answer.reason:
                 self.refused[answer.reason] = self.refused.get(answer.reason, 0) + 1
                 listener.on_vote_answer(epoch, kind, view, answer.reason)

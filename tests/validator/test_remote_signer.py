@@ -192,6 +192,7 @@ def test_a_second_node_is_sent_away_until_the_first_has_left(running):
 @pytest.mark.parametrize(
     ("bls_key", "network_id", "message"),
     [(KEY, b"\6" * 32, "another network"), (crypto.derive_public_key(SECRETS[0]), NETWORK_ID, "not that of this seat")],
+    ids=["network", "key"],
 )
 def test_the_wrong_signer_is_found_at_the_start(running, bls_key, network_id, message):
     with pytest.raises(SignerError, match=message):
@@ -352,6 +353,37 @@ def test_whatever_a_stranger_says_the_signer_goes_on(running, said):
         while stranger.recv(4096):
             pass
     connect(running).close()
+
+
+def test_an_answer_without_a_signature_is_no_vote(tmp_path):
+    """The signer is asked again, on another connection."""
+    path, hearing = tmp_path / "other.sock", Hearing()
+
+    def serve(listener: socket.socket) -> None:
+        for signature in (b"", bytes(96)):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(encode_signer(Welcome(SIGNER_VERSION, KEY, 0, 0)))
+                connection.recv(4096)
+                connection.sendall(encode_signer(SignerAnswer(1, signature, "")))
+                connection.recv(4096)
+
+    async def main(listener: socket.socket) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, serve, listener)
+            remote = await trio.to_thread.run_sync(RemoteSigner, path, NETWORK_ID, EPOCH, SEAT, KEY)
+            remote.sign(EPOCH, NOTARIZE, 1, ONE)
+            nursery.start_soon(remote.run, hearing, hearing.wake)
+            await hearing.wait(1)
+            remote.close()
+            nursery.cancel_scope.cancel()
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+        trio.run(main, listener)
+    assert hearing.answers == [Vote(NOTARIZE, EPOCH, 1, ONE, SEAT, bytes(96))]
 
 
 def test_what_is_no_signer_is_said_to_be_none(tmp_path):

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 
 from consensus.messages import compute_domain
-from net.signer_frames import SIGNER_SOCKET
 from validator.config import (
     SIGNER_SOCKET_PREFIX,
     ConfigError,
@@ -32,8 +31,8 @@ def open_guard(path: Path, network: NetworkConfig, secret: bytes = bytes(32)) ->
     return Signer(path, secret, None, compute_domain(network.chain_id, address_bytes(network.contract)), 0)
 
 
-def move_key(node: Home, signer: Home) -> Path:
-    """The socket that the node's config.toml names from now on. Raises `ConfigError` and `SignerError`."""
+def move_key(node: Home, signer: Home, socket: Path) -> None:
+    """`socket`: what the node's config.toml names from now on. Raises `ConfigError` and `SignerError`."""
     network = load_network(node.genesis)
     if node.signer_socket(load_node(node.config)) is not None:
         raise ConfigError(f"{node.config} names a signer already: nothing was moved")
@@ -49,11 +48,9 @@ def move_key(node: Home, signer: Home) -> Path:
             raise ConfigError(f"{signer.keys} holds another voting key: nothing was moved")
         with closing(open_guard(signer.data / "guard", network)) as there:
             there.replace(merge(there.state, here.state))
-        socket = signer.path.resolve() / SIGNER_SOCKET
         name_signer(node.config, f"{SIGNER_SOCKET_PREFIX}{socket}")
         drop_voting_key(node.keys)
         (node.data / "guard").unlink()
-    return socket
 
 
 def name_signer(path: Path, value: str) -> None:

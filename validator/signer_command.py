@@ -122,6 +122,7 @@ def take(
     *,
     home: HomeOption,
     node: Annotated[Path, Parameter(name="--from", help="The folder of a node that is stopped and holds the key")],
+    socket: Annotated[Path | None, Parameter(help="Where it will listen; default: signer.sock in its folder")] = None,
 ) -> int:
     """Move the voting key of a node, and what it has signed, into a signer's folder; config.toml then names its socket.
 
@@ -130,19 +131,22 @@ def take(
     For example:
 
         hansa signer take --home ~/.hansa-signer --from ~/.hansa
+        hansa signer take --home /var/lib/hansa-signer --from /var/lib/hansa --socket /run/hansa-signer/signer.sock
     """
+    from net.signer_frames import SIGNER_SOCKET
     from validator.config import ConfigError, Home
     from validator.key_move import move_key
     from validator.signer import SignerError
 
     try:
-        socket = move_key(Home(node), Home(home))
+        path = (socket or home / SIGNER_SOCKET).absolute()
+        move_key(Home(node), Home(home), path)
     except (ConfigError, SignerError, OSError) as error:
         print(f"hansa: {error}", file=sys.stderr)
         return EXIT_MISTAKE
     print(f"{'moved':<8} the voting key and its guard, from {node} to {home}")
-    print(f"{'named':<8} {socket} in {Home(node).config}")
-    print(f"{'next':<8} hansa signer --home {home}; then hansa start --home {node}")
+    print(f"{'named':<8} {path} in {Home(node).config}")
+    print(f"{'next':<8} hansa signer --home {home} --socket {path}; then hansa start --home {node}")
     return 0
 
 

@@ -62,6 +62,9 @@ async def _run(scenario: Scenario, backend: Backend, say: Callable[[str], None])
     spans: dict[int, tuple[float, float]] = {}
     end_s = scenario.network.duration_s
     for at_s, what, step in plan_steps(scenario):
+        if what == _END and isinstance(step, Fault):
+            # A fault that began late, after a long probe, lasts as long as any other.
+            at_s = max(at_s, spans[step.number][0] + step.ends_s - step.at_s)
         now_s = await backend.wait_until(at_s)
         if isinstance(step, Probe):
             text = f"probe {step.kind}"

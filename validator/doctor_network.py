@@ -36,16 +36,20 @@ ASK_TIMEOUT_S = 5.0
 
 def check_registration(applicant: Applicant) -> Answer:
     """The number under which the exchange knows this node is that of config.toml."""
-    number = applicant.registry.number_of(applicant.candidate.operator)
+    registry, candidate, own = applicant.registry, applicant.candidate, applicant.node.index
+    number = registry.number_of(candidate.operator)
+    if number is None and own < registry.registration_count() and registry.validator(own).bls_key == candidate.bls_key:
+        number = own  # by another account: this one only pays gas
     if number is None:
         return True, "not registered: `hansa join --dry-run` tells what is missing"
-    known, candidate = applicant.registry.validator(number), applicant.candidate
+    known = registry.validator(number)
     if (known.bls_key, known.network_key) != (candidate.bls_key, candidate.network_key):
         return False, f"number {number} is registered with other keys: restore those of your backup into keys/"
     if number != applicant.node.index:
         return False, f"config.toml says index = {applicant.node.index}, the registry {number}: write that, restart"
-    standing = applicant.registry.standing(number)
-    return True, f"number {number}, {standing.state.name.lower()}"
+    words = f"number {number}, {registry.standing(number).state.name.lower()}"
+    is_payer = known.operator != candidate.operator
+    return True, words + (f", by 0x{known.operator.hex()}; keys/operator only pays gas" if is_payer else "")
 
 
 def check_endpoints(applicant: Applicant) -> Answer:

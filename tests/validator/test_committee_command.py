@@ -1,6 +1,7 @@
 """`hansa committee`: every reason against joining at once, then joining, leaving, and the stake's way back."""
 
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from validator.doctor import examine
 from validator.join_checks import GREETING, predict_epoch
 from validator.key_move import name_signer
 from validator.keys import Keys, drop_voting_key, load_keys
+from validator.rotate_command import rotate_key
 from validator.voting_key import make_voting_key
 
 FOUNDERS = 4
@@ -40,6 +42,7 @@ class Town:
     network: NetworkConfig
     settlement: str
     ports: list[int]
+    folder: Path  # of the founders' homes
 
     @property
     def rpc_url(self) -> str:
@@ -69,7 +72,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
             network = homes.make_network(
                 chain_id, deployment.settlement, deployment.token, validators, 1, deployment.court
             )
-            yield Town(chain, network, deployment.settlement, ports)
+            yield Town(chain, network, deployment.settlement, ports, folder)
         finally:
             chain.stop()
 
@@ -329,6 +332,19 @@ def test_a_signer_proves_the_possession_of_a_key_that_is_not_in_the_folder(
         assert checks["keys"]["is_ok"] and checks["possession"]["is_ok"], checks
         found = {check.name: check for check in examine(home.path)}
         assert found["guard"].words == f"with the signer at {folder}/signer.sock, epoch 0, view 0"
+
+
+def test_the_doctor_knows_a_member_whose_gas_another_account_pays(town: Town, tmp_path: Path) -> None:
+    home, kept = make_home(town, tmp_path / "node", account=0, index=1), tmp_path / "kept.key"
+    shutil.rmtree(home.keys)
+    shutil.copytree(homes.node_home(town.folder, 1).keys, home.keys)
+    operator = town.network.validators[1].operator.lower()
+    assert {check.name: check.words for check in examine(home.path)}["registered"] == "number 1, serving"
+    assert rotate_key("gas", home=home.path, keep=kept) == 0
+    words = {check.name: check.words for check in examine(home.path)}["registered"]
+    assert words == f"number 1, serving, by {operator}; keys/operator only pays gas"
+    assert committee_command.stake(home=home.path) == 2
+    assert committee_command.stake(home=home.path, key=kept) == 0
 
 
 def test_keys_are_not_shown() -> None:

@@ -38,6 +38,7 @@ check: $(STAMP)  ## lint, format, types, architecture, freshness of generated fi
 	$(BIN)/python -m validator.log_events | diff docs/logs.md -
 	$(BIN)/python -m validator.metric_reference | diff docs/metrics.md -
 	$(BIN)/python -m testnet.worked_session --check
+	$(BIN)/python -m testnet.scenario.reference | cmp docs/scenarios.md -
 
 sim: $(STAMP)  ## the node under faults: 200 seeds and 300 Twins cases, each twice; SEED=7 replays one
 	$(BIN)/python -m testnet.simulate $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -214,6 +215,7 @@ docs: $(STAMP)  ## write the generated pages and contract artefacts anew, and bu
 	$(BIN)/python -m validator.log_events > docs/logs.md
 	$(BIN)/python -m validator.metric_reference > docs/metrics.md
 	$(BIN)/python -m testnet.worked_session --write
+	$(BIN)/python -m testnet.scenario.reference --write
 	$(BIN)/python -m contracts.compile
 	$(BIN)/zensical build --strict
 

@@ -1,6 +1,7 @@
-"""`python -m testnet.scenario.reference`: docs/scenarios.md with its tables of words written anew from the records.
+"""`python -m testnet.scenario.reference --write`: docs/scenarios.md with its words made anew from the records.
 
-Between two marks of that page stands what this module writes; the rest is written by hand.
+Between two marks of that page stands what this module writes; the rest is written by hand. Without `--write` the page
+goes to stdout.
 """
 
 import dataclasses
@@ -82,4 +83,8 @@ def render(page: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render(PAGE.read_text()))
+    written = render(PAGE.read_text())
+    if "--write" in sys.argv:
+        PAGE.write_text(written)
+    else:
+        sys.stdout.write(written)

@@ -26,7 +26,7 @@ def test_every_drill_ends_with_one_root_conserved_money_and_no_wrong_liquidation
 
 
 def test_the_page_of_words_is_what_the_records_say() -> None:
-    """Write it anew with `python -m testnet.scenario.reference`."""
+    """Write it anew with `python -m testnet.scenario.reference --write`."""
     page = reference.PAGE.read_text()
     assert reference.render(page) == page
 

@@ -69,6 +69,12 @@ def test_the_sdk_loads_no_server_and_no_command_line(light: Path) -> None:
     assert not {"starlette", "hypercorn", "cyclopts", "rich", "eth_keyfile", "ccxt", "pydantic"} & set(loaded)
 
 
+def test_what_needs_more_says_what_to_install(light: Path) -> None:
+    for module, extra in (("validator.verifier", "hansa[verify]"), ("validator.local_margin", "hansa[node]")):
+        refused = run(light / "python", "-c", f"import {module}", check=False)
+        assert refused.returncode and f"pip install '{extra}'" in refused.stderr, refused.stderr
+
+
 def test_the_command_works_and_says_what_the_rest_needs(light: Path) -> None:
     assert "testnet" in run(light / "hansa", "--help").stdout
     for words in (("testnet", "up"), ("start", "--home", "."), ("verify-me", "--help")):

@@ -13,10 +13,15 @@ from coincurve import PrivateKey
 
 from engine.commands import address_of
 from engine.results import Code
-from net.client import AsyncClient, Buy, HansaError, Sell
+from net.client import AsyncClient, Buy, HansaError, ProofError, Sell
+from net.succession import Succession
 from tests.net.web_exchange import MAKER, TRADER, open_exchange
+from tests.validator.chainlet import DOMAIN, FOUNDERS, NETWORK_KEYS
 from validator.__main__ import run_words
+from validator.light import LightChain
 from validator.local_margin import LocalMargin
+from validator.roster import make_founders
+from validator.verifier import ChainVerifier
 
 KEY, MARKET = "0x" + TRADER.secret.hex(), "BTC-PERPETUAL"
 OWNER = "0x" + address_of(TRADER.public_key).hex()
@@ -148,6 +153,25 @@ async def margins_at_home(client: AsyncClient) -> None:
     await client.cancel_all()
 
 
+async def certificates(client: AsyncClient) -> None:
+    """Of real signatures: what the founders signed is proven, and nothing by who takes others for them."""
+    key = "0x" + TRADER.secret.hex()
+    known = ChainVerifier(LightChain(DOMAIN, FOUNDERS))
+    async with AsyncClient(client.url, key, timeout_s=240, verify=known) as sure:
+        placed = await sure.buy(MARKET, "0.010", "30000")
+        assert placed.progress.certificate == "proven" and placed.progress.is_final
+        proven = await sure.proof()
+        assert proven.certificate == "proven" and proven.claims > 0
+        (told,) = [await sure.committee(1)]
+        assert Succession.from_json(told).seats[0].bls_key == FOUNDERS.committee.members[0].bls_key
+        assert (await sure.cancel(placed.order.order_id)).progress.certificate == "proven"
+    strangers = make_founders([member.bls_key for member in FOUNDERS.committee.members[::-1]], NETWORK_KEYS)
+    misled = ChainVerifier(LightChain(DOMAIN, strangers))
+    async with AsyncClient(client.url, owner=OWNER, timeout_s=240, verify=misled) as unsure:
+        with pytest.raises(ProofError):
+            await unsure.proof()
+
+
 async def sessions(client: AsyncClient) -> None:
     await client.set_session_key(SESSION_ADDRESS, ["trade", "cancel"], valid_until_ms=LATER_MS, order_cap_usdc=500)
     (key,) = await client.session_keys()
@@ -184,6 +208,7 @@ async def test_the_whole_sdk_over_a_real_engine(tmp_path: Path) -> None:
         await offers(client, other)
         await reads(client)
         await margins_at_home(client)
+        await certificates(client)
         await sessions(client)
 
 

@@ -12,6 +12,8 @@ import sys
 import time
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
@@ -28,7 +30,8 @@ from engine.commands import PLACE, TRIGGER, Command, command_id, compute_domain_
 from engine.results import Code
 from engine.tree import encode_sums
 from engine.units import parse_quote
-from net.client import AsyncClient, Buy, HansaError
+from net.client import AsyncClient, Buy, Client, HansaError
+from net.client.examples import delta_hedger, funding_arbitrage, liquidation_alert, market_maker, proof_keeper
 from net.client.socket import open_socket
 from net.committee import MemberAddress, open_committee
 from net.link import HelloState
@@ -43,6 +46,7 @@ from tests.network.reader import PAGES_DEPOSIT_QUOTE, type_pages
 from tests.network.signer_drill import SignerDrill
 from validator.config import address_bytes, load_node
 from validator.keys import load_keys
+from validator.verifier import open_verifier
 
 MARKET = "BTC-PERPETUAL"
 LOT = Decimal("0.010")
@@ -320,6 +324,47 @@ def test_forced_actions_are_obeyed_answered_and_in_a_checkpoint(network):
     network.client(2).call("public/x_submit", command=command)
     assert network.client(2, trader).cancel_all().count == 1  # the order that the key had signed
     wait_until(lambda: all(forced.status(action.index).is_consumed for action in sent), 60, "a checkpoint")
+
+
+def test_who_knows_genesis_alone_proves_that_an_order_is_final_and_what_an_account_has(network):
+    verifier = open_verifier(homes.node_home(network.folder, 0).genesis)
+    key = network.traders[2].key.hex()
+    with Client(network.urls[:3], key, timeout_s=20, verify=verifier) as client:
+        price_usd = (client.ticker(MARKET).mark_price_usd * Decimal("0.95")).quantize(Decimal(1))
+        placed = client.buy(MARKET, LOT, price_usd)
+        assert placed.progress.certificate == "proven" == client.cancel(placed.order.order_id).progress.certificate
+        proven = wait_until(client.proof, 20, "a proof")
+        assert (proven.certificate, proven.claims > 0) == ("proven", True)
+        assert client.committee()["headers"] == [] and len(client.committee()["members"]) == NODE_COUNT
+
+
+async def run_examples(network: LocalNetwork, trader: funding.ChainAccount, kept: Path) -> None:
+    """All at once, each with a node of its own, until the maker quotes and the keeper has kept."""
+    programs = (market_maker, delta_hedger, funding_arbitrage, liquidation_alert, proof_keeper)
+
+    async def run(program: ModuleType, url: str, task_status: Any) -> None:
+        async with AsyncClient(url, "0x" + trader.key.hex()) as client:
+            with trio.CancelScope() as scope:
+                task_status.started(scope)
+                await program.run(client)
+
+    async with AsyncClient(network.urls[0], owner="0x" + trader.address.hex()) as watcher:
+        async with trio.open_nursery() as nursery:
+            scopes = [
+                await nursery.start(run, program, network.urls[at % NODE_COUNT]) for at, program in enumerate(programs)
+            ]
+            with trio.fail_after(60):
+                while len(await watcher.open_orders(market_maker.INSTRUMENT)) != 4 or not kept.exists():
+                    await trio.sleep(0.2)
+            for scope in scopes:
+                scope.cancel()
+        assert await watcher.open_orders() == [], "the maker takes its quotes along"
+
+
+def test_the_example_programs_run_beside_real_validators(network, tmp_path, monkeypatch):
+    trader = network.traders[2]
+    monkeypatch.setattr(proof_keeper, "FOLDER", tmp_path)
+    trio.run(run_examples, network, trader, tmp_path / f"0x{trader.address.hex()}-0.json")
 
 
 @pytest.mark.slow

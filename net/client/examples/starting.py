@@ -24,10 +24,11 @@ def start(description: str | None, run: Callable[[AsyncClient], Awaitable[None]]
     owner, _, digits = (arguments.account or "").partition("/")
 
     async def connect() -> None:
-        with anyio.move_on_after(arguments.seconds or None):
-            async with AsyncClient(
-                arguments.url.split(","), os.environ.get("HANSA_KEY"), owner=owner or None, subaccount=int(digits or 0)
-            ) as client:
+        async with AsyncClient(
+            arguments.url.split(","), os.environ.get("HANSA_KEY"), owner=owner or None, subaccount=int(digits or 0)
+        ) as client:
+            # Within the connection: what a program does at its end still needs it.
+            with anyio.move_on_after(arguments.seconds or None):
                 await run(client)
 
     with contextlib.suppress(KeyboardInterrupt):

@@ -93,6 +93,7 @@ class Facts:
     onchain_height: int = 0
     onchain_findings: list[str] = field(default_factory=list)
     state_root: str = ""
+    broken: str = ""  # a property that the back end itself watches, and that ended the run
     notes: list[str] = field(default_factory=list)  # for the reader of the report
 
 

@@ -14,7 +14,11 @@ SHOWN_MAX = 3
 
 
 def judge_all(scenario: Scenario, facts: Facts) -> list[Verdict]:
-    return [judge(condition, scenario, facts) for condition in scenario.conditions]
+    """A run that its back end broke off has failed, whatever its conditions ask for."""
+    found = [judge(condition, scenario, facts) for condition in scenario.conditions]
+    if facts.broken:
+        found.append(Verdict("broken", "No property that the back end watches breaks", facts.broken, False))
+    return found
 
 
 def judge(condition: Condition, scenario: Scenario, facts: Facts) -> Verdict:

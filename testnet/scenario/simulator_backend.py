@@ -203,6 +203,7 @@ class SimulatorBackend:
             onchain_findings=compare_checkpoints(stage),
             audit_blocks=stage.checkers.height,
             audit_findings=[stage.violation] if stage.violation else [],
+            broken=stage.violation,
             state_root=stage.auditor.state.state_root.hex(),
             notes=[
                 f"in virtual time: {stage.event_count} events with audit hash {stage.audit.hexdigest()}, the same in"

@@ -10,6 +10,8 @@ from testnet.scenario.parsing import load_scenario, parse_scenario
 from testnet.scenario.run_command import find_scenario
 from testnet.scenario.running import Outcome, run_scenario
 from testnet.scenario.simulator_backend import SimulatorBackend
+from testnet.sim.mutants.market import liquidates_early
+from testnet.sim.mutants.patches import Patches
 
 USUAL = ("nodes_alive", "roots_equal", "money_conserved", "no_wrong_liquidation", "funding_continuous", "audit_clean")
 NEEDS = {"heights_grow": "within_s = 3\n", "keeps_going": "gap_s = 2\n", "evidence_names": "members = [2]\n"}
@@ -134,6 +136,17 @@ def test_drills_pass_in_virtual_time(name: str) -> None:
     scenario = load_scenario(find_scenario(name))
     outcome: Outcome = trio.run(run_scenario, scenario, SimulatorBackend(), lambda _: None)
     assert outcome.is_passed, [verdict for verdict in outcome.verdicts if not verdict.is_met]
+
+
+def test_what_its_checkers_find_fails_a_scenario_that_does_not_ask_for_it() -> None:
+    """A planted bug: whoever is below three times the maintenance margin is liquidated."""
+    run.cache_clear()
+    with Patches() as patches:
+        liquidates_early(patches)
+        outcome = run(HARMS, "traded")
+    assert [verdict.name for verdict in outcome.verdicts if not verdict.is_met] == ["broken"]
+    assert outcome.facts.broken.startswith("M2 ")
+    run.cache_clear()
 
 
 def test_what_the_simulator_lacks_is_refused_before_the_start() -> None:

@@ -3,12 +3,14 @@
 A committee of one agrees with itself, so whole nodes go through it all without a network.
 """
 
+import json
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +18,15 @@ from consensus import crypto
 from consensus.committee import Committee, Member
 from consensus.messages import ZERO_HASH, Ready, encode_message, ready_digest
 from engine.params import DEFAULT_MARKETS
+from net.client.protocol import Call
+from net.client.verifying import prove_height
+from net.gateway import present
 from net.identity import derive_network_key
 from net.wire import FrameType, RangeRequest, SnapshotOffer, decode_frame, encode_frame
 from validator.catchup import Accept, Ask, Head, RangeSync, Wake
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry
 from validator.keys import Keys
+from validator.light import LightChain
 from validator.node import Node
 from validator.ranges import answer_range
 from validator.restart import Restart
@@ -28,6 +34,7 @@ from validator.roster import Seats
 from validator.rotation import find_last_final, find_root_fault
 from validator.snapshots import SnapshotShelf, is_state_of, write_snapshot
 from validator.succession import find_handover
+from validator.verifier import ChainVerifier
 
 LIMIT_S = 60
 
@@ -114,6 +121,38 @@ def test_an_epoch_is_sealed_in_time_and_the_next_goes_on_where_it_ended(veteran:
     assert {final.block.header.epoch for final in finals[: seal.height]} == {1}
     assert {final.block.header.epoch for final in finals[seal.height :]} == {2}
     assert finals[seal.height].block.header.parent_hash == finals[seal.height - 1].block.hash()
+
+
+def test_a_trader_who_knows_genesis_alone_follows_by_what_the_node_answers(veteran: Node) -> None:
+    verifier = ChainVerifier(LightChain(veteran.domain, NETWORK.founders()))
+    asked = []
+
+    def answer(call: Call) -> dict[str, Any]:
+        asked.append(call.method)
+        if call.method == "public/x_get_committee":
+            succession = veteran.service.explorer.succession(call.params["epoch"])
+            assert succession is not None
+            return json.loads(json.dumps(succession.to_json()))
+        finalised = veteran.service.certificate(call.params["height"])
+        assert finalised is not None
+        return present.certificate(finalised)
+
+    def prove(height: int) -> int:
+        asking = prove_height(verifier, height)
+        try:
+            call = next(asking)
+            while True:
+                call = asking.send(answer(call))
+        except StopIteration as done:
+            return int(done.value)
+
+    seal = veteran.store.seal(1)
+    newest = veteran.store.newest_direct()
+    assert seal is not None and newest is not None and newest.block.header.epoch == 2
+    assert prove(newest.block.header.height) == 1
+    assert asked == ["public/x_get_certificate", "public/x_get_committee"] and verifier.newest_epoch == 2
+    assert prove(seal.height) >= 1 and prove(1) >= 1, "the end of the first epoch, and its beginning"
+    assert veteran.service.explorer.succession(3) is None
 
 
 def catch_up(late: Node, veteran: Node) -> None:

@@ -44,11 +44,10 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run may work. `folder` is the run's own and made anew; `base_port` the first of two hundred to try."""
+    """Where a run may work. `folder`: empty, or an earlier run's, which is forgotten; `base_port`: the first to try."""
 
     folder: Path
     base_port: int = 28_600
-    is_quiet: bool = False
 
 
 class Backend(Protocol):

@@ -1,7 +1,6 @@
 """`hansa testnet run`: one scenario on one back end, judged."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -62,7 +61,6 @@ def play(scenario: Scenario, backend_name: str, place: Place, console: Console) 
     """Run it. Raises `Unable` where it cannot be, `Failed` after saying why the run did not come to its end."""
     backend = BACKENDS[backend_name](place, console)
     refuse_what_it_lacks(backend, scenario)
-    shutil.rmtree(place.folder, ignore_errors=True)
     place.folder.parent.mkdir(parents=True, exist_ok=True)
     return attempt(console, scenario.name, lambda: trio.run(_run, scenario, backend, console))
 

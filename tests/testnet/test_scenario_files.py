@@ -121,3 +121,10 @@ def test_a_file_that_nobody_understands_ends_with_2(text: str, complaint: str, t
     assert run_one("no-such-drill", "processes", Place(tmp_path / "run"), False, None) == 2
     assert "cannot be read" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, capsys) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    assert run_one("crash-all", "processes", Place(tmp_path), False, None) == 2
+    assert "is not empty and holds no local network" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "letter.txt").read_text() == "dear"

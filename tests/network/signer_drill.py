@@ -72,8 +72,14 @@ class SignerDrill:
         for folder, place in ((newest, self.folder), (data, self.home.data)):
             shutil.rmtree(place)
             folder.rename(place)
-        self.start_signer()
+        self.start_before_the_signer()
+
+    def start_before_the_signer(self) -> None:
+        """It follows without a vote, and is built anew when the signer answers."""
         self.network.start_node(self.index)
+        height = self.network.height(0)
+        wait_until(lambda: self.network.height(self.index) > height, 120, "the node follows without its signer")
+        self.start_signer()
         self.wait_for_votes()
 
     def start_signer(self) -> None:

@@ -19,9 +19,9 @@ NETWORK_ID = b"\5" * 32
 class RunningSigner:
     """Use as a context manager. `folder` has the guard and the socket."""
 
-    def __init__(self, folder: Path, secret: bytes, network_id: bytes = NETWORK_ID) -> None:
+    def __init__(self, folder: Path, secret: bytes, network_id: bytes = NETWORK_ID, domain: bytes = DOMAIN) -> None:
         self.folder, self.path = folder, folder / "signer.sock"
-        self.signer = Signer(folder / "guard", secret, None, DOMAIN, 0)
+        self.signer = Signer(folder / "guard", secret, None, domain, 0)
         self._network_id = network_id
         self._key = make_voting_key(secret)
         self._is_listening = threading.Event()

@@ -24,7 +24,7 @@ from net.gateway import present
 from net.identity import derive_network_key
 from net.wire import FrameType, RangeRequest, SnapshotOffer, decode_frame, encode_frame
 from validator.catchup import Accept, Ask, Head, RangeSync, Wake
-from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry
+from validator.config import SIGNER_INSIDE, Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry
 from validator.keys import Keys
 from validator.light import LightChain
 from validator.node import Node
@@ -66,10 +66,10 @@ LEAVES = Seats(Committee(2, (seat_of(NEWCOMER),)), (1,))
 
 
 @contextmanager
-def open_node(folder: Path, keys: Keys = FOUNDER, number: int = 0) -> Iterator[Node]:
+def open_node(folder: Path, keys: Keys = FOUNDER, number: int = 0, signer: str = SIGNER_INSIDE) -> Iterator[Node]:
     """A whole validator without its tasks, started where its disk says."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    node = Node(Home(folder), NETWORK, replace(CONFIG, index=number), keys, is_warm=True)
+    node = Node(Home(folder), NETWORK, replace(CONFIG, index=number, signer=signer), keys, is_warm=True)
     try:
         node.agreement.start(find_last_final(node.store, node._position, node.executor.final.height))
         yield node

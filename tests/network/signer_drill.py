@@ -55,16 +55,14 @@ class SignerDrill:
         self.wait_for_votes()
 
     def restore(self, backup: Path) -> None:
-        """An old copy of the signer's folder: the running node notices, at its next start its journal does, and without
-        one the others' certificates. Then the newest folder again.
+        """An old copy of the signer's folder: the running node notices; one that has lost its own disk, too, hears it
+        from the others. Then the newest folders again.
         """
         self.kill_signer()
         newest = self.folder.rename(self.network.folder / "signer-newest")
         shutil.copytree(backup, self.folder)
         self.start_signer()
         self.wait_for_end(3, "an old copy")
-        self.network.start_node(self.index)
-        self.wait_for_end(2, "the signer's folder is an old copy")
         data = self.home.data.rename(self.home.path / "data-aside")
         self.network.start_node(self.index)
         self.wait_for_end(3, "which its guard does not know")
@@ -72,14 +70,8 @@ class SignerDrill:
         for folder, place in ((newest, self.folder), (data, self.home.data)):
             shutil.rmtree(place)
             folder.rename(place)
-        self.start_before_the_signer()
-
-    def start_before_the_signer(self) -> None:
-        """It follows without a vote, and is built anew when the signer answers."""
-        self.network.start_node(self.index)
-        height = self.network.height(0)
-        wait_until(lambda: self.network.height(self.index) > height, 120, "the node follows without its signer")
         self.start_signer()
+        self.network.start_node(self.index)
         self.wait_for_votes()
 
     def start_signer(self) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import crypto
@@ -35,6 +35,7 @@ def guards(draw) -> GuardState:
     return state
 
 
+@settings(max_examples=60)
 @given(known=guards(), told=guards())
 def test_after_reading_a_file_nothing_new_is_signed_that_either_side_forbids(known, told):
     merged = merge(known, told)
@@ -47,6 +48,7 @@ def test_after_reading_a_file_nothing_new_is_signed_that_either_side_forbids(kno
                 assert any(isinstance(answer, Same) for answer in before), statement
 
 
+@settings(max_examples=40)
 @given(known=guards())
 def test_reading_its_own_file_teaches_nothing(known):
     text = encode_protection(NETWORK_ID, KEY, known)

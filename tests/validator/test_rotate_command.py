@@ -10,6 +10,7 @@ from tests.validator.test_config import NETWORK
 from validator.candidate import address_of
 from validator.config import Home, NodeConfig, save_toml
 from validator.keys import Keys, load_keys, load_operator_key, read_key_file, save_keys
+from validator.keystores import lock
 from validator.passphrase import FILE_VARIABLE
 from validator.rotate_command import rotate_key
 
@@ -39,9 +40,9 @@ def test_another_account_pays_and_the_one_before_is_kept(home, tmp_path, capsys)
 
 
 def test_a_locked_one_stays_locked_by_the_same_passphrase(home, tmp_path, monkeypatch, capsys):
-    for name in ("bls", "network", "operator"):
-        (home.keys / f"{name}.key").unlink()
-    save_keys(home.keys, KEYS, "correct horse battery")
+    (home.keys / "operator.key").unlink()
+    cheap_to_open = lock("network", KEYS.operator, "correct horse battery")
+    (home.keys / "operator.json").write_text(cheap_to_open)
     phrase = tmp_path / "passphrase"
     phrase.write_text("something else entirely\n")
     phrase.chmod(0o600)

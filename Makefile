@@ -93,6 +93,10 @@ drills: $(STAMP)  ## every scenario of testnet/scenarios on real validators, wit
 drills-sim: $(STAMP)  ## the same scenarios, and some of hours, in virtual time: seconds each
 	$(BIN)/python -m testnet.scenario.drills --backend sim $(ARGS)
 
+.PHONY: drills-seeds
+drills-seeds: $(STAMP)  ## each of them on many seeds in virtual time: SEEDS=10
+	$(BIN)/python -m testnet.scenario.seeds --count $(or $(SEEDS),10) $(ARGS)
+
 mutants: $(STAMP)  ## planted bugs, each of which the simulator has to find; ARGS="--only guard"
 	$(BIN)/python -m testnet.sim.mutants $(ARGS)
 

@@ -9,6 +9,7 @@ from testnet.scenario.backend import Unable, refuse_what_it_lacks
 from testnet.scenario.parsing import load_scenario, parse_scenario
 from testnet.scenario.run_command import find_scenario
 from testnet.scenario.running import Outcome, run_scenario
+from testnet.scenario.seeds import Trial, make_row
 from testnet.scenario.simulator_backend import SimulatorBackend
 from testnet.sim.mutants.market import liquidates_early
 from testnet.sim.mutants.patches import Patches
@@ -154,3 +155,11 @@ def test_what_the_simulator_lacks_is_refused_before_the_start() -> None:
         run('[[fault]]\nkind = "price_move"\nat_s = 1\nfor_s = 1\nchange_bps = 1\nunderlying = "DOGE"\n', "traded")
     with pytest.raises(Unable, match="at most 32 orders"):
         run('[[probe]]\nkind = "lost_answer"\nat_s = 1\norders = 33\n', "traded")
+
+
+@pytest.mark.parametrize(
+    ("unmet", "is_met"), [([[], []], True), ([[], ["nodes_alive: 3 of 4 answer"]], False), ([], False)]
+)
+def test_a_scenario_holds_only_if_it_does_on_every_seed(unmet: list[list[str]], is_met: bool) -> None:
+    trials = [Trial("cut", seed, 1.0, 2, texts) for seed, texts in enumerate(unmet)]
+    assert make_row("cut", trials).is_met is is_met

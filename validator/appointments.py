@@ -52,6 +52,7 @@ class AppointmentsReader:
     def __init__(self, registries: "Sequence[Registry]") -> None:
         self._registries = registries
         self._members: dict[int, Member] = {}
+        self._numbers: dict[bytes, tuple[int, ...]] = {}  # of committees, by their hash
         self._addresses: dict[int, PeerAddress | None] = {}
         self._reading_count = 0
 
@@ -73,9 +74,16 @@ class AppointmentsReader:
         return Appointments(chain_epoch, begun, following, newcomers, self._read_addresses(concerned, block))
 
     def _read_committee(self, epoch: int, block: int) -> Seats:
-        found = self._agreed(lambda registry: tuple(registry.committee(epoch, block)))
-        members = tuple(Member(member.bls_key, member.network_key) for member in found)
-        return Seats(Committee(epoch, members), tuple(member.number for member in found))
+        """A question an epoch, and more only for a committee that was not met before: who comes late has all epochs to
+        read.
+        """
+        name = self._agreed(lambda registry: registry.committee_hash(epoch, block))
+        if name not in self._numbers:
+            self._numbers[name] = self._agreed(lambda registry: tuple(registry.numbers_of(name, block)))
+        seats = self._make_seats(epoch, self._numbers[name], block)
+        if seats.committee.hash() != name:
+            raise ChainError(f"the registry's committee of epoch {epoch} is not the one that it names")
+        return seats
 
     def _make_seats(self, epoch: int, numbers: tuple[int, ...], block: int) -> Seats:
         return Seats(Committee(epoch, tuple(self._member(number, block) for number in numbers)), numbers)

@@ -151,13 +151,16 @@ def check_peers(applicant: Applicant) -> Answer:
     for number in (number for number in members if number != own):
         text = f"{peers[number].host}:{peers[number].port}" if number < len(peers) else ""
         host, _, port = (text or registry.advertised_address(number)).rpartition(":")
+        if not port.isdigit():
+            away.append(f"{number}, who advertises no address")
+            continue
         try:
             if is_greeted(host.strip("[]"), int(port)):
                 reached.append(number)
             else:
                 away.append(f"{number} at {host}:{port} is no validator")
-        except (OSError, ValueError) as error:
-            away.append(f"{number} at {host or 'an unknown address'}:{port or '?'} ({error})")
+        except OSError as error:
+            away.append(f"{number} at {host}:{port} ({error})")
     words = f"{len(reached)} of {len(reached) + len(away)} other members answer"
     if len(reached) + (own in members) < quorum(len(members)):
         return False, f"{words}; {'; '.join(away)}: firewall, [[peers]] in config.toml, `hansa committee status`"

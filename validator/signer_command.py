@@ -12,10 +12,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from validator.signer import Signer
 
-app = cyclopts.App(
-    name="signer",
-    help="Hold the voting key in a process of its own, so that whoever breaks into the node cannot take it.",
-)
+app = cyclopts.App(name="signer")
 log = logging.getLogger("hansa.signer")
 EXIT_MISTAKE = 2
 EXIT_STOPPED = 3
@@ -32,11 +29,11 @@ def run(
     socket: Annotated[Path | None, Parameter(help="Where it listens; default: signer.sock in its folder")] = None,
     group: Annotated[str | None, Parameter(help="A group of users that may connect, such as the node's")] = None,
 ) -> int:
-    """Sign for one node until interrupted: `signer = "unix:PATH"` in the node's config.toml names the socket.
+    """Hold the voting key in a process of its own, so that whoever breaks into the node cannot take it.
 
-    Every question is judged by the guard in this folder, which is synced before the answer leaves. A second node that
-    asks is sent away. The socket is open to this user alone, or to a group: run signer and node as different users, so
-    that nothing that breaks into the node reads the key.
+    It signs for one node until interrupted: `signer = "unix:PATH"` in the node's config.toml names the socket. Every
+    question is judged by the guard in this folder, which is synced before the answer leaves. A second node that asks is
+    sent away. The socket is open to this user alone, or to a group: run signer and node as different users.
 
     For example:
 

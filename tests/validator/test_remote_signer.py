@@ -46,11 +46,14 @@ from net.signer_frames import (
     decode_signer,
     encode_signer,
 )
+from validator.disk import Disk
 from validator.doppelganger import Memory, Verdict, VoteWatch
+from validator.files import Files
 from validator.remote_signer import QUESTIONS_MAX, RemoteSigner
-from validator.signer import SignerError, read_guard
+from validator.signer import Signer, SignerError, read_guard
 from validator.signer_link import SignerLink, SignerUnwilling
-from validator.voting_key import DistantKey
+from validator.signer_service import SignerService
+from validator.voting_key import DistantKey, make_voting_key
 
 SECRET, SEAT, EPOCH = SECRETS[3], 3, 1
 KEY = crypto.derive_public_key(SECRET)
@@ -353,6 +356,34 @@ def test_whatever_a_stranger_says_the_signer_goes_on(running, said):
         while stranger.recv(4096):
             pass
     connect(running).close()
+
+
+class FullDisk(Files):
+    """Takes half of what is written."""
+
+    def write_at(self, descriptor: int, data: bytes, offset: int) -> int:
+        return super().write_at(descriptor, data[: len(data) // 2], offset)
+
+
+def test_a_guard_that_cannot_be_written_ends_the_signer_without_an_answer(tmp_path):
+    path, answers = tmp_path / "signer.sock", list[object]()
+    signer = Signer(tmp_path / "guard", SECRET, None, DOMAIN, 0)
+    signer._files = FullDisk()
+
+    def ask_once() -> None:
+        with pytest.raises(OSError):
+            answers.append(SignerLink(path, NETWORK_ID, VOTING).ask(VoteRequest(1, EPOCH, NOTARIZE, 1, ONE)))
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(SignerService(path, signer, make_voting_key(SECRET), NETWORK_ID, Disk(None)).run)
+            while not path.exists():
+                await trio.sleep(0.001)
+            await trio.to_thread.run_sync(ask_once)
+
+    with pytest.RaisesGroup(pytest.RaisesExc(SignerError, match="the disk is full"), flatten_subgroups=True):
+        trio.run(main)
+    assert answers == []
 
 
 def test_an_answer_without_a_signature_is_no_vote(tmp_path):

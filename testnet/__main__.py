@@ -193,7 +193,9 @@ RUN_EXAMPLES = """Examples:
 def run(
     scenario: Annotated[str, Parameter(help="a file, or the name of one in testnet/scenarios")],
     *,
-    backend: Annotated[Literal["processes", "sim"], Parameter(help="what the network is made of")] = "processes",
+    backend: Annotated[
+        Literal["processes", "docker", "sim"], Parameter(help="what the network is made of")
+    ] = "processes",
     dir: Annotated[Path, Parameter(help="where the network lives; made anew")] = Path(".hansa-drills/scenario"),
     base_port: Annotated[int, Parameter(help="first port to try")] = 28600,
     page: Annotated[Path | None, Parameter(help="write the report here, as one HTML file")] = None,

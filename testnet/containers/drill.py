@@ -85,7 +85,7 @@ def main(
     except Failed as failed:
         return failed.exit_code
     rows = list_rows(outcome)
-    print_rows(f"{validators} validators in containers, one of them without network for {cut:g} s", rows)
+    print_rows(f"{validators} validators in containers, one without network for {cut:g} s", rows)
     write_rows(RESULTS, asdict(outcome), rows)
     return exit_code(rows)
 

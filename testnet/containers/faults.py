@@ -16,7 +16,7 @@ class Member:
     client: Any
     container: str
     network: str
-    address: str
+    address: str = ""  # for coming back
 
     def isolate(self) -> None:
         """Take it off the network: it reaches nobody, and nobody reaches it, the host included."""

@@ -47,7 +47,7 @@ class Containers:
     def __init__(self, wanted: Wanted, console: Console) -> None:
         self._wanted = wanted
         self._console = console
-        self._label = str(wanted.folder.resolve())
+        self.label = str(wanted.folder.resolve())
         self.client: Any = None
         self.network: Any = None
         self.site = Site()
@@ -56,10 +56,10 @@ class Containers:
         """Raises `EngineError`."""
         self.client = connect()
         try:
-            refuse_second_launcher(self.client, self._label)
-            sweep(self.client, self._label)
+            refuse_second_launcher(self.client, self.label)
+            sweep(self.client, self.label)
             prepare_image(self.client, self._wanted.image, self._console)
-            self.network, subnet = make_network(self.client, self._label, self._wanted.subnet)
+            self.network, subnet = make_network(self.client, self.label, self._wanted.subnet)
         except ENGINE_ERRORS as error:
             raise EngineError(f"the Docker engine refuses: {error}") from None
         self.site = make_site(self._wanted, self.network.name, subnet)
@@ -69,7 +69,7 @@ class Containers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(*ENGINE_ERRORS):
-            sweep(self.client, self._label)
+            sweep(self.client, self.label)
 
 
 def project_of(label: str) -> str:

@@ -9,7 +9,6 @@ shows the firewall what a bridge passes on (br_netfilter).
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,11 +51,14 @@ def find_obstacle() -> str:
     return ""
 
 
-def set_rules(wanted: Iterable[Rule]) -> None:
-    """These and no other of ours. Raises `RulesError`."""
-    remove_rules()
-    for rule in wanted:
-        iptables("-I", CHAIN, *rule.words())
+def add_rule(rule: Rule) -> None:
+    """From now on. Raises `RulesError`."""
+    iptables("-I", CHAIN, *rule.words())
+
+
+def remove_rule(rule: Rule) -> None:
+    """One that was added. Raises `RulesError`."""
+    iptables("-D", CHAIN, *rule.words())
 
 
 def remove_rules() -> None:

@@ -1,8 +1,9 @@
-"""Scenarios with real validators, each a process on this machine, on an embedded settlement chain.
+"""Scenarios with real validators, each a process or a container on this machine, on an embedded settlement chain.
 
-Lines between them are loopback, or, where a scenario has weather, network namespaces joined by a router in user space
-(root and /dev/net/tun). What no signal and no namespace can do, the validators do to themselves on our word
-(`testnet.scenario.member`); everything else of them is what operators run.
+Where they live, and what can be done to them from there, is `testnet.scenario.ground`: processes on loopback, or, where
+a scenario has weather, in network namespaces joined by a router in user space (root and /dev/net/tun); or containers.
+What no ground can do, the validators do to themselves on our word (`testnet.scenario.member`); everything else of them
+is what operators run.
 """
 
 import contextlib
@@ -17,20 +18,17 @@ from rich.console import Console
 from contracts.records import CheckpointRecord
 from contracts.settlement import Settlement
 from testnet.escape.chain import ChainControl
-from testnet.faults.line import Lines
-from testnet.faults.namespaces import Namespaces, find_obstacle
-from testnet.faults.weather import CALM
 from testnet.homes import node_home
 from testnet.launch import Launcher, Network, Options, Site, in_thread
 from testnet.listing import Listing
 from testnet.local import Child, ChildDied, Processes
 from testnet.report import load_report
 from testnet.scenario.backend import Abilities, Place
-from testnet.scenario.conditions import CONDITIONS
 from testnet.scenario.controls import Controls
 from testnet.scenario.facts import Facts, Verdict
-from testnet.scenario.harms import KINDS, Delay, DiskFull, Fault, Loss, Partition, TimeLeap
-from testnet.scenario.probes import TRIALS, Probe
+from testnet.scenario.ground import Ground
+from testnet.scenario.harms import DiskFull, Fault, TimeLeap
+from testnet.scenario.probes import Probe
 from testnet.scenario.probing.access import Access
 from testnet.scenario.probing.attempting import attempt_trial
 from testnet.scenario.process_facts import Looked, gather_facts, replay_disks
@@ -38,7 +36,6 @@ from testnet.scenario.process_faults import Bench, ProcessFaults, find_mount_obs
 from testnet.scenario.records import LoadPlan, Scenario
 from testnet.scenario.watching import Sampler
 from testnet.terms import Terms
-from testnet.wan.network import SITE
 from testnet.watch import Watch
 
 MEMBER = "testnet.scenario.member"
@@ -50,11 +47,8 @@ GUARD_S = 0.5
 class ProcessBackend:
     """See `testnet.scenario.backend.Backend`."""
 
-    name = "processes"
-    abilities = Abilities(frozenset(KINDS), frozenset(CONDITIONS), frozenset(TRIALS))
-
-    def __init__(self, place: Place, console: Console) -> None:
-        self._place, self._console = place, console
+    def __init__(self, place: Place, console: Console, ground: Ground) -> None:
+        self._place, self._console, self._ground = place, console, ground
         self._stack = ExitStack()
         self._processes: Processes
         self._network: Network
@@ -69,9 +63,17 @@ class ProcessBackend:
         self._began_ms = 0
         self._leaps: list[tuple[float, float]] = []
 
+    @property
+    def name(self) -> str:
+        return self._ground.name
+
+    @property
+    def abilities(self) -> Abilities:
+        return self._ground.abilities
+
     def find_obstacle(self, scenario: Scenario) -> str:
-        if has_weather(scenario) and (obstacle := find_obstacle()):
-            return f"partition, delay and loss need namespaces: {obstacle}"
+        if obstacle := self._ground.find_obstacle(scenario):
+            return obstacle
         if any(isinstance(fault.harm, DiskFull) for fault in scenario.faults):
             return find_mount_obstacle()
         return ""
@@ -80,15 +82,10 @@ class ProcessBackend:
 
     async def start(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        lines = None
-        namespaces = Namespaces(scenario.network.validators) if has_weather(scenario) else None
-        if namespaces is not None:
-            self._stack.enter_context(namespaces)
+        site = self._ground.enter(self._stack, scenario, self._place.folder)
         self._processes = self._stack.enter_context(Processes())
-        if namespaces is not None:
-            # Not in a thread: a child dies with the thread that starts it.
-            lines = Lines(self._processes, namespaces, CALM, scenario.network.seed, self._place.folder.parent)
-        options = self._make_options(scenario, SITE if namespaces is not None else Site())
+        self._ground.join(self._processes, scenario, self._place.folder)
+        options = self._make_options(scenario, site)
         self._launcher = Launcher(options, self._processes, self._console)
         self._network = network = await self._launcher.found()
         folder = self._place.folder
@@ -98,7 +95,7 @@ class ProcessBackend:
         self._bench = Bench(
             folder, self._processes, network.nodes, self._launcher.start_node, controls, Controls(folder),
             tuple(dict.fromkeys(market.underlying_name for market in network.config.markets)),
-            ChainControl(network.rpc_url).pass_time, lines,
+            ChainControl(network.rpc_url).pass_time, self._ground,
         )  # fmt: skip
         self._faults = ProcessFaults(self._bench)
         for index in range(scenario.network.validators):
@@ -215,10 +212,6 @@ class ProcessBackend:
             await in_thread(self._processes.stop, node)
         await replay_disks(facts, looked)
         return facts
-
-
-def has_weather(scenario: Scenario) -> bool:
-    return any(isinstance(fault.harm, Partition | Delay | Loss) for fault in scenario.faults)
 
 
 def is_disk_full(fault: Fault) -> bool:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import trio
 
-from testnet.faults.line import Lines
-from testnet.faults.processes import kill, pause, resume
 from testnet.faults.weather import CALM, Weather
 from testnet.homes import node_home
 from testnet.launch import in_thread
 from testnet.local import Child, Processes
 from testnet.scenario.controls import Controls
+from testnet.scenario.ground import Ground
 from testnet.scenario.harms import (
     Byzantine,
     ChainDown,
@@ -97,7 +96,7 @@ class Bench:
     world: Controls
     underlyings: tuple[str, ...]
     advance_chain: Callable[[int], None]
-    lines: Lines | None = None
+    ground: Ground
     down: set[int] = field(default_factory=set)
     may_die: set[int] = field(default_factory=set)
 
@@ -121,9 +120,9 @@ class ProcessFaults:
                     lose_disk(node_home(bench.folder, index).data)
             case Pause():
                 for index in fault.targets:
-                    pause(bench.nodes[index])
+                    bench.ground.pause(bench.nodes[index])
             case ChainDown():
-                pause(bench.processes.named(CHAIN_NAME))
+                bench.ground.pause(bench.processes.named(CHAIN_NAME))
             case DiskFull():
                 bench.may_die |= {*fault.targets}
                 for index in fault.targets:
@@ -149,9 +148,9 @@ class ProcessFaults:
                 self._start(fault.targets)
             case Pause():
                 for index in fault.targets:
-                    resume(bench.nodes[index])
+                    bench.ground.resume(bench.nodes[index])
             case ChainDown():
-                resume(bench.processes.named(CHAIN_NAME))
+                bench.ground.resume(bench.processes.named(CHAIN_NAME))
             case DiskFull():
                 for index in fault.targets:
                     (node_home(bench.folder, index).data / BALLAST).unlink()
@@ -186,10 +185,7 @@ class ProcessFaults:
         """All at once, and none is there when it returns."""
         bench = self._bench
         bench.down |= {*members}
-        for index in members:
-            bench.nodes[index].process.kill()
-        for index in members:
-            kill(bench.processes, bench.nodes[index])
+        bench.ground.kill(bench.processes, [bench.nodes[index] for index in members])
 
     def _start(self, members: tuple[int, ...]) -> None:
         bench = self._bench
@@ -202,14 +198,12 @@ class ProcessFaults:
     # -------------------------------------------------------- lines
 
     def _set_weather(self) -> None:
-        lines, faults = self._bench.lines, list(self._weathers.values())
-        if lines is None:
-            raise RuntimeError("weather without namespaces: `start` makes them for scenarios that have such faults")
+        faults = list(self._weathers.values())
         members = range(len(self._bench.nodes))
         for start in members:
             for end in members:
                 if start != end:
-                    lines.change(find_weather(faults, start, end), [start], [end])
+                    self._bench.ground.set_weather(start, end, find_weather(faults, start, end))
 
     # -------------------------------------------------------- the market
 

@@ -23,9 +23,17 @@ SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 
 
 def make_processes(place: Place, console: Console) -> Backend:
+    from testnet.scenario.ground import ProcessGround
     from testnet.scenario.process_backend import ProcessBackend
 
-    return ProcessBackend(place, console)
+    return ProcessBackend(place, console, ProcessGround())
+
+
+def make_containers(place: Place, console: Console) -> Backend:
+    from testnet.scenario.container_ground import ContainerGround
+    from testnet.scenario.process_backend import ProcessBackend
+
+    return ProcessBackend(place, console, ContainerGround(console))
 
 
 def make_simulator(_: Place, __: Console) -> Backend:
@@ -36,6 +44,7 @@ def make_simulator(_: Place, __: Console) -> Backend:
 
 BACKENDS: dict[str, Callable[[Place, Console], Backend]] = {
     "processes": make_processes,
+    "docker": make_containers,
     "sim": make_simulator,
 }
 

@@ -102,8 +102,11 @@ def give_away(folder: Path) -> str:
 def follow(container: Any, output: Iterator[bytes]) -> int:
     """Its exit code, once it has ended and all of its output is written."""
 
+    enders: list[threading.Thread] = []
+
     def stop(number: int, frame: object) -> None:
-        threading.Thread(target=end, args=(container,), daemon=True).start()
+        enders.append(threading.Thread(target=end, args=(container,), daemon=True))
+        enders[-1].start()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -112,6 +115,8 @@ def follow(container: Any, output: Iterator[bytes]) -> int:
     reader.start()
     while reader.is_alive():
         reader.join(1.0)  # in slices, so that signals are handled
+    for ender in enders:
+        ender.join(STOP_GRACE_S)
     return codes[0] if codes else EXIT_NOT_STARTED
 
 

@@ -54,7 +54,7 @@ def main(
     only: Annotated[Literal["processes", "docker"] | None, Parameter(help="one of the two ways")] = None,
     validators: Annotated[int, Parameter(help="committee size")] = 4,
     base_port: Annotated[int, Parameter(help="first port to try")] = 26600,
-    keep_packages: Annotated[bool, Parameter(help="take packages from this user's cache", negative="")] = False,
+    warm: Annotated[bool, Parameter(help="packages and image layers that are here are used", negative="")] = False,
 ) -> int:
     """Some minutes, most of them downloads."""
     console = Console(stderr=True)
@@ -65,7 +65,7 @@ def main(
         try:
             with tempfile.TemporaryDirectory(prefix="hansa-newcomer-") as folder:
                 path = Path(folder)
-                for step in walk(way, path, make_environment(path, keep_packages), validators, base_port):
+                for step in walk(way, path, make_environment(path, warm), warm, validators, base_port):
                     console.print(f"{way}: {step.what} {step.took_s:.1f} s", highlight=False)
                     steps.append(step)
         except NeverArrived as error:
@@ -75,9 +75,9 @@ def main(
     for way in dict.fromkeys(step.way for step in steps):
         rows.append(Row(f"{way}: from git clone to a certified root on chain", f"{find_total(steps, way):.1f} s"))
     rows.append(Row("ways that did not come to their end", ", ".join(problems) or "none", "none", not problems))
-    packages = "this user's cache" if keep_packages else "an empty cache"
-    print_rows(f"A newcomer's first certified root: {validators} validators, packages from {packages}", rows)
-    write_rows(RESULTS, {"steps": [asdict(step) for step in steps], "packages": packages}, rows)
+    caches = "warm caches" if warm else "empty caches"
+    print_rows(f"A newcomer's first certified root: {validators} validators, {caches}", rows)
+    write_rows(RESULTS, {"steps": [asdict(step) for step in steps], "is_warm": warm}, rows)
     return exit_code(rows)
 
 
@@ -86,16 +86,18 @@ def find_total(steps: list[Step], way: str) -> float:
     return max(step.total_s for step in steps if step.way == way)
 
 
-def make_environment(folder: Path, may_keep_packages: bool) -> dict[str, str]:
+def make_environment(folder: Path, is_warm: bool) -> dict[str, str]:
     """As a fresh account has it: caches are empty, nobody's PYTHONPATH."""
     caches = {"HANSA_CACHE": str(folder / "kernels")}
-    if not may_keep_packages:
+    if not is_warm:
         caches |= {"UV_CACHE_DIR": str(folder / "packages"), "PIP_CACHE_DIR": str(folder / "pip")}
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     return inherited | caches
 
 
-def walk(way: str, folder: Path, environment: dict[str, str], validators: int, base_port: int) -> Iterator[Step]:
+def walk(
+    way: str, folder: Path, environment: dict[str, str], is_warm: bool, validators: int, base_port: int
+) -> Iterator[Step]:
     """Each step when it is done. Raises `NeverArrived`."""
     clone = folder / "hansa"
     beginning_s = time.monotonic()
@@ -111,7 +113,8 @@ def walk(way: str, folder: Path, environment: dict[str, str], validators: int, b
     yield timed("packages installed", ["make", "-s", ".venv/.synced"], clone)
     options = ["--validators", str(validators), "--base-port", str(base_port), "--dir", str(folder / "network")]
     if way == "docker":
-        yield timed("image built", [".venv/bin/hansa", "testnet", "image", "--no-cache", "--tag", IMAGE], clone)
+        build = [".venv/bin/hansa", "testnet", "image", "--tag", IMAGE]
+        yield timed("image built", build if is_warm else [*build, "--no-cache"], clone)
         options += ["--docker", "--image", IMAGE]
     for what, took_s in watch_network([".venv/bin/hansa", "testnet", "up", *options], clone, environment):
         yield Step(way, what, took_s, time.monotonic() - beginning_s)

@@ -75,6 +75,8 @@ def test_mistakes_are_named(tmp_path, text, message):
         ("index = 0\nrpc_urls = 'x'", "rpc_urls must be a list"),
         ("index = 0\nrpc_urls = ['x']\nlisten_port = 1.5", "listen_port must be a whole number"),
         ("index = true\nrpc_urls = ['x']", "index must be a whole number"),
+        ("index = 0\nrpc_urls = ['x']\nsigner = 'tcp://x'", "signer is inside or unix:PATH"),
+        ("index = 0\nrpc_urls = ['x']\nsigner = 'unix:'", "signer names no socket"),
     ],
 )
 def test_values_of_a_wrong_type_are_named(tmp_path, text, message):

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 
 from engine.settlement import SLOT_MS, TWAP_MS
 
-DAY_MS = 86_400_000
-# The grid of blocks on a way of up to a day, and on a longer one: still below the gap that halts an exchange.
-STEP_MS, LONG_STEP_MS = 60_000, 300_000
+# The grid of blocks, and from which way on another one, which is still below the gap that halts an exchange.
+STEP_MS, LONG_WAY_MS, LONG_STEP_MS = 60_000, 2 * 3_600_000, 300_000
 STEP_MS_MAX = 300_000
 
 
@@ -53,4 +52,4 @@ def plan_blocks(now_ms: int, until_ms: int, expiries_ms: tuple[int, ...], step_m
 
 def choose_step_ms(way_ms: int) -> int:
     """The grid for a way of that length, unless the caller names another."""
-    return STEP_MS if way_ms <= DAY_MS else LONG_STEP_MS
+    return STEP_MS if way_ms <= LONG_WAY_MS else LONG_STEP_MS

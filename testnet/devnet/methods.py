@@ -168,7 +168,7 @@ DEV_METHODS: tuple[DevMethod, ...] = (
         "Time moves ahead with every block on the way that funding, expiries and settlements need; answers when it is "
         "there.",
         (Param("seconds", "integer", "how far, at most 366 days", low=1, high=DAYS_MAX * 86_400),
-         Param("step_s", "integer", "between blocks; default 60, and 300 for more than a day", False, low=0,
+         Param("step_s", "integer", "between blocks; default 60, and 300 for more than two hours", False, low=0,
                high=STEP_MS_MAX // 1000)),
         ("evm_increaseTime",),
     ),

@@ -63,6 +63,10 @@ crash-test: $(STAMP)  ## kill -9 at random points of a running network, everythi
 drill-rotation: $(STAMP)  ## a committee of four becomes one of seven while it trades, and no block waits for it
 	$(BIN)/python -m testnet.drill_rotation $(ARGS)
 
+.PHONY: drill-join
+drill-join: $(STAMP)  ## a fifth validator joins four with 100,000 accounts, votes and leaves, by the commands of docs/operate.md
+	$(BIN)/python -m testnet.drill_join $(ARGS)
+
 .PHONY: drill-escape
 drill-escape: $(STAMP)  ## a trading network loses its whole committee, and everybody gets out without it; SEED=7 decides when
 	$(BIN)/python -m testnet.drill_escape $(if $(SEED),--seed $(SEED)) $(ARGS)

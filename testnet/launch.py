@@ -228,7 +228,7 @@ class Launcher:
         network = homes.make_network(
             chain_id, deployment.settlement, deployment.token, validators, genesis_time_ms, deployment.court,
             choose_markets(terms, genesis_time_ms, seed), terms.epoch_length_ms,
-            **choose_governance(terms),
+            accounts_max=terms.accounts_max, **choose_governance(terms),
         )  # fmt: skip
         homes.write_genesis(self._folder, network)
         homes.mark_ready(self._folder)

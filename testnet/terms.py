@@ -27,6 +27,7 @@ class Terms:
     epoch_length_ms: int = 0  # 0: the committee stays
     stake_quote: int = 10_000 * 10**6
     unbonding_s: int = UNBONDING_S
+    accounts_max: int = 1 << 16
 
 
 DEFAULT_TERMS = Terms()

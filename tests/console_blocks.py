@@ -20,6 +20,7 @@ TYPISTS = {
     "exit": "tests/contracts/test_exit_page.py",
     "testnet": "make testnet, on every change",
     DEVELOP: "tests/testnet/test_develop_page.py",
+    "drill-join": "make drill-join: testnet/drill_join.py",
 }
 PAGE_TYPISTS = {"docs/exit.md": "exit", "docs/simulator.md": ALONE}
 UNTIL_CTRL_C = "# until Ctrl-C"

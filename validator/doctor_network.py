@@ -102,10 +102,11 @@ def check_clock(applicant: Applicant) -> Answer:
     """Against the endpoints' own clocks and blocks, and the node's newest block, which a quorum found timely."""
     ahead_s = {"the chain's newest block": max(0.0, applicant.registry.block_time_s() - time.time())}
     for url in applicant.node.rpc_urls:
+        began_s = time.time()
         answer = httpx.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}, timeout=ASK_TIMEOUT_S)
         stated = answer.headers.get("date")
-        if stated is not None:  # in whole seconds, rounded down
-            ahead_s[url] = parsedate_to_datetime(stated).timestamp() + 0.5 - time.time()
+        if stated is not None:
+            ahead_s[url] = compute_ahead_s(parsedate_to_datetime(stated).timestamp(), began_s, time.time())
     if applicant.is_running:
         final_s = ask_node(applicant.node)["time_ms"] / 1_000
         ahead_s["the newest final block"] = max(0.0, final_s - time.time())
@@ -119,6 +120,15 @@ def check_clock(applicant: Applicant) -> Answer:
     if abs(ahead_s[worst]) > CLOCK_SKEW_S_MAX:
         return False, f"{words}: synchronise it (chrony, systemd-timesyncd)"
     return True, words
+
+
+def compute_ahead_s(stated_s: float, began_s: float, ended_s: float) -> float:
+    """How far a clock is ahead of ours at least, that said a whole second between these two moments; below 0: behind;
+    0 where it may be right.
+    """
+    if stated_s > ended_s:
+        return stated_s - ended_s
+    return min(0.0, stated_s + 1 - began_s)
 
 
 def check_prices(applicant: Applicant) -> Answer:

@@ -16,6 +16,7 @@ from validator import doctor_machine
 from validator.config import Home, NodeConfig, ValidatorEntry, load_node, save_toml
 from validator.doctor import examine
 from validator.doctor_command import doctor
+from validator.doctor_network import compute_ahead_s
 from validator.journal import Journal
 from validator.store import Store
 
@@ -122,3 +123,10 @@ def test_the_command_prints_json_and_fails_while_anything_is_wrong(home, capsys)
     home.genesis.unlink()
     assert doctor(home=home.path) == 1
     assert capsys.readouterr().out.splitlines()[0].startswith("NO  genesis")
+
+
+@pytest.mark.parametrize(
+    ("stated_s", "ahead_s"), [(103, 0), (100, 0), (99, -0.5), (107, 2), (97, -2.5)]
+)  # 100.5 to 105: rounded down, any time in between
+def test_a_slow_answer_is_no_wrong_clock(stated_s, ahead_s):
+    assert compute_ahead_s(stated_s, began_s=100.5, ended_s=105) == ahead_s

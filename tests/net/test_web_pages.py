@@ -306,8 +306,14 @@ async def test_a_traders_own_gateway_serves_the_terminal_and_signs_for_it(tmp_pa
             await page.wait_for(f"/^Open · final in block/.test({SAID})")
             await page.click("[data-tab=orders]")
             await page.wait_for(f"{rows('orders')} === 1")
-            assert len(exchange.service.open_orders(owner, 0)) == 1
-            await page.click("#pane-orders tbody tr button")
+            (placed,) = exchange.service.open_orders(owner, 0)
+            await page.click("#pane-orders td.edit button")
+            await page.fill("#order-amount", "0.3")
+            await page.click("#order-submit")
+            await page.wait_for(MAY_TRADE)
+            (changed,) = exchange.service.open_orders(owner, 0)
+            assert (changed.order_id, changed.size_lots) == (placed.order_id, 300)
+            await page.click("#pane-orders td:last-child button")
             await page.wait_for(f"{rows('orders')} === 0")
             assert page.complaints == []
             nursery.cancel_scope.cancel()

@@ -27,6 +27,8 @@ GRAFANA = "${HANSA_GRAFANA_IMAGE:-grafana/grafana:11.4.0}"
 PROMETHEUS_PORT, GRAFANA_PORT = 9090, 3000
 SCRATCH = "/tmp:size=268435456,mode=1777"
 RATE = 20.0
+# Traders call no kernel, but numba wants a folder of its own as soon as it is imported.
+BOTS_ENVIRONMENT = {"NUMBA_CACHE_DIR": "/tmp/numba"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def make_bots(hardened: dict[str, Any], count: int, seed: int) -> dict[str, Any]
         **hardened,
         "entrypoint": ["python", "-m", "testnet.bots"],
         "command": [str(INSIDE), "--rate", f"{RATE:g}", "--seed", str(seed)],
+        "environment": BOTS_ENVIRONMENT,
         "volumes": [*read_only, f"./bots:{INSIDE}/bots"],
         "networks": ["committee"],
         "depends_on": [f"node{index}" for index in range(count)],

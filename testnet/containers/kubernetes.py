@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from testnet.containers.compose import BOTS_ENVIRONMENT
 from testnet.containers.engine import IMAGE_USER, EngineError
 from testnet.containers.founding import API_PORT, CHAIN_PORT, METRICS_PORT, PEER_PORT, Hosts, found_network, settle
 from testnet.containers.image import IMAGE
@@ -173,6 +174,7 @@ def make_validator(network: Path, wanted: Wanted, index: int) -> Iterator[dict[s
 
 def make_bots(wanted: Wanted) -> dict[str, Any]:
     pod = _pod(wanted, "bots", ["python", "-m", "testnet.bots"], [HOME, "--seed", str(wanted.seed)], {})
+    pod["containers"][0]["env"] = [{"name": name, "value": value} for name, value in BOTS_ENVIRONMENT.items()]
     files = [("manifest.json", "manifest.json"), ("genesis.toml", "node0/genesis.toml")]
     files += [(f"node{index}.toml", f"node{index}/config.toml") for index in range(wanted.validator_count)]
     pod["containers"][0]["volumeMounts"] += [{"name": "home", "mountPath": HOME}] + [

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 JOIN_GAS = 800_000
 CLOCK_SKEW_S_MAX = 2.0
 LAG_S_MAX = 30.0
+# A checkpoint is on chain a second after its block; who executes that block a moment later follows all the same.
+FOLLOW_S_MAX = 3.0
 DIAL_TIMEOUT_S = 5.0
 EPOCHS_AHEAD_MAX = 10_000
 # What every libp2p listener says first, with its length before it.
@@ -247,13 +249,17 @@ def check_number(applicant: Applicant) -> Answer:
 
 def check_node(applicant: Applicant) -> Answer:
     """The own node follows the chain: a member that does not would be absent from its first view on."""
-    status = ask_node(applicant.node)
-    if status["is_halted"]:
-        return False, "the node has halted: see its log"
     on_chain = applicant.settlement.last().height
-    if status["is_syncing"] or status["height"] < on_chain:
-        return False, f"the node is at height {status['height']}, the contract at {on_chain}: let it catch up"
-    return True, f"the node follows, at height {status['height']}"
+    give_up_at_s = time.monotonic() + FOLLOW_S_MAX
+    while True:
+        status = ask_node(applicant.node)
+        if status["is_halted"]:
+            return False, "the node has halted: see its log"
+        if not status["is_syncing"] and status["height"] >= on_chain:
+            return True, f"the node follows, at height {status['height']}"
+        if time.monotonic() > give_up_at_s:
+            return False, f"the node is at height {status['height']}, the contract at {on_chain}: let it catch up"
+        time.sleep(0.25)
 
 
 def check_clock(applicant: Applicant) -> Answer:

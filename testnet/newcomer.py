@@ -8,7 +8,6 @@ their steps. A table, build/results/newcomer.json; exit code 0 only if every way
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -149,7 +148,7 @@ def watch_network(argv: list[str], cwd: Path, environment: dict[str, str]) -> It
             if has_arrived or time.monotonic() > give_up_at_s:
                 break
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # not SIGINT, which a program in the background of a shell ignores
         for line in process.stderr:
             said.append(line)
         process.wait(60)

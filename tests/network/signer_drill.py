@@ -30,6 +30,7 @@ class SignerDrill:
         backup = self.network.folder / "signer-backup"
         shutil.copytree(self.folder, backup, ignore=SOCKETS)
         self.lose_the_signer_for_a_while()
+        self.have_a_vote_counted()
         self.restore(backup)
 
     def move_the_key(self) -> None:
@@ -53,6 +54,20 @@ class SignerDrill:
         wait_until(lambda: self.network.height(self.index) > height + 5, 60, "the node follows without its signer")
         self.start_signer()
         self.wait_for_votes()
+
+    def have_a_vote_counted(self) -> None:
+        """A certificate counts a quorum's first votes, perhaps not this node's; with another one stopped it must."""
+        view = self.highest_view()
+        stopped = self.network.nodes[(self.index + 2) % len(self.network.nodes)].process.pid
+        os.killpg(stopped, signal.SIGSTOP)
+        try:
+            wait_until(lambda: self.is_counted_above(view), 60, "a certificate counts its vote")
+        finally:
+            os.killpg(stopped, signal.SIGCONT)
+
+    def is_counted_above(self, view: int) -> bool:
+        certificate = self.network.client(0).certificate()
+        return certificate["view"] > view and self.index in certificate["signers"]
 
     def restore(self, backup: Path) -> None:
         """An old copy of the signer's folder: the running node notices; one that has lost its own disk, too, hears it

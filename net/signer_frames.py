@@ -6,13 +6,10 @@ answers with `Welcome`, or with `Farewell` and the end of the connection. Then e
 its token. Decoding is total: any bytes give a frame or `FeedError`.
 """
 
-import struct
 from dataclasses import dataclass, fields
 from typing import Any
 
-import cbor2
-
-from net.feed.protocol import FeedError
+from net.feed.protocol import FeedError, check_canonical, open_frame, pack_frame
 
 SIGNER_VERSION = 1
 SIGNER_SOCKET = "signer.sock"
@@ -20,7 +17,6 @@ SIGNER_FRAME_BYTES_MAX = 512
 TEXT_CHARS_MAX = 300
 # Purposes of a connection: a signer votes for one node at a time, and proves its key's possession to whoever asks.
 VOTING, PROVING = 1, 2
-_LENGTH = struct.Struct(">I")
 _INT_MAX = (1 << 64) - 1
 
 
@@ -116,27 +112,17 @@ _LENGTHS: dict[str, tuple[int, ...]] = {
 def encode_signer(frame: SignerFrame) -> bytes:
     """Length and body."""
     values = [getattr(frame, name) for name, _ in _FIELDS[type(frame)]]
-    body = cbor2.dumps([_CODES[type(frame)], *values], canonical=True)
-    if len(body) > SIGNER_FRAME_BYTES_MAX:
-        raise FeedError(f"{type(frame).__name__} of {len(body)} bytes is over the limit")
-    return _LENGTH.pack(len(body)) + body
+    return pack_frame(type(frame).__name__, [_CODES[type(frame)], *values], SIGNER_FRAME_BYTES_MAX)
 
 
 def decode_signer(body: bytes) -> SignerFrame:
     """Inverse of `encode_signer` without the length. Raises `FeedError` and nothing else."""
-    try:
-        item = cbor2.loads(body)
-    except Exception as error:  # cbor2 raises many kinds on hostile bytes; all mean the same here
-        raise FeedError("not CBOR") from error
-    if type(item) is not list or not item or type(item[0]) is not int or item[0] not in _KINDS:
-        raise FeedError("no frame of a signer")
-    kind, values = _KINDS[item[0]], item[1:]
+    kind, values = open_frame(body, _KINDS, "a signer")
     wanted = _FIELDS[kind]
     if len(values) != len(wanted):
         raise FeedError(f"{kind.__name__} has {len(wanted)} fields, not {len(values)}")
     frame: SignerFrame = kind(*(_check(value, name, expected) for value, (name, expected) in zip(values, wanted)))
-    if encode_signer(frame)[_LENGTH.size :] != body:
-        raise FeedError("not the canonical encoding")
+    check_canonical(encode_signer(frame), body)
     return frame
 
 

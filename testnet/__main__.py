@@ -134,15 +134,22 @@ def image(
     return build(tag, no_cache)
 
 
+# What a network that is only written has in common, however it is going to be run.
+Output = Annotated[Path, Parameter(name=["--output", "-o"], help="a new folder")]
+Size = Annotated[int, Parameter(help="committee size, 1 to 32")]
+Seed = Annotated[int, Parameter(help="of prices and traders")]
+FoundingPort = Annotated[int, Parameter(help="first port to try while the network is founded")]
+
+
 @app.command
 def compose(
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="a new folder")],
-    validators: Annotated[int, Parameter(help="committee size, 1 to 32")] = 4,
-    seed: Annotated[int, Parameter(help="of prices and traders")] = 1,
+    output: Output,
+    validators: Size = 4,
+    seed: Seed = 1,
     image: Annotated[str, Parameter(help="of all but Prometheus and Grafana")] = IMAGE,
     subnet: Annotated[str, Parameter(help="of the containers; nobody else may have it")] = "198.18.100.0/24",
-    base_port: Annotated[int, Parameter(help="first port to try while the network is founded")] = 26600,
+    base_port: FoundingPort = 26600,
 ) -> int:
     """Found a network and write it as a compose project: validators, settlement chain, traders, Prometheus, Grafana.
 
@@ -161,12 +168,12 @@ def compose(
 @app.command
 def kubernetes(
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="a new folder")],
-    validators: Annotated[int, Parameter(help="committee size, 1 to 32")] = 4,
-    seed: Annotated[int, Parameter(help="of prices and traders")] = 1,
+    output: Output,
+    validators: Size = 4,
+    seed: Seed = 1,
     image: Annotated[str, Parameter(help="of all pods, where the cluster finds it")] = IMAGE,
     storage: Annotated[str, Parameter(help="of each validator's disk")] = "20Gi",
-    base_port: Annotated[int, Parameter(help="first port to try while the network is founded")] = 26600,
+    base_port: FoundingPort = 26600,
 ) -> int:
     """Found a network and write it as Kubernetes manifests: a StatefulSet, a disk and a Secret for each validator.
 

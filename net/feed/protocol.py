@@ -9,8 +9,9 @@ Blocks, certificates, batches and seats travel as the bytes in which the node it
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import cbor2
 
@@ -21,6 +22,8 @@ FRAME_BYTES_MAX = 8 * 1024 * 1024
 HISTORY_BLOCKS_MAX = 16
 HISTORY_BYTES_TARGET = 1024 * 1024
 _LENGTH = struct.Struct(">I")
+
+K = TypeVar("K")
 
 # Streams, as bits of `Subscribe.streams`.
 BLOCKS = 1  # every final block, in order of height
@@ -169,24 +172,40 @@ _FIELD_NAMES = {kind: [item.name for item in fields(kind)] for kind in _CODES}
 
 def encode_feed(frame: FeedFrame) -> bytes:
     """Length and body."""
-    body = cbor2.dumps([_CODES[type(frame)], *_to_plain(frame)], canonical=True)
-    if len(body) > FRAME_BYTES_MAX:
-        raise FeedError(f"{type(frame).__name__} of {len(body)} bytes is over the limit")
-    return _LENGTH.pack(len(body)) + body
+    return pack_frame(type(frame).__name__, [_CODES[type(frame)], *_to_plain(frame)], FRAME_BYTES_MAX)
 
 
 def decode_feed(body: bytes) -> FeedFrame:
     """Inverse of `encode_feed` without the length. Raises `FeedError` and nothing else."""
+    kind, values = open_frame(body, _KINDS, "this feed")
+    frame: FeedFrame = _build(kind, values)
+    check_canonical(encode_feed(frame), body)
+    return frame
+
+
+def pack_frame(name: str, item: list[Any], bytes_max: int) -> bytes:
+    """Length and canonical CBOR; the first of `item` is the kind's number. Raises `FeedError` above `bytes_max`."""
+    body = cbor2.dumps(item, canonical=True)
+    if len(body) > bytes_max:
+        raise FeedError(f"{name} of {len(body)} bytes is over the limit")
+    return _LENGTH.pack(len(body)) + body
+
+
+def open_frame(body: bytes, kinds: Mapping[int, K], whose: str) -> tuple[K, list[Any]]:
+    """The kind that the first item names, and the other items, unchecked. Raises `FeedError` and nothing else."""
     try:
         item = cbor2.loads(body)
     except Exception as error:  # cbor2 raises many kinds on hostile bytes; all mean the same here
         raise FeedError("not CBOR") from error
-    if type(item) is not list or not item or type(item[0]) is not int or item[0] not in _KINDS:
-        raise FeedError("no frame of this feed")
-    frame: FeedFrame = _build(_KINDS[item[0]], item[1:])
-    if encode_feed(frame)[_LENGTH.size :] != body:
+    if type(item) is not list or not item or type(item[0]) is not int or item[0] not in kinds:
+        raise FeedError(f"no frame of {whose}")
+    return kinds[item[0]], item[1:]
+
+
+def check_canonical(encoded: bytes, body: bytes) -> None:
+    """One frame, one encoding. Raises `FeedError`."""
+    if encoded[_LENGTH.size :] != body:
         raise FeedError("not the canonical encoding")
-    return frame
 
 
 class FeedSplitter:

@@ -178,8 +178,8 @@ class ProcessFaults:
                     controls.lie = behaviour if is_begin else ""
                 case NoPrices():
                     controls.has_no_prices = is_begin
-                case other:
-                    raise NotImplementedError(f"no process can have {other!r}")
+                case other:  # `Abilities` refuses what is not here before anything starts
+                    raise AssertionError(f"{other!r} is no control of a process")
 
     def _kill(self, members: tuple[int, ...]) -> None:
         """All at once, and none is there when it returns."""

@@ -136,7 +136,7 @@ def image(
 
 # What a network that is only written has in common, however it is going to be run.
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="a new folder")]
-Size = Annotated[int, Parameter(help="committee size, 1 to 32")]
+ValidatorCount = Annotated[int, Parameter(help="committee size, 1 to 32")]
 Seed = Annotated[int, Parameter(help="of prices and traders")]
 FoundingPort = Annotated[int, Parameter(help="first port to try while the network is founded")]
 
@@ -145,7 +145,7 @@ FoundingPort = Annotated[int, Parameter(help="first port to try while the networ
 def compose(
     *,
     output: Output,
-    validators: Size = 4,
+    validators: ValidatorCount = 4,
     seed: Seed = 1,
     image: Annotated[str, Parameter(help="of all but Prometheus and Grafana")] = IMAGE,
     subnet: Annotated[str, Parameter(help="of the containers; nobody else may have it")] = "198.18.100.0/24",
@@ -169,7 +169,7 @@ def compose(
 def kubernetes(
     *,
     output: Output,
-    validators: Size = 4,
+    validators: ValidatorCount = 4,
     seed: Seed = 1,
     image: Annotated[str, Parameter(help="of all pods, where the cluster finds it")] = IMAGE,
     storage: Annotated[str, Parameter(help="of each validator's disk")] = "20Gi",

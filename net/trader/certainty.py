@@ -3,15 +3,12 @@
 import logging
 from typing import Any
 
-import trio
-
 from net.client.proof import ProofError
-from net.client.protocol import make_error
 from net.client.verifying import Certainty, Verifier
 from net.gateway.errors import ApiError
+from net.trader.carrying import carry
 from net.trader.faults import UNPROVEN
 from net.trader.pool import Pool
-from net.trader.upstream import NodeRefused
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +24,8 @@ class Prover:
         """A final answer with `x_certificate`. Raises `ApiError` when no node has a certificate of the committee for
         the block of the answer.
         """
-        asking = self._certainty.check(answer)
         try:
-            call = next(asking)
-            while True:
-                await trio.sleep(call.pause_s)
-                try:
-                    shown = await self._pool.call(call.method, call.params)
-                except NodeRefused as error:
-                    call = asking.throw(make_error(error.error))
-                else:
-                    call = asking.send(shown)
-        except StopIteration as done:
-            checked: dict[str, Any] = done.value
-            return checked
+            return await carry(self._pool, self._certainty.check(answer))
         except ProofError as error:
             height = answer.get("x_height")
             logger.warning("gateway.height_unproven height=%s error=%s", height, error)

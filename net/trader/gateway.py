@@ -12,12 +12,13 @@ from coincurve import PrivateKey
 from engine.commands import address_of
 from net.client.keeping import keep_proofs
 from net.client.operations import Operation, Operations
-from net.client.protocol import HansaError, make_error
+from net.client.protocol import HansaError
 from net.client.records import ProvenAccount
 from net.client.verifying import Verifier
 from net.gateway.errors import ApiError
 from net.trader.access import Access
 from net.trader.api_keys import KeyRing, Logins
+from net.trader.carrying import carry
 from net.trader.certainty import Prover
 from net.trader.desk import Account, Desk
 from net.trader.hub import Hub
@@ -28,7 +29,7 @@ from net.trader.pool import Pool
 from net.trader.scribe import Scribe
 from net.trader.sender import Sender
 from net.trader.server import Server
-from net.trader.upstream import NodeRefused, Upstream
+from net.trader.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -110,20 +111,9 @@ class TraderGateway:
 
     async def _carry(self, operation: Operation[T]) -> T:
         try:
-            call = next(operation)
-            while True:
-                await trio.sleep(call.pause_s)
-                try:
-                    answer = await self.pool.call(call.method, call.params)
-                except NodeRefused as error:
-                    call = operation.throw(make_error(error.error))
-                except ApiError as error:
-                    raise HansaError(0, "no node answers", str(error)) from None
-                else:
-                    call = operation.send(answer)
-        except StopIteration as done:
-            result: T = done.value
-            return result
+            return await carry(self.pool, operation)
+        except ApiError as error:
+            raise HansaError(0, "no node answers", str(error)) from None
 
 
 def describe(nodes: Sequence[Upstream]) -> list[tuple[str, str, str, str]]:

@@ -200,5 +200,5 @@ async def drive_pro(network: LocalNetwork, place: GatewayProcess) -> None:
         await trade_once(network, watching, (victim + 1) % len(network.urls), "sell")
         await watching.wait(lambda: len(watching.seen["ticker"]) > known, "watch_ticker goes on after the kill")
         assert all(entry["contracts"] == 0 for entry in await exchange.fetch_positions([SYMBOL]))
-        await asyncio.to_thread(network.start_node, victim)
+        network.start_node(victim)  # in this thread: a node ends with the thread that started it
         await asyncio.to_thread(wait_until, lambda: network.status(victim), 60, "the killed node is back")

@@ -10,6 +10,7 @@ another one), because only two states tell which leaf differs; a root alone does
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from consensus.committee import Committee
@@ -108,7 +109,11 @@ class Audit:
         return self._executor.final
 
     def run(self, last_height: int) -> Tally:
-        """Replay up to a height. Raises `Mismatch`."""
+        """Replay up to a height, once. Raises `Mismatch`."""
+        with closing(self._tables):
+            return self._replay(last_height)
+
+    def _replay(self, last_height: int) -> Tally:
         for stored in self._rows.blocks(self._head.height + 1, last_height):
             height = stored.block.header.height
             self._check_place(stored)

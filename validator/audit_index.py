@@ -44,7 +44,7 @@ class IndexAudit:
         """Raises `Mismatch`."""
         wanted = np.array(self._sums, np.uint64)
         found = np.zeros(len(wanted), np.uint64)
-        for page_id, level, slice_, own_keys, own_places in self._rows.pages(last_height, _PAGE_SQL):
+        for page_id, level, slice_, own_keys, own_places in self._rows.stream(last_height, "index_pages", _PAGE_SQL):
             keys, places = (self._read(last_height, page_id, name, data) for name, data in
                             (("keys", own_keys), ("places", own_places)))  # fmt: skip
             shift = np.uint64(KEY_BITS - FAN_OUT_BITS * (level + 1)) if isinstance(level, int) and level >= 0 else None

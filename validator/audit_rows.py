@@ -144,14 +144,16 @@ class Rows:
         place = self._query(0, "index_pages", "SELECT MAX(last_place) FROM index_pages")[0][0]
         return place if isinstance(place, int) else 0
 
-    def pages(self, height: int, sql: str) -> Iterator[tuple[Any, ...]]:
+    def stream(self, height: int, table: str, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Rows one after the other, as they all are at one moment."""
         try:
-            yield from self._db.execute(sql)
+            # `yield from` would close the cursor of who stops early, and fail if the file is closed by then.
+            for row in self._db.execute(sql, values):  # noqa: UP028
+                yield row
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
-            raise Mismatch(height, "index_pages", "(page of the file)", f"the database is damaged: {error}") from None
+            raise Mismatch(height, table, "(page of the file)", f"the database is damaged: {error}") from None
 
     def _query(self, height: int, table: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
         try:

@@ -1,5 +1,5 @@
 """What else a node keeps of a block, compared with what executing the block gives: withdrawals, results, trades, the
-sums of a minute's trades, and at the end the index of commands.
+sums of a minute's trades, and at the end the index of commands and what is kept of the markets.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import numpy as np
 from consensus.messages import Header
 from engine.state import EngineState
 from validator.audit_index import IndexAudit
+from validator.audit_markets import MarketAudit
 from validator.audit_rows import Mismatch, Rows
 from validator.batches import CheckedBatch
 from validator.executor import Executed
@@ -37,6 +38,7 @@ class TableAudit:
             for last in self._orders.last_trades:
                 last[:] = UNKNOWN
         self._index = IndexAudit(rows, start.height + 1)
+        self._markets = MarketAudit(rows, start)
         self._start_minute = start.time_ms // MINUTE_MS if start.height else UNKNOWN
         self._minutes: dict[tuple[int, int], MinuteRow] = {}
 
@@ -56,14 +58,20 @@ class TableAudit:
         self._check_results(height, time_ms, ids, results)
         self._check_fills(height, time_ms, fills)
         self._index.add(height, ids, results["code"])
+        last_trade = first_place(height) + len(fills) - 1
+        self._markets.add(height, executed.state, result.notices, fills, last_trade)
         if len(fills):
-            self._add_minutes(height, sum_minutes(fills, time_ms, first_place(height) + len(fills) - 1))
+            self._add_minutes(height, sum_minutes(fills, time_ms, last_trade))
         return len(wanted)
 
     def finish(self, height: int) -> None:
         """After the last block, which has this height. Raises `Mismatch`."""
         self._check_minutes(height, list(self._minutes.values()))
         self._index.check(height)
+        self._markets.finish(height)
+
+    def close(self) -> None:
+        self._markets.close()
 
     def _check_results(self, height: int, time_ms: int, ids: np.ndarray, results: np.ndarray) -> None:
         rows = self._read_chunks(height, time_ms, "results", len(results))

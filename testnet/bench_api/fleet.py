@@ -3,8 +3,9 @@ is measured is the node's and not theirs.
 
 `python -m testnet.bench_api.fleet HOST PORT CHANNEL...` takes lines of JSON and answers each with one:
 `{"open": n}`, `{"measure_s": s}` (delays in milliseconds, from the time of the block that a message tells of to its
-receipt), `{"mute": [channels]}` (one more client, which never reads), `{"is_dropped": true}` (whether the server has
-ended that one), `{"close": true}`.
+receipt), `{"twin": [channels]}` (one more client, which asks for a lot and reads it), `{"close_twin": true}`,
+`{"mute": [channels]}` (one that asks for as much and never reads), `{"is_dropped": true}` (whether the server has ended
+that one), `{"close": true}`.
 """
 
 import json
@@ -20,7 +21,7 @@ from typing import Any
 READ_BYTES = 1 << 18
 MUTE_BUFFER_BYTES = 4096
 # Answers that fill the buffers between the server and a client that does not read.
-MUTE_QUESTIONS = 2_000
+QUESTIONS = 2_000
 DRAIN_S_MAX = 5.0
 _TIME = re.compile(rb'"timestamp": ?(\d+)')
 _HANDSHAKE = (
@@ -73,6 +74,7 @@ class Fleet:
         self._delays_ms: Counter[int] = Counter()
         self._lost_count = 0
         self._measures_until_s = 0.0
+        self._twin: socket.socket | None = None
         self._mute: socket.socket | None = None
 
     def run(self) -> None:
@@ -99,8 +101,19 @@ class Fleet:
             case {"measure_s": window_s}:
                 self._delays_ms.clear()
                 self._measures_until_s = time.monotonic() + window_s
+            case {"twin": channels}:
+                self._twin = self._connect()
+                self._ask_for_much(self._twin, channels)
+                self._watch(self._twin)
+                self._say({"twin": True})
+            case {"close_twin": True}:
+                assert self._twin is not None
+                if self._twin in self._buffers:  # else the server has lost it, which was counted
+                    self._drop(self._twin)
+                self._say({"twin": False})
             case {"mute": channels}:
-                self._open_mute(channels)
+                self._mute = self._connect(MUTE_BUFFER_BYTES)
+                self._ask_for_much(self._mute, channels)
                 self._say({"mute": True})
             case {"is_dropped": True}:
                 self._say({"is_dropped": self._drain_mute()})
@@ -130,20 +143,22 @@ class Fleet:
     def _open(self) -> None:
         client = self._connect()
         client.sendall(make_request(1, "public/subscribe", channels=self._channels))
+        self._watch(client)
+
+    def _watch(self, client: socket.socket) -> None:
         client.setblocking(False)
         self._buffers[client] = bytearray()
         self._selector.register(client, selectors.EVENT_READ)
 
-    def _open_mute(self, channels: list[str]) -> None:
-        mute = self._connect(MUTE_BUFFER_BYTES)
-        mute.sendall(make_request(1, "public/subscribe", channels=channels))
-        mute.setblocking(False)
+    @staticmethod
+    def _ask_for_much(client: socket.socket, channels: list[str]) -> None:
+        client.sendall(make_request(1, "public/subscribe", channels=channels))
+        client.setblocking(False)
         try:
-            for number in range(MUTE_QUESTIONS):
-                mute.sendall(make_request(number, "public/get_order_book", instrument_name=channels[0].split(".")[1]))
+            for number in range(QUESTIONS):
+                client.sendall(make_request(number, "public/get_order_book", instrument_name=channels[0].split(".")[1]))
         except BlockingIOError:
             pass  # it is not read any more
-        self._mute = mute
 
     def _drain_mute(self) -> bool:
         """Now it reads, to see whether there is an end: whoever was not dropped has none."""
@@ -175,7 +190,7 @@ class Fleet:
         buffer += data
         for frame in cut_frames(buffer):
             found = _TIME.search(frame)
-            if found and self._measures_until_s and b'"snapshot"' not in frame:
+            if found and self._measures_until_s and client is not self._twin and b'"snapshot"' not in frame:
                 self._delays_ms[max(0, now_ms - int(found[1]))] += 1
         return None
 

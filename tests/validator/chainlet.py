@@ -45,14 +45,15 @@ EXPIRY_MS = 1 << 40
 FEEDS_E8 = (MARK_TICKS * 10**7, 300_000 * 10**6)
 
 
-def describe_network() -> NetworkConfig:
+def describe_network(params: ExchangeParams = PARAMS, genesis_time_ms: int = 1_000) -> NetworkConfig:
     """The genesis.toml of this chain."""
     entries = tuple(
         ValidatorEntry("0x" + bytes(20).hex(), bls.hex(), network.hex()) for bls, network in zip(BLS_KEYS, NETWORK_KEYS)
     )
     return NetworkConfig(
-        name="test", chain_id=CHAIN_ID, contract="0x" + CONTRACT.hex(), token="0x" + TOKEN.hex(), genesis_time_ms=1_000,
-        validators=entries, markets=PARAMS.markets, validators_max=MEMBERS,
+        name="test", chain_id=CHAIN_ID, contract="0x" + CONTRACT.hex(), token="0x" + TOKEN.hex(),
+        genesis_time_ms=genesis_time_ms, validators=entries, markets=params.markets, validators_max=MEMBERS,
+        governor="0x" + params.governor.hex() if any(params.governor) else "",
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Subscriptions: each finalised block is turned into text once per channel and pushed to every subscriber of it.
 
 Falling behind the node drops what all channels know and tells every subscriber anew. A channel that nobody listens to
-is kept up for a while, so that whoever lost the connection can go on where it broke off. When there is more to send
-than the machine can, messages become fewer and larger instead of late.
+is remembered for a while, so that whoever lost the connection can go on where it broke off; what changes meanwhile is
+one message then. When there is more to send than the machine can, messages become fewer and larger instead of late.
 """
 
 import trio
@@ -59,6 +59,8 @@ class Hub:
         if channel.key not in self._streams:
             self._streams[channel.key] = Stream(channel, self._open(channel))
         stream = self._streams[channel.key]
+        if not stream.subscribers:
+            stream.flush()
         stream.subscribers[subscriber] = None
         if seen is None or not stream.resume(subscriber, seen):
             stream.greet(subscriber)
@@ -78,7 +80,7 @@ class Hub:
         """Pushes what one block changed. Who is behind already is told of several blocks in one message."""
         streams = list(self._streams.values())
         for stream in streams:
-            stream.source.is_held = stream.is_crowded()
+            stream.source.is_held = stream.can_wait()
         for stream in streams:
             for data in stream.source.on_block(event):
                 stream.push(data)
@@ -90,16 +92,14 @@ class Hub:
             now_ms += FLUSH_INTERVAL_MS
             due = [stream for stream in self._streams.values() if self._is_due(stream, now_ms)]
             for stream in due:
-                stream.source.is_held = False
-                for data in stream.source.flush():
-                    stream.push(data)
+                stream.flush()
             self._forget_idle()
 
     @staticmethod
     def _is_due(stream: Stream, now_ms: int) -> bool:
         """What was held goes out as soon as its readers have caught up."""
         pace_ms = stream.channel.pace_ms
-        return (now_ms % pace_ms == 0 if pace_ms else stream.source.is_held) and not stream.is_crowded()
+        return (now_ms % pace_ms == 0 if pace_ms else stream.source.is_held) and not stream.can_wait()
 
     def _forget_idle(self) -> None:
         idle = sorted(

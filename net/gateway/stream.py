@@ -37,11 +37,18 @@ class Stream:
         self._kept: deque[str] = deque()
         self._kept_bytes = 0
 
-    def is_crowded(self) -> bool:
-        """Whether most of those who listen have not been sent yet what they were told: more would make them late. A few
-        who do not read decide nothing for the others.
+    def can_wait(self) -> bool:
+        """Whether news is better told later and together: most of those who listen have not been sent yet what they
+        were told, so more would make them late, or nobody listens. A few who do not read decide nothing for the others.
         """
-        return 2 * sum(subscriber.has_unsent for subscriber in self.subscribers) > len(self.subscribers)
+        waiting_count = sum(subscriber.has_unsent for subscriber in self.subscribers)
+        return not self.subscribers or 2 * waiting_count > len(self.subscribers)
+
+    def flush(self) -> None:
+        """Tells what has waited."""
+        self.source.is_held = False
+        for data in self.source.flush():
+            self.push(data)
 
     def push(self, data: object) -> None:
         """To everybody."""

@@ -60,7 +60,8 @@ A connection that does not read is closed with code 1013 and the reason `611 slo
 Beside `channel` and `data` every message has `x_seq`, one above that of the message before it in the same channel; a
 snapshot has that of the last change that it contains. After a lost connection `public/subscribe` with `x_resume`, by
 channel the last `x_seq` that came, goes on where it broke off: the last 256 messages of a channel are kept, and for 30
-seconds after its last subscriber left. What is not there any more is told anew.
+seconds after its last subscriber left, in which all that changes becomes one message. What is not there any more is
+told anew.
 """
 
 

@@ -66,8 +66,7 @@ class Rounds:
 
     async def measure_full(self, kind: Kind) -> Figures:
         """The highest rate that was kept up over the whole window, or the last that was tried."""
-        probe = await self._probe(kind)
-        rate_per_s = min(probe.executed_per_s * FIRST_SHARE, kind.ceiling_per_s)
+        rate_per_s = min(await self._probe(kind) * FIRST_SHARE, kind.ceiling_per_s)
         for _ in range(TRIES_MAX):
             figures = await self._open(kind, "full", rate_per_s, self.window_s)
             if figures.is_sustained:
@@ -84,22 +83,26 @@ class Rounds:
         """At a rate that the user chose."""
         return await self._open(kind, load, rate_per_s, self.window_s)
 
-    async def _probe(self, kind: Kind) -> Figures:
-        """As fast as answers come."""
+    async def _probe(self, kind: Kind) -> float:
+        """Commands a second, as fast as answers come. Who is through with all that was signed was faster than what is
+        ever offered, perhaps before the window began.
+        """
         window_s = max(8.0, self.window_s / 4)
         goal_per_s = kind.goal_per_s or kind.ceiling_per_s // 4
         outstanding = max(8, int(goal_per_s * OUTSTANDING_S / kind.actions_per_message))
         count = int(kind.ceiling_per_s * (window_s + RAMP_S) / kind.actions_per_message)
-        return await self._run(kind, "probe", window_s, count, outstanding=outstanding)
+        figures, is_exhausted = await self._run(kind, "probe", window_s, count, outstanding=outstanding)
+        return kind.ceiling_per_s / FIRST_SHARE if is_exhausted else figures.executed_per_s
 
     async def _open(self, kind: Kind, load: str, rate_per_s: float, window_s: float) -> Figures:
         messages_per_s = max(RATE_MESSAGES_MIN, rate_per_s / kind.actions_per_message)
         count = int(messages_per_s * (window_s + RAMP_S + 2)) + 16
-        return await self._run(kind, load, window_s, count, messages_per_s=messages_per_s)
+        return (await self._run(kind, load, window_s, count, messages_per_s=messages_per_s))[0]
 
     async def _run(
         self, kind: Kind, load: str, window_s: float, count: int, messages_per_s: float = 0.0, outstanding: int = 0
-    ) -> Figures:
+    ) -> tuple[Figures, bool]:
+        """What came of it, and whether all that was signed was sent before the end."""
         self.note(kind, load, f"signing {count:,} messages")
         await self.fleet.sign(count, kind.actions_per_message)
         await trio.sleep(SETTLE_S)
@@ -115,11 +118,11 @@ class Rounds:
             nursery.start_soon(self._show_progress, starts_s, window_s)
             clients, is_exhausted = await self.fleet.run(order)
         if is_exhausted:
-            self.note(kind, load, "all that was signed is sent, the rate is an underestimate")
+            self.note(kind, load, "all that was signed is sent before the end")
         nodes = [subtract(after, before) for before, after in zip(*found, strict=True)]
         figures = compute_figures(self.setup, kind.name, load, nodes, clients, kind.actions_per_message, window_s)
         self.note(kind, load, f"{figures.executed_per_s:,.0f} a second executed")
-        return figures
+        return figures, is_exhausted
 
     async def _show_progress(self, starts_s: float, window_s: float) -> None:
         with Progress(console=self.console, transient=True) as progress:

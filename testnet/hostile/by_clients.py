@@ -13,6 +13,7 @@ from testnet.hostile.scene import ApiAddress, Count, Scene
 FLOOD_SOURCE, JUNK_SOURCE, SLOW_SOURCE = (f"127.0.77.{last}" for last in range(1, 4))
 FLOOD_CONNECTIONS = 8
 FLOOD_REQUESTS_PER_S = 200
+FLOOD_PADDING_BYTES = 40_000
 SLOW_CONNECTIONS = 300
 SLOW_INTERVAL_S = 1.0
 JUNK_PER_S = 50
@@ -29,7 +30,7 @@ UPGRADE = (
 
 
 async def flood_requests(scene: Scene, count: Count) -> None:
-    """Valid requests over HTTP, far above the allowance of one address."""
+    """Valid requests over HTTP, far above the allowance of one address, which long ones use up sooner."""
     await _at_each(scene, count, _flood)
 
 
@@ -67,9 +68,10 @@ def websocket_frame(opcode: int, payload: bytes) -> bytes:
 
 
 async def _flood(api: ApiAddress, count: Count) -> None:
-    request = post(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "public/get_instruments"}).encode())
+    call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "public/get_instruments"}).encode()
+    short, long = post(call), post(call + b" " * FLOOD_PADDING_BYTES)
 
-    async def one() -> None:
+    async def one(request: bytes) -> None:
         while True:
             with suppress(OSError, trio.BrokenResourceError):
                 async with await _connect(api, FLOOD_SOURCE) as tcp:
@@ -78,8 +80,8 @@ async def _flood(api: ApiAddress, count: Count) -> None:
             await trio.sleep(RETRY_S)
 
     async with trio.open_nursery() as nursery:
-        for _ in range(FLOOD_CONNECTIONS):
-            nursery.start_soon(one)
+        for number in range(FLOOD_CONNECTIONS):
+            nursery.start_soon(one, long if number % 2 else short)
 
 
 async def _ask(tcp: trio.SocketStream, request: bytes, count: Count) -> None:

@@ -81,15 +81,18 @@ async def _send_junk_to(victim: MemberAddress, count: Count) -> None:
 
 async def _drip_at(victim: MemberAddress, count: Count) -> None:
     async def one() -> None:
-        with suppress(OSError, trio.BrokenResourceError):
+        try:
             async with await _connect(victim, DRIP_SOURCE) as tcp:
                 count("connections", 1)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(send, tcp, nursery.cancel_scope)
-                    while await tcp.receive_some():
-                        pass
+                    with suppress(trio.BrokenResourceError):  # reset is closed, too
+                        while await tcp.receive_some():
+                            pass
+                    count("closed by the node", 1)
                     nursery.cancel_scope.cancel()
-        count("closed by the node", 1)
+        except OSError:
+            count("refused", 1)
         slots.release()
 
     async def send(tcp: trio.SocketStream, scope: trio.CancelScope) -> None:

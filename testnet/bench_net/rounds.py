@@ -1,7 +1,9 @@
 """The loads that one network is put under: as much as it bears, half of that, and next to nothing."""
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import trio
 from rich.console import Console
@@ -18,7 +20,8 @@ LEAD_S = 1.5  # clients connect
 RAMP_S = 3.0
 SETTLE_S = 1.5
 IDLE_PER_S = 4.0
-# Of what a closed loop reached, what is tried first in an open one, and what is left after each try that failed.
+# Of what a closed loop reached, what is tried first in an open one, and what is left after each try that failed; the
+# same steps upwards.
 FIRST_SHARE, NEXT_SHARE = 0.92, 0.88
 TRIES_MAX = 4
 # A closed loop keeps so many seconds of the goal's rate under way.
@@ -46,6 +49,41 @@ KINDS = {
 }
 
 
+class Outcome(Protocol):
+    """What a window says of the rate that was offered."""
+
+    @property
+    def is_sustained(self) -> bool: ...
+
+    @property
+    def executed_per_s(self) -> float: ...
+
+
+T = TypeVar("T", bound=Outcome)
+
+
+async def find_highest(
+    attempt: Callable[[float], Awaitable[T]], first_per_s: float, goal_per_s: float, ceiling_per_s: float
+) -> T:
+    """The highest rate tried that was kept up over a whole window, or the last that was tried: lower ones until one is
+    kept up, and from one below the goal upwards until one is not.
+    """
+    rate_per_s, best, was_too_much = first_per_s, None, False
+    for _ in range(TRIES_MAX):
+        figures = await attempt(rate_per_s)
+        if figures.is_sustained:
+            best = figures
+            if was_too_much or figures.executed_per_s >= goal_per_s or rate_per_s >= ceiling_per_s:
+                break
+            rate_per_s = min(rate_per_s / NEXT_SHARE, ceiling_per_s)
+        elif best is not None:
+            break
+        else:
+            was_too_much = True
+            rate_per_s = min(rate_per_s, figures.executed_per_s) * NEXT_SHARE
+    return best or figures
+
+
 @dataclass(slots=True)
 class Rounds:
     """Runs loads on one network and keeps what came of them."""
@@ -65,14 +103,12 @@ class Rounds:
         return await self._open(kind, "idle", IDLE_PER_S * kind.actions_per_message, min(self.window_s, 30.0))
 
     async def measure_full(self, kind: Kind) -> Figures:
-        """The highest rate that was kept up over the whole window, or the last that was tried."""
-        rate_per_s = min(await self._probe(kind) * FIRST_SHARE, kind.ceiling_per_s)
-        for _ in range(TRIES_MAX):
-            figures = await self._open(kind, "full", rate_per_s, self.window_s)
-            if figures.is_sustained:
-                break
-            rate_per_s = min(rate_per_s, figures.executed_per_s) * NEXT_SHARE
-        return figures
+        """See `find_highest`."""
+        first_per_s = min(await self._probe(kind) * FIRST_SHARE, kind.ceiling_per_s)
+        return await find_highest(
+            lambda rate_per_s: self._open(kind, "full", rate_per_s, self.window_s),
+            first_per_s, kind.goal_per_s, kind.ceiling_per_s,
+        )  # fmt: skip
 
     async def measure_half(self, kind: Kind, full: Figures) -> Figures:
         """At half of the goal, or of what was reached where that is less."""

@@ -1,21 +1,35 @@
-"""hypercorn's connections, with an end for those that nobody reads from.
+"""hypercorn's connections, with an end for those that nobody reads from, and for those that break, alone.
 
 hypercorn 0.18 shields every write from cancellation and gives it no limit: a client that does not read keeps its
-connection, the task that writes to it, and the end of the server waiting for as long as it likes.
+connection, the task that writes to it, and the end of the server waiting for as long as it likes. And a client that
+does not wait for the end of its WebSocket handshake, but says more at once, makes it answer with an error and then with
+a welcome, which h11 refuses: where nobody catches that, the server ends, and with it all connections.
 """
 
+import logging
 from math import inf
 from typing import Any
 
 import hypercorn.config
 import hypercorn.trio.run
 import trio
+from h11 import LocalProtocolError
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.trio.tcp_server import TCPServer
+
+logger = logging.getLogger(__name__)
 
 
 class BoundedServer(TCPServer):
     """One connection. `config.send_s_max`: how long one write may take."""
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        except* LocalProtocolError as group:
+            logger.debug("session.lost error=%r", group.exceptions[0])
+        except* Exception as group:
+            logger.warning("api.connection_failed error=%r (it ends alone)", group.exceptions[0])
 
     async def protocol_send(self, event: Event) -> None:
         if not isinstance(event, RawData):
@@ -35,10 +49,22 @@ class BoundedServer(TCPServer):
         return None
 
 
+def _without_protocol_errors(app: Any) -> Any:
+    """What h11 says of a client's mistake is no error of ours, to be logged with a traceback."""
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except* LocalProtocolError as group:
+            logger.debug("session.lost error=%r", group.exceptions[0])
+
+    return run
+
+
 async def serve_bounded(
     app: Any, config: hypercorn.config.Config, send_s_max: float, task_status: Any = trio.TASK_STATUS_IGNORED
 ) -> None:
     """`hypercorn.trio.serve` with such connections; no write takes longer than `send_s_max`."""
     setattr(hypercorn.trio.run, "TCPServer", BoundedServer)  # noqa: B010  (the name is not exported)
     config.send_s_max = send_s_max  # type: ignore[attr-defined]
-    await hypercorn.trio.serve(app, config, mode="asgi", task_status=task_status)
+    await hypercorn.trio.serve(_without_protocol_errors(app), config, mode="asgi", task_status=task_status)

@@ -160,5 +160,7 @@ async def _ask_root(client: httpx.AsyncClient, url: str, height: int, patience_s
 
 
 def make_options(folder: Path, duration_s: int, rate: float, seed: int, base_port: int) -> Options:
-    """Four validators on an embedded chain."""
-    return Options(4, folder, "embedded", seed, duration_s, True, rate, base_port, True, public_count=1)
+    """Four validators on an embedded chain, each with an API process of its own, as operators have it."""
+    return Options(
+        4, folder, "embedded", seed, duration_s, True, rate, base_port, True, public_count=1, api_process="own"
+    )

@@ -431,6 +431,7 @@ def test_what_is_no_signer_is_said_to_be_none(tmp_path):
 
         def answer() -> None:
             connection, _ = listener.accept()
+            connection.recv(4096)  # or hanging up would end the greeting half-said
             connection.sendall(b"SSH-2.0-OpenSSH\r\n" * 40)
             connection.close()
 

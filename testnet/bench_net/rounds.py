@@ -23,6 +23,8 @@ IDLE_PER_S = 4.0
 # Of what a closed loop reached, what is tried first in an open one, and what is left after each try that failed; the
 # same steps upwards.
 FIRST_SHARE, NEXT_SHARE = 0.92, 0.88
+# Clients do not send to the very command: what is offered to try the goal.
+GOAL_SHARE = 1.01
 TRIES_MAX = 4
 # A closed loop keeps so many seconds of the goal's rate under way.
 OUTSTANDING_S = 0.6
@@ -66,7 +68,7 @@ async def find_highest(
     attempt: Callable[[float], Awaitable[T]], first_per_s: float, goal_per_s: float, ceiling_per_s: float
 ) -> T:
     """The highest rate tried that was kept up over a whole window, or the last that was tried: lower ones until one is
-    kept up, and from one below the goal upwards until one is not.
+    kept up, the goal among them, and from one below the goal upwards until one is not.
     """
     rate_per_s, best, was_too_much = first_per_s, None, False
     for _ in range(TRIES_MAX):
@@ -80,7 +82,8 @@ async def find_highest(
             break
         else:
             was_too_much = True
-            rate_per_s = min(rate_per_s, figures.executed_per_s) * NEXT_SHARE
+            least_per_s = goal_per_s * GOAL_SHARE if rate_per_s > goal_per_s * GOAL_SHARE else 0.0
+            rate_per_s = max(min(rate_per_s, figures.executed_per_s) * NEXT_SHARE, least_per_s)
     return best or figures
 
 

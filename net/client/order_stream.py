@@ -106,6 +106,7 @@ class OrderStream:
         self._next_tag = 1
         self._room = anyio.Semaphore(UNREAD_MAX)
         self._has_unsent = anyio.Event()
+        self._paused_until_s = 0.0  # a node that takes nothing now is not asked before
         self._outcomes_in, self._outcomes = anyio.create_memory_object_stream[MessageOutcome](UNREAD_MAX)
         self._failure: HansaError | None = None
         self.connection_count = 0
@@ -200,13 +201,15 @@ class OrderStream:
         await socket.send(Orders(0, FLAG_OUTCOMES, b"").encode())
         while True:
             await self._has_unsent.wait()
-            await anyio.sleep(GATHER_S)
-            while names := self._take_frame():
+            await anyio.sleep(max(GATHER_S, self._paused_until_s - anyio.current_time()))
+            names = self._take_frame()
+            if not self._unsent:
+                self._has_unsent = anyio.Event()
+            if names:
                 tag, self._next_tag = self._next_tag, self._next_tag + 1
                 self._in_frame[tag] = names
                 records = b"".join(self._pending[name].record for name in names)
                 await socket.send(Orders(tag, FLAG_OUTCOMES, records).encode())
-            self._has_unsent = anyio.Event()
 
     def _take_frame(self) -> list[bytes]:
         """What the next frame holds, out of what waits for one."""
@@ -233,14 +236,14 @@ class OrderStream:
                 return
             answer = decode_answer(data)
             if isinstance(answer, Receipts):
-                await self._on_receipts(answer)
+                self._on_receipts(answer)
             else:
                 self._on_outcomes(answer)
 
-    async def _on_receipts(self, receipts: Receipts) -> None:
+    def _on_receipts(self, receipts: Receipts) -> None:
         names = self._in_frame.pop(receipts.tag, [])
         if receipts.code in _TRANSIENT_FRAME_CODES:
-            await anyio.sleep(_TRY_AGAIN_S)
+            self._paused_until_s = anyio.current_time() + _TRY_AGAIN_S
             self._unsent |= dict.fromkeys(name for name in names if name in self._pending)
             self._has_unsent.set()
         elif receipts.code:

@@ -15,6 +15,7 @@ from engine.commands import Command, command_id, split_messages
 from engine.results import Code
 from net.client import AsyncClient, Buy, Cancel, MessageOutcome
 from net.gateway.errors import NO_QUORUM, SYNCING
+from net.gateway.limits import Limits
 from net.order_frames import (
     RECEIPT_ROW,
     Orders,
@@ -124,6 +125,14 @@ async def test_frames_that_come_twice_and_in_another_order_give_one_outcome_each
     async with running(backend) as url:
         await elsewhere(loop, trade, url, 10)
     assert len(backend.submitted) == 11
+
+
+@pytest.mark.parametrize("loop", BACKENDS)
+async def test_what_comes_too_fast_for_the_node_is_sent_again_together(loop: str) -> None:
+    backend = FaultyBackend(lambda push: push)
+    async with running(backend, Limits(shutdown_s=0.1, requests_per_s=4, requests_burst=10)) as url:
+        await elsewhere(loop, trade, url, 150)  # one refused frame after the other would take minutes
+    assert len(backend.submitted) == 151
 
 
 @pytest.mark.parametrize("loop", BACKENDS)

@@ -82,8 +82,8 @@ async def find_highest(
             break
         else:
             was_too_much = True
-            least_per_s = goal_per_s * GOAL_SHARE if rate_per_s > goal_per_s * GOAL_SHARE else 0.0
-            rate_per_s = max(min(rate_per_s, figures.executed_per_s) * NEXT_SHARE, least_per_s)
+            next_per_s, goal_offer_per_s = min(rate_per_s, figures.executed_per_s) * NEXT_SHARE, goal_per_s * GOAL_SHARE
+            rate_per_s = goal_offer_per_s if next_per_s < goal_offer_per_s < rate_per_s else next_per_s
     return best or figures
 
 

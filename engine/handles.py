@@ -9,6 +9,7 @@ The description of an array is numba's own: memory owner, parent, items, bytes o
 """
 
 import hashlib
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,14 @@ _WORD = ir.IntType(64)
 class Handle:
     """Mixin for a named tuple of arrays and of other handles."""
 
-    @property
+    @cached_property
     def address(self) -> int:
-        """Where the description of the arrays lies; it lives as long as this object."""
-        words = self.__dict__.get("_words")
-        if words is None:
-            parts: list[int] = []
-            for item in self:  # type: ignore[attr-defined]
-                parts += [item.address] if isinstance(item, Handle) else _describe(item)
-            words = self.__dict__["_words"] = np.array(parts, dtype=np.int64)
-        return int(words.ctypes.data)
+        """Where the description of the arrays lies; it lives as long as this object. Every call of a kernel asks."""
+        parts: list[int] = []
+        for item in self:  # type: ignore[attr-defined]
+            parts += [item.address] if isinstance(item, Handle) else _describe(item)
+        self._words = np.array(parts, dtype=np.int64)
+        return int(self._words.ctypes.data)
 
 
 def _describe(array: np.ndarray) -> list[int]:

@@ -38,6 +38,7 @@ from validator.store import Store
 
 SUBSCRIBER_EVENTS_MAX = 64
 INDEX_INTERVAL_S = 0.25
+REMEMBERED_INTERVAL_MS = 1_000
 NO_IDS = np.empty((0, 32), np.uint8)
 
 
@@ -91,7 +92,8 @@ class Ledger:
         self._books = WatchedBooks(state)
         self._waiters: dict[bytes, list[_Waiter]] = {}
         self._unpublished: deque[_Unpublished] = deque()
-        # When blocks came whose results are all in memory, with the place of each one's first.
+        # When blocks came from which on all results are in memory, with the place of each one's first: one a second is
+        # enough to know.
         self._remembered: deque[tuple[int, int]] = deque()
         self._subscribers: list[trio.MemorySendChannel[BlockEvent]] = []
 
@@ -125,9 +127,13 @@ class Ledger:
         self._stats.on_final(time_ms, len(actions), is_live)
         self._stats.on_codes(result.receipts["code"])
         if len(actions):
-            self._remembered.append((first_place(height), self._stats.last_final_ms))
+            self._remember(first_place(height), self._stats.last_final_ms)
         event = self._make_event(block, result, len(actions), fills, changed) if self._subscribers else None
         self._unpublished.append(_Unpublished(first_place(height), result.receipts["code"], ids, event))
+
+    def _remember(self, first: int, now_ms: int) -> None:
+        if not self._remembered or now_ms - self._remembered[-1][1] >= REMEMBERED_INTERVAL_MS:
+            self._remembered.append((first, now_ms))
 
     def _take_notices(self, notices: np.ndarray) -> None:
         self.listing_changes += int(np.isin(notices["kind"], (NOTICE_LISTED, NOTICE_PARAMETER)).any())

@@ -1,6 +1,7 @@
 """What a node tells its clients of finalised blocks: the truth, once, and only of what their owners signed."""
 
 import pytest
+import trio
 
 from engine.commands import (
     ALL_MARKETS,
@@ -23,7 +24,9 @@ from engine.results import Code, OrderState
 from engine.tables import BY_OWNER_ALL
 from engine.views import find_account
 from tests.validator.chainlet import GENESIS_STATE, MARK_TICKS, OWNERS, SEPARATOR, TOKEN, Chainlet, certify, seal, sign
+from validator import ledger as ledger_module
 from validator.answers import show_answer, show_waiting
+from validator.history import first_place
 from validator.ledger import Ledger
 from validator.stats import Stats
 from validator.store import Store
@@ -212,3 +215,25 @@ def test_withdrawals_are_listed_by_owner_with_their_time(teller):
     has_between = teller.store.has_withdrawal_between
     assert has_between(head.height - 1, head.height) and has_between(0, head.height + 9)
     assert not has_between(head.height, head.height + 9) and not has_between(0, head.height - 1)
+
+
+def test_what_is_in_memory_is_known_to_the_second_and_never_too_much_is_claimed(tmp_path, monkeypatch):
+    teller = Teller(tmp_path)
+    now_ms, height_at = 10_000, dict[int, int]()
+    teller.ledger._stats._wall_ms = lambda: now_ms
+    assert not teller.ledger.remembers_since(now_ms)
+    for number in range(40):
+        teller.run(seal(0, number + 1, [place(0, number + 1, BUY, 1).encode()]))
+        height_at[now_ms] = teller.chain.head.height
+        now_ms += 100
+    assert teller.ledger.remembers_since(10_000) and not teller.ledger.remembers_since(9_999)
+    teller.ledger.history.index.taken_over = first_place(height_at[11_500])
+    monkeypatch.setattr(ledger_module, "INDEX_INTERVAL_S", 0)
+
+    async def look_once() -> None:
+        with trio.move_on_after(0.1):
+            await teller.ledger.keep_index()
+
+    trio.run(look_once)
+    known = [time_ms for time_ms in height_at if teller.ledger.remembers_since(time_ms)]
+    assert min(known) > 11_500 and min(known) <= 12_600 and max(known) == max(height_at)

@@ -120,7 +120,7 @@ class Service:
         self._accounts = NodeAccountData(executor, ledger, store, lambda: on_chain.height, pending)
         self.account_data: AccountData = self._accounts
         self.outcomes = OutcomeBook(self.command_status)
-        self._receipts = ReceiptBook()
+        self._receipts = ReceiptBook(self.domain.node_index)
         self._last_origin = NO_ORIGIN
         self._proof_states: OrderedDict[int, Executed] = OrderedDict()
         self._checkpoint_states: OrderedDict[int, Executed] = OrderedDict()

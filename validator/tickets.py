@@ -1,7 +1,6 @@
 """One command of the JSON API on its way through the ingress, and its verdict in the API's terms."""
 
-from collections import OrderedDict
-
+import numpy as np
 import trio
 
 from engine.results import Code
@@ -49,17 +48,42 @@ class NodeTicket:
 
 
 class ReceiptBook:
-    """The receipts of the last commands, by their ids."""
+    """This node's receipts of the last commands, found by their ids. In columns: as objects they took five times as
+    much, and a quiet exchange would have grown by them for hours.
+    """
 
-    def __init__(self, count_max: int = RECEIPTS_MAX) -> None:
-        self._count_max = count_max
-        self._receipts: OrderedDict[bytes, Receipt] = OrderedDict()
+    def __init__(self, node_index: int, count_max: int = RECEIPTS_MAX) -> None:
+        self._node_index, self._count_max = node_index, count_max
+        self._keys = np.zeros(count_max, np.uint64)  # the first eight bytes of each id
+        self._ids = np.zeros((count_max, 32), np.uint8)
+        self._received_ms = np.zeros(count_max, np.int64)
+        self._signatures = np.zeros((count_max, 64), np.uint8)
+        self._count = 0  # ever put
 
     def put(self, receipt: Receipt) -> None:
         """The first one stands: a copy of a command is answered with it."""
-        self._receipts.setdefault(receipt.command_id, receipt)
-        while len(self._receipts) > self._count_max:
-            self._receipts.popitem(last=False)
+        if self._find(receipt.command_id) is not None:
+            return
+        at = self._count % self._count_max
+        self._keys[at] = _key_of(receipt.command_id)
+        self._ids[at] = np.frombuffer(receipt.command_id, np.uint8)
+        self._received_ms[at] = receipt.received_ms
+        self._signatures[at] = np.frombuffer(receipt.signature, np.uint8)
+        self._count += 1
 
     def get(self, command_id: bytes) -> Receipt | None:
-        return self._receipts.get(command_id)
+        at = self._find(command_id)
+        if at is None:
+            return None
+        return Receipt(self._node_index, command_id, int(self._received_ms[at]), self._signatures[at].tobytes())
+
+    def _find(self, command_id: bytes) -> int | None:
+        used = min(self._count, self._count_max)
+        for at in np.flatnonzero(self._keys[:used] == _key_of(command_id)).tolist():
+            if self._ids[at].tobytes() == command_id:
+                return int(at)
+        return None
+
+
+def _key_of(command_id: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(command_id[:8], "little"))

@@ -1,5 +1,7 @@
 """One JSON command's verdict in the API's terms."""
 
+from dataclasses import replace
+
 import pytest
 
 from engine.commands import CANCEL_ALL, command_id
@@ -13,7 +15,7 @@ from validator.tickets import NodeTicket, ReceiptBook
 
 
 async def judged(verdict):
-    ticket = NodeTicket(2, ReceiptBook())
+    ticket = NodeTicket(2, ReceiptBook(2))
     ticket.deliver(verdict)
     return await ticket.wait()
 
@@ -39,7 +41,7 @@ async def test_a_failure_of_ours_is_the_callers_and_not_the_loops():
 
 
 async def test_the_last_receipts_are_known_by_their_commands():
-    chain, book = Chainlet(), ReceiptBook(2)
+    chain, book = Chainlet(), ReceiptBook(2, count_max=2)
     chain.fund()
     commands = [sign(0, CANCEL_ALL, nonce, market=0) for nonce in (7, 8, 9)]
     for verdict in await Desk(chain).judge([command.encode() for command in commands]):
@@ -48,3 +50,6 @@ async def test_the_last_receipts_are_known_by_their_commands():
     names = [command_id(command, SEPARATOR) for command in commands]
     receipts = [book.get(name) for name in names]
     assert receipts[0] is None and [receipt.command_id for receipt in receipts[1:]] == names[1:]
+    book.put(replace(receipts[2], received_ms=0))  # a copy that came later
+    assert book.get(names[2]) == receipts[2]
+    assert (receipts[2].node_index, receipts[2].received_ms, len(receipts[2].signature)) == (2, NOW_MS, 64)

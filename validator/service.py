@@ -147,7 +147,7 @@ class Service:
 
     def submit(self, command: Command) -> Ticket:
         """See `Backend.submit`."""
-        ticket = NodeTicket(self.domain.node_index, self._receipts)
+        ticket = NodeTicket(self._receipts)
         if is_well_formed(command):
             self._ingress.put(Entry(command.encode(), NO_ORIGIN, is_frame=False, deliver=ticket.deliver))
         else:

@@ -15,8 +15,7 @@ _REFUSALS = {fault.number: refusal for refusal, fault in REFUSAL_FAULTS.items()}
 class NodeTicket:
     """Implements `Ticket`."""
 
-    def __init__(self, node_index: int, receipts: "ReceiptBook") -> None:
-        self._node_index = node_index
+    def __init__(self, receipts: "ReceiptBook") -> None:
         self._receipts = receipts
         self._is_judged = trio.Event()
         self._verdict: Verdict | None = None
@@ -28,7 +27,7 @@ class NodeTicket:
         if not verdict.code and not int(verdict.rows["code"][0]):
             receipt = self._show(verdict).receipt
             assert receipt is not None
-            self._receipts.put(receipt)
+            self._receipts.put(receipt, is_copy=bool(verdict.is_copy[0]))
 
     async def wait(self) -> Submission:
         """See `Ticket.wait`. Raises `ValueError` where the judging failed: the command is not taken."""
@@ -44,7 +43,7 @@ class NodeTicket:
         if code != Code.OK:
             return Submission(identifier, code=Code(code))
         received_ms = int(verdict.rows["received_ms"][0])
-        return Submission(identifier, Receipt(self._node_index, identifier, received_ms, verdict.signature))
+        return Submission(identifier, Receipt(self._receipts.node_index, identifier, received_ms, verdict.signature))
 
 
 class ReceiptBook:
@@ -53,16 +52,18 @@ class ReceiptBook:
     """
 
     def __init__(self, node_index: int, count_max: int = RECEIPTS_MAX) -> None:
-        self._node_index, self._count_max = node_index, count_max
+        self.node_index, self._count_max = node_index, count_max
         self._keys = np.zeros(count_max, np.uint64)  # the first eight bytes of each id
         self._ids = np.zeros((count_max, 32), np.uint8)
         self._received_ms = np.zeros(count_max, np.int64)
         self._signatures = np.zeros((count_max, 64), np.uint8)
         self._count = 0  # ever put
 
-    def put(self, receipt: Receipt) -> None:
-        """The first one stands: a copy of a command is answered with it."""
-        if self._find(receipt.command_id) is not None:
+    def put(self, receipt: Receipt, is_copy: bool) -> None:
+        """The first one stands: a copy of a command is answered with it. Only copies are looked for, in all there are;
+        the first may have come by another way than this.
+        """
+        if is_copy and self._find(receipt.command_id) is not None:
             return
         at = self._count % self._count_max
         self._keys[at] = _key_of(receipt.command_id)
@@ -75,7 +76,7 @@ class ReceiptBook:
         at = self._find(command_id)
         if at is None:
             return None
-        return Receipt(self._node_index, command_id, int(self._received_ms[at]), self._signatures[at].tobytes())
+        return Receipt(self.node_index, command_id, int(self._received_ms[at]), self._signatures[at].tobytes())
 
     def _find(self, command_id: bytes) -> int | None:
         used = min(self._count, self._count_max)

@@ -18,7 +18,6 @@ from testnet.hostile.scene import Count, Scene, load_scene
 from validator.logs import begin_logs
 
 REPORT_INTERVAL_S = 1.0
-
 Attack = Callable[[Scene, Count], Awaitable[None]]
 ATTACKS: dict[str, Attack] = {
     "junk": by_strangers.send_junk,

@@ -6,7 +6,7 @@ import pytest
 
 from engine.commands import CANCEL_ALL, command_id
 from engine.results import Code
-from net.gateway.backend import Refusal
+from net.gateway.backend import Receipt, Refusal
 from net.gateway.errors import INTERNAL, QUEUE_FULL
 from tests.validator.chainlet import SEPARATOR, Chainlet, sign
 from tests.validator.test_ingress import NOW_MS, Desk
@@ -15,7 +15,7 @@ from validator.tickets import NodeTicket, ReceiptBook
 
 
 async def judged(verdict):
-    ticket = NodeTicket(2, ReceiptBook(2))
+    ticket = NodeTicket(ReceiptBook(2))
     ticket.deliver(verdict)
     return await ticket.wait()
 
@@ -45,11 +45,13 @@ async def test_the_last_receipts_are_known_by_their_commands():
     chain.fund()
     commands = [sign(0, CANCEL_ALL, nonce, market=0) for nonce in (7, 8, 9)]
     for verdict in await Desk(chain).judge([command.encode() for command in commands]):
-        NodeTicket(2, book).deliver(verdict)
-    NodeTicket(2, book).deliver(refuse_unseen(Code.MALFORMED))
+        NodeTicket(book).deliver(verdict)
+    NodeTicket(book).deliver(refuse_unseen(Code.MALFORMED))
     names = [command_id(command, SEPARATOR) for command in commands]
     receipts = [book.get(name) for name in names]
     assert receipts[0] is None and [receipt.command_id for receipt in receipts[1:]] == names[1:]
-    book.put(replace(receipts[2], received_ms=0))  # a copy that came later
-    assert book.get(names[2]) == receipts[2]
+    book.put(replace(receipts[1], received_ms=0), is_copy=True)
+    assert [book.get(name) for name in names] == receipts
+    book.put(Receipt(2, bytes(32), 5, bytes(64)), is_copy=True)  # of what came in a frame
+    assert book.get(bytes(32)).received_ms == 5 and book.get(names[1]) is None
     assert (receipts[2].node_index, receipts[2].received_ms, len(receipts[2].signature)) == (2, NOW_MS, 64)

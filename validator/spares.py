@@ -20,8 +20,11 @@ from engine.state import USED_ROWS, EngineState
 from engine.tables import ACCOUNT_COUNT, Tables
 
 # The service keeps some two dozen final states for proofs (`service.PROOF_STATES_MAX`), whose tables come back here
-# when it drops them; each block takes one and gives one, so no more than a few are ever idle.
+# when it drops them.
 SPARES_MAX = 32
+# Each block takes one and gives one. More are idle after many blocks became final at once, as after a pause: without
+# this bound a validator grew by some megabytes with each.
+IDLE_MAX = 4
 # References to an object that one owner holds, as `sys.getrefcount` sees them from where a local name holds it, too:
 # the owner's, the name's and that of the call itself.
 REFERENCES_OF_OWNED = 3
@@ -36,8 +39,11 @@ class Spares:
         self._given: deque[EngineState] = deque(maxlen=SPARES_MAX)
 
     def give(self, state: EngineState) -> None:
-        """The caller needs the state no more; others may."""
-        self._given.append(state)
+        """The caller needs the state no more; others may. Of states that follow each other in the same tables, as
+        `Executor.advance` makes them, the first stands for all.
+        """
+        if all(given.tables is not state.tables for given in self._given):
+            self._given.append(state)
 
     def copy(self, state: EngineState) -> EngineState:
         """A state with tables of its own, equal to those of `state`."""
@@ -53,16 +59,27 @@ class Spares:
 
     def _take(self, like: Tables) -> Tables | None:
         """Tables of the same capacities that nobody else refers to. Those in use stay in their place: the oldest of
-        them are the first to be given up.
+        them are the first to be given up. One of too many idle ones is let go: not all at once, for the system takes
+        its time to take memory back.
         """
-        for at in range(len(self._given)):
+        taken, idle_count, at = None, 0, 0
+        while at < len(self._given) and idle_count <= IDLE_MAX:
             state = self._given[at]
             tables = state.tables
-            is_ours = REFERENCES_OF_OWNED == sys.getrefcount(state) == sys.getrefcount(tables)
-            if is_ours and _have_one_owner(tables, like) and _have_one_owner(tables.orderbook, like.orderbook):
+            is_idle = REFERENCES_OF_OWNED == sys.getrefcount(state) == sys.getrefcount(tables)
+            idle_count += is_idle
+            if taken is None and is_idle and _are_free(tables, like):
+                taken = tables
                 del self._given[at]
-                return tables
-        return None
+            elif idle_count > IDLE_MAX:
+                del self._given[at]
+            else:
+                at += 1
+        return taken
+
+
+def _are_free(tables: Tables, like: Tables) -> bool:
+    return _have_one_owner(tables, like) and _have_one_owner(tables.orderbook, like.orderbook)
 
 
 def _have_one_owner(arrays: Tables | Orderbook, like: Tables | Orderbook) -> bool:

@@ -2,19 +2,21 @@
 asks for one is told that it waits.
 """
 
-from collections import OrderedDict
-
 import numpy as np
 
-TAKEN_REMEMBERED_MAX = 50_000
+TAKEN_REMEMBERED_MIN = 25_000
 _RING_BITS = 17  # ids of actions: more than any backlog
 
 
 class TakenMemory:
-    """Messages by their ids; of actions the first eight bytes, in a ring."""
+    """Messages by their ids, at least the last `TAKEN_REMEMBERED_MIN` and fewer than twice as many; of actions the
+    first eight bytes, in a ring.
+    """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, int] = OrderedDict()  # message id -> received_ms
+        # Message id -> received_ms. Two dicts, of which the older is dropped whole: half of what one in order takes.
+        self._recent: dict[bytes, int] = {}
+        self._older: dict[bytes, int] = {}
         self._ring = np.zeros(1 << _RING_BITS, dtype=np.uint64)
         self._ring_at = 0
 
@@ -22,9 +24,9 @@ class TakenMemory:
         """Ids (m, 32) of messages and (n, 32) of all their actions."""
         names = message_ids.tobytes()
         for at in range(0, len(names), 32):
-            self._known[names[at : at + 32]] = now_ms
-        while len(self._known) > TAKEN_REMEMBERED_MAX:
-            self._known.popitem(last=False)
+            self._recent[names[at : at + 32]] = now_ms
+            if len(self._recent) == TAKEN_REMEMBERED_MIN:
+                self._older, self._recent = self._recent, {}
         prefixes = np.ascontiguousarray(action_ids[:, :8]).view(np.uint64)[:, 0][-len(self._ring) :]
         places = np.arange(self._ring_at, self._ring_at + len(prefixes)) & (len(self._ring) - 1)
         self._ring[places] = prefixes
@@ -32,8 +34,10 @@ class TakenMemory:
 
     def received_ms(self, message_id: bytes) -> int | None:
         """Since when a message is held, if it is."""
-        return self._known.get(message_id)
+        received_ms = self._recent.get(message_id)
+        return self._older.get(message_id) if received_ms is None else received_ms
 
     def has_action(self, action_id: bytes) -> bool:
         """Whether one of the last messages has an action of that id."""
-        return action_id in self._known or bool((self._ring == np.frombuffer(action_id[:8], np.uint64)).any())
+        prefix = np.frombuffer(action_id[:8], np.uint64)
+        return self.received_ms(action_id) is not None or bool((self._ring == prefix).any())

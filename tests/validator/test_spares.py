@@ -1,5 +1,7 @@
 """Tables that are written again hold what a fresh copy holds, and nobody's who still looks at them."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from engine.tables import Tables
 from tests.engine.blocks import START_MS
 from tests.engine.days import write_day
 from tests.engine.worlds import build_block, make_world_params
-from validator.spares import Spares, copy_tables_into
+from validator.spares import IDLE_MAX, SPARES_MAX, Spares, copy_tables_into
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +98,29 @@ def test_tables_of_another_size_are_not_used(days) -> None:
     copy = spares.copy(days[0][0])
     assert copy.tables.accounts.shape == days[0][0].tables.accounts.shape
     assert np.array_equal(copy.tables.counters, days[0][0].tables.counters)
+
+
+def test_what_many_blocks_at_once_took_is_given_back(days) -> None:
+    """As after a pause: a dozen states become idle together, and a block takes one and gives one."""
+    spares, parent = Spares(), days[0][-1]
+    states = [parent.copy() for _ in range(IDLE_MAX + 8)]
+    alive = [weakref.ref(state.tables.accounts) for state in states]
+    while states:
+        spares.give(states.pop())
+    for _ in range(IDLE_MAX + 8):
+        spares.give(spares.copy(parent))
+    assert sum(accounts() is not None for accounts in alive) <= IDLE_MAX + 1
+
+
+def test_states_in_the_same_tables_take_one_place(days) -> None:
+    """As blocks that are caught up with leave them: else they would push out what the next copies need."""
+    spares, parent = Spares(), days[0][-1]
+    spare = parent.copy()
+    accounts = weakref.ref(spare.tables.accounts)
+    spares.give(spare)
+    del spare
+    head = parent.copy()
+    for _ in range(SPARES_MAX):
+        spares.give(head)
+        head = head.shared()
+    assert accounts() is not None

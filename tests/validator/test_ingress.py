@@ -51,6 +51,7 @@ from validator.ingress import QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX, Entry, Ingres
 from validator.prechecks import may_sign, precheck
 
 NOW_MS = 5_000
+COMPILE_S_MAX = 180  # the first judgement may wait for a compiler on a busy machine
 SESSION_KEY = TRADERS[2]
 NODE_KEY = SigningKey(SEEDS[0])
 
@@ -89,7 +90,7 @@ class Desk:
             self.put(name, data)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.ingress.run)
-            with trio.fail_after(30):
+            with trio.fail_after(COMPILE_S_MAX):
                 while len(self.verdicts) < len(frames) or not is_done():
                     await trio.sleep(0)
             nursery.cancel_scope.cancel()

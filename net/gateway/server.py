@@ -7,6 +7,9 @@ a welcome, which h11 refuses: where nobody catches that, the server ends, and wi
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import inf
 from typing import Any
 
@@ -18,10 +21,27 @@ from hypercorn.events import Closed, Event, RawData
 from hypercorn.trio.tcp_server import TCPServer
 
 logger = logging.getLogger(__name__)
+_more_follows = ContextVar("more_follows", default=False)
+
+
+@contextmanager
+def more_follows() -> Iterator[None]:
+    """What this task sends within waits for what is sent next on its connection, to leave in one write with it: a write
+    costs more than all else that a small frame needs. HTTP/2 sends from a task of its own and does not wait.
+    """
+    token = _more_follows.set(True)
+    try:
+        yield
+    finally:
+        _more_follows.reset(token)
 
 
 class BoundedServer(TCPServer):
     """One connection. `config.send_s_max`: how long one write may take."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._held = bytearray()  # whole frames, see `more_follows`
 
     async def run(self) -> None:
         try:
@@ -34,12 +54,17 @@ class BoundedServer(TCPServer):
     async def protocol_send(self, event: Event) -> None:
         if not isinstance(event, RawData):
             return await super().protocol_send(event)
+        self._held += event.data
+        return None if _more_follows.get() else await self._flush()
+
+    async def _flush(self) -> None:
         is_over = False
         limit_s: float = getattr(self.config, "send_s_max", inf)  # other servers of this process have none
         async with self.send_lock:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + limit_s) as scope:
+                data, self._held = self._held, bytearray()
                 try:
-                    await self.stream.send_all(event.data)
+                    await self.stream.send_all(data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     is_over = True
         if scope.cancelled_caught:

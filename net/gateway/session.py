@@ -8,6 +8,7 @@ that does not read its notifications, or nothing at all for `send_s_max`, loses 
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,11 +26,13 @@ from net.gateway.errors import (
     ApiError,
     Fault,
 )
+from net.gateway.server import more_follows
 from net.gateway.wire import RequestError, error_text, now_us, parse_request
 
 logger = logging.getLogger(__name__)
 CLOSE_TRY_AGAIN_LATER = 1013
 CLOSE_POLICY = 1008
+WRITE_BYTES = 16 * 1024  # messages that wait together leave together, up to so many
 _IDLE_TICK_S = 1.0
 _TEST_REQUEST = json.dumps({"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": "test_request"}})
 
@@ -174,15 +177,28 @@ class Session:
         await self._guarded(self._drain)
 
     async def _drain(self) -> None:
-        async for text in self._to_send:
-            self._count(-len(text))
-            self._has_read.set()
+        async for first in self._to_send:
+            texts = self._take_with(first)
             with trio.move_on_after(self._api.limits.send_s_max) as scope:
-                await self._websocket.send_text(text)
+                with more_follows():
+                    for text in texts[:-1]:
+                        await self._websocket.send_text(text)
+                await self._websocket.send_text(texts[-1])
             if scope.cancelled_caught:
                 self._drop(CLOSE_TRY_AGAIN_LATER, SLOW_CONSUMER)
             if self._closing is not None:
                 return
+            self._count(-sum(map(len, texts)))
+            self._has_read.set()
+
+    def _take_with(self, first: str) -> list[str]:
+        """What waits behind it, as far as it makes up one write."""
+        texts, size_bytes = [first], len(first)
+        with suppress(trio.WouldBlock):
+            while size_bytes < WRITE_BYTES:
+                texts.append(self._to_send.receive_nowait())
+                size_bytes += len(texts[-1])
+        return texts
 
     async def _guarded(self, send: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -56,6 +56,24 @@ async def test_book_snapshot_and_changes_chain() -> None:
             assert gone["bids"] == [["delete", "64000.0", "0.000"]] and gone["prev_change_id"] == change["change_id"]
 
 
+async def test_what_a_block_tells_a_client_leaves_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, writes, send_all = DictBackend(), [], trio.SocketStream.send_all
+
+    async def counted(self: trio.SocketStream, data: bytes) -> None:
+        writes.append(bytes(data).count(b'"subscription"'))
+        await send_all(self, data)
+
+    async with running(backend) as url, websocket(url) as connection:
+        await subscribe(connection, "book.BTC-PERPETUAL.raw", "ticker.BTC-PERPETUAL.raw", "x.blocks")
+        for _ in range(2):  # the states that book and ticker begin with
+            await next_message(connection)
+        monkeypatch.setattr(trio.SocketStream, "send_all", counted)
+        for price_ticks in (640_000, 640_001):
+            await place(backend, BUY, price_ticks, 10)
+            assert {(await next_message(connection))[0].split(".")[0] for _ in range(3)} == {"book", "ticker", "x"}
+    assert [count for count in writes if count] == [3, 3]
+
+
 async def test_batched_book_sends_only_the_net_change() -> None:
     backend = DictBackend()
     async with running(backend) as url, websocket(url) as connection:
@@ -91,7 +109,7 @@ async def test_trades_orders_ticker_and_blocks() -> None:
 
 @pytest.mark.parametrize(
     "bounds",
-    [{"outgoing_messages_max": 4}, {"outgoing_bytes_max": 1_000}, {"outgoing_bytes_all_max": 200, "fair_bytes": 500}],
+    [{"outgoing_messages_max": 1}, {"outgoing_bytes_max": 1_000}, {"outgoing_bytes_all_max": 200, "fair_bytes": 500}],
     ids=["messages", "bytes", "bytes of all"],
 )
 async def test_slow_reader_is_dropped_with_a_reason(bounds: dict[str, int]) -> None:

@@ -41,7 +41,7 @@ class BoundedServer(TCPServer):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._held = bytearray()  # whole frames, see `more_follows`
+        self._held: list[bytes] = []  # whole frames, see `more_follows`
 
     async def run(self) -> None:
         try:
@@ -54,7 +54,7 @@ class BoundedServer(TCPServer):
     async def protocol_send(self, event: Event) -> None:
         if not isinstance(event, RawData):
             return await super().protocol_send(event)
-        self._held += event.data
+        self._held.append(event.data)
         return None if _more_follows.get() else await self._flush()
 
     async def _flush(self) -> None:
@@ -62,7 +62,7 @@ class BoundedServer(TCPServer):
         limit_s: float = getattr(self.config, "send_s_max", inf)  # other servers of this process have none
         async with self.send_lock:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + limit_s) as scope:
-                data, self._held = self._held, bytearray()
+                data, self._held = b"".join(self._held), []
                 try:
                     await self.stream.send_all(data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -71,7 +71,6 @@ class BoundedServer(TCPServer):
             await trio.aclose_forcefully(self.stream)
         if is_over or scope.cancelled_caught:
             await self.protocol.handle(Closed())
-        return None
 
 
 def _without_protocol_errors(app: Any) -> Any:

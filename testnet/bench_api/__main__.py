@@ -1,10 +1,11 @@
 """`python -m testnet.bench_api`: what 200 WebSocket clients cost the committee, and one that never reads the others.
 
-A local network with traders; all clients at one validator's API. Rounds of three windows: without clients; with them
-and one more that subscribes to everything; the same, but that one reads nothing. The last two change places from round
-to round, for a network gets slower with what it holds. Time to finality is counted by all nodes, the delay of a message
-by its client, from the time of its block to its receipt. Ratios are of the same run. Prints a table, writes
-`build/results/bench-api.json`; exit code 0 only if no ratio is beyond noise and the mute client was dropped.
+A local network with traders; all clients at one validator's API, in a process with the priority of the API's. Rounds of
+three windows: without clients; with them and one more that subscribes to everything; the same, but that one reads
+nothing. The last two change places from round to round, for a network gets slower with what it holds. Time to finality
+is counted by all nodes, the delay of a message by its client, from the time of its block to its receipt. Ratios are of
+the same run. Prints a table, writes `build/results/bench-api.json`; exit code 0 only if no ratio is beyond noise and
+the mute client was dropped.
 Measure on a machine that does nothing else.
 """
 

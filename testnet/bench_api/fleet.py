@@ -1,5 +1,6 @@
 """Many WebSocket clients in one process, as cheap as can be: bare sockets, one loop, frames cut by hand, so that what
-is measured is the node's and not theirs.
+is measured is the node's and not theirs. Real clients bring processors of their own: on this machine they have what its
+validators leave, as the API's process has.
 
 `python -m testnet.bench_api.fleet HOST PORT CHANNEL...` takes lines of JSON and answers each with one:
 `{"open": n}`, `{"measure_s": s}` (delays in milliseconds, from the time of the block that a message tells of to its
@@ -23,6 +24,7 @@ MUTE_BUFFER_BYTES = 4096
 # Answers that fill the buffers between the server and a client that does not read.
 QUESTIONS = 2_000
 DRAIN_S_MAX = 5.0
+NICENESS = 10
 _TIME = re.compile(rb'"timestamp": ?(\d+)')
 _HANDSHAKE = (
     "GET /ws/api/v2 HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -201,4 +203,5 @@ class Fleet:
 
 
 if __name__ == "__main__":
+    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     Fleet(sys.argv[1], int(sys.argv[2]), sys.argv[3:]).run()

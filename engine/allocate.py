@@ -1,6 +1,6 @@
 """Memory of a state: empty tables of the greatest capacity, filled with the instruments of the parameters.
 
-`np.zeros` hands out pages when they are first written, so a capacity costs address space, not memory. Row 0 of every
+Pages are handed out when they are first written, so a capacity costs address space, not memory. Row 0 of every
 pool means "none".
 """
 
@@ -96,31 +96,31 @@ def make_tables(params: ExchangeParams, time_ms: int) -> Tables:
     node_hashes, node_sums = make_nodes(_power_of_two(accounts))
     tables = Tables(
         accounts=make_zeros(accounts, ACCOUNT),
-        account_index=np.zeros(_power_of_two(2 * accounts), np.uint32),
-        nonces=np.zeros((accounts, NONCES_REMEMBERED), np.int64),
-        client_ids=np.zeros((accounts, CLIENT_IDS_REMEMBERED), np.int64),
+        account_index=make_zeros(_power_of_two(2 * accounts), np.uint32),
+        nonces=make_zeros((accounts, NONCES_REMEMBERED), np.int64),
+        client_ids=make_zeros((accounts, CLIENT_IDS_REMEMBERED), np.int64),
         positions=make_zeros(positions, POSITION),
-        position_index=np.zeros(_power_of_two(2 * positions), np.uint32),
+        position_index=make_zeros(_power_of_two(2 * positions), np.uint32),
         orderbook=make_orderbook(params.markets_max, params.orders_max, params.blocks_max, _directory_entries(params)),
         details=make_zeros(params.orders_max, DETAIL),
-        trigger_rows=np.zeros(count_words(params.triggers_max), np.int64),
-        offer_rows=np.zeros(count_words(params.offers_max), np.int64),
-        session_rows=np.zeros(count_words(params.sessions_max), np.int64),
-        triggers=np.zeros(params.triggers_max, TRIGGER),
-        offers=np.zeros(params.offers_max, OFFER),
-        sessions=np.zeros(params.sessions_max, SESSION),
-        protections=np.zeros(params.sessions_max, PROTECTION),
-        markets=np.zeros(params.markets_max, MARKET),
-        underlyings=np.zeros(params.markets_max, UNDERLYING),
-        expiries=np.zeros(params.markets_max, EXPIRY),
-        assets=np.zeros(1 + len(params.collaterals), ASSET),
-        fee_tiers=np.zeros((FEE_TIERS, 3), np.int64),
-        counters=np.zeros(COUNTER_COUNT, np.int64),
-        scenarios=np.zeros((params.markets_max, SCENARIOS), np.int64),
+        trigger_rows=make_zeros(count_words(params.triggers_max), np.int64),
+        offer_rows=make_zeros(count_words(params.offers_max), np.int64),
+        session_rows=make_zeros(count_words(params.sessions_max), np.int64),
+        triggers=make_zeros(params.triggers_max, TRIGGER),
+        offers=make_zeros(params.offers_max, OFFER),
+        sessions=make_zeros(params.sessions_max, SESSION),
+        protections=make_zeros(params.sessions_max, PROTECTION),
+        markets=make_zeros(params.markets_max, MARKET),
+        underlyings=make_zeros(params.markets_max, UNDERLYING),
+        expiries=make_zeros(params.markets_max, EXPIRY),
+        assets=make_zeros(1 + len(params.collaterals), ASSET),
+        fee_tiers=make_zeros((FEE_TIERS, 3), np.int64),
+        counters=make_zeros(COUNTER_COUNT, np.int64),
+        scenarios=make_zeros((params.markets_max, SCENARIOS), np.int64),
         node_hashes=node_hashes,
         node_sums=node_sums,
-        aux_digests=np.zeros((accounts, 32), np.uint8),
-        portfolio=np.zeros(PORTFOLIO_WORDS, np.int64),
+        aux_digests=make_zeros((accounts, 32), np.uint8),
+        portfolio=make_zeros(PORTFOLIO_WORDS, np.int64),
     )
     _fill_counters(tables, params, time_ms)
     for market in params.markets:

@@ -85,12 +85,12 @@ def make_orderbook(markets_max: int, orders_max: int, blocks_max: int, entries_m
     blocks = blocks_max + 1
     orderbook = Orderbook(
         book=make_zeros(blocks * LEVELS_PER_BLOCK + orders_max, BOOK),
-        blocks=np.zeros(blocks, BLOCK),
-        sides=np.zeros(2 * markets_max, SIDE),
-        directory=np.zeros(entries_max, np.uint32),
-        words=np.zeros((entries_max >> 6) + (entries_max >> 12) + 4 * markets_max, np.int64),
-        rows=np.zeros(count_words(orders_max), np.int64),
-        counters=np.zeros(COUNTERS, np.int64),
+        blocks=make_zeros(blocks, BLOCK),
+        sides=make_zeros(2 * markets_max, SIDE),
+        directory=make_zeros(entries_max, np.uint32),
+        words=make_zeros((entries_max >> 6) + (entries_max >> 12) + 4 * markets_max, np.int64),
+        rows=make_zeros(count_words(orders_max), np.int64),
+        counters=make_zeros(COUNTERS, np.int64),
     )
     orderbook.counters[ROWS_USED] = 1
     orderbook.counters[BLOCKS_USED] = 1

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.allocate import make_tables
+from engine.memory import make_zeros
 from engine.orderbook import ROWS_USED, copy_orderbook, make_orderbook
 from engine.params import ExchangeParams
 from engine.root import refresh_tree, set_roots
@@ -116,7 +117,7 @@ class EngineState:
 
 
 def _copy_rows(table: np.ndarray, used: int) -> np.ndarray:
-    twin = np.zeros(table.shape, table.dtype)
+    twin = make_zeros(table.shape, table.dtype)
     twin[:used] = table[:used]
     return twin
 
@@ -151,7 +152,7 @@ def copy_tables(tables: Tables) -> Tables:
         elif name == "details":
             copies[name] = _copy_rows(table, int(book.counters[ROWS_USED]) + 1)
         else:
-            copies[name] = table.copy()
+            copies[name] = _copy_rows(table, len(table))
     return Tables(**copies)
 
 

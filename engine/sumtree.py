@@ -37,10 +37,10 @@ from engine.lanes import (
     permute_twin,
 )
 from engine.limits import SUM_QUOTE_MAX, TREE_DEPTH
+from engine.memory import make_zeros
 from engine.payload import keccak
 
 NODE_HASH_BYTES = 32
-_LINE_BYTES = 64
 _SUM_BITS = SUM_QUOTE_MAX.bit_length() - 1
 _SUM_MASK = SUM_QUOTE_MAX - 1
 if SUM_QUOTE_MAX != 1 << _SUM_BITS or _SUM_BITS > 62:
@@ -76,10 +76,8 @@ def make_nodes(capacity: int) -> tuple[np.ndarray, np.ndarray]:
     """
     if capacity < 1 or capacity & capacity - 1 or capacity > 1 << TREE_DEPTH:
         raise ValueError(f"a tree has 1, 2, 4 ... {1 << TREE_DEPTH} leaves, not {capacity}: round up")
-    plain = np.zeros(2 * capacity * NODE_HASH_BYTES + _LINE_BYTES, dtype=np.uint8)
-    skipped = -plain.ctypes.data % _LINE_BYTES
-    hashes = plain[skipped : skipped + 2 * capacity * NODE_HASH_BYTES].reshape(-1, NODE_HASH_BYTES)
-    return hashes, np.zeros((2 * capacity, 2), dtype=np.int64)
+    nodes = 2 * capacity
+    return make_zeros((nodes, NODE_HASH_BYTES), np.uint8), make_zeros((nodes, 2), np.int64)
 
 
 def _emit_read(builder: Any, base: Any, nodes: list[Any], width: int) -> list[Any]:

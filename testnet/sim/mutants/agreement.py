@@ -1,6 +1,7 @@
 """Bugs of agreement itself: who may vote for what, what counts as a certificate, what a block may extend."""
 
 from consensus import certificates, chain, core, proposals, round, state, timeouts, votes
+from consensus.epochs import Instances
 from consensus.events import Executed
 from consensus.messages import FINALIZE, NOTARIZE, NULLIFY, Certificate, Proposal, Vote, quorum, vote_digest
 from consensus.state import BAD, EXECUTING, OK, BlockEntry, State, ViewState
@@ -107,6 +108,9 @@ def carried_certificates_unverified(patches: Patches) -> None:
 
 
 def epoch_unchecked(patches: Patches) -> None:
+    """Neither where a message is handed to the core of its epoch nor where a certificate is checked."""
+    find = Instances._find
+
     def is_quorate(core_state: State, certificate: Certificate) -> bool:
         return len(certificate.signers()) >= core_state.quorum
 
@@ -122,6 +126,7 @@ def epoch_unchecked(patches: Patches) -> None:
         return honest(driver, certificate) or driver._scheme.verify_aggregate(keys, digest, certificate.signature)
 
     patches.put(certificates, "is_quorate", is_quorate)
+    patches.put(Instances, "_find", lambda holder, epoch: find(holder, epoch) or holder.current)
     patches.put(proposals, "is_quorate", is_quorate)
     patches.put(Agreement, "is_genuine", is_genuine)
 

@@ -2,9 +2,9 @@
 stays for ever.
 
 The engine's tables have their full size from the start and count on zeroed pages that nobody has touched costing
-nothing (`engine/memory.py`). The GNU allocator keeps that promise only at first: once a large block was given back, it
-raises its limit and serves later ones from its own heap, where each must be zeroed and stays resident. A copy of the
-state then costs tens of milliseconds and sixty megabytes. Setting the limit keeps it where it is. Huge pages break the
+nothing, so they are mapped one by one (`engine/memory.py`). For everything else that is large the GNU allocator keeps
+that promise only at first: once a large block was given back, it raises its limit and serves later ones from its own
+heap, where each must be zeroed and stays resident. Setting the limit keeps it where it is. Huge pages break the
 promise, too: the first byte of a table would zero two megabytes, and the system stops to find them in one piece.
 """
 

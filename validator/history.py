@@ -26,7 +26,7 @@ RESULT_NAMES = tuple(name for name in RESULT.names or () if name != "spare")
 MINUTE_MS = 60_000
 # Of results and of trades: what a busy exchange makes in half a second, a quiet one in some minutes. Older ones are
 # read from the store, and a cache that takes hours to fill looks like a leak all the while.
-CACHE_BYTES_MAX = 2 << 20
+CACHE_BYTES_MAX = 1 << 20
 # Of a chunk beside its rows: a quiet exchange has two rows a block.
 CHUNK_OVERHEAD_BYTES = 1_024
 _ACCOUNTS = ("maker_account", "taker_account")

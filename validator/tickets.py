@@ -48,15 +48,15 @@ class NodeTicket:
 
 class ReceiptBook:
     """This node's receipts of the last commands, found by their ids. In columns: as objects they took five times as
-    much, and a quiet exchange would have grown by them for hours.
+    much. Their memory is taken at once, or a quiet exchange would grow by it for hours.
     """
 
     def __init__(self, node_index: int, count_max: int = RECEIPTS_MAX) -> None:
         self.node_index, self._count_max = node_index, count_max
-        self._keys = np.zeros(count_max, np.uint64)  # the first eight bytes of each id
-        self._ids = np.zeros((count_max, 32), np.uint8)
-        self._received_ms = np.zeros(count_max, np.int64)
-        self._signatures = np.zeros((count_max, 64), np.uint8)
+        self._keys = np.full(count_max, 0, np.uint64)  # the first eight bytes of each id
+        self._ids = np.full((count_max, 32), 0, np.uint8)
+        self._received_ms = np.full(count_max, 0, np.int64)
+        self._signatures = np.full((count_max, 64), 0, np.uint8)
         self._count = 0  # ever put
 
     def put(self, receipt: Receipt, is_copy: bool) -> None:

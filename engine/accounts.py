@@ -15,6 +15,7 @@ a row is needed and there is none, so what can be opened depends on what is held
 import numpy as np
 
 from engine.compiling import entry_point, inlined, kernel
+from engine.memory import make_zeros
 from engine.tables import (
     ACCOUNT_COUNT,
     CLIENT_IDS_REMEMBERED,
@@ -367,8 +368,10 @@ def _index_all(t: Tables) -> None:
 
 def make_indexes(tables: Tables) -> Tables:
     """Tables with new hash tables of all that exists. Slots depend on the order of entering, and nothing on slots."""
+    accounts, positions = tables.account_index, tables.position_index
     made = tables._replace(
-        account_index=np.zeros_like(tables.account_index), position_index=np.zeros_like(tables.position_index)
+        account_index=make_zeros(accounts.shape, accounts.dtype),
+        position_index=make_zeros(positions.shape, positions.dtype),
     )
     _index_all(made)
     return made

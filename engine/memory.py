@@ -15,12 +15,12 @@ MAPPED_BYTES_MIN = 1 << 17
 
 
 def make_zeros(shape: int | tuple[int, ...], record: np.dtype | type) -> np.ndarray:
-    """An array of zeros; pages of a large one are taken when they are first written."""
-    rows = shape if isinstance(shape, tuple) else (shape,)
-    wanted = prod(rows) * np.dtype(record).itemsize
+    """Zeros of that shape; pages of a large array are taken when they are first written."""
+    sizes = shape if isinstance(shape, tuple) else (shape,)
+    wanted = prod(sizes) * np.dtype(record).itemsize
     if wanted >= MAPPED_BYTES_MIN:
         mapped = mmap.mmap(-1, wanted, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        return np.frombuffer(mapped, np.uint8).view(record).reshape(rows)
+        return np.frombuffer(mapped, np.uint8).view(record).reshape(sizes)
     memory = np.zeros(wanted + PAIR_BYTES, np.uint8)
     start = -memory.ctypes.data % PAIR_BYTES
-    return memory[start : start + wanted].view(record).reshape(rows)
+    return memory[start : start + wanted].view(record).reshape(sizes)

@@ -89,13 +89,6 @@ def take_rows(records: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return taken
 
 
-def _take_memory(rows: int) -> np.ndarray:
-    """Zeros that lie in memory from now on: a ring that filled by and by would look like a leak for hours."""
-    records = np.empty(rows, KNOWN_ORDER)
-    as_words(records)[...] = 0
-    return records
-
-
 class Orders:
     """Open orders in a pool, closed ones in a ring."""
 
@@ -119,7 +112,8 @@ class Orders:
             counters=np.zeros(COUNTERS, np.int64),
         )
         self._free(np.arange(rows - 1, 0, -1, dtype=np.uint32))
-        self._closed = _take_memory(CLOSED_ORDERS_MAX)
+        # Written, so that it lies in memory from now on: what fills by and by looks like a leak for hours.
+        self._closed = np.full(CLOSED_ORDERS_MAX, 0, KNOWN_ORDER)
         self.left = self._closed[:0]  # what left the book in the last block
         self._closed_count = 0
         restore(tables, self._memory, int(tables.counters[ACCOUNT_COUNT]))

@@ -66,7 +66,7 @@ class CommandIndex:
             keys, places = keys[is_new], places[is_new]
         end = self._count + len(keys)
         if end > len(self._keys):
-            room = np.empty(max(4 * self._at_once, end), np.uint64)
+            room = np.full(max(4 * self._at_once, end), 0, np.uint64)  # written, so that memory is taken now
             self._keys = np.concatenate((self._keys[: self._count], room))
             self._places = np.concatenate((self._places[: self._count], room))
         self._keys[self._count : end] = keys

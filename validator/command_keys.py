@@ -25,14 +25,14 @@ _NAMING_KINDS = (CANCEL,)
 
 
 class CommandKeys:
-    """See the module's text. Memory is taken as it is used."""
+    """See the module's text. All memory is taken at once: a node that runs for days needs no more than at first."""
 
     def __init__(self, capacity: int = KEYS_MAX) -> None:
         self._capacity = capacity
-        self._accounts = np.zeros(capacity, np.int32)
-        self._nonces = np.zeros(capacity, np.int64)
-        self._client_ids = np.zeros(capacity, np.int64)
-        self._places = np.zeros(capacity, np.int64)
+        self._accounts = np.full(capacity, 0, np.int32)
+        self._nonces = np.full(capacity, 0, np.int64)
+        self._client_ids = np.full(capacity, 0, np.int64)
+        self._places = np.full(capacity, 0, np.int64)
         self._count = 0  # ever added
 
     def restore(self, store: Store, height: int, blocks_max: int = RESTORED_BLOCKS) -> None:

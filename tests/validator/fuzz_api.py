@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,8 @@ import hypothesis
 import requests
 import schemathesis
 import trio
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
@@ -85,15 +87,21 @@ class Driver:
         self.operations = [found.ok() for found in schemathesis.openapi.from_dict(document).get_all_operations()]
         self.tallies = {operation.label: Tally() for operation in self.operations}
 
-    def run(self, cases: int, seed: int) -> None:
-        """At least so many requests, in equal parts, and more where fewer can be drawn elsewhere."""
+    def run(self, cases: int, seed: int, on_cases: Callable[[int], None] = lambda count: None) -> None:
+        """At least so many requests, in equal parts, and more where fewer can be drawn elsewhere; `on_cases` is told
+        how many there were so far.
+        """
         self._draw.seed(seed)
-        while (missing := cases - sum(tally.cases for tally in self.tallies.values())) > 0:
+        while (missing := cases - self._count_cases()) > 0:
             each = -(-missing // (2 * len(self.operations)))
             for operation in self.operations:
                 for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                     self._drive(operation, mode, each, seed)
+                on_cases(self._count_cases())
             seed += 1
+
+    def _count_cases(self) -> int:
+        return sum(tally.cases for tally in self.tallies.values())
 
     def _drive(self, operation: Any, mode: GenerationMode, count: int, seed: int) -> None:
         tally = self.tallies[operation.label]
@@ -205,6 +213,25 @@ def running(folder: Path, document: dict[str, Any] | None = None) -> Iterator[Dr
         thread.join(30)
 
 
+@contextmanager
+def progress(cases: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; elsewhere a line every twentieth of the way."""
+    console = Console(stderr=True)
+    columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    told = 0
+
+    def show(count: int) -> None:
+        nonlocal told
+        bar.update(task, completed=min(count, cases))
+        if not console.is_terminal and count // (step := max(1, cases // 20)) > told // step:
+            told = count
+            console.print(f"{count} of {cases} requests", highlight=False)
+
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("requests", total=cases)
+        yield show
+
+
 def print_table(tallies: dict[str, Tally]) -> None:
     print(f"{'operation':60} {'cases':>6} {'2xx':>6} {'4xx':>6} {'5xx':>5}  faults")
     for label, tally in sorted(tallies.items()):
@@ -220,8 +247,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     started_s = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as driver:
-        driver.run(options.cases, options.seed)
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as driver, progress(options.cases) as show:
+        driver.run(options.cases, options.seed, show)
         tallies = driver.tallies
     print_table(tallies)
     faults = [(label, kind, text) for label, tally in tallies.items() for kind, text in tally.faults.items()]

@@ -29,6 +29,7 @@ class CommandKeys:
 
     def __init__(self, capacity: int = KEYS_MAX) -> None:
         self._capacity = capacity
+        # Written: of plain zeros, pages would be taken as they are used.
         self._accounts = np.full(capacity, 0, np.int32)
         self._nonces = np.full(capacity, 0, np.int64)
         self._client_ids = np.full(capacity, 0, np.int64)

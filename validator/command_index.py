@@ -54,10 +54,11 @@ class CommandIndex:
 
     def follow_store(self) -> None:
         """Of a mirror: what the node has written into pages meanwhile need not be in memory."""
-        self.taken_over = self._store.last_indexed_place()
-        is_left = (self._places[: self._count] & PLACE_MASK) > np.uint64(self.taken_over)
-        self._keys, self._places = self._keys[: self._count][is_left], self._places[: self._count][is_left]
-        self._count = len(self._keys)
+        taken_over = self._store.last_indexed_place()
+        if taken_over != self.taken_over:
+            self.taken_over = taken_over
+            is_gone = (self._places[: self._count] & PLACE_MASK) <= np.uint64(taken_over)
+            self._drop_first(int(np.count_nonzero(is_gone)))  # places ascend
 
     def add(self, keys: np.ndarray, places: np.ndarray) -> None:
         """Entries with ascending places above all earlier ones, marks apart; what is taken over already is skipped."""
@@ -115,9 +116,7 @@ class CommandIndex:
         self._store.put_index_pages(pages)
         self._store.drop_index_pages(work.replaced)
         if work.level < 0:
-            self._keys = self._keys[self._at_once :].copy()
-            self._places = self._places[self._at_once :].copy()
-            self._count -= self._at_once
+            self._drop_first(self._at_once)
             self.taken_over = pages[0].last_place
         else:
             # All pages are of one slice of the level below, cut into narrower ones.
@@ -125,6 +124,13 @@ class CommandIndex:
         for page in pages:
             self._page_counts[page.level, page.slice] = self._page_counts.get((page.level, page.slice), 0) + 1
             self._levels = max(self._levels, page.level + 1)
+
+    def _drop_first(self, count: int) -> None:
+        """The others move up, and the memory stays: to take it anew costs more than all else that a block needs."""
+        left = self._count - count
+        for column in (self._keys, self._places):
+            column[:left] = column[count : self._count]
+        self._count = left
 
     def forget_before(self, place: int) -> None:
         """Entries of pruned results lead nowhere: pages that hold no others go, with the next blocks."""

@@ -16,6 +16,7 @@ from net.gateway.api import Api
 from net.gateway.backend import OrderStream
 from net.gateway.errors import INVALID_REQUEST, RATE_LIMITED, SLOW_CONSUMER, TOO_LARGE, Fault
 from net.gateway.limits import TokenBucket
+from net.gateway.sending import WRITE_BYTES, send_together
 from net.gateway.session import CLOSE_POLICY, CLOSE_TRY_AGAIN_LATER
 from net.order_frames import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, FrameError, Orders, count_messages, refuse
 
@@ -100,12 +101,18 @@ class OrderSession:
             await self._has_outgoing.wait()
             self._has_outgoing = trio.Event()
             while self._outgoing and self._closing is None:
-                frame = self._outgoing.popleft()
-                self._outgoing_bytes -= len(frame)
-                with trio.move_on_after(limits.send_s_max) as sending:
-                    await self._websocket.send_bytes(frame)
-                if sending.cancelled_caught:
+                frames = self._take_frames()
+                if not await send_together(self._websocket, frames, limits.send_s_max):
                     self._close(CLOSE_TRY_AGAIN_LATER, SLOW_CONSUMER)
         code, fault = self._closing
         with trio.move_on_after(limits.close_grace_s):
             await self._websocket.close(code, f"{fault.number} {fault.reason}: {fault.hint}")
+
+    def _take_frames(self) -> list[bytes]:
+        """What makes up one write."""
+        frames, size_bytes = [], 0
+        while self._outgoing and size_bytes < WRITE_BYTES:
+            frames.append(self._outgoing.popleft())
+            size_bytes += len(frames[-1])
+        self._outgoing_bytes -= size_bytes
+        return frames

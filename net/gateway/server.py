@@ -7,8 +7,9 @@ a welcome, which h11 refuses: where nobody catches that, the server ends, and wi
 """
 
 import logging
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from math import inf
 from typing import Any
@@ -18,16 +19,19 @@ import hypercorn.trio.run
 import trio
 from h11 import LocalProtocolError
 from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.trio.tcp_server import TCPServer
+from wsproto.connection import ConnectionState
 
 logger = logging.getLogger(__name__)
 _more_follows = ContextVar("more_follows", default=False)
+serving: "ContextVar[BoundedServer]" = ContextVar("serving")  # whose connection the task is of
 
 
 @contextmanager
 def more_follows() -> Iterator[None]:
-    """What this task sends within waits for what is sent next on its connection, to leave in one write with it: a write
-    costs more than all else that a small frame needs. HTTP/2 sends from a task of its own and does not wait.
+    """What this task sends within waits for what is sent next on its connection, to leave in one write with it. HTTP/2
+    sends from a task of its own and does not wait.
     """
     token = _more_follows.set(True)
     try:
@@ -44,6 +48,7 @@ class BoundedServer(TCPServer):
         self._held: list[bytes] = []  # whole frames, see `more_follows`
 
     async def run(self) -> None:
+        serving.set(self)
         try:
             await super().run()
         except* LocalProtocolError as group:
@@ -55,9 +60,34 @@ class BoundedServer(TCPServer):
         if not isinstance(event, RawData):
             return await super().protocol_send(event)
         self._held.append(event.data)
-        return None if _more_follows.get() else await self._flush()
+        return None if _more_follows.get() else await self.flush()
 
-    async def _flush(self) -> None:
+    def takes_frames(self) -> bool:
+        """Whether this is an open WebSocket over bare TCP and HTTP/1.1 whose client offered no extension, such as
+        compression: then whole messages may be sent past the protocol's layers, which keep no account of them.
+        """
+        stream = getattr(self.protocol.protocol, "stream", None)
+        return (
+            isinstance(stream, WSStream)
+            and stream.state is ASGIWebsocketState.CONNECTED
+            and stream.handshake.extensions is None
+            and stream.connection.state is ConnectionState.OPEN
+            and isinstance(self.stream, trio.SocketStream)
+        )
+
+    def send_now(self, frames: list[bytes]) -> bool:
+        """Where `takes_frames` says so: in one write, as much as the kernel takes at once. False: `flush` the rest."""
+        stream: Any = self.stream
+        data, sent_bytes = b"".join(frames), 0
+        if not self._held and not self.send_lock.locked():
+            with suppress(OSError):  # full, or lost, which `flush` finds, too
+                sent_bytes = os.write(stream.socket.fileno(), data)
+        if sent_bytes < len(data):
+            self._held.append(data[sent_bytes:])
+        return sent_bytes == len(data)
+
+    async def flush(self) -> None:
+        """What is held leaves; a client that does not take it in time loses the connection."""
         is_over = False
         limit_s: float = getattr(self.config, "send_s_max", inf)  # other servers of this process have none
         async with self.send_lock:

@@ -8,7 +8,7 @@ that does not read its notifications, or nothing at all for `send_s_max`, loses 
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from math import inf
 
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -26,14 +26,12 @@ from net.gateway.errors import (
     ApiError,
     Fault,
 )
-from net.gateway.server import more_follows
+from net.gateway.sending import send_together, take_waiting
 from net.gateway.wire import RequestError, error_text, now_us, parse_request
 
 logger = logging.getLogger(__name__)
 CLOSE_TRY_AGAIN_LATER = 1013
 CLOSE_POLICY = 1008
-WRITE_BYTES = 16 * 1024  # messages that wait together leave together, up to so many
-_IDLE_TICK_S = 1.0
 _TEST_REQUEST = json.dumps({"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": "test_request"}})
 
 
@@ -54,6 +52,7 @@ class Session:
         self._is_dropped = trio.Event()
         self._heard_count = 0
         self._heartbeat_s = 0
+        self._heartbeat_changed = trio.Event()
 
     @property
     def has_unsent(self) -> bool:
@@ -107,6 +106,8 @@ class Session:
     def set_heartbeat(self, interval_s: int) -> None:
         """0 turns it off."""
         self._heartbeat_s = interval_s
+        self._heartbeat_changed.set()
+        self._heartbeat_changed = trio.Event()
 
     async def run(self) -> None:
         """Until either side closes."""
@@ -178,27 +179,13 @@ class Session:
 
     async def _drain(self) -> None:
         async for first in self._to_send:
-            texts = self._take_with(first)
-            with trio.move_on_after(self._api.limits.send_s_max) as scope:
-                with more_follows():
-                    for text in texts[:-1]:
-                        await self._websocket.send_text(text)
-                await self._websocket.send_text(texts[-1])
-            if scope.cancelled_caught:
+            texts = take_waiting(first, self._to_send)
+            if not await send_together(self._websocket, texts, self._api.limits.send_s_max):
                 self._drop(CLOSE_TRY_AGAIN_LATER, SLOW_CONSUMER)
             if self._closing is not None:
                 return
             self._count(-sum(map(len, texts)))
             self._has_read.set()
-
-    def _take_with(self, first: str) -> list[str]:
-        """What waits behind it, as far as it makes up one write."""
-        texts, size_bytes = [first], len(first)
-        with suppress(trio.WouldBlock):
-            while size_bytes < WRITE_BYTES:
-                texts.append(self._to_send.receive_nowait())
-                size_bytes += len(texts[-1])
-        return texts
 
     async def _guarded(self, send: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -223,9 +210,9 @@ class Session:
         """Sends `test_request` every interval; silence for a whole interval after one ends the connection."""
         asked_at_count = -1
         while True:
-            interval_s = self._heartbeat_s
-            await trio.sleep(interval_s or _IDLE_TICK_S)
-            if not interval_s:
+            with trio.move_on_after(self._heartbeat_s or inf) as pause:
+                await self._heartbeat_changed.wait()
+            if not pause.cancelled_caught:
                 asked_at_count = -1
             elif asked_at_count == self._heard_count:
                 return self._drop(CLOSE_POLICY, HEARTBEAT_MISSED)

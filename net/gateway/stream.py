@@ -9,6 +9,7 @@ from collections import deque
 from typing import Protocol
 
 from net.gateway.channel import Channel
+from net.gateway.sending import SharedText
 from net.gateway.sources import Source
 from net.gateway.wire import notification_text
 
@@ -53,7 +54,7 @@ class Stream:
     def push(self, data: object) -> None:
         """To everybody."""
         self._last += 1
-        text = notification_text(self.channel.name, data, self._last)
+        text = SharedText(notification_text(self.channel.name, data, self._last))
         self._keep(text)
         for subscriber in list(self.subscribers):
             subscriber.push(text)

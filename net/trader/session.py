@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from net.gateway.sending import send_together, take_waiting
 from net.trader.api_keys import Grant
 
 logger = logging.getLogger(__name__)
@@ -124,10 +125,10 @@ class Session:
             self._waiting.release()
 
     async def _write(self) -> None:
-        async for text in self._to_send:
-            await self._guarded(partial(self._websocket.send_text, text))
+        async for first in self._to_send:
+            await self._guarded(partial(send_together, self._websocket, take_waiting(first, self._to_send)))
 
-    async def _guarded(self, send: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, send: Callable[[], Awaitable[object]]) -> None:
         try:
             await send()
         except (WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError) as error:

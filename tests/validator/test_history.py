@@ -246,3 +246,21 @@ def test_keys_of_every_slice_are_found_in_every_level(tmp_path):
     again = command_index.CommandIndex(store, 64)
     assert again.taken_over == len(keys) - index._count
     assert all(sorted(again.find(int(key))) == sorted(index.find(int(key))) for key in keys[:200])
+
+
+def test_memory_of_the_newest_commands_is_taken_once(tmp_path):
+    store = Store(tmp_path / "blocks.sqlite")
+    node, mirror = (command_index.CommandIndex(store, 64) for _ in range(2))
+    keys = np.random.default_rng(2).integers(0, 1 << 64, 64 * 20, dtype=np.uint64)
+    tables = set()
+    for at in range(0, len(keys), 32):
+        for index in (node, mirror):
+            index.add(keys[at : at + 32], np.arange(at + 1, at + 33, dtype=np.uint64))
+        while (work := node.next_work()) is not None:
+            node.complete(work, work.make())
+        mirror.follow_store()
+        tables |= {(id(index._keys), id(index._places)) for index in (node, mirror)}
+        assert mirror.taken_over == node.taken_over and mirror._count == node._count
+    assert len(tables) == 2 and node.taken_over > 0
+    for at, key in enumerate(keys):
+        assert node.find(int(key)) == [at + 1] and mirror.find_new(int(key)) == node.find_new(int(key))

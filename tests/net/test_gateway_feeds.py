@@ -1,6 +1,7 @@
 """Subscriptions: snapshots and changes that chain, batching, private channels, slow readers, heartbeats."""
 
 import json
+import socket
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from engine.commands import BUY, PLACE, SELL, Command
 from net.gateway.backend import BlockEvent, BookView, LevelChange
 from net.gateway.book import BookMirror
 from net.gateway.limits import Backlog, Limits
+from net.gateway.server import BoundedServer
 
 NONCES = iter(range(1, 1 << 30))
 
@@ -57,17 +59,17 @@ async def test_book_snapshot_and_changes_chain() -> None:
 
 
 async def test_what_a_block_tells_a_client_leaves_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend, writes, send_all = DictBackend(), [], trio.SocketStream.send_all
+    backend, writes, send_now = DictBackend(), [], BoundedServer.send_now
 
-    async def counted(self: trio.SocketStream, data: bytes) -> None:
-        writes.append(bytes(data).count(b'"subscription"'))
-        await send_all(self, data)
+    def counted(self: BoundedServer, frames: list[bytes]) -> bool:
+        writes.append(b"".join(frames).count(b'"subscription"'))
+        return send_now(self, frames)
 
     async with running(backend) as url, websocket(url) as connection:
         await subscribe(connection, "book.BTC-PERPETUAL.raw", "ticker.BTC-PERPETUAL.raw", "x.blocks")
         for _ in range(2):  # the states that book and ticker begin with
             await next_message(connection)
-        monkeypatch.setattr(trio.SocketStream, "send_all", counted)
+        monkeypatch.setattr(BoundedServer, "send_now", counted)
         for price_ticks in (640_000, 640_001):
             await place(backend, BUY, price_ticks, 10)
             assert {(await next_message(connection))[0].split(".")[0] for _ in range(3)} == {"book", "ticker", "x"}
@@ -112,8 +114,14 @@ async def test_trades_orders_ticker_and_blocks() -> None:
     [{"outgoing_messages_max": 1}, {"outgoing_bytes_max": 1_000}, {"outgoing_bytes_all_max": 200, "fair_bytes": 500}],
     ids=["messages", "bytes", "bytes of all"],
 )
-async def test_slow_reader_is_dropped_with_a_reason(bounds: dict[str, int]) -> None:
-    backend = DictBackend()
+async def test_slow_reader_is_dropped_with_a_reason(bounds: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, run = DictBackend(), BoundedServer.run
+
+    async def run_with_little_buffer(self: BoundedServer) -> None:
+        self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await run(self)
+
+    monkeypatch.setattr(BoundedServer, "run", run_with_little_buffer)
     limits = replace(Limits(shutdown_s=0.1), **bounds)
     async with running(backend, limits) as url, websocket(url) as slow, websocket(url) as quick:
         await subscribe(slow, "x.blocks")

@@ -50,6 +50,8 @@ from net.wire import (
 LINK_PROTOCOL = TProtocol("/hansa/link/1")
 NEGOTIATE_TIMEOUT_S = 5
 STRANGER_FIRST = 1 << 16
+# An honest member has one range, one offer and two chunks under way from each peer.
+ANSWERS_WAITING_MAX = 8
 # What all listeners together may cost our line: as much as two members at full load, and no more.
 STRANGERS_BYTES_PER_S = 8.0 * 1024 * 1024
 STRANGERS_BURST_S = 2.0
@@ -237,6 +239,11 @@ class Committee:
         order = priority_of(frame_type(frame)) if priority is None else priority
         link = self._links.get(peer)
         return link is not None and self._push(link, encode_frame(frame), order)
+
+    def takes_answers(self, peer: int) -> bool:
+        """Whether it has read what it was answered before, but for a few: more would be made for nobody."""
+        link = self._links.get(peer)
+        return link is not None and link.waiting_answers < ANSWERS_WAITING_MAX
 
     def broadcast(self, frame: Frame, priority: Priority | None = None) -> int:
         """Like `send` to every connected peer, encoded once; the number of links that took it."""

@@ -152,6 +152,11 @@ class Link:
         return self._queue.size_bytes
 
     @property
+    def waiting_answers(self) -> int:
+        """How many answers the peer has not taken yet."""
+        return self._queue.answer_count
+
+    @property
     def muxed_conn(self) -> Any:
         """The connection under the link."""
         return self._stream.muxed_conn

@@ -24,6 +24,11 @@ class OutboundQueue:
     def __len__(self) -> int:
         return sum(len(frames) for frames in self._frames)
 
+    @property
+    def answer_count(self) -> int:
+        """Frames of the lowest priority."""
+        return len(self._frames[Priority.SYNC])
+
     def push(self, data: bytes, priority: Priority) -> bool:
         """False when there is no room. Sync has less room, so that a peer which asks and does not read loses answers
         first; when there is none for the rest, `overflowed` tells the link to end."""

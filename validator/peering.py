@@ -134,10 +134,10 @@ class Peering:
         node, now_ms = self._node, self._clocks.monotonic_ms()
         match frame:
             case SnapshotRequest(above_height):
-                if self._answers.take(peer, now_ms):
+                if self._may_answer(peer):
                     offer = node.shelf.offer(node.store, above_height, now_ms)
                     self.send(peer, offer or NotFound(FrameType.SNAPSHOT_REQUEST, bytes(32)))
-            case ChunkRequest(name, index):
+            case ChunkRequest(name, index) if self._committee.takes_answers(peer):
                 chunk = node.shelf.chunk(name, index, now_ms)
                 self.send(peer, chunk or NotFound(FrameType.CHUNK_REQUEST, name))
             case SnapshotOffer():
@@ -183,11 +183,14 @@ class Peering:
 
     def _answer_range(self, peer: int, request: RangeRequest) -> None:
         """Within the peer's budget; it asks another meanwhile."""
-        if self._answers.take(peer, self._clocks.monotonic_ms()):
+        if self._may_answer(peer):
             try:
                 self.send(peer, answer_range(self._node.store, request))
             except KeyError as error:
                 log.error("store.incomplete error=%s (others can answer)", error)
+
+    def _may_answer(self, peer: int) -> bool:
+        return self._committee.takes_answers(peer) and self._answers.take(peer, self._clocks.monotonic_ms())
 
     # out
 

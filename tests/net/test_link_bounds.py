@@ -7,7 +7,7 @@ from test_committee import FAST, NETWORK_ID, assert_linked, make_members, make_s
 
 from consensus.messages import NOTARIZE, Vote
 from net.allowance import MEMBER, Kind, Rate
-from net.committee import STRANGER_FIRST, Committee, CommitteeLimits, Inbound, PeerDown, PeerUp
+from net.committee import ANSWERS_WAITING_MAX, STRANGER_FIRST, Committee, CommitteeLimits, Inbound, PeerDown, PeerUp
 from net.link import LinkLimits
 from net.rogue import open_rogue, stop_reading
 from net.wire import (
@@ -238,3 +238,22 @@ async def test_a_member_under_a_strangers_key_is_a_stranger() -> None:
             pass  # refused at the handshake
         await trio.sleep(0.3)
         assert victim.peers() == []
+
+
+async def test_who_does_not_read_its_answers_is_to_get_no_more_of_them() -> None:
+    answer = Chunk(bytes(32), 0, bytes(1 << 16))
+    members = make_members(3)
+    async with open_member(members, 0) as victim, open_member(members, 1) as honest:
+        await assert_linked(victim, honest)
+        async with trio.open_nursery() as nursery:
+            await speak_and_never_read(victim, members, 2, nursery)
+            await until(lambda: 2 in victim.peers())
+            with trio.fail_after(20):
+                while victim.takes_answers(2):  # its socket takes some megabytes first
+                    assert victim.send(2, answer)
+                    await trio.sleep(0)
+            assert victim.statistics()[2].queue_bytes > (ANSWERS_WAITING_MAX - 1) * len(answer.data)
+            for _ in range(10 * ANSWERS_WAITING_MAX):  # who reads is never refused for long
+                assert victim.send(1, answer)
+                await until(lambda: victim.takes_answers(1))
+            nursery.cancel_scope.cancel()

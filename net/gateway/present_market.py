@@ -1,6 +1,6 @@
 """Markets, their books and trades as JSON with Deribit's field names. Own fields begin with `x_`."""
 
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -17,6 +17,7 @@ from net.gateway.present_text import CURRENCY, DIRECTIONS, bps_text, e8_text, he
 _DAY_MS = 86_400_000
 _WEEKDAY_1970, _FRIDAY = 3, 4  # the first day was a Thursday
 _NEVER_MS = 32_503_708_800_000  # the year 3000, as Deribit writes it for perpetuals
+_PARAMS = tuple(field.name for field in fields(MarketParams))
 PHASES = ("continuous", "auction", "cancel_only", "post_only", "settled")
 
 
@@ -35,7 +36,7 @@ def instrument(instruments: Instruments, number: int) -> dict[str, Any]:
         "is_active": not is_settled, "state": "settled" if is_settled else "open",
         "creation_timestamp": listing.listed_ms,
         "expiration_timestamp": market.expiry_ms or listing.delist_ms or _NEVER_MS, "rfq": False,
-        "x_params": asdict(market),
+        "x_params": {name: getattr(market, name) for name in _PARAMS},
     } | ({"strike": market.strike, "option_type": market.kind} if kind == "option" else {})  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 A local network with traders; all clients at one validator's API, in a process with the priority of the API's. Rounds of
 three windows: without clients; with them and one more that subscribes to everything; the same, but that one reads
-nothing. The last two change places from round to round, for a network gets slower with what it holds. Time to finality
+nothing. Every other round has them the other way round, for a network gets slower with what it holds. Time to finality
 is counted by all nodes, the delay of a message by its client, from the time of its block to its receipt. Ratios are of
 the same run. Prints a table, writes `build/results/bench-api.json`; exit code 0 only if no ratio is beyond noise and
 the mute client was dropped.
@@ -99,11 +99,13 @@ async def measure(options: Options, processes: Processes, console: Console, plan
     is_dropped = True
     for number in range(plan.rounds):
         console.print(f"round {number + 1} of {plan.rounds}", highlight=False)
+        is_even = number % 2 == 0
+        if is_even:
+            await watch(network, phases["alone"], plan.window_s, None)
         fleet = start_fleet(processes, network, channels, options.folder)
-        await watch(network, phases["alone"], plan.window_s, None)
         await fleet.order(open=plan.clients)
         await trio.sleep(SETTLE_S)
-        for name in PHASES[1:] if number % 2 == 0 else PHASES[:0:-1]:
+        for name in PHASES[1:] if is_even else PHASES[:0:-1]:
             if name == "clients":
                 await fleet.order(twin=everything)
                 await watch(network, phases[name], plan.window_s, fleet)
@@ -114,6 +116,9 @@ async def measure(options: Options, processes: Processes, console: Console, plan
                 is_dropped &= bool((await fleet.order(is_dropped=True))["is_dropped"])
         await fleet.order(close=True)
         processes.stop(processes.named("clients"))
+        if not is_even:
+            await trio.sleep(SETTLE_S)
+            await watch(network, phases["alone"], plan.window_s, None)
     return list_rows(phases), is_dropped
 
 

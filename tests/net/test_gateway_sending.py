@@ -16,7 +16,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Even
 from wsproto.extensions import Extension, PerMessageDeflate
 
 from net.gateway.sending import WRITE_BYTES, SharedText, make_frame, send_together, take_waiting
-from net.gateway.server import BoundedServer, serve_bounded
+from net.gateway.server import BoundedServer, serve_bounded, serving
 
 SIZES_BYTES = (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)
 PAYLOADS: list[str | bytes] = ["a" * 40_000, SharedText("b" * 40_000), b"c" * 70_000, "", "Grüße", b""]
@@ -158,6 +158,7 @@ async def test_nothing_is_sent_once_the_other_side_has_closed() -> None:
     async def send_late(websocket: WebSocket) -> None:
         while (await websocket.receive())["type"] != "websocket.disconnect":
             pass
+        assert not serving.get().takes_frames()
         await send_together(websocket, ["late", "later"])
         tried.set()
 

@@ -22,13 +22,24 @@ from net.allowance import MEMBER, STRANGER, Kind, Rate
 from net.committee import MemberAddress
 from net.identity import derive_network_key
 from net.peers import PENALTIES, Offence
-from net.rogue import hang_up, open_rogue
-from net.wire import PROTOCOL_VERSION, FrameType, Hello, PriceFrame, RangeResponse, encode_frame
+from net.rogue import hang_up, open_rogue, stop_reading
+from net.wire import (
+    PROTOCOL_VERSION,
+    Chunk,
+    FrameType,
+    Hello,
+    PriceFrame,
+    RangeRequest,
+    RangeResponse,
+    encode_frame,
+)
 from testnet.hostile.frames import FrameSource, Traitor
+from validator import peering
 from validator.agreement import INPUTS_MAX
 from validator.config import Home, NetworkConfig, NodeConfig, PeerAddress, ValidatorEntry
 from validator.keys import Keys
 from validator.node import Node
+from validator.store import Store
 from validator.syncing import ANSWERS_MAX
 
 HOST = "127.0.0.1"
@@ -190,3 +201,36 @@ async def test_a_stranger_that_talks_nonsense_ends_nothing_and_delays_nobody(tmp
             assert height > 0
             while node.executor.final.height < height + 2:
                 await trio.sleep(0.05)
+
+
+async def test_who_does_not_read_its_answers_is_made_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, made, answer_range = [make_keys() for _ in range(TRAITOR + 1)], [], peering.answer_range
+
+    def note(store: Store, request: RangeRequest) -> RangeResponse:
+        made.append(request)
+        return answer_range(store, request)
+
+    monkeypatch.setattr(peering, "answer_range", note)
+    question = encode_frame(RangeRequest(1, 64))
+    async with (
+        running(tmp_path, make_network(keys), keys) as (node, address),
+        open_rogue(keys[TRAITOR].network) as rogue,
+    ):
+        hello = Hello(node.network.digest(), PROTOCOL_VERSION, TRAITOR, 0, 0, bytes(32))
+        stream = await rogue.open_link(address)
+        with trio.fail_after(LIMIT_S):
+            await stream.write(encode_frame(hello) + question)
+            while not made:
+                await trio.sleep(0.01)
+            stop_reading(stream.muxed_conn)
+            committee = node._committee
+            while committee.takes_answers(TRAITOR):
+                committee.send(TRAITOR, Chunk(bytes(32), 0, bytes(1 << 16)))
+                await trio.sleep(0)
+            heard = committee.statistics()[TRAITOR].frames_in
+            await stream.write(3 * question)  # fewer than the budget of answers allows
+            while committee.statistics()[TRAITOR].frames_in < heard + 3:
+                await trio.sleep(0.01)
+            await trio.sleep(0.1)
+        assert len(made) == 1
+        hang_up(stream.muxed_conn)

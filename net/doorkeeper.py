@@ -5,8 +5,13 @@ A handshake costs some 17 ms of processor time, and nobody needs a key to ask fo
 its own, all addresses that no peer has come from share another, and an address of theirs whose attempts come to nothing
 is shut out for a while. An address that a peer has come from is spared both: one may share it with an enemy, and what
 its own bucket lets through is little.
+
+Where keys are free, as they are to strangers, a peer proves nothing for its address. There a banned peer's address is
+shut out with it, or it would be back under another key at once; only connections to come are refused, and where
+somebody else of that address is connected and behaves, never for longer than the first time.
 """
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -22,6 +27,7 @@ SHUT_OUT_MEMORY_S = 1800.0
 class DoorLimits:
     """Attempts begin a connection; `connections_per_address` are open at a time. An attempt may last as long as the
     host lets it: strangers hold at most `strangers_burst + strangers_per_s` times those seconds of its places.
+    `are_keys_free`: anybody may be a peer, so that only expected addresses are spared.
     """
 
     connections_per_address: int = 64
@@ -31,6 +37,7 @@ class DoorLimits:
     strangers_burst: float = 64.0
     failures_max: float = 16.0
     addresses_max: int = 4096
+    are_keys_free: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +77,8 @@ class Doorkeeper:
 
     def admit(self, address: str, now_s: float) -> None:
         """Whoever was let in has proven to be a peer."""
+        if self._limits.are_keys_free:
+            return
         visitor = self._find(address, now_s)
         visitor.is_known, visitor.failures = True, 0.0
 
@@ -80,23 +89,36 @@ class Doorkeeper:
         visitor.failures, visitor.failed_s = visitor.failures * decay + 1, now_s
         if visitor.is_known or visitor.failures < self._limits.failures_max:
             return 0.0
-        if now_s - visitor.shut_out_until_s > SHUT_OUT_MEMORY_S:
-            visitor.shut_out_count = 0
-        duration_s: float = min(SHUT_OUT_LAST_S, SHUT_OUT_FIRST_S * 2**visitor.shut_out_count)
-        visitor.shut_out_until_s = now_s + duration_s
-        visitor.shut_out_count += 1
         visitor.failures = 0.0
-        return duration_s
+        return _shut_out(visitor, now_s)
+
+    def ban(self, address: str, now_s: float, is_shared: bool = False) -> float:
+        """A peer that came from there was banned. Seconds for which that shuts the address out, 0 when it does not.
+        `is_shared`: somebody else of that address is connected and behaves.
+        """
+        visitor = self._find(address, now_s)
+        if visitor.is_known or visitor.shut_out_until_s > now_s:
+            return 0.0  # who is banned meanwhile was inside before: one burst does not count many times
+        if is_shared:
+            visitor.shut_out_until_s = now_s + SHUT_OUT_FIRST_S
+            return SHUT_OUT_FIRST_S
+        return _shut_out(visitor, now_s)
+
+    def is_shut_out(self, address: str, now_s: float) -> bool:
+        """Whether `knock` would say so; remembers nothing, so that a refusal costs next to nothing."""
+        visitor = self._visitors.get(network_of(address))
+        return visitor is not None and not visitor.is_known and visitor.shut_out_until_s > now_s
 
     def leave(self, address: str) -> None:
         """One of its connections has ended."""
-        self._visitors[address].open_count -= 1
+        self._visitors[network_of(address)].open_count -= 1
 
     def open_count(self, address: str) -> int:
-        visitor = self._visitors.get(address)
+        visitor = self._visitors.get(network_of(address))
         return visitor.open_count if visitor else 0
 
     def _find(self, address: str, now_s: float) -> _Visitor:
+        address = network_of(address)
         visitor = self._visitors.get(address)
         if visitor is None:
             burst = self._limits.attempts_burst
@@ -112,6 +134,29 @@ class Doorkeeper:
             idle = (address for address, visitor in self._visitors.items() if not visitor.open_count)
             for address in [address for _, address in zip(range(surplus), idle)]:
                 del self._visitors[address]
+
+
+def network_of(address: str) -> str:
+    """What is judged as one: an IPv4 address, however a socket spells it, or the /64 of an IPv6 address, for whoever
+    has one of its addresses has them all."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(parsed) >> 64 << 64))
+
+
+def _shut_out(visitor: _Visitor, now_s: float) -> float:
+    if now_s - visitor.shut_out_until_s > SHUT_OUT_MEMORY_S:
+        visitor.shut_out_count = 0
+    duration_s: float = min(SHUT_OUT_LAST_S, SHUT_OUT_FIRST_S * 2**visitor.shut_out_count)
+    visitor.shut_out_until_s = now_s + duration_s
+    visitor.shut_out_count += 1
+    return duration_s
 
 
 def _take(bucket: TokenBucket, now_s: float) -> bool:

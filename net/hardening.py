@@ -53,9 +53,10 @@ def open_swarm(
     on_stream: Callable[[INetStream], Awaitable[None]],
     inbound_slots: int = INBOUND_SLOTS,
     is_expected: Callable[[str], bool] = lambda _: False,
+    door: Doorkeeper | None = None,
 ) -> Swarm:
     """A swarm without a host around it: TCP, noise and yamux; no identify, no discovery, no dialing on its own.
-    `is_expected`: whether a peer is configured to live at an address.
+    `is_expected`: whether a peer is configured to live at an address. `door`: a doorkeeper for members if left out.
     """
     quiet_library_logging()
     gate = GatedNoise(key_pair, admits_inbound, admits_outbound)
@@ -78,7 +79,7 @@ def open_swarm(
     swarm = cast(Swarm, service)  # the library declares only the interface
     swarm.upgrader.muxer_multistream = HardenedMuxer(swarm.upgrader.muxer_multistream)
     _bound_negotiation()
-    _keep_the_door(swarm, Doorkeeper(), is_expected)
+    _keep_the_door(swarm, door or Doorkeeper(), is_expected)
     _disable_auto_connector(swarm)
     swarm.set_stream_handler(_guarded(on_stream))
     return swarm
@@ -150,8 +151,16 @@ def _bound_negotiation() -> None:
 
 def _keep_the_door(swarm: Swarm, door: Doorkeeper, is_expected: Callable[[str], bool]) -> None:
     """An inbound slot is held until the swarm stops, long after its connection has ended: hold it as long as the
-    connection lives. And before anything is negotiated, the doorkeeper is asked, for the library knows no rates."""
-    upgrade = swarm.upgrade_inbound_raw_conn
+    connection lives. And before anything is negotiated, the doorkeeper is asked, for the library knows no rates. An
+    address that is shut out meets a closed socket before the library has built anything around the connection."""
+    upgrade, handle = swarm.upgrade_inbound_raw_conn, swarm._handle_inbound_connection
+
+    async def handle_unless_shut_out(read_write_closer: Any, maddr: Multiaddr) -> None:
+        remote = read_write_closer.get_remote_address()
+        if remote and door.is_shut_out(remote[0], trio.current_time()) and not is_expected(remote[0]):
+            await read_write_closer.close()
+        else:
+            await handle(read_write_closer, maddr)
 
     async def upgrade_and_wait(raw_conn: Any, maddr: Multiaddr) -> Any:
         remote = raw_conn.get_remote_address()
@@ -180,6 +189,7 @@ def _keep_the_door(swarm: Swarm, door: Doorkeeper, is_expected: Callable[[str], 
         return cast(HardenedYamux, muxed)  # the library declares only the interface
 
     swarm.upgrade_inbound_raw_conn = upgrade_and_wait  # type: ignore[method-assign]
+    swarm._handle_inbound_connection = handle_unless_shut_out  # type: ignore[method-assign]
 
 
 def _disable_auto_connector(swarm: Swarm) -> None:

@@ -11,9 +11,10 @@ a restarted node is not heard; a signed record of our addresses is made anew for
 import logging
 import socket
 import time
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
+from itertools import islice
 from types import MethodType
 from typing import Any, cast
 
@@ -30,11 +31,12 @@ from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
+from libp2p.pubsub.utils import safe_bytes_from_hex
 from libp2p.pubsub.validators import signature_validator
 from libp2p.stream_muxer.yamux import yamux
-from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
+from net.doorkeeper import Doorkeeper
 from net.hardening import (
     HardenedMuxer,
     HardenedYamux,
@@ -47,7 +49,13 @@ FRAME_BYTES_MAX = 768 * 1024
 MESSAGES_PER_FRAME_MAX = 16
 SUBSCRIPTIONS_PER_FRAME_MAX = 16
 CONTROLS_PER_FRAME_MAX = 64
-IDS_PER_CONTROL_MAX = 512
+# Of a frame's message names so many are looked at, and so many count as a message does in the sender's allowance.
+IDS_PER_FRAME_MAX = 512
+IDS_PER_MESSAGE = 32
+# We ask for no more at a time than one frame may bring, and answer in frames of that size.
+WANTED_PER_FRAME_MAX = MESSAGES_PER_FRAME_MAX
+# A peer asks for what it was told of seconds ago, and we remember names for two minutes.
+UNKNOWN_WANTED_MAX = 16
 MESSAGE_ID_BYTES_MAX = 80
 QUEUE_FRAMES_MAX = 64
 QUEUE_BYTES_MAX = 4 * 1024 * 1024
@@ -60,6 +68,8 @@ DEAD_AFTER_MS = 45_000
 NEGOTIATE_TIMEOUT_S = 5
 LINGER_S = 3.0
 READ_BYTES = 4096
+FRAME_READ_BYTES = 64 * 1024
+LENGTH_BYTES_MAX = 10
 
 _log = logging.getLogger(__name__)
 
@@ -77,18 +87,20 @@ def open_public_host(
     listen: Multiaddr,
     advertise: Sequence[Multiaddr],
     admits: Callable[[ID], bool],
-    admits_address: Callable[[str], bool],
     slots: int,
-    slots_per_address: int,
+    door: Doorkeeper,
+    is_expected: Callable[[str], bool],
+    on_peer: Callable[[ID, str], None],
 ) -> BasicHost:
-    """A host for strangers: noise and yamux, identify and ping. `admits_address` is asked before any handshake."""
+    """A host for strangers: noise and yamux, identify and ping. `door` and `is_expected` as in `open_swarm`; `on_peer`
+    is told of every connection that has a key, and of its address."""
 
     async def refuse(_stream: INetStream) -> None:
         raise SwarmException("the host is not there yet")
 
-    swarm = open_swarm(key_pair, listen, admits, admits, refuse, slots)
-    swarm.upgrader.muxer_multistream = PublicMuxer(swarm.upgrader.muxer_multistream)
-    _limit_addresses(swarm, admits_address, slots_per_address)
+    swarm = open_swarm(key_pair, listen, admits, admits, refuse, slots, is_expected, door)
+    swarm.upgrader.muxer_multistream = PublicMuxer(swarm.upgrader.muxer_multistream, on_peer)
+    _keep_tidy(swarm)
     host = BasicHost(
         swarm,
         negotiate_timeout=NEGOTIATE_TIMEOUT_S,
@@ -122,8 +134,14 @@ def _guard(on_stream: Callable[[INetStream], Awaitable[None]]) -> Callable[[INet
 class PublicMuxer(HardenedMuxer):
     """Negotiates as the library does and builds `PublicYamux`."""
 
+    def __init__(self, original: Any, on_peer: Callable[[ID, str], None]) -> None:
+        super().__init__(original)
+        self._on_peer = on_peer
+
     async def new_conn(self, conn: Any, peer_id: ID) -> "PublicYamux":
         protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
+        remote = conn.get_remote_address()  # now, for a socket that was reset does not tell
+        self._on_peer(peer_id, remote[0] if remote else "")
         muxed = PublicYamux(conn, peer_id, is_initiator=conn.is_initiator)
         self._annotate_connection(muxed, conn, protocol)
         return muxed
@@ -154,32 +172,21 @@ async def _fill_window(stream: yamux.YamuxStream, *, bytes_read: int = 0) -> Non
         await stream.send_window_update(increment)
 
 
-def _limit_addresses(swarm: Swarm, admits_address: Callable[[str], bool], slots_per_address: int) -> None:
-    """Few connections of one address, and no handshake (17 ms of a processor) for one that comes too often. The kernel
-    is told to look after silent connections, which the library never does. What the library learned of a peer goes with
-    its connection: it would keep a thousand strangers' own words about themselves."""
+def _keep_tidy(swarm: Swarm) -> None:
+    """The kernel is told to look after silent connections, which the library never does. What the library learned of a
+    peer goes with its connection: it would keep a thousand strangers' own words about themselves."""
     upgrade = swarm.upgrade_inbound_raw_conn
-    open_by_address: Counter[str] = Counter()
 
-    async def upgrade_few(raw_conn: Any, maddr: Multiaddr) -> Any:
-        remote = raw_conn.get_remote_address()
-        address = remote[0] if remote else ""
-        if open_by_address[address] >= slots_per_address or not admits_address(address):
-            await raw_conn.close()
-            raise SwarmException(f"no room for another connection from {address}")
+    async def upgrade_and_forget(raw_conn: Any, maddr: Multiaddr) -> Any:
         _watch_silence(raw_conn)
-        open_by_address[address] += 1
         known = set(swarm.peerstore.peer_ids())
         try:
             return await upgrade(raw_conn, maddr)
         finally:
-            open_by_address[address] -= 1
-            if not open_by_address[address]:
-                del open_by_address[address]
             for peer_id in set(swarm.peerstore.peer_ids()) - known - set(swarm.connections) - {swarm.get_peer_id()}:
                 swarm.peerstore.clear_peerdata(peer_id)
 
-    swarm.upgrade_inbound_raw_conn = upgrade_few  # type: ignore[method-assign]
+    swarm.upgrade_inbound_raw_conn = upgrade_and_forget  # type: ignore[method-assign]
 
 
 def _watch_silence(raw_conn: Any) -> None:
@@ -197,16 +204,20 @@ def _watch_silence(raw_conn: Any) -> None:
 
 class Judge:
     """What the gossip layer asks of the node above it. `judge` says what becomes of a message, by forwarder and topic;
-    `take` accounts for what a peer sent and says how long to pause; `report` is told of what no honest peer does.
+    `is_plausible` tells from its looks whether it is worth the check of a signature; `take` accounts for what a peer
+    sent and says how long to pause; `report` is told of offences, the last argument being whether no honest peer
+    commits it; `admits`: whether anybody listens to a peer still.
     """
 
     def __init__(
         self,
         judge: Callable[[ID, str, bytes], Verdict],
+        is_plausible: Callable[[str, bytes], bool],
         take: Callable[[ID, int, int], float],
-        report: Callable[[ID, str], None],
+        report: Callable[[ID, str, bool], None],
+        admits: Callable[[ID], bool],
     ) -> None:
-        self.judge, self.take, self.report = judge, take, report
+        self.judge, self.is_plausible, self.take, self.report, self.admits = judge, is_plausible, take, report, admits
 
 
 def open_gossip(host: BasicHost, topics: Sequence[str], judge: Judge, degree: int) -> "GuardedPubsub":
@@ -280,23 +291,26 @@ class GuardedPubsub(Pubsub):
             self._handle_dead_peer(peer_id)
 
     async def continuously_read_stream(self, stream: INetStream) -> None:
-        peer_id = stream.muxed_conn.peer_id
-        while self.manager.is_running:
-            data = await read_varint_prefixed_bytes_limited(stream, FRAME_BYTES_MAX)
+        peer_id, frames = stream.muxed_conn.peer_id, _Frames(stream)
+        # What a peer said before it was banned may still lie there.
+        while self.manager.is_running and self._judge.admits(peer_id):
+            data = await frames.next()
             rpc = rpc_pb2.RPC()
             try:
                 rpc.ParseFromString(data)
             except Exception:
-                self._judge.report(peer_id, "an undecodable gossip frame")
+                self._judge.report(peer_id, "an undecodable gossip frame", True)
                 raise
-            pause_s = self._judge.take(peer_id, 1 + len(rpc.publish), len(data))
+            named: list[Any] = [*rpc.control.ihave, *rpc.control.iwant]
+            names = sum(len(part.messageIDs) for part in named)
+            pause_s = self._judge.take(peer_id, 1 + len(rpc.publish) + names // IDS_PER_MESSAGE, len(data))
             if pause_s > 0:
                 await trio.sleep(pause_s)
             await self._handle(peer_id, rpc)
 
     async def _handle(self, peer_id: ID, rpc: rpc_pb2.RPC) -> None:
         if len(rpc.publish) > MESSAGES_PER_FRAME_MAX or len(rpc.subscriptions) > SUBSCRIPTIONS_PER_FRAME_MAX:
-            self._judge.report(peer_id, "an overfull gossip frame")
+            self._judge.report(peer_id, "an overfull gossip frame", False)
             return
         for subscription in rpc.subscriptions:
             if subscription.topicid in self._topics:
@@ -314,7 +328,7 @@ class GuardedPubsub(Pubsub):
         control = rpc.control
         counts = [len(part) for part in (control.ihave, control.graft, control.prune, control.iwant)]
         if sum(counts) > CONTROLS_PER_FRAME_MAX:
-            self._judge.report(peer_id, "an overfull gossip frame")
+            self._judge.report(peer_id, "an overfull gossip frame", False)
             rpc.ClearField("control")
             return
         parts: list[Any] = [control.ihave, control.graft, control.prune]
@@ -326,11 +340,45 @@ class GuardedPubsub(Pubsub):
             del prune.peers[:]  # the router would dial whatever a stranger names, whether or not it names any itself
         for later_version in ("idontwant", "extensions", "observe", "unobserve"):
             control.ClearField(later_version)
-        requests: list[Any] = [*control.ihave, *control.iwant]
-        for request in requests:
-            ids = [name for name in request.messageIDs if len(name) <= 2 * MESSAGE_ID_BYTES_MAX]
-            del request.messageIDs[:]
-            request.messageIDs.extend(ids[:IDS_PER_CONTROL_MAX])
+        self._trim_offers(control)
+        self._trim_requests(peer_id, control)
+
+    def _trim_offers(self, control: Any) -> None:
+        """Leaves the names of messages that we lack, as many as we ask for at a time."""
+        looked_at = wanted = 0
+        for offer in control.ihave:
+            names, kept = offer.messageIDs, []
+            for name in names[: IDS_PER_FRAME_MAX - looked_at]:
+                if wanted == WANTED_PER_FRAME_MAX:
+                    break
+                looked_at += 1
+                message_id = _read_id(name)
+                if message_id is not None and not self.seen_messages.has(message_id):
+                    kept.append(name)
+                    wanted += 1
+            del names[:]
+            names.extend(kept)
+
+    def _trim_requests(self, peer_id: ID, control: Any) -> None:
+        """Leaves the names of messages that we still have, in requests of as many as a frame holds. Nobody has heard
+        from us of a name that we do not know."""
+        memory = cast(GuardedRouter, self.router).mcache
+        unknown, held = 0, dict[Any, None]()  # in the order asked for, once each
+        names = (name for request in control.iwant for name in request.messageIDs)
+        for name in islice(names, IDS_PER_FRAME_MAX):
+            message_id = _read_id(name)
+            if message_id is not None and memory.get(message_id) is not None:
+                held[name] = None
+            elif message_id is None or not self.seen_messages.has(message_id):
+                unknown += 1
+                if unknown > UNKNOWN_WANTED_MAX:
+                    self._judge.report(peer_id, "asks for messages that nobody told it of", True)
+                    held.clear()
+                    break
+        del control.iwant[:]
+        asked = list(held)
+        for at in range(0, len(asked), MESSAGES_PER_FRAME_MAX):
+            control.iwant.add(messageIDs=asked[at : at + MESSAGES_PER_FRAME_MAX])
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """A message of ours or of a peer: judged, then relayed. Never raises."""
@@ -346,18 +394,29 @@ class GuardedPubsub(Pubsub):
     def _is_welcome(self, forwarder: ID, msg: rpc_pb2.Message) -> bool:
         topics = list(msg.topicIDs)
         if len(topics) != 1 or len(msg.from_id) > MESSAGE_ID_BYTES_MAX - 8 or len(msg.seqno) != 8:
-            self._judge.report(forwarder, "a malformed gossip message")
+            self._judge.report(forwarder, "a malformed gossip message", False)
+            return False
+        if topics[0] not in self._topics:
+            # Messages go to who has subscribed to their topic, and we never subscribe to another.
+            self._judge.report(forwarder, "a message of a topic that nobody asked for", True)
             return False
         if topics[0] not in self.topic_ids or self._is_msg_seen(msg) or ID(msg.from_id) == self.my_id:
+            return False
+        # Whoever relays may not have known what this is; whoever wrote it has.
+        is_own = msg.from_id == forwarder.to_bytes()
+        if not self._judge.is_plausible(topics[0], msg.data):
+            self._judge.report(forwarder, "a message that is none of its topic", is_own)
             return False
         try:
             is_signed = signature_validator(msg)
         except Exception:  # the library raises whatever a strange key makes its parser raise
             is_signed = False
         if not is_signed:
-            self._judge.report(forwarder, "a gossip message with a wrong signature")
+            self._judge.report(forwarder, "a gossip message with a wrong signature", False)
             return False
         verdict = self._judge.judge(forwarder, topics[0], msg.data)
+        if verdict is Verdict.REJECT and is_own:
+            self._judge.report(forwarder, "published what it cannot prove", True)
         if verdict is not Verdict.ACCEPT:
             self._mark_msg_seen(msg)  # or it would be asked for again
         return verdict is Verdict.ACCEPT
@@ -375,6 +434,46 @@ class GuardedPubsub(Pubsub):
             _log.info("gossip.unread peer=%s", stream.muxed_conn.peer_id)
             abort_connection(stream.muxed_conn)
         return is_written
+
+
+class _Frames:
+    """The frames of a gossip stream, each behind its length, read in pieces as large as have come: the library reads a
+    length byte by byte, and each byte takes its locks."""
+
+    def __init__(self, stream: INetStream) -> None:
+        self._stream, self._buffer = stream, bytearray()
+
+    async def next(self) -> bytes:
+        """Raises what the library raises when the stream ends, and `ValueError` for a length that is not allowed."""
+        await trio.lowlevel.checkpoint()  # many small frames in one piece must not hold everybody else up
+        while True:
+            start, size_bytes = self._read_length()
+            if start and len(self._buffer) >= start + size_bytes:
+                frame = bytes(self._buffer[start : start + size_bytes])
+                del self._buffer[: start + size_bytes]
+                return frame
+            piece = await self._stream.read(FRAME_READ_BYTES)
+            if not piece:
+                raise ValueError("a gossip stream ended within a frame")
+            self._buffer += piece
+
+    def _read_length(self) -> tuple[int, int]:
+        """Where the frame begins and how long it is; 0, 0 while its length is not there yet."""
+        size_bytes = 0
+        for at, byte in enumerate(self._buffer[:LENGTH_BYTES_MAX]):
+            size_bytes |= (byte & 0x7F) << 7 * at
+            if size_bytes > FRAME_BYTES_MAX:
+                raise ValueError("a gossip frame that is too long")
+            if not byte & 0x80:
+                return at + 1, size_bytes
+        if len(self._buffer) >= LENGTH_BYTES_MAX:
+            raise ValueError("the length of a gossip frame does not end")
+        return 0, 0
+
+
+def _read_id(name: str | bytes) -> bytes | None:
+    """The id of a message by the name that a peer gives it."""
+    return safe_bytes_from_hex(name) if len(name) <= 2 * MESSAGE_ID_BYTES_MAX else None
 
 
 class BoundedQueue(RpcQueue):

@@ -136,6 +136,7 @@ MEANINGS: dict[str, str] = {
     "public.status": "once a minute",
     "public.offence": "a stranger broke a rule",
     "public.banned": "and is shut out for a while",
+    "public.shut_out": "nobody new comes from the address of whoever was banned for so long",
     "public.restarted": "libp2p ended by a fault of its own and was started again",
     "public.unreachable": "a neighbour does not answer",
     "public.submit_failed": "a stranger's order could not be passed on to the node",

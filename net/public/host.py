@@ -19,6 +19,7 @@ from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
+from net.doorkeeper import Doorkeeper, DoorLimits, network_of
 from net.hardening import check_port_free, close_swarm, forget_failed_dial
 from net.hardening_gossip import GuardedPubsub, GuardedRouter, Judge, Verdict, open_gossip, open_public_host
 from net.identity import derive_network_key
@@ -61,6 +62,13 @@ class PublicLimits:
     neighbours: int = 6
     degree: int = 4
     strangers: StrangerLimits = field(default_factory=StrangerLimits)
+
+    def door(self) -> DoorLimits:
+        """A handshake (17 ms of a processor) in two seconds for an address, and ten a second for all of them."""
+        return DoorLimits(
+            connections_per_address=self.slots_per_address, attempts_per_s=0.5, attempts_burst=16.0,
+            strangers_per_s=10.0, strangers_burst=60.0, are_keys_free=True,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +136,13 @@ class PublicHost:
         self.topics = Topics.of(setup.network_id)
         self._key_pair = derive_key_pair(setup.seed)
         self._strangers = Strangers(setup.limits.strangers)
+        self._door = Doorkeeper(setup.limits.door())
         self._candidates: dict[ID, _Candidate] = {}
+        self._homes: dict[ID, str] = {}  # where the neighbours of the operator's list live
         for text in setup.bootstrap:
             address, peer_id = parse_address(text)
             self._candidates[peer_id] = _Candidate(address, True)
+            self._homes[peer_id] = _find_ip(address)
         self._host: BasicHost | None = None
         self._gossip: GuardedPubsub | None = None
         self.ready = trio.Event()
@@ -179,13 +190,19 @@ class PublicHost:
         except Exception as error:  # the library's streams end with errors of many kinds
             raise PeerLost(str(error) or repr(error)) from error
 
-    def report(self, peer: bytes, offence: str) -> None:
-        """Something that no honest peer does; a few of them ban it."""
+    def report(self, peer: bytes, offence: str, is_certain: bool = False) -> None:
+        """Something that honest peers do not do; a second one bans it, or the first that none of them ever does."""
+        now_s = trio.current_time()
         log.info("public.offence peer=%s reason=%s", ID(peer), offence)
-        if self._strangers.report(peer, trio.current_time()):
-            log.warning("public.banned peer=%s reason=%s", ID(peer), offence)
-            if self._gossip is not None:
-                self._gossip.forget(ID(peer))
+        if not self._strangers.report(peer, now_s, is_certain):
+            return
+        log.warning("public.banned peer=%s reason=%s", ID(peer), offence)
+        if self._gossip is not None:
+            self._gossip.forget(ID(peer))
+        address = self._strangers.address(peer)
+        shut_out_s = self._door.ban(address, now_s, self._is_shared(address, peer)) if address else 0.0
+        if shut_out_s:
+            log.warning("public.shut_out address=%s seconds=%.0f", network_of(address), shut_out_s)
 
     async def _run_once(self) -> None:
         setup, limits = self._setup, self._setup.limits
@@ -193,12 +210,12 @@ class PublicHost:
         listen = Multiaddr(f"/{family}/{setup.listen_host}/tcp/{setup.listen_port}")
         advertise = [parse_address(text)[0] for text in setup.advertise]
         host = open_public_host(
-            self._key_pair, listen, advertise, self._admits, self._admits_address, limits.slots,
-            limits.slots_per_address,
+            self._key_pair, listen, advertise, self._admits, limits.slots, self._door, self._is_home, self._note_address
         )  # fmt: skip
         for protocol, answers in self._answers.items():
             host.set_stream_handler(TProtocol(protocol), self._make_stream_handler(answers))
-        gossip = open_gossip(host, self.topics.all(), Judge(self._judge, self._take, self._report), limits.degree)
+        judge = Judge(self._judge, self.topics.is_plausible, self._take, self._report, self._admits)
+        gossip = open_gossip(host, self.topics.all(), judge, limits.degree)
         swarm = cast(Swarm, host.get_network())  # the library declares only the interface
         async with background_trio_service(swarm):
             try:
@@ -227,14 +244,29 @@ class PublicHost:
     def _admits(self, peer_id: ID) -> bool:
         return not self._strangers.is_banned(peer_id.to_bytes(), trio.current_time())
 
-    def _admits_address(self, address: str) -> bool:
-        return self._strangers.admits_address(address, trio.current_time())
+    def _note_address(self, peer_id: ID, address: str) -> None:
+        self._strangers.note_address(peer_id.to_bytes(), address)
+
+    def _is_home(self, address: str) -> bool:
+        """Whether a neighbour of the operator's list lives there."""
+        network = network_of(address)
+        return any(network == network_of(home) for home in self._homes.values() if home)
+
+    def _is_shared(self, address: str, banned: bytes) -> bool:
+        """Whether somebody else is connected from there, and behaves."""
+        network, now_s = network_of(address), trio.current_time()
+        return any(
+            peer != banned
+            and network_of(self._strangers.address(peer)) == network
+            and self._strangers.behaves(peer, now_s)
+            for peer in self.peer_ids
+        )
 
     def _take(self, peer_id: ID, messages: int, size_bytes: int) -> float:
         return self._strangers.take(peer_id.to_bytes(), messages, size_bytes, 0, trio.current_time())
 
-    def _report(self, peer_id: ID, offence: str) -> None:
-        self.report(peer_id.to_bytes(), offence)
+    def _report(self, peer_id: ID, offence: str, is_certain: bool) -> None:
+        self.report(peer_id.to_bytes(), offence, is_certain)
 
     def _judge(self, forwarder: ID, topic: str, data: bytes) -> Verdict:
         verdict = self._receive(topic, data, forwarder.to_bytes())
@@ -302,6 +334,8 @@ class PublicHost:
             with trio.fail_after(DIAL_TIMEOUT_S):
                 await swarm.dial_addr(candidate.address, peer_id)
             candidate.failures = 0
+            if candidate.is_named_by_operator:
+                self._homes[peer_id] = self._strangers.address(peer_id.to_bytes())
         except Exception as error:  # of many kinds, all meaning that nobody is there
             log.debug("public.unreachable peer=%s error=%r", peer_id, error)
             candidate.failures += 1
@@ -325,6 +359,11 @@ class PublicHost:
                 continue
             if len(self._candidates) < CANDIDATES_MAX and found != peer_id_of(derive_network_key(self._setup.seed)):
                 self._candidates.setdefault(found, _Candidate(address, False))
+
+
+def _find_ip(address: Multiaddr) -> str:
+    """The address in numbers; empty where it has a name."""
+    return next((str(value) for protocol, value in address.items() if protocol.name in ("ip4", "ip6")), "")
 
 
 async def _raise_when_ended(service: Any) -> None:

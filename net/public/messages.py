@@ -6,6 +6,7 @@ check afterwards is signatures, for which one needs the committee.
 """
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,13 @@ PEERS_PROTOCOL = "/hansa/peers/1"
 REQUEST_BYTES_MAX = 64
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 PEERS_MAX = 32
+_MANY = rb"(?:[\x81-\x97]|\x98[\x18-\x40])"  # the head of a CBOR array of 1 to 64
+_LOOKS = {
+    "blocks": re.compile(rb"\x82" + _MANY + rb"[\x82\x83]\x59" + re.escape(HEADER_BYTES.to_bytes(2, "big"))),
+    "batches": re.compile(_MANY + rb"[\x40-\x5b]"),
+    "checkpoints": re.compile(rb"\x85"),
+}
+NOTE_BYTES_MAX = 256
 
 
 class PublicError(ValueError):
@@ -57,6 +65,14 @@ class Topics:
 
     def all(self) -> tuple[str, str, str]:
         return self.blocks, self.batches, self.checkpoints
+
+    def is_plausible(self, topic: str, data: bytes) -> bool:
+        """Whether a topic's message may begin like this and be so long. It costs a microsecond, and most junk ends here
+        before anybody checks a signature over all of it."""
+        if topic == self.checkpoints:
+            return len(data) <= NOTE_BYTES_MAX and _LOOKS["checkpoints"].match(data) is not None
+        looks = _LOOKS["blocks" if topic == self.blocks else "batches"]
+        return len(data) <= MESSAGE_BYTES_MAX and looks.match(data) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +213,7 @@ def encode_checkpoint(note: CheckpointNote) -> bytes:
 
 def decode_checkpoint(data: bytes) -> CheckpointNote:
     """A well-formed note. Its signature remains to be checked."""
-    note = CheckpointNote(*_list(_load(data, 256), 5))
+    note = CheckpointNote(*_list(_load(data, NOTE_BYTES_MAX), 5))
     numbers = (note.number, note.height, note.chain_block)
     if any(type(value) is not int or not 0 <= value < 1 << 63 for value in numbers) or note.number >= 255:
         raise PublicError("a number is out of range")

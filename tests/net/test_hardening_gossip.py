@@ -6,11 +6,12 @@ Each attack ended, filled or deafened a host of py-libp2p 0.8.1 as it comes.
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
 from certified_chain import Chain, make_keyring
+from libp2p.crypto.ed25519 import create_new_key_pair as create_ed25519_key_pair
 from libp2p.crypto.rsa import create_new_key_pair as create_rsa_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
@@ -24,8 +25,16 @@ from libp2p.utils import encode_varint_prefixed
 from multiaddr import Multiaddr
 from public_scene import HOST, Validator, open_public, until
 
+from consensus.messages import HEADER_BYTES
 from net.hardening import close_swarm, open_swarm
-from net.hardening_gossip import FRAME_BYTES_MAX, IDS_PER_CONTROL_MAX, BoundedQueue
+from net.hardening_gossip import (
+    FRAME_BYTES_MAX,
+    MESSAGES_PER_FRAME_MAX,
+    UNKNOWN_WANTED_MAX,
+    WANTED_PER_FRAME_MAX,
+    BoundedQueue,
+    _Frames,
+)
 from net.peer_identity import derive_key_pair
 from net.public.host import parse_address
 from net.public.messages import BLOCKS_PROTOCOL, COMMITTEE_PROTOCOL, PEERS_PROTOCOL
@@ -99,8 +108,7 @@ CHAIN = make_chain()
 
 
 async def say_junk(rogue: Rogue) -> None:
-    for _ in range(2):
-        await rogue.gossip(encode_varint_prefixed(b"\xff" * 40))
+    await rogue.gossip(encode_varint_prefixed(b"\xff" * 40))
 
 
 async def announce_a_giant(rogue: Rogue) -> None:
@@ -127,8 +135,41 @@ async def forge_a_signature(rogue: Rogue) -> None:
 
 
 async def publish_nonsense(rogue: Rogue) -> None:
-    for number in range(3):
-        await rogue.gossip(rpc_pb2.RPC(publish=[rogue.message(b"\xff" * 1000, number)]))
+    await rogue.gossip(rpc_pb2.RPC(publish=[rogue.message(b"\xff" * 1000)]))
+
+
+async def publish_what_only_looks_right(rogue: Rogue) -> None:
+    """It begins as a run of one block does, so that its signature is checked, and it is decoded."""
+    junk = b"\x82\x81\x82\x59" + HEADER_BYTES.to_bytes(2, "big") + bytes(100_000)
+    await rogue.gossip(rpc_pb2.RPC(publish=[rogue.message(junk)]))
+
+
+async def relay_nonsense(rogue: Rogue) -> None:
+    """Of others, who may be to blame for it: the second time it is the relay's fault."""
+    for number in range(2):
+        author = create_ed25519_key_pair()
+        message = rpc_pb2.Message(
+            data=b"\xff" * 1000, topicIDs=[rogue.topic], seqno=number.to_bytes(8, "big"),
+            from_id=ID.from_pubkey(author.public_key).to_bytes(),
+        )  # fmt: skip
+        message.signature = author.private_key.sign(b"libp2p-pubsub:" + message.SerializeToString())
+        await rogue.gossip(rpc_pb2.RPC(publish=[message]))
+
+
+async def relay_nonsense_once(rogue: Rogue) -> None:
+    author = create_ed25519_key_pair()
+    message = rogue.message(b"\xff" * 1000, from_id=ID.from_pubkey(author.public_key).to_bytes())
+    await rogue.gossip(rpc_pb2.RPC(publish=[message]))
+
+
+async def publish_on_a_topic_of_its_own(rogue: Rogue) -> None:
+    await rogue.gossip(rpc_pb2.RPC(publish=[rogue.message(b"spam", topicIDs=["spam"])]))
+
+
+async def ask_for_what_nobody_told_it_of(rogue: Rogue) -> None:
+    names = [number.to_bytes(40, "big").hex().encode() for number in range(UNKNOWN_WANTED_MAX + 1)]
+    control = rpc_pb2.ControlMessage(iwant=[rpc_pb2.ControlIWant(messageIDs=names)])
+    await rogue.gossip(rpc_pb2.RPC(control=control))
 
 
 async def fill_a_frame(rogue: Rogue) -> None:
@@ -182,6 +223,11 @@ ATTACKS: list[tuple[Callable[[Rogue], Awaitable[None]], bool]] = [
     (say_strange_keys, True),
     (forge_a_signature, True),
     (publish_nonsense, True),
+    (publish_what_only_looks_right, True),
+    (relay_nonsense, True),
+    (relay_nonsense_once, False),
+    (publish_on_a_topic_of_its_own, True),
+    (ask_for_what_nobody_told_it_of, True),
     (fill_a_frame, True),
     (subscribe_to_everything, True),
     (name_topics_and_ids, False),
@@ -211,6 +257,8 @@ async def test_the_host_goes_on_and_the_honest_hear(
             if is_banned:
                 await until(lambda: node.host.banned_count == 1)
                 await until(lambda: ROGUE_ID.to_bytes() not in node.host.peer_ids)
+            else:
+                assert not node.host.banned_count
             assert honest.host.banned_count == 0 and restarted.is_set()
             await _tell(validator, honest, 2)
         gossip: Any = node.host._gossip
@@ -270,14 +318,69 @@ async def test_of_a_control_message_only_what_concerns_us_is_left(tmp_path: Path
         named = rpc_pb2.PeerInfo(peerID=ROGUE_ID.to_bytes(), signedPeerRecord=b"an address that we shall dial")
         control = rpc_pb2.ControlMessage(
             prune=[rpc_pb2.ControlPrune(topicID=name, peers=[named]) for name in (topic, "another")],
-            ihave=[rpc_pb2.ControlIHave(topicID=topic, messageIDs=[b"ab"] * 5_000)],
+            ihave=[rpc_pb2.ControlIHave(topicID=topic, messageIDs=[b"ab"] * 5_000) for _ in range(2)],
             idontwant=[rpc_pb2.ControlIDontWant(messageIDs=[b"ab"])],
         )
         rpc = rpc_pb2.RPC(control=control)
         gossip._trim(ROGUE_ID, rpc)
         assert [(prune.topicID, len(prune.peers)) for prune in rpc.control.prune] == [(topic, 0)]
-        assert [len(ihave.messageIDs) for ihave in rpc.control.ihave] == [IDS_PER_CONTROL_MAX]
+        assert [len(ihave.messageIDs) for ihave in rpc.control.ihave] == [WANTED_PER_FRAME_MAX, 0]
         assert not rpc.control.idontwant
+
+
+async def test_who_asks_for_much_gets_it_in_frames_that_the_others_accept(tmp_path: Path) -> None:
+    async with open_public(tmp_path, [CHAIN]) as ((_, node),):
+        gossip: Any = node.host._gossip
+        topic = node._topics.blocks
+        for number in range(40):
+            gossip.router.mcache.put(rpc_pb2.Message(from_id=b"a", seqno=number.to_bytes(8, "big"), topicIDs=[topic]))
+        names = [(b"a" + number.to_bytes(8, "big")).hex().encode() for number in range(40)]
+        lost = [b"ff" * 9] * UNKNOWN_WANTED_MAX  # a peer may be told of a name long before it asks
+        rpc = rpc_pb2.RPC(control=rpc_pb2.ControlMessage(iwant=[rpc_pb2.ControlIWant(messageIDs=3 * names + lost)]))
+        gossip._trim(ROGUE_ID, rpc)
+        asked = [list(request.messageIDs) for request in rpc.control.iwant]
+        assert [name for part in asked for name in part] == names and len(asked) == 3
+        assert max(map(len, asked)) == MESSAGES_PER_FRAME_MAX
+        assert not node.host.banned_count
+        known = [b"ee" * 9] * (UNKNOWN_WANTED_MAX + 1)
+        gossip.seen_messages.add(b"\xee" * 9)  # forgotten since, and yet nobody's fault
+        gossip._trim(ROGUE_ID, rpc_pb2.RPC(control=rpc_pb2.ControlMessage(iwant=[{"messageIDs": known}])))
+        assert not node.host.banned_count
+
+
+class Pieces:
+    """A stream that gives what it was given, piece by piece, and then ends."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = [*pieces, b""]
+
+    async def read(self, _count: int) -> bytes:
+        return self._pieces.pop(0)
+
+
+async def read_frames(*pieces: bytes) -> list[bytes]:
+    frames, found = _Frames(cast(Any, Pieces(*pieces))), []
+    with pytest.raises(ValueError, match="ended within"):
+        while True:
+            found.append(await frames.next())
+    return found
+
+
+async def test_frames_are_the_same_however_they_are_cut() -> None:
+    told = [b"", b"x", bytes(127), bytes(128), b"\xff" * 300, b"y"]
+    data = b"".join(map(encode_varint_prefixed, told))
+    assert await read_frames(data) == told
+    assert await read_frames(*(data[at : at + 1] for at in range(len(data)))) == told
+    for cut in range(1, len(data)):
+        assert await read_frames(data[:cut], data[cut:]) == told
+    large = b"z" * FRAME_BYTES_MAX
+    assert await read_frames(encode_varint_prefixed(large)) == [large]
+
+
+@pytest.mark.parametrize("head", [b"\x81\x80\x30", b"\xff" * 9 + b"\x01", b"\x80" * 10, b"\xff\xff\xff\xff\x7f"])
+async def test_a_length_that_is_not_allowed_is_not_waited_for(head: bytes) -> None:
+    with pytest.raises(ValueError, match=r"too long|does not end"):
+        await _Frames(cast(Any, Pieces(head))).next()
 
 
 def test_a_queue_is_bounded_by_bytes() -> None:

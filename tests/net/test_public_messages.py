@@ -1,6 +1,7 @@
 """What travels on the public topics: every message comes back, anything else is an error and nothing worse."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import cbor2
 import pytest
@@ -18,6 +19,7 @@ from net.public.messages import (
     Item,
     PublicError,
     Run,
+    Topics,
     cut_run,
     decode_bundle,
     decode_checkpoint,
@@ -52,6 +54,39 @@ def test_every_message_comes_back() -> None:
     assert decode_committee(encode_committee(CommitteeProof(b"", (), None))) is None
     assert decode_peers(encode_peers(["/ip4/127.0.0.1/tcp/1"])) == ["/ip4/127.0.0.1/tcp/1"]
     assert decode_request(encode_request(1, 2, 3), 3) == [1, 2, 3]
+
+
+TOPICS = Topics.of(bytes(32))
+DECODERS = {TOPICS.blocks: decode_run, TOPICS.batches: decode_bundle, TOPICS.checkpoints: decode_checkpoint}
+
+
+@pytest.mark.parametrize("count", [1, 2, 23, 24, 64])
+def test_every_message_looks_like_its_topic_and_like_no_other(count: int) -> None:
+    bundle = encode_bundle([BATCH.encode()] * count)
+    items = tuple(Item(CHAIN.blocks[0].header, payload) for payload in (None, b"", b"x" * 300))
+    told = [(TOPICS.batches, bundle), (TOPICS.checkpoints, encode_checkpoint(NOTE))]
+    told += [(TOPICS.blocks, encode_run(Run((item,) * count, RUN.certificate))) for item in items]
+    told += [
+        (TOPICS.blocks, encode_run(Run((replace(item, bodies=(b"y",)),) * count, RUN.certificate))) for item in items
+    ]
+    for topic, data in told:
+        assert [other for other in TOPICS.all() if TOPICS.is_plausible(other, data)] == [topic]
+        assert not TOPICS.is_plausible(topic, data + bytes(MESSAGE_BYTES_MAX)) and not TOPICS.is_plausible(topic, b"")
+
+
+@given(st.sampled_from(TOPICS.all()), st.binary(max_size=40), st.integers(0, 800))
+def test_what_can_be_decoded_looks_right(topic: str, damage: bytes, at: int) -> None:
+    good = {TOPICS.blocks: encode_run(RUN), TOPICS.batches: encode_bundle([BATCH.encode()] * 2)}
+    data = bytearray(good.get(topic, encode_checkpoint(NOTE)))
+    data[at : at + len(damage)] = damage
+    with suppress(PublicError):
+        DECODERS[topic](bytes(data))
+        assert TOPICS.is_plausible(topic, bytes(data))
+
+
+@given(st.binary(min_size=200, max_size=200))
+def test_most_junk_does_not(junk: bytes) -> None:
+    assert not TOPICS.is_plausible(TOPICS.blocks, junk)
 
 
 def test_the_height_of_a_header_stands_where_other_languages_look_for_it() -> None:

@@ -4,7 +4,7 @@ and the ledger.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
 from engine import views
 from engine.commands import Command
@@ -28,7 +28,7 @@ from validator.account_settings import judge, list_offers, list_subaccounts, rea
 from validator.answers import show_answer
 from validator.executor import Executor
 from validator.history import UNSPENT_CODES
-from validator.holdings_cost import TRADES_MAX, compute_costs
+from validator.holdings_cost import TRADES_MAX, compute_costs, continue_costs
 from validator.ledger import Ledger
 from validator.margin_inputs import read_inputs
 from validator.movements import (
@@ -71,7 +71,8 @@ class NodeAccountData:
         self._store = store
         self._onchain_height = onchain_height
         self._pending = pending
-        # By account, for the trade and the holding they were computed from: who asks every block asks for nothing new.
+        # By account, for the trade and the holding they were computed from: who asks after every block asks for what a
+        # few trades have changed.
         self._costs: OrderedDict[int, tuple[tuple[int, dict[int, int]], dict[int, HoldingsCost]]] = OrderedDict()
 
     @property
@@ -134,7 +135,15 @@ class NodeAccountData:
         known = self._costs.pop(account, None)
         if known is None or known[0] != key:
             units = {market: quote_per_tick_lot(self._state, market) for market in lots_held}
-            known = key, compute_costs(lots_held, self._walk(account, TRADES_MAX), units)
+            costs = None
+            if known is not None:
+                (known_trade, lots_before), costs_before = known
+                trades = self._walk(account, TRADES_MAX)
+                newer = list(takewhile(lambda fill: fill.trade_id > known_trade, trades))
+                costs = continue_costs(lots_before, costs_before, lots_held, newer, units)
+            if costs is None:
+                costs = compute_costs(lots_held, self._walk(account, TRADES_MAX), units)
+            known = key, costs
         self._costs[account] = known
         if len(self._costs) > COSTS_REMEMBERED_MAX:
             self._costs.popitem(last=False)

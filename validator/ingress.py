@@ -1,9 +1,9 @@
 """Clients' messages from bytes to the sealer: all that arrived since the last round are judged together.
 
 A round decodes them into columns, drops what this node has taken already before any signature is looked at, recovers
-the signers of the rest, applies `validator.admission` and signs the receipts: one thread call, most of it compiled and
-without the interpreter's lock. While it runs the next round's messages gather, so rounds grow with the load. Only one
-round is under way: messages are sealed in the order they came.
+the signers of the rest, applies `validator.admission` and signs the receipts: where there is much, in one thread call,
+most of it compiled and without the interpreter's lock. While it runs the next round's messages gather, so rounds grow
+with the load. Only one round is under way: messages are sealed in the order they came.
 
 A message's answer is a code (docs/errors.md); 0 means that it waits for one of our next batches or was taken before.
 """
@@ -36,6 +36,8 @@ QUEUE_BYTES_MAX = 4 << 20
 ROUND_BYTES_MAX = 1 << 20
 # Under load a round waits that long for company: rounds cost the same for one message and for many.
 GATHER_S = 0.004
+# A few messages take less time than a thread to be woken, to take the interpreter's lock and to wake the loop again.
+IN_PLACE_BYTES_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +146,10 @@ class Ingress:
             await self._arrived.wait()
             round_ = self._begin()
             try:
-                await trio.to_thread.run_sync(self._judge, round_)
+                if sum(len(entry.data) for entry in round_.entries) <= IN_PLACE_BYTES_MAX:
+                    self._judge(round_)
+                else:
+                    await trio.to_thread.run_sync(self._judge, round_)
             except Exception:  # whatever a client's bytes may do to us, it ends no node
                 log.exception("ingress.failed submissions=%d (none was taken)", len(round_.entries))
                 round_.taken, round_.verdicts = None, [refuse_unseen(INTERNAL.number) for _ in round_.entries]
@@ -175,7 +180,7 @@ class Ingress:
         for entry, verdict in zip(round_.entries, round_.verdicts, strict=True):
             entry.deliver(verdict)
 
-    # in a thread
+    # in a thread, if there is much
 
     def _judge(self, round_: _Round) -> None:
         """Fill in verdicts and what was taken."""

@@ -32,13 +32,14 @@ from validator.service import Service
 from validator.snapshots import read_snapshots
 from validator.stats import Stats
 from validator.store import FinalBlock, Store
+from validator.submitter import CHECKPOINT_HEIGHTS_STEP
 from validator.uptime import WINDOW_BLOCKS, Uptime
 from validator.watcher import OnChain
 
 log = logging.getLogger("hansa.api")
 
 BLOCKS_AT_ONCE = 64
-# Further behind than this, states in between are nobody's, and blocks are executed without keeping them.
+# Further behind than this, states in between are nobody's, and none is kept.
 FAR_BLOCKS = 16
 # So many blocks may have been told of that are not executed yet before answers would be old.
 LAG_BLOCKS_MAX = 20
@@ -199,7 +200,7 @@ class Mirror:
     def _take(self, final: FinalBlock, is_far: bool) -> None:
         block, header = final.block, final.block.header
         batches = self._read_batches(final)
-        run = self.executor.advance if is_far and not self._is_kept else self.executor.execute
+        run = self.executor.execute if self._is_kept else self.executor.advance
         if run(block) != header.commitment:
             raise Stop(
                 f"block {header.height} gives another root here than the committee certified: this API answers nothing"
@@ -214,7 +215,8 @@ class Mirror:
         self._note_epoch(header)
         if final.is_direct:
             self.uptime.add(header.height, final.certificate)
-        self._is_kept = final.is_direct and not is_far
+        # What is kept is copied for the next block; of the others the next is executed in their tables.
+        self._is_kept = final.is_direct and not is_far and header.height % CHECKPOINT_HEIGHTS_STEP == 0
         if self._is_kept:
             self.service.keep_for_proofs(executed)
         self.ledger.publish()

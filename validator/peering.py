@@ -1,11 +1,12 @@
 """The node's side of the committee links: what each frame means, and what is asked of whom.
 
-Batches are checked in a worker thread, one peer's in the order they came, so that an author's sequence never
-overtakes itself.
+Batches are checked one peer's in the order they came, so that an author's sequence never overtakes itself: large ones
+in a worker thread.
 """
 
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -41,6 +42,8 @@ log = logging.getLogger("hansa.peering")
 
 BATCH_QUEUE_MAX = 256
 CHECKED_TOGETHER_MAX = 8
+# A few signatures take less time than a thread to be woken, to take the interpreter's lock and to wake the loop again.
+IN_PLACE_BYTES_MAX = 1024
 FETCH_INTERVAL_MS = 250
 RESENT_BYTES_MAX = 2 * 1024 * 1024
 ASKED_MAX = 4096
@@ -172,7 +175,9 @@ class Peering:
             signed = [(item, node.roster.network_key(item.author)) for item in batches if not node.pool.holds(item)]
             if not signed:
                 continue
-            results = await trio.to_thread.run_sync(check_batches, signed, node.domain, node.info.domain_separator)
+            check = partial(check_batches, signed, node.domain, node.info.domain_separator)
+            size_bytes = sum(len(item.commands) for item, _ in signed)
+            results = check() if size_bytes <= IN_PLACE_BYTES_MAX else await trio.to_thread.run_sync(check)
             for checked in results:
                 if checked is None:
                     self._committee.report(peer, Offence.INVALID_SIGNATURE)

@@ -7,7 +7,10 @@ import pytest
 
 from consensus.messages import Block, Commitment
 from engine.commands import BUY, IMMEDIATE_OR_CANCEL, POST_ONLY, SELL, WITHDRAW, command_id
+from engine.payload import keccak
+from engine.tree import AccountProof, verify_account_proof
 from net.feed.facts import NodeFacts
+from net.gateway import backend
 from net.gateway.backend import NodeCounters, Refusal, Status
 from tests.validator.chainlet import (
     FOUNDERS,
@@ -148,18 +151,35 @@ async def test_a_copy_begins_with_the_newest_snapshot(writer: Writer) -> None:
     mirror.close()
 
 
+def path_of(proof: backend.AccountProof) -> AccountProof:
+    """As the engine knows it."""
+    hashes = tuple(name for name, _, _ in proof.siblings)
+    sums = tuple(claims.to_bytes(16, "big") + debt.to_bytes(16, "big") for _, claims, debt in proof.siblings)
+    digest = keccak(proof.holdings + proof.aux_hash)
+    return AccountProof(
+        proof.index, proof.owner, proof.subaccount, proof.claims, proof.debt, digest, proof.holdings, proof.aux_hash,
+        hashes, sums,
+    )  # fmt: skip
+
+
 async def test_a_proof_of_the_copy_is_the_nodes(writer: Writer) -> None:
     mirror = writer.mirror()
-    trade(writer, 1)
-    await follow(mirror, writer)
-    proof = await mirror.service.account_proof(OWNERS[0], 0)
-    assert proof is not None and proof.finalised.header == writer.chain.head
-    kept = mirror.service._proof_states[mirror.height].state
+    for nonce in range(1, 9):  # of every height while it is the last one, and later of those that may be a checkpoint
+        trade(writer, nonce)
+        await follow(mirror, writer)
+        proof = await mirror.service.account_proof(OWNERS[0], 0)
+        assert proof is not None and proof.finalised.header == writer.chain.head
+        committed = Commitment.decode(proof.finalised.header.commitment)
+        assert verify_account_proof(path_of(proof), committed.account_root, committed.account_sums)
+    checkpoint = (mirror.height - 1) // 4 * 4
+    earlier = await mirror.service.account_proof(OWNERS[0], 0, checkpoint)
+    assert earlier is not None and earlier.finalised.header.height == checkpoint < mirror.height
+    kept = mirror.service._proof_states[checkpoint].state
     root = kept.state_root
-    for nonce in range(2, 30):  # far behind: states in between are given up, and those kept for proofs are not touched
+    for nonce in range(9, 40):  # far behind: states in between are given up, and those kept for proofs are not touched
         trade(writer, nonce)
     await follow(mirror, writer)
-    assert (kept.state_root, kept.height) == (root, 2)
+    assert (kept.state_root, kept.height) == (root, checkpoint)
     assert mirror.executor.final.state.state_root == writer.chain.executor.final.state.state_root
     mirror.close()
 

@@ -4,6 +4,8 @@ Pages are handed out when they are first written, so a capacity costs address sp
 pool means "none".
 """
 
+import threading
+
 import numpy as np
 
 from engine.accounts import index_account
@@ -238,21 +240,42 @@ def list_instrument(tables: Tables, params: ExchangeParams, market: MarketParams
     return number
 
 
+class _Room(threading.local):
+    """Of each thread, the memory that its last block wrote to: to ask the system for it again and give it back costs
+    more than a small block.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def take(self, name: str, count: int, record: np.dtype) -> np.ndarray:
+        held = self._arrays.get(name)
+        if held is None or len(held) < count:
+            held = self._arrays[name] = np.empty(count + count // 8, record)  # a little more each block
+        return held[:count]
+
+
+_room = _Room()
+
+
 def make_outputs(tables: Tables, actions: int) -> Outputs:
-    """Room for everything that one block of so many actions can write; counts of events start at zero."""
+    """Room for everything that one block of so many actions can write; counts of events start at zero. But for the
+    receipts, it is room for one block at a time: the next call in this thread gives the same memory.
+    """
     counters = tables.counters
     accounts = int(counters[ACCOUNT_COUNT]) + actions
     orders = int(counters[ORDERS_LIVE]) + int(counters[TRIGGERS_LIVE]) + int(counters[OFFERS_LIVE]) + actions
     positions = int(counters[POSITIONS_USED]) + actions
     rows = (
-        (actions, RECEIPT), (FILLS_MAX + 2 * orders, FILL), (orders, CANCELLATION), (accounts, LIQUIDATION),
-        (actions, WITHDRAWAL), (DELEVERAGES_MAX + positions, DELEVERAGE),
-        (orders + accounts + 8 * len(tables.markets), NOTICE),
+        ("fills", FILLS_MAX + 2 * orders, FILL), ("cancellations", orders, CANCELLATION),
+        ("liquidations", accounts, LIQUIDATION), ("withdrawals", actions, WITHDRAWAL),
+        ("deleverages", DELEVERAGES_MAX + positions, DELEVERAGE),
+        ("notices", orders + accounts + 8 * len(tables.markets), NOTICE), ("dirty", accounts, np.dtype(np.int64)),
     )  # fmt: skip
     for counter in (
         FILL_COUNT, AUCTION_FILL_COUNT, CANCELLATION_COUNT, LIQUIDATION_COUNT, WITHDRAWAL_COUNT, ADL_COUNT,
         NOTICE_COUNT, DIRTY_COUNT,
     ):  # fmt: skip
         tables.counters[counter] = 0
-    tables_of = [np.empty(max(count, 1), kind) for count, kind in rows]
-    return Outputs._make((*tables_of, np.empty(accounts, np.int64)))
+    receipts = np.empty(max(actions, 1), RECEIPT)  # they go out as they are
+    return Outputs(receipts, *(_room.take(name, max(count, 1), record) for name, count, record in rows))

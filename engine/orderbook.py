@@ -51,6 +51,8 @@ BID, ASK = np.int64(0), np.int64(1)  # side_index = market * 2 + side
 NOTHING = np.int64(0)  # no level, no order, no block
 NO_RANK = np.int64((1 << 32) - 1)  # the best rank of an empty side: crosses nothing
 LEVELS_PER_BLOCK = 64
+# From so many entries for each block on, entries are copied one by one.
+_ENTRIES_PER_BLOCK_MIN = 32
 
 ONE, ABOVE, IN_WORD, WHOLE_WORDS, WORD_BITS = (np.int64(number) for number in (1, -2, 63, -64, 6))
 
@@ -125,21 +127,50 @@ def list_market(orderbook: Orderbook, price_ticks_max: int) -> int:
 
 def copy_orderbook(source: Orderbook, target: Orderbook) -> None:
     """Make `target`, of the same capacities, equal to `source`; only what has ever been used is read and written."""
+    _copy_directory(source, target)
     levels = len(source.blocks) * LEVELS_PER_BLOCK
     for mine, theirs, start, records, counter in (
-        (target.directory, source.directory, 0, 1, DIRECTORY_USED),
         (target.words, source.words, 0, 1, WORDS_USED),
         (target.blocks, source.blocks, 0, 1, BLOCKS_USED),
         (target.book, source.book, 0, LEVELS_PER_BLOCK, BLOCKS_USED),
         (target.book, source.book, levels, 1, ROWS_USED),
     ):
-        end = start + records * int(source.counters[counter])
-        mine[start:end] = theirs[start:end]
-        mine[end : start + records * int(target.counters[counter])] = 0
+        used, used_before = (records * int(it.counters[counter]) for it in (source, target))
+        copy_rows(theirs[start:], mine[start:], used, used_before)
     used = count_words(int(max(source.counters[ROWS_USED], target.counters[ROWS_USED])))
     target.rows[:used] = source.rows[:used]
-    target.sides[:] = source.sides
+    copy_rows(source.sides, target.sides, len(source.sides), 0)
     target.counters[:] = source.counters
+
+
+def _copy_directory(source: Orderbook, target: Orderbook) -> None:
+    """Before anything else of the books. A wide directory is all but empty: its blocks say which entries are not."""
+    used = max(int(it.counters[DIRECTORY_USED]) for it in (source, target))
+    if used < _ENTRIES_PER_BLOCK_MIN * max(int(it.counters[BLOCKS_USED]) for it in (source, target)):
+        target.directory[:used] = source.directory[:used]
+        return
+    target.directory[_list_entries(target)[1]] = NOTHING
+    blocks, entries = _list_entries(source)
+    target.directory[entries] = blocks
+
+
+def _list_entries(orderbook: Orderbook) -> tuple[np.ndarray, np.ndarray]:
+    """The blocks that are in use, (n,), and where in the directory each one stands, (n,)."""
+    blocks = orderbook.blocks[: int(orderbook.counters[BLOCKS_USED])]
+    taken = np.flatnonzero(blocks["occupied"])  # a block is given back with its last level
+    begins = orderbook.sides["directory"].astype(np.int64)
+    return taken, begins[blocks["side_index"][taken]] + blocks["entry"][taken]
+
+
+def copy_rows(source: np.ndarray, target: np.ndarray, used: int, used_before: int) -> None:
+    """The first `used` rows; behind them there are zeros, where `target` has used `used_before`. As bytes: numpy copies
+    records field by field.
+    """
+    if source.dtype.names is not None:
+        source, target = (rows.view(np.uint8).reshape(len(rows), rows.itemsize) for rows in (source, target))
+    target[:used] = source[:used]
+    if used_before > used:
+        target[used:used_before] = 0
 
 
 @inlined

@@ -15,7 +15,7 @@ from typing import cast
 
 import numpy as np
 
-from engine.orderbook import ROWS_USED, Orderbook, copy_orderbook
+from engine.orderbook import ROWS_USED, Orderbook, copy_orderbook, copy_rows
 from engine.state import USED_ROWS, EngineState
 from engine.tables import ACCOUNT_COUNT, Tables
 
@@ -102,22 +102,16 @@ def copy_tables_into(source: Tables, target: Tables) -> None:
     rows in use never go down, so beyond them a table holds zeros.
     """
     _copy_nodes(source, target)
-    _copy_rows(source.details, target.details, *(int(it.orderbook.counters[ROWS_USED]) + 1 for it in (source, target)))
+    copy_rows(source.details, target.details, *(int(it.orderbook.counters[ROWS_USED]) + 1 for it in (source, target)))
     copy_orderbook(source.orderbook, target.orderbook)
     for name in Tables._fields:
         mine, theirs = getattr(target, name), getattr(source, name)
         if name in USED_ROWS:
             counter = USED_ROWS[name]
-            _copy_rows(theirs, mine, int(source.counters[counter]) + 1, int(target.counters[counter]) + 1)
+            copy_rows(theirs, mine, int(source.counters[counter]) + 1, int(target.counters[counter]) + 1)
     for name in Tables._fields:  # the counters last: they say what there was
         if name not in USED_ROWS and name not in _APART:
             getattr(target, name)[...] = getattr(source, name)
-
-
-def _copy_rows(source: np.ndarray, target: np.ndarray, used: int, used_before: int) -> None:
-    target[:used] = source[:used]
-    if used_before > used:
-        target[used:used_before] = 0
 
 
 def _copy_nodes(source: Tables, target: Tables) -> None:
@@ -128,6 +122,6 @@ def _copy_nodes(source: Tables, target: Tables) -> None:
     floor = len(source.node_hashes) // 2
     while floor:
         for theirs, mine in ((source.node_hashes, target.node_hashes), (source.node_sums, target.node_sums)):
-            _copy_rows(theirs[floor : 2 * floor], mine[floor : 2 * floor], leaves, leaves_before + 1)
+            copy_rows(theirs[floor : 2 * floor], mine[floor : 2 * floor], leaves, leaves_before + 1)
         floor //= 2
         leaves, leaves_before = (leaves + 1) // 2, (leaves_before + 1) // 2

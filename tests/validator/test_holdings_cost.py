@@ -56,9 +56,7 @@ ANY_TRADE = st.builds(
 
 
 @given(trades=st.lists(ANY_TRADE, max_size=30), looks=st.lists(st.integers(0, 30), max_size=8))
-def test_what_was_known_and_the_newest_trades_say_what_all_trades_say(
-    trades: list[FillView], looks: list[int]
-) -> None:
+def test_what_was_known_and_the_newest_trades_say_what_all_trades_say(trades: list[FillView], looks: list[int]) -> None:
     units = {0: UNIT, 1: 7}
     seen, held, costs = 0, dict[int, int](), dict[int, HoldingsCost]()
     for at in [*sorted(min(look, len(trades)) for look in looks), len(trades)]:

@@ -294,7 +294,9 @@ def test_capacities_are_refusals() -> None:
             make_orderbook(1, wrong, 1, 2)
 
 
-def test_a_copy_is_equal_whatever_was_there_before() -> None:
+@pytest.mark.parametrize("entries_per_block", [1, 1 << 40], ids=["entry by entry", "whole directory"])
+def test_a_copy_is_equal_whatever_was_there_before(entries_per_block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ENTRIES_PER_BLOCK_MIN", entries_per_block)
     source, target, plain, other = make_books(), make_books(), PlainBook(), PlainBook()
     for sequence in range(1, 9):
         rest(source, plain, sequence, sequence % 4, 40 + sequence % 3, sequence)

@@ -115,3 +115,14 @@ def test_room_for_a_million_accounts_costs_no_memory() -> None:
     )
     accounts, resident_kb = (int(part) for part in answer.stdout.split())
     assert accounts == 1 << 20 and resident_kb < 98_304
+
+
+def test_what_a_block_did_stays_told_when_the_next_is_executed() -> None:
+    """Blocks write one after the other to the same memory."""
+    names = ("receipts", "fills", "cancellations", "liquidations", "deleverages", "notices")
+    told = []
+    for _, result in live(write_day(4, 24, 14)):
+        tables = [getattr(result, name) for name in names]
+        told.append((tables, [table.tobytes() for table in tables]))
+    assert any(len(tables[1]) for tables, _ in told), "nothing was traded"
+    assert all([table.tobytes() for table in tables] == before for tables, before in told)

@@ -37,8 +37,10 @@ def list_differences(left: Tables, right: Tables) -> list[str]:
 @pytest.mark.parametrize(
     ("source", "target"), [((0, 3), (0, 12)), ((0, 13), (1, 13)), ((1, 13), (2, 5)), ((2, 2), (1, 9))]
 )
-def test_what_is_written_again_is_a_fresh_copy(days, source, target) -> None:
+@pytest.mark.parametrize("entries_per_block", [1, 1 << 40], ids=["entry by entry", "whole directory"])
+def test_what_is_written_again_is_a_fresh_copy(days, source, target, entries_per_block, monkeypatch) -> None:
     """Into the very tables that blocks were executed on, with whatever they left there."""
+    monkeypatch.setattr("engine.orderbook._ENTRIES_PER_BLOCK_MIN", entries_per_block)
     wanted, used = copy_tables(days[source[0]][source[1]].tables), days[target[0]][target[1]].tables
     held = copy_tables(used)
     assert list_differences(wanted, used)  # else this would show nothing

@@ -4,8 +4,6 @@ Pages are handed out when they are first written, so a capacity costs address sp
 pool means "none".
 """
 
-import threading
-
 import numpy as np
 
 from engine.accounts import index_account
@@ -240,27 +238,18 @@ def list_instrument(tables: Tables, params: ExchangeParams, market: MarketParams
     return number
 
 
-class _Room(threading.local):
-    """Of each thread, the memory that its last block wrote to: to ask the system for it again and give it back costs
-    more than a small block.
-    """
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, np.ndarray] = {}
-
-    def take(self, name: str, count: int, record: np.dtype) -> np.ndarray:
-        held = self._arrays.get(name)
-        if held is None or len(held) < count:
-            held = self._arrays[name] = np.empty(count + count // 8, record)  # a little more each block
-        return held[:count]
+def _take_room(room: dict[str, np.ndarray], name: str, count: int, record: np.dtype) -> np.ndarray:
+    held = room.get(name)
+    if held is None or len(held) < count:
+        held = room[name] = np.empty(count + count // 8, record)  # a little more each block
+    return held[:count]
 
 
-_room = _Room()
+def make_outputs(tables: Tables, actions: int, room: dict[str, np.ndarray] | None = None) -> Outputs:
+    """Room for everything that one block of so many actions can write; counts of events start at zero.
 
-
-def make_outputs(tables: Tables, actions: int) -> Outputs:
-    """Room for everything that one block of so many actions can write; counts of events start at zero. But for the
-    receipts, it is room for one block at a time: the next call in this thread gives the same memory.
+    `room` keeps the memory for the next block, which overwrites all but the receipts: to ask the system for it again
+    and give it back costs more than a small block.
     """
     counters = tables.counters
     accounts = int(counters[ACCOUNT_COUNT]) + actions
@@ -278,4 +267,5 @@ def make_outputs(tables: Tables, actions: int) -> Outputs:
     ):  # fmt: skip
         tables.counters[counter] = 0
     receipts = np.empty(max(actions, 1), RECEIPT)  # they go out as they are
-    return Outputs(receipts, *(_room.take(name, max(count, 1), record) for name, count, record in rows))
+    kept = {} if room is None else room
+    return Outputs(receipts, *(_take_room(kept, name, max(count, 1), record) for name, count, record in rows))

@@ -177,7 +177,7 @@ def execute(parent: EngineState, block: BlockInput, consume: bool = False) -> tu
     for batch in block.batches:
         state.batch_sequences[batch.author] = batch.sequence
     intake = gather(block.batches)
-    outputs = make_outputs(state.tables, len(intake.actions) + len(block.inbox))
+    outputs = make_outputs(state.tables, len(intake.actions) + len(block.inbox), state.room)
     consumed = [apply_entry(state, outputs, entry) for entry in block.inbox]
     apply_reports(state, outputs, block.price_reports, block.time_ms)
     run_clock(state.tables, outputs, block.time_ms)

@@ -299,7 +299,7 @@ def decode_snapshot(data: bytes, params: ExchangeParams) -> EngineState:
     state_root = _take(items, bytes, "state root")
     state = EngineState.__new__(EngineState)
     state.params, state.params_digest = params, params.digest()
-    state.tables = make_tables(params, 0)
+    state.tables, state.room = make_tables(params, 0), {}
     _fill_state(state, items)
     packed = tuple(_take(items, bytes, "remembered numbers") for _ in range(3))
     for name, array, first, end in _used_parts(state.tables):

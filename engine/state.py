@@ -59,6 +59,7 @@ class EngineState:
         "params",
         "params_digest",
         "report_times_ms",
+        "room",
         "sealed_epoch",
         "state_root",
         "tables",
@@ -82,6 +83,7 @@ class EngineState:
     params: ExchangeParams
     params_digest: bytes
     report_times_ms: np.ndarray
+    room: dict[str, np.ndarray]  # what blocks write to beside the tables, see `make_outputs`; in no root
     sealed_epoch: int
     state_root: bytes
     tables: Tables
@@ -91,9 +93,9 @@ class EngineState:
     withdrawals_total_quote: int
 
     def copy(self) -> "EngineState":
-        """A state with tables of its own; hashes and parameters are shared."""
+        """A state with tables of its own, that another thread may work on; hashes and parameters are shared."""
         twin = self.shared()
-        twin.tables = copy_tables(self.tables)
+        twin.tables, twin.room = copy_tables(self.tables), {}
         twin.report_times_ms = self.report_times_ms.copy()
         twin.batch_sequences = self.batch_sequences.copy()
         return twin
@@ -161,7 +163,7 @@ def genesis(params: ExchangeParams, time_ms: int) -> EngineState:
     state = EngineState.__new__(EngineState)
     state.params, state.params_digest = params, params.digest()
     state.height, state.time_ms, state.l1_block = 0, time_ms, 0
-    state.tables = make_tables(params, time_ms)
+    state.tables, state.room = make_tables(params, time_ms), {}
     state.report_times_ms = np.zeros(params.validator_count, dtype=np.int64)
     state.batch_sequences = np.zeros(params.validator_count, dtype=np.int64)
     state.inbox_cursor, state.inbox_hash, state.inbox_ignored_count = 0, ZERO_HASH, 0

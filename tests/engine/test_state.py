@@ -121,7 +121,7 @@ def test_what_a_block_did_stays_told_when_the_next_is_executed() -> None:
     """Blocks write one after the other to the same memory."""
     names = ("receipts", "fills", "cancellations", "liquidations", "deleverages", "notices")
     told = []
-    for _, result in live(write_day(4, 24, 14)):
+    for _, result in live(write_day(4, 24, 14), consume=True):
         tables = [getattr(result, name) for name in names]
         told.append((tables, [table.tobytes() for table in tables]))
     assert any(len(tables[1]) for tables, _ in told), "nothing was traded"

@@ -13,7 +13,8 @@ somebody else of that address is connected and behaves, never for longer than th
 
 import ipaddress
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from net.peers import TokenBucket
 
@@ -41,14 +42,64 @@ class DoorLimits:
 
 
 @dataclass(slots=True)
-class _Visitor:
-    bucket: TokenBucket
-    open_count: int = 0
-    is_known: bool = False
+class FailureRecord:
+    """What came of an address' attempts of late, and until when it is shut out for that."""
+
     failures: float = 0.0
     failed_s: float = 0.0
     shut_out_until_s: float = 0.0
     shut_out_count: int = 0
+
+    def is_shut_out(self, now_s: float) -> bool:
+        return self.shut_out_until_s > now_s
+
+    def fail(self, now_s: float, failures_max: float) -> float:
+        """One more failure. Seconds for which that shuts the address out, 0 when it does not. What fails while it is
+        shut out came in before, and is part of what it is shut out for.
+        """
+        if self.is_shut_out(now_s):
+            return 0.0
+        decay: float = 0.5 ** ((now_s - self.failed_s) / FAILURE_HALF_LIFE_S)
+        self.failures, self.failed_s = self.failures * decay + 1, now_s
+        if self.failures < failures_max:
+            return 0.0
+        self.failures = 0.0
+        return self.shut_out(now_s)
+
+    def shut_out(self, now_s: float) -> float:
+        """For how many seconds from now on: each time twice as long, until it is forgotten."""
+        if now_s - self.shut_out_until_s > SHUT_OUT_MEMORY_S:
+            self.shut_out_count = 0
+        duration_s: float = min(SHUT_OUT_LAST_S, SHUT_OUT_FIRST_S * 2**self.shut_out_count)
+        self.shut_out_until_s = now_s + duration_s
+        self.shut_out_count += 1
+        return duration_s
+
+
+class Counted(Protocol):
+    """Whoever is remembered at a door."""
+
+    open_count: int
+
+
+Visited = TypeVar("Visited", bound=Counted)
+
+
+def forget_idle(visitors: OrderedDict[str, Visited], count_max: int) -> None:
+    """Those that came longest ago and hold nothing open. Who holds connections is bounded by the host's places."""
+    surplus = len(visitors) - count_max
+    if surplus > 0:
+        idle = (address for address, visitor in visitors.items() if not visitor.open_count)
+        for address in [address for _, address in zip(range(surplus), idle)]:
+            del visitors[address]
+
+
+@dataclass(slots=True)
+class _Visitor:
+    bucket: TokenBucket
+    open_count: int = 0
+    is_known: bool = False
+    record: FailureRecord = field(default_factory=FailureRecord)
 
 
 class Doorkeeper:
@@ -66,7 +117,7 @@ class Doorkeeper:
         visitor.is_known = visitor.is_known or is_expected
         if visitor.open_count >= self._limits.connections_per_address:
             return "too many connections"
-        if not visitor.is_known and visitor.shut_out_until_s > now_s:
+        if not visitor.is_known and visitor.record.is_shut_out(now_s):
             return "shut out"
         if not _take(visitor.bucket, now_s):
             return "too many attempts"
@@ -80,34 +131,29 @@ class Doorkeeper:
         if self._limits.are_keys_free:
             return
         visitor = self._find(address, now_s)
-        visitor.is_known, visitor.failures = True, 0.0
+        visitor.is_known, visitor.record.failures = True, 0.0
 
     def fail(self, address: str, now_s: float) -> float:
         """An attempt came to nothing. Seconds for which that shuts the address out, 0 when it does not."""
         visitor = self._find(address, now_s)
-        decay: float = 0.5 ** ((now_s - visitor.failed_s) / FAILURE_HALF_LIFE_S)
-        visitor.failures, visitor.failed_s = visitor.failures * decay + 1, now_s
-        if visitor.is_known or visitor.failures < self._limits.failures_max:
-            return 0.0
-        visitor.failures = 0.0
-        return _shut_out(visitor, now_s)
+        return 0.0 if visitor.is_known else visitor.record.fail(now_s, self._limits.failures_max)
 
     def ban(self, address: str, now_s: float, is_shared: bool = False) -> float:
         """A peer that came from there was banned. Seconds for which that shuts the address out, 0 when it does not.
         `is_shared`: somebody else of that address is connected and behaves.
         """
         visitor = self._find(address, now_s)
-        if visitor.is_known or visitor.shut_out_until_s > now_s:
+        if visitor.is_known or visitor.record.is_shut_out(now_s):
             return 0.0  # who is banned meanwhile was inside before: one burst does not count many times
         if is_shared:
-            visitor.shut_out_until_s = now_s + SHUT_OUT_FIRST_S
+            visitor.record.shut_out_until_s = now_s + SHUT_OUT_FIRST_S
             return SHUT_OUT_FIRST_S
-        return _shut_out(visitor, now_s)
+        return visitor.record.shut_out(now_s)
 
     def is_shut_out(self, address: str, now_s: float) -> bool:
         """Whether `knock` would say so; remembers nothing, so that a refusal costs next to nothing."""
         visitor = self._visitors.get(network_of(address))
-        return visitor is not None and not visitor.is_known and visitor.shut_out_until_s > now_s
+        return visitor is not None and not visitor.is_known and visitor.record.is_shut_out(now_s)
 
     def leave(self, address: str) -> None:
         """One of its connections has ended."""
@@ -123,17 +169,9 @@ class Doorkeeper:
         if visitor is None:
             burst = self._limits.attempts_burst
             visitor = self._visitors[address] = _Visitor(TokenBucket(self._limits.attempts_per_s, burst, burst, now_s))
-            self._forget_some()
+            forget_idle(self._visitors, self._limits.addresses_max)
         self._visitors.move_to_end(address)
         return visitor
-
-    def _forget_some(self) -> None:
-        """Those that came longest ago and hold nothing open. Who holds connections is bounded by the host's places."""
-        surplus = len(self._visitors) - self._limits.addresses_max
-        if surplus > 0:
-            idle = (address for address, visitor in self._visitors.items() if not visitor.open_count)
-            for address in [address for _, address in zip(range(surplus), idle)]:
-                del self._visitors[address]
 
 
 def network_of(address: str) -> str:
@@ -148,15 +186,6 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.IPv6Address(int(parsed) >> 64 << 64))
-
-
-def _shut_out(visitor: _Visitor, now_s: float) -> float:
-    if now_s - visitor.shut_out_until_s > SHUT_OUT_MEMORY_S:
-        visitor.shut_out_count = 0
-    duration_s: float = min(SHUT_OUT_LAST_S, SHUT_OUT_FIRST_S * 2**visitor.shut_out_count)
-    visitor.shut_out_until_s = now_s + duration_s
-    visitor.shut_out_count += 1
-    return duration_s
 
 
 def _take(bucket: TokenBucket, now_s: float) -> bool:

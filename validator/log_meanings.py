@@ -122,6 +122,7 @@ MEANINGS: dict[str, str] = {
     "orders.node_said": "the node's answer over the orders' socket makes no sense; the connection is made anew",
     "orders.question_failed": "our own fault while the API's process asked; it was told that nothing is known",
     "session.lost": "a WebSocket ended while something was sent",
+    "api.shut_out": "new connections of an address are refused for so long, because too many ended badly, the last so",
     "api.connection_failed": "the HTTP server tripped over a client; its connection ends, nobody else's",
     "order_session.lost": "an order stream ended while something was sent",
     "feed.dropped": "a reader of the feed lags and is cut off; it comes back by itself",

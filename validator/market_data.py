@@ -36,6 +36,7 @@ from validator.trade_search import find_trades
 NEWER_TRADES_MAX = 5_000
 DAY_MS = 24 * 3600 * 1000
 _OPTIONS = (KIND_CALL, KIND_PUT)
+_LISTING = ("listed_ms", "phase", "delist_ms", "settle_e8")  # as `ListingView` has them
 
 
 class NodeMarketData:
@@ -60,7 +61,13 @@ class NodeMarketData:
 
     def listing(self, market: int) -> ListingView:
         row = self._executor.final.state.tables.markets[market]
-        return ListingView(market, *(int(row[name]) for name in ("listed_ms", "phase", "delist_ms", "settle_e8")))
+        return ListingView(market, *(int(row[name]) for name in _LISTING))
+
+    def listing_marks(self) -> bytes:
+        """See `MarketData.listing_marks`."""
+        state = self._executor.final.state
+        rows = state.tables.markets[: views.market_count(state)]
+        return b"".join(rows[name].tobytes() for name in _LISTING)
 
     def phases(self) -> Sequence[int]:
         """See `MarketData.phases`."""

@@ -13,6 +13,7 @@ from net.gateway.channel import Channel
 from net.gateway.errors import INTERNAL, MUST_BE_WEBSOCKET, SYNCING, UNKNOWN_METHOD, ApiError
 from net.gateway.feeds import Hub
 from net.gateway.instruments import Instruments
+from net.gateway.kept import KeptTexts
 from net.gateway.limits import Backlog, Limits
 from net.gateway.params import Params
 from net.gateway.wire import Request, error_text, result_text
@@ -137,6 +138,7 @@ class Api:
         self.backlog = Backlog(limits)
         self.methods = methods
         self.instruments = Instruments(backend.market_data)
+        self.instrument_texts = KeptTexts()
         self.hub = Hub(backend, self.instruments)
         self.is_testnet = backend.domain.is_testnet
 

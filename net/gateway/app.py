@@ -1,7 +1,7 @@
 """The ASGI application and its server: routes and limits."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,15 +20,16 @@ from starlette.websockets import WebSocket
 
 from net.gateway.api import Api, Call, Method, Reply, answer_now
 from net.gateway.backend import Backend
-from net.gateway.credits import AddressCredits, CreditPools, credit_headers, price_request
+from net.gateway.credits import AddressCredits, CreditPools, credit_headers, hold_back, price_request
 from net.gateway.documents import document_routes
+from net.gateway.door import Door
 from net.gateway.downloads import Downloads
-from net.gateway.errors import RATE_LIMITED, TOO_LARGE, TOO_MANY_CONNECTIONS, ApiError
+from net.gateway.errors import RATE_LIMITED, REQUEST_TOO_SLOW, TOO_LARGE, TOO_MANY_CONNECTIONS, ApiError
 from net.gateway.limits import Admission, Limits
 from net.gateway.methods import METHODS
 from net.gateway.order_session import OrderSession
 from net.gateway.pages import Pages
-from net.gateway.server import serve_bounded
+from net.gateway.server import blame, serve_bounded
 from net.gateway.session import CLOSE_TRY_AGAIN_LATER, Session
 from net.gateway.wire import Request, RequestError, error_text, now_us, parse_named_request, parse_request
 
@@ -90,9 +91,9 @@ class Gateway:
         pools = self._credits.over_http(_address(request.scope), trio.current_time())
         headers: dict[str, str] = {}
         try:
-            _demand(pools.wait_for_any_ms(trio.current_time()))
+            await self._demand(pools.wait_for_any_ms(trio.current_time()))
             body = await self._read_body(request)
-            reply = await answer_now(self._make_call(request, method, body, start_us, pools))
+            reply = await answer_now(await self._make_call(request, method, body, start_us, pools))
         except RequestError as error:
             text = error_text(error.request_id, error.error, start_us, self.api.is_testnet)
             reply = Reply(text, error.error.fault.http_status)
@@ -103,7 +104,7 @@ class Gateway:
         headers |= credit_headers(pools)
         return Response(reply.text, reply.http_status, media_type="application/json", headers=headers)
 
-    def _make_call(
+    async def _make_call(
         self, request: HttpRequest, method: str | None, body: bytes, start_us: int, pools: CreditPools
     ) -> Call:
         """The call, paid for. Raises `RequestError`."""
@@ -114,15 +115,28 @@ class Gateway:
             pools.take(*price_request(None, limits, len(body)), now_s)
             raise
         cost = price_request(self.api.methods.get(parsed.method), limits, len(body))
-        _demand(pools.take(*cost, now_s), parsed.request_id)
+        await self._demand(pools.take(*cost, now_s), parsed.request_id)
         return Call(self.api, parsed, start_us, credits=pools)
+
+    async def _demand(self, wait_ms: int, request_id: str | int | None = None) -> None:
+        """Raises `RequestError` when there are not enough credits for so long, and not at once: whoever does not wait
+        is made to, for his connection is not read meanwhile.
+        """
+        if wait_ms:
+            held_s, left_ms = hold_back(wait_ms, self.api.limits)
+            await trio.sleep(held_s)
+            raise RequestError(request_id, ApiError(RATE_LIMITED, retry_after_ms=left_ms))
 
     async def _read_body(self, request: HttpRequest) -> bytes:
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self.api.limits.body_bytes_max:
-                raise RequestError(None, ApiError(TOO_LARGE))
+        with trio.move_on_after(self.api.limits.request_s_max) as scope:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > self.api.limits.body_bytes_max:
+                    raise RequestError(None, ApiError(TOO_LARGE))
+        if scope.cancelled_caught:
+            blame("it did not finish a request")
+            raise RequestError(None, ApiError(REQUEST_TOO_SLOW))
         return bytes(body)
 
     async def _on_order_websocket(self, websocket: WebSocket) -> None:
@@ -131,12 +145,6 @@ class Gateway:
     async def _on_websocket(self, websocket: WebSocket) -> None:
         pools = self._credits.of_connection(_address(websocket.scope), trio.current_time())
         await Session(self.api, websocket, pools).run()
-
-
-def _demand(wait_ms: int, request_id: str | int | None = None) -> None:
-    """Raises `RequestError` when there are not enough credits for so long."""
-    if wait_ms:
-        raise RequestError(request_id, ApiError(RATE_LIMITED, retry_after_ms=wait_ms))
 
 
 def _http_request(request: HttpRequest, method: str | None, body: bytes) -> Request:
@@ -193,12 +201,12 @@ async def serve(backend: Backend, config: GatewayConfig, task_status: Any = trio
     })  # fmt: skip
     async with trio.open_nursery() as nursery:
         nursery.start_soon(gateway.api.hub.run)
-        task_status.started(await nursery.start(_serve, gateway.app(), server, limits.send_s_max))
+        start = partial(serve_bounded, gateway.app(), server, limits.send_s_max, Door(limits))
+        task_status.started(await nursery.start(_serve, start))
 
 
-async def _serve(app: Any, server: hypercorn.config.Config, send_s_max: float, task_status: Any) -> None:
+async def _serve(start: Callable[..., Awaitable[None]], task_status: Any) -> None:
     """The server, again after it failed: no client may end the node through it."""
-    start = partial(serve_bounded, app, server, send_s_max)
     is_first = True
     while True:
         try:

@@ -61,6 +61,12 @@ class CreditPools:
         return min(_WAIT_MS_MAX, int(min(wait_s, _WAIT_MS_MAX) * 1000) + 1) if wait_s else 0
 
 
+def hold_back(wait_ms: int, limits: Limits) -> tuple[float, int]:
+    """For how many seconds a refusal is kept back, and for how many milliseconds there is to wait once it is told."""
+    held_ms = min(wait_ms, limits.refusal_ms_max)
+    return held_ms / 1000, max(1, wait_ms - held_ms)
+
+
 def credit_headers(pools: CreditPools) -> dict[str, str]:
     """`RateLimit-Policy` and `RateLimit` of an answer over HTTP: quota q and window w, credits left r, seconds t until
     a pool is full again.

@@ -22,11 +22,21 @@ class Limits:
     order_outgoing_bytes_max: int = 8 * 1024 * 1024  # above it a connection that does not read is closed
     connections_max: int = 1024
     connections_per_address_max: int = 256
+    # At the door (`net.gateway.door`), before a byte is read.
+    sockets_max: int = 1280  # read from at a time; more than `connections_max`, so that most of the rest hear why
+    handshakes_per_s: int = 20  # per address, after a burst; more wait for their turn
+    handshakes_burst: int = 64
+    bad_endings_max: int = 32  # connections of an address; more of late, and it is shut out for a while
+    refused_sockets_max: int = 512  # held open unread; more are closed at once
+    refused_socket_s: float = 5.0
+    request_s_max: float = 10.0  # for the whole body
+    refusal_ms_max: int = 1000  # for lack of credits: it is told so much later
+    refusals_waiting_max: int = 16  # per WebSocket connection; above it nothing more is read from it
     channels_per_connection_max: int = 64
     waiting_per_connection_max: int = 256
     outgoing_messages_max: int = 1024
     outgoing_bytes_max: int = 8 * 1024 * 1024  # notifications above it end the connection
-    answer_bytes_max: int = 1024 * 1024  # above it nothing more is read from the connection
+    answer_bytes_max: int = 256 * 1024  # above it nothing more is read from the connection
     outgoing_bytes_all_max: int = 256 * 1024 * 1024  # all connections together; above it each has `fair_bytes`
     fair_bytes: int = 64 * 1024
     send_s_max: int = 10

@@ -149,6 +149,9 @@ class MarketData(Protocol):
 
     def listing(self, market: int) -> ListingView: ...
 
+    def listing_marks(self) -> bytes:
+        """The same bytes as long as `listing` and `phases` answer the same of every market."""
+
     def phases(self) -> Sequence[int]:
         """PHASE_... of `engine.tables` of every market."""
 

@@ -10,7 +10,7 @@ from net.gateway.api import Call
 from net.gateway.market_data import ExpiryView
 from net.gateway.present_market import index_name, kind_of, percent_text
 from net.gateway.present_text import CURRENCY, e8_text, hexed
-from net.gateway.spans import list_indexes, read_currency, read_index, select_markets
+from net.gateway.spans import list_indexes, read_currency, read_index, read_selection, select_markets
 
 _DEPTH_MAX = 10_000
 # Tickers that one question makes at a time before others have their turn.
@@ -33,8 +33,14 @@ async def get_currencies(call: Call) -> object:
 
 
 async def get_instruments(call: Call) -> object:
-    is_settled = call.params.flag("expired")
-    return [present_market.instrument(call.instruments, number) for number in select_markets(call, is_settled)]
+    """The text is kept, for it is long, and nothing in it changes but when a market is listed, changed or ended."""
+    is_settled, data = call.params.flag("expired"), call.backend.market_data
+
+    def make() -> list[object]:
+        return [present_market.instrument(call.instruments, number) for number in select_markets(call, is_settled)]
+
+    key = (*read_selection(call), is_settled)
+    return call.api.instrument_texts.find(call.instruments.markets, data.listing_marks(), key, make)
 
 
 async def get_instrument(call: Call) -> object:

@@ -17,6 +17,7 @@ from net.gateway.backend import OrderStream
 from net.gateway.errors import INVALID_REQUEST, RATE_LIMITED, SLOW_CONSUMER, TOO_LARGE, Fault
 from net.gateway.limits import TokenBucket
 from net.gateway.sending import WRITE_BYTES, send_together
+from net.gateway.server import blame
 from net.gateway.session import CLOSE_POLICY, CLOSE_TRY_AGAIN_LATER
 from net.order_frames import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, FrameError, Orders, count_messages, refuse
 
@@ -105,6 +106,8 @@ class OrderSession:
                 if not await send_together(self._websocket, frames, limits.send_s_max):
                     self._close(CLOSE_TRY_AGAIN_LATER, SLOW_CONSUMER)
         code, fault = self._closing
+        if fault is SLOW_CONSUMER:
+            blame("it does not read")
         with trio.move_on_after(limits.close_grace_s):
             await self._websocket.close(code, f"{fault.number} {fault.reason}: {fault.hint}")
 

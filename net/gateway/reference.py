@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from net.gateway.api import Method
+from net.gateway.credits import CREDITS_PER_REQUEST
 from net.gateway.deribit import deribit_text
 from net.gateway.documents import asyncapi_text, llms_text, openapi_text
 from net.gateway.errors import table
@@ -129,7 +130,8 @@ def _method_text(method: Method, result: Schema) -> str:
             need = "required" if param.is_required else ""
             lines.append(f"| `{param.name}` | {param.kind} | {need} | {param.text} |")
         lines.append("")
-    lines += [f"Answers with {_kind_text(result)}.", ""]
+    price = "" if method.credits == CREDITS_PER_REQUEST else f" Costs {method.credits:,} credits."
+    lines += [f"Answers with {_kind_text(result)}.{price}", ""]
     if method.example or not any(param.is_required for param in method.params):
         query = f"?{method.example}" if method.example else ""
         lines += ["```sh", f"curl 'http://127.0.0.1:8080/api/v2/{method.name}{query}'", "```", ""]

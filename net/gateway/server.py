@@ -1,4 +1,4 @@
-"""hypercorn's connections, with an end for those that nobody reads from, and for those that break, alone.
+"""hypercorn's connections behind a door, with an end for those that nobody reads from; those that break end alone.
 
 hypercorn 0.18 shields every write from cancellation and gives it no limit: a client that does not read keeps its
 connection, the task that writes to it, and the end of the server waiting for as long as it likes. And a client that
@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from math import inf
 from typing import Any
 
+import h11
 import hypercorn.config
 import hypercorn.trio.run
 import trio
@@ -22,6 +23,8 @@ from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.trio.tcp_server import TCPServer
 from wsproto.connection import ConnectionState
+
+from net.gateway.door import Door, Visit
 
 logger = logging.getLogger(__name__)
 _more_follows = ContextVar("more_follows", default=False)
@@ -40,18 +43,68 @@ def more_follows() -> Iterator[None]:
         _more_follows.reset(token)
 
 
+def blame(reason: str) -> None:
+    """The connection that this task is of ends badly, which counts against its address at the door."""
+    server = serving.get(None)
+    if server is not None:
+        server.fault = reason
+
+
+def _address_of(stream: Any) -> str:
+    """Raises `OSError` when its other end has left already."""
+    socket = getattr(stream, "transport_stream", stream).socket
+    return str(socket.getpeername()[0])
+
+
 class BoundedServer(TCPServer):
-    """One connection. `config.send_s_max`: how long one write may take."""
+    """One connection. `config.send_s_max`: how long one write may take; `config.door`: who decides about it."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self.fault = ""  # why this connection ends badly, see `blame`
         self._held: list[bytes] = []  # whole frames, see `more_follows`
 
     async def run(self) -> None:
         serving.set(self)
+        door: Door | None = getattr(self.config, "door", None)  # other servers of this process have none
+        if door is None:
+            return await self._serve()
+        try:
+            address = _address_of(self.stream)
+        except OSError:
+            return None  # it has left already
+        visit = door.knock(address, trio.current_time())
+        try:
+            await trio.sleep(visit.wait_s)
+            if not visit.refusal:
+                await self._serve()
+        finally:
+            self._leave(door, visit)
+        return None
+
+    def _leave(self, door: Door, visit: Visit) -> None:
+        """Whoever accepted the socket closes it."""
+        door.leave(visit)
+        fault = "" if visit.refusal else self.fault or self._find_fault()
+        shut_out_s = door.fail(visit.address, trio.current_time()) if fault else 0.0
+        if shut_out_s:
+            logger.warning("api.shut_out address=%s seconds=%.0f ending=%r", visit.address, shut_out_s, fault)
+
+    def _find_fault(self) -> str:
+        """What of HTTP/1.1 a client has left behind."""
+        protocol = getattr(self, "protocol", None)
+        connection = getattr(getattr(protocol, "protocol", None), "connection", None)
+        if not isinstance(connection, h11.Connection):
+            return ""
+        if connection.their_state is h11.ERROR:
+            return "it speaks no HTTP"
+        return "it did not finish a request" if connection.trailing_data[0] else ""
+
+    async def _serve(self) -> None:
         try:
             await super().run()
         except* LocalProtocolError as group:
+            self.fault = "it does not wait for the end of a handshake"
             logger.debug("session.lost error=%r", group.exceptions[0])
         except* Exception as group:
             logger.warning("api.connection_failed error=%r (it ends alone)", group.exceptions[0])
@@ -98,6 +151,7 @@ class BoundedServer(TCPServer):
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     is_over = True
         if scope.cancelled_caught:
+            self.fault = "it does not read"
             await trio.aclose_forcefully(self.stream)
         if is_over or scope.cancelled_caught:
             await self.protocol.handle(Closed())
@@ -116,9 +170,11 @@ def _without_protocol_errors(app: Any) -> Any:
 
 
 async def serve_bounded(
-    app: Any, config: hypercorn.config.Config, send_s_max: float, task_status: Any = trio.TASK_STATUS_IGNORED
-) -> None:
+    app: Any, config: hypercorn.config.Config, send_s_max: float, door: Door,
+    task_status: Any = trio.TASK_STATUS_IGNORED,
+) -> None:  # fmt: skip
     """`hypercorn.trio.serve` with such connections; no write takes longer than `send_s_max`."""
     setattr(hypercorn.trio.run, "TCPServer", BoundedServer)  # noqa: B010  (the name is not exported)
     config.send_s_max = send_s_max  # type: ignore[attr-defined]
+    config.door = door  # type: ignore[attr-defined]
     await hypercorn.trio.serve(_without_protocol_errors(app), config, mode="asgi", task_status=task_status)

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from net.gateway.api import Api, Call, Pending, answer, complete
 from net.gateway.channel import Channel
-from net.gateway.credits import CreditPools, price_request
+from net.gateway.credits import CreditPools, hold_back, price_request
 from net.gateway.errors import (
     HEARTBEAT_MISSED,
     INVALID_REQUEST,
@@ -27,7 +27,8 @@ from net.gateway.errors import (
     Fault,
 )
 from net.gateway.sending import send_together, take_waiting
-from net.gateway.wire import RequestError, error_text, now_us, parse_request
+from net.gateway.server import blame
+from net.gateway.wire import Request, RequestError, error_text, now_us, parse_request
 
 logger = logging.getLogger(__name__)
 CLOSE_TRY_AGAIN_LATER = 1013
@@ -47,6 +48,7 @@ class Session:
         self._outgoing_bytes = 0
         self._has_read = trio.Event()
         self._waiting = trio.Semaphore(api.limits.waiting_per_connection_max)
+        self._refusing = trio.Semaphore(api.limits.refusals_waiting_max)
         self._channels: dict[str, Channel] = {}
         self._closing: tuple[int, str] | None = None
         self._is_dropped = trio.Event()
@@ -147,8 +149,9 @@ class Session:
         cost = price_request(self._api.methods.get(request.method), self._api.limits, length_bytes)
         wait_ms = self._pools.take(*cost, trio.current_time())
         if wait_ms:
-            refused = ApiError(RATE_LIMITED, retry_after_ms=wait_ms)
-            return await self._reply(error_text(request.request_id, refused, start_us, is_testnet))
+            await self._refusing.acquire()
+            nursery.start_soon(self._refuse_late, request, wait_ms, start_us)
+            return None
         call = Call(self._api, request, start_us, self, self._pools)
         outcome = await answer(call)
         if isinstance(outcome, Pending):
@@ -157,6 +160,18 @@ class Session:
             return None
         await self._reply(outcome.text)
         return call.run_after_reply()
+
+    async def _refuse_late(self, request: Request, wait_ms: int, start_us: int) -> None:
+        """For lack of credits. A few of these may wait, so that they do not hold up a cancel; who is refused more often
+        is not read meanwhile.
+        """
+        try:
+            held_s, left_ms = hold_back(wait_ms, self._api.limits)
+            await trio.sleep(held_s)
+            refused = ApiError(RATE_LIMITED, retry_after_ms=left_ms)
+            await self._reply(error_text(request.request_id, refused, start_us, self._api.is_testnet))
+        finally:
+            self._refusing.release()
 
     async def _reply(self, text: str) -> None:
         """Queues an answer, waiting for room: who does not read his answers is not asked for more requests."""
@@ -202,6 +217,8 @@ class Session:
         await self._is_dropped.wait()
         if self._closing is not None:
             code, reason = self._closing
+            if code == CLOSE_TRY_AGAIN_LATER:
+                blame("it does not read")
             with trio.move_on_after(self._api.limits.close_grace_s):
                 await self._guarded(lambda: self._websocket.close(code, reason))
         scope.cancel()

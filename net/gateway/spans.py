@@ -10,16 +10,22 @@ from net.gateway.params import I64_MAX
 from net.gateway.present_market import PHASES, index_name, kind_of
 from net.gateway.present_text import CURRENCY
 
+_ANY = "ANY"
+
+
+def read_selection(call: Call) -> tuple[str, str]:
+    """`currency` and `kind`, which may both be left out. USDC means all, for all are paid in it."""
+    currency = call.params.text("currency", _ANY).upper()
+    kind = call.params.choice("kind", dict(zip(KINDS, KINDS, strict=True)), "any")
+    return _ANY if currency == CURRENCY else currency, kind
+
 
 def select_markets(call: Call, is_settled: bool | None = False) -> Iterator[int]:
-    """Markets of `currency` and `kind`, which may both be left out; `is_settled` None: ended or not. USDC means all,
-    for all are paid in it; any other currency those that are about it.
-    """
-    currency = call.params.text("currency", "any").upper()
-    kind = call.params.choice("kind", dict(zip(KINDS, KINDS, strict=True)), "any")
+    """Markets of these; `is_settled` None: ended or not. A currency stands for those that are about it."""
+    currency, kind = read_selection(call)
     phases = call.backend.market_data.phases()
     for number, market in enumerate(call.instruments.markets):
-        is_meant = currency in ("ANY", CURRENCY) or market.underlying_name == currency
+        is_meant = currency in (_ANY, market.underlying_name)
         has_ended = PHASES[phases[number]] == "settled"
         if is_meant and kind in ("any", kind_of(market)) and is_settled in (None, has_ended):
             yield number

@@ -17,6 +17,12 @@ class NumberText(str):
     __slots__ = ()
 
 
+class JsonText(str):
+    """A result that is JSON already."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One well-formed call; whether the method exists is not known yet."""
@@ -105,11 +111,11 @@ def _envelope(
     request_id: str | int | None, key: str, value: object, start_us: int, is_testnet: bool,
     credits: dict[str, int] | None = None,
 ) -> str:  # fmt: skip
+    value_text = value if isinstance(value, JsonText) else json.dumps(value)
     end_us = now_us()
-    return json.dumps({
-        "jsonrpc": "2.0", "id": request_id, key: value, "usIn": start_us, "usOut": end_us, "usDiff": end_us - start_us,
-        "testnet": is_testnet,
-    } | ({} if credits is None else {"x_credits": credits}))  # fmt: skip
+    times = {"usIn": start_us, "usOut": end_us, "usDiff": end_us - start_us, "testnet": is_testnet}
+    end = json.dumps(times | ({} if credits is None else {"x_credits": credits}))
+    return f'{{"jsonrpc": "2.0", "id": {json.dumps(request_id)}, "{key}": {value_text}, {end[1:]}'
 
 
 def notification_text(channel: str, data: object, number: int) -> str:

@@ -17,9 +17,9 @@ from testnet.local import Child
 SAMPLE_INTERVAL_S = 1.0
 ASK_TIMEOUT_S = 20.0
 MIB = 1024 * 1024
-# What net/committee.py and net/hardening.py write when they shut somebody out.
+# What net/committee.py, net/hardening.py and net/gateway/server.py write when they shut somebody out.
 _BAN = re.compile(r"link\.banned peer=(\d+)")
-_SHUT_OUT = re.compile(r"address\.shut_out address=(\S+)")
+_SHUT_OUT = re.compile(r"(?:address|api)\.shut_out address=(\S+)")
 
 
 @dataclass(slots=True)

@@ -40,15 +40,19 @@ class DictMarketData:
         self._backend = backend
         self.listed: tuple[MarketParams, ...] = DEFAULT_MARKETS
         self.ended: list[SettlementView] = []
+        self.phase_of: dict[int, int] = {}  # of markets that are not continuous
 
     def markets(self) -> tuple[MarketParams, ...]:
         return self.listed
 
     def listing(self, market: int) -> ListingView:
-        return ListingView(market, 0, 0, 0, 0)
+        return ListingView(market, 0, self.phase_of.get(market, 0), 0, 0)
+
+    def listing_marks(self) -> bytes:
+        return bytes(self.phases())
 
     def phases(self) -> Sequence[int]:
-        return [0] * len(self.listed)
+        return [self.phase_of.get(market, 0) for market in range(len(self.listed))]
 
     def ticker(self, market: int) -> TickerView:
         return self._backend.ticker(market)

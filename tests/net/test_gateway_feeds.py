@@ -141,7 +141,7 @@ async def test_slow_reader_is_dropped_with_a_reason(bounds: dict[str, int], monk
 async def test_who_asks_without_reading_is_not_read_and_loses_nothing() -> None:
     """Far more bytes of answers than may wait; all of them come when they are asked for."""
     backend, count = DictBackend(), 200
-    limits = replace(Limits(shutdown_s=0.1), answer_bytes_max=2_000)
+    limits = replace(Limits(shutdown_s=0.1), answer_bytes_max=2_000, requests_burst=10_000)
     async with running(backend, limits) as url, websocket(url) as connection:
         async with trio.open_nursery() as nursery:
 

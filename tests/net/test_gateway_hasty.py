@@ -9,6 +9,8 @@ import trio
 from test_gateway_backend import DictBackend
 from test_gateway_inputs import ask, running, websocket
 
+from net.gateway.limits import Limits
+
 UPGRADE = (
     "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -42,7 +44,7 @@ async def test_they_end_no_connection_but_their_own(path: str, caplog: pytest.Lo
         [upgrade[:40], b"\r\n\r\n"],
     ]  # fmt: skip
     caplog.set_level(logging.INFO)
-    async with running(DictBackend()) as url:
+    async with running(DictBackend(), Limits(shutdown_s=0.1, bad_endings_max=1_000)) as url:
         place = urlsplit(url)
         assert place.hostname is not None and place.port is not None
         async with websocket(url) as patient:

@@ -308,7 +308,7 @@ async def test_refusals_of_the_node_and_of_the_head_state() -> None:
 
 
 async def test_rate_and_connection_limits() -> None:
-    limits = replace(Limits(shutdown_s=0.1), requests_per_s=1, requests_burst=5, connections_max=1)
+    limits = replace(Limits(shutdown_s=0.1), requests_per_s=0, requests_burst=5, connections_max=1)
     async with running(DictBackend(), limits) as url, websocket(url) as connection:
         answers = [await ask(connection, '{"id":1,"method":"public/test"}') for _ in range(8)]
         assert sum("error" in answer for answer in answers) == 3

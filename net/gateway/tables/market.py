@@ -29,7 +29,7 @@ MARKET_ROWS = (
     Method("public/get_currencies", market.get_currencies, "USDC, and what markets are about.", result=list[Currency]),
     Method("public/get_instruments", market.get_instruments, "The markets that trade, or those that have ended.",
            (CURRENCY_OF_MARKETS, KIND, Param("expired", "true or false", "those that have ended", False)),
-           "currency=BTC&kind=future", result=list[Instrument]),
+           "currency=BTC&kind=future", result=list[Instrument], credits=10_000),
     Method("public/get_instrument", market.get_instrument, "One market.", (INSTRUMENT,), _ONE, result=Instrument),
     Method("public/get_order_book", market.get_order_book, "Levels of both sides, best first, with the ticker.",
            (INSTRUMENT, Param("depth", "integer", "levels per side, 1 to 10000, default 5", False, low=1, high=10_000)),

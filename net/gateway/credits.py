@@ -62,8 +62,12 @@ class CreditPools:
 
 
 def hold_back(wait_ms: int, limits: Limits) -> tuple[float, int]:
-    """For how many seconds a refusal is kept back, and for how many milliseconds there is to wait once it is told."""
-    held_ms = min(wait_ms, limits.refusal_ms_max)
+    """For how many seconds a refusal is kept back, and for how many milliseconds there is to wait once it is told.
+
+    A refusal costs what an answer costs. Many connections that wait for the same credits would come again together, and
+    all but one in vain. Nobody who waits loses by it: credits are saved up meanwhile.
+    """
+    held_ms = max(limits.refusal_ms_min, min(wait_ms, limits.refusal_ms_max))
     return held_ms / 1000, max(1, wait_ms - held_ms)
 
 

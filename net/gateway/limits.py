@@ -30,7 +30,8 @@ class Limits:
     refused_sockets_max: int = 512  # held open unread; more are closed at once
     refused_socket_s: float = 5.0
     request_s_max: float = 10.0  # for the whole body
-    refusal_ms_max: int = 1000  # for lack of credits: it is told so much later
+    refusal_ms_min: int = 500  # for lack of credits: it is told so much later, and it is no use to come again sooner
+    refusal_ms_max: int = 1000
     refusals_waiting_max: int = 16  # per WebSocket connection; above it nothing more is read from it
     channels_per_connection_max: int = 64
     waiting_per_connection_max: int = 256

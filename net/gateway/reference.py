@@ -130,8 +130,8 @@ def _method_text(method: Method, result: Schema) -> str:
             need = "required" if param.is_required else ""
             lines.append(f"| `{param.name}` | {param.kind} | {need} | {param.text} |")
         lines.append("")
-    price = "" if method.credits == CREDITS_PER_REQUEST else f" Costs {method.credits:,} credits."
-    lines += [f"Answers with {_kind_text(result)}.{price}", ""]
+    cost_text = "" if method.credits == CREDITS_PER_REQUEST else f" Costs {method.credits:,} credits."
+    lines += [f"Answers with {_kind_text(result)}.{cost_text}", ""]
     if method.example or not any(param.is_required for param in method.params):
         query = f"?{method.example}" if method.example else ""
         lines += ["```sh", f"curl 'http://127.0.0.1:8080/api/v2/{method.name}{query}'", "```", ""]

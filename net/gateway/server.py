@@ -24,7 +24,7 @@ from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.trio.tcp_server import TCPServer
 from wsproto.connection import ConnectionState
 
-from net.gateway.door import Door, Visit
+from net.gateway.door import Door
 
 logger = logging.getLogger(__name__)
 _more_follows = ContextVar("more_follows", default=False)
@@ -43,11 +43,11 @@ def more_follows() -> Iterator[None]:
         _more_follows.reset(token)
 
 
-def blame(reason: str) -> None:
+def blame(fault: str) -> None:
     """The connection that this task is of ends badly, which counts against its address at the door."""
     server = serving.get(None)
     if server is not None:
-        server.fault = reason
+        server.blame(fault)
 
 
 def _address_of(stream: Any) -> str:
@@ -61,7 +61,9 @@ class BoundedServer(TCPServer):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.fault = ""  # why this connection ends badly, see `blame`
+        self._address = ""
+        self._is_blamed = False
+        self._is_over = False
         self._held: list[bytes] = []  # whole frames, see `more_follows`
 
     async def run(self) -> None:
@@ -70,25 +72,28 @@ class BoundedServer(TCPServer):
         if door is None:
             return await self._serve()
         try:
-            address = _address_of(self.stream)
+            self._address = _address_of(self.stream)
         except OSError:
             return None  # it has left already
-        visit = door.knock(address, trio.current_time())
+        visit = door.knock(self._address, trio.current_time())
         try:
             await trio.sleep(visit.wait_s)
-            if not visit.refusal:
+            if not visit.refusal:  # else whoever accepted the socket closes it
                 await self._serve()
+                self.blame(self._find_fault())
         finally:
-            self._leave(door, visit)
+            door.leave(visit)
         return None
 
-    def _leave(self, door: Door, visit: Visit) -> None:
-        """Whoever accepted the socket closes it."""
-        door.leave(visit)
-        fault = "" if visit.refusal else self.fault or self._find_fault()
-        shut_out_s = door.fail(visit.address, trio.current_time()) if fault else 0.0
+    def blame(self, fault: str) -> None:
+        """Why this connection ends badly, if it does. It may go on for a while, but counts against its address now."""
+        door: Door | None = getattr(self.config, "door", None)
+        if not fault or self._is_blamed or door is None:
+            return
+        self._is_blamed = True
+        shut_out_s = door.fail(self._address, trio.current_time())
         if shut_out_s:
-            logger.warning("api.shut_out address=%s seconds=%.0f ending=%r", visit.address, shut_out_s, fault)
+            logger.warning("api.shut_out address=%s seconds=%.0f ending=%r", self._address, shut_out_s, fault)
 
     def _find_fault(self) -> str:
         """What of HTTP/1.1 a client has left behind."""
@@ -104,10 +109,20 @@ class BoundedServer(TCPServer):
         try:
             await super().run()
         except* LocalProtocolError as group:
-            self.fault = "it does not wait for the end of a handshake"
+            self.blame("it does not wait for the end of a handshake")
             logger.debug("session.lost error=%r", group.exceptions[0])
         except* Exception as group:
             logger.warning("api.connection_failed error=%r (it ends alone)", group.exceptions[0])
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._is_over = True
+        await self.idle_task.stop()
+
+    async def _idle_timeout(self) -> None:
+        """hypercorn keeps a connection that its client has ended until this is over, and the door counts it."""
+        if not self._is_over:
+            await super()._idle_timeout()
 
     async def protocol_send(self, event: Event) -> None:
         if not isinstance(event, RawData):
@@ -151,7 +166,7 @@ class BoundedServer(TCPServer):
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     is_over = True
         if scope.cancelled_caught:
-            self.fault = "it does not read"
+            self.blame("it does not read")
             await trio.aclose_forcefully(self.stream)
         if is_over or scope.cancelled_caught:
             await self.protocol.handle(Closed())

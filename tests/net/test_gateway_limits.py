@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import httpx
 import pytest
+import trio
 from test_gateway_backend import DictBackend
 from test_gateway_inputs import ask, buy, running, websocket
 
-from net.gateway.credits import AddressCredits, CreditPools, price_request
+from net.gateway.credits import AddressCredits, CreditPools, hold_back, price_request
 from net.gateway.limits import Limits
 from net.gateway.methods import METHODS
 
@@ -23,6 +24,7 @@ PRICES = [
     ("public/x_submit", 6000, ("matching", 1500)),
     ("public/x_decode_action", 10, ("non_matching", 500)),
     ("public/x_get_proof", 10, ("non_matching", 5000)),
+    ("public/get_instruments", 40_050, ("non_matching", 200_000)),
     ("public/nothing", 10, ("non_matching", 500)),
 ]
 
@@ -75,3 +77,75 @@ async def test_over_http_the_credits_are_in_the_headers() -> None:
         assert refused.status_code == 429 and int(refused.headers["retry-after"]) > 0
         assert refused.json()["error"]["data"]["retry_after_ms"] > 0
         assert (await http.get("/api/v2/private/cancel")).status_code == 400, "the pool of commands is untouched"
+
+
+HELD = [
+    ("what is there at once is waited for with others", 2, (0.5, 1)),
+    ("what is there soon is waited for", 700, (0.7, 1)),
+    ("all of the longest wait", 1000, (1.0, 1)),
+    ("the rest of a longer one is told", 61_000, (1.0, 60_000)),
+]
+
+
+@pytest.mark.parametrize(("wait_ms", "held"), [row[1:] for row in HELD], ids=[row[0] for row in HELD])
+def test_for_how_long_a_refusal_is_kept_back(wait_ms: int, held: tuple[float, int]) -> None:
+    assert hold_back(wait_ms, Limits()) == held
+
+
+async def test_over_http_who_is_refused_hears_it_late_and_nobody_else_waits() -> None:
+    limits = replace(FEW, refusal_ms_min=0, refusal_ms_max=600)
+    async with running(DictBackend(), limits) as url, httpx.AsyncClient(base_url=url) as http:
+        assert [(await http.get("/api/v2/public/get_time")).status_code for _ in range(3)] == [200] * 3
+        answered_s: dict[str, float] = {}
+        began_s = trio.current_time()
+
+        async def see(path: str, status: int) -> None:
+            assert (await http.get(path)).status_code == status
+            answered_s[path] = trio.current_time() - began_s
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(see, "/api/v2/public/get_time", 429)
+            nursery.start_soon(see, "/health", 200)
+            nursery.start_soon(see, "/api/v2/private/cancel", 400)
+        assert answered_s.pop("/api/v2/public/get_time") >= 0.6
+        assert max(answered_s.values()) < 0.5, "other connections of the same address"
+
+
+async def test_when_credits_come_back_soon_the_refusal_is_no_later() -> None:
+    """And once it is told there are enough: whoever asks again then is answered."""
+    limits = replace(FEW, requests_per_s=5, refusal_ms_min=0)
+    async with running(DictBackend(), limits) as url, httpx.AsyncClient(base_url=url) as http:
+        statuses, began_s = [], trio.current_time()
+        while statuses.count(429) < 3:
+            statuses.append((await http.get("/api/v2/public/get_time")).status_code)
+        assert trio.current_time() - began_s < 1.5, "a fifth of a second each"
+        assert statuses[-4:] == [429, 200, 429, 200] or statuses[-3:] == [429, 200, 429]
+
+
+async def test_over_a_websocket_refusals_are_late_and_do_not_hold_up_a_cancel() -> None:
+    limits = replace(FEW, refusal_ms_min=0, refusal_ms_max=600, refusals_waiting_max=4)
+    async with running(DictBackend(), limits) as url, websocket(url) as connection:
+        for _ in range(3):
+            await ask(connection, TIME)
+        began_s = trio.current_time()
+        for _ in range(4):
+            await connection.send_message(TIME)
+        placed = await ask(connection, buy())
+        assert placed["result"]["order"]["order_state"] == "open" and trio.current_time() - began_s < 0.5
+        for _ in range(4):
+            assert json.loads(await connection.get_message())["error"]["code"] == 10028
+        assert trio.current_time() - began_s >= 0.6
+
+
+async def test_over_a_websocket_only_so_many_refusals_wait() -> None:
+    """Beyond them the connection is not read: a flood of twelve takes three times as long."""
+    limits = replace(FEW, refusal_ms_min=0, refusal_ms_max=300, refusals_waiting_max=4)
+    async with running(DictBackend(), limits) as url, websocket(url) as connection:
+        for _ in range(3):
+            await ask(connection, TIME)
+        began_s = trio.current_time()
+        for _ in range(12):
+            await connection.send_message(TIME)
+        for _ in range(12):
+            assert json.loads(await connection.get_message())["error"]["code"] == 10028
+        assert trio.current_time() - began_s >= 0.9

@@ -107,8 +107,16 @@ def test_a_command_is_found_in_its_block(exchange: Exchange) -> None:
     assert [member.number for member in exchange.explorer.committee(1)] == list(range(MEMBERS))
 
 
+def test_trades_and_prices_change_nothing_of_what_is_listed(exchange: Exchange) -> None:
+    """So the text that the API keeps of all instruments lasts."""
+    before = exchange.data.markets(), exchange.data.listing_marks()
+    exchange.add((0, PERPETUAL, SELL, 500_000, 7), (1, PERPETUAL, BUY, 500_000, 7))
+    exchange.add(feeds_e8=tuple(price_e8 + E8 for price_e8 in FEEDS_E8))
+    assert exchange.data.markets() is before[0] and exchange.data.listing_marks() == before[1]
+
+
 def test_the_governor_lists_a_market_and_it_is_there_at_once(exchange: Exchange) -> None:
-    before = exchange.data.markets()
+    before, marks = exchange.data.markets(), exchange.data.listing_marks()
     assert before is exchange.data.markets()
     expiry_ms = EXPIRY_MS + 25 * HOUR_MS
     exchange.add_records(
@@ -120,12 +128,13 @@ def test_the_governor_lists_a_market_and_it_is_there_at_once(exchange: Exchange)
     assert (listed.tick_size, listed.lot_size, listed.expiry_ms) == ("0.1", "0.001", expiry_ms)
     view = exchange.data.listing(len(before))
     assert view.listed_ms == exchange.chain.head.timestamp_ms and view.settle_e8 == 0
+    assert exchange.data.listing_marks() != marks
     assert [item.expiry_ms for item in exchange.data.expiries()] == [EXPIRY_MS, expiry_ms]
 
 
 def test_hours_pass_and_markets_end(exchange: Exchange) -> None:
     """The last test: it moves the clock."""
-    feeds_e8 = FEEDS_E8 + (0,) * 6
+    feeds_e8, marks = FEEDS_E8 + (0,) * 6, exchange.data.listing_marks()
     for _ in range(120):
         exchange.add(step_ms=MINUTE_MS, feeds_e8=feeds_e8)
     data, now_ms = exchange.data, exchange.chain.head.timestamp_ms
@@ -134,7 +143,7 @@ def test_hours_pass_and_markets_end(exchange: Exchange) -> None:
     assert fundings[1].rate_8h_ppb == exchange.ticker(PERPETUAL).funding_8h_ppb != 0
     assert fundings[1].index_before_e8 == fundings[0].index_e8 == INDEX_E8
     ended = data.settlements(None, now_ms + 1, 10)
-    assert {view.market for view in ended} == {FUTURE, CALL, PUT}
+    assert {view.market for view in ended} == {FUTURE, CALL, PUT} and data.listing_marks() != marks
     assert {view.market: view.settle_e8 for view in ended} == {FUTURE: INDEX_E8, CALL: 0, PUT: 0}
     assert all(view.index_e8 == INDEX_E8 for view in ended)
     assert data.settlements([CALL], now_ms + 1, 10) == [view for view in ended if view.market == CALL]

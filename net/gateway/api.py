@@ -100,7 +100,7 @@ class Method:
     example: str = ""  # parameters of an example call, as the query of a URL
     result: Any = field(kw_only=True)
     is_websocket_only: bool = field(default=False, kw_only=True)
-    credits: int = field(default=500, kw_only=True)  # what a call costs, see `net.gateway.credits`
+    credits: int = field(default=500, kw_only=True)  # what a call costs, see `net.gateway.credits`: 500 for some 1.3 ms
 
     @property
     def is_signed(self) -> bool:

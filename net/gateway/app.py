@@ -201,7 +201,7 @@ async def serve(backend: Backend, config: GatewayConfig, task_status: Any = trio
     })  # fmt: skip
     async with trio.open_nursery() as nursery:
         nursery.start_soon(gateway.api.hub.run)
-        start = partial(serve_bounded, gateway.app(), server, limits.send_s_max, Door(limits))
+        start = partial(serve_bounded, gateway.app(), server, limits.send_s_max, door=Door(limits))
         task_status.started(await nursery.start(_serve, start))
 
 

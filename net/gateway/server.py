@@ -185,10 +185,12 @@ def _without_protocol_errors(app: Any) -> Any:
 
 
 async def serve_bounded(
-    app: Any, config: hypercorn.config.Config, send_s_max: float, door: Door,
-    task_status: Any = trio.TASK_STATUS_IGNORED,
+    app: Any, config: hypercorn.config.Config, send_s_max: float, task_status: Any = trio.TASK_STATUS_IGNORED, *,
+    door: Door | None = None,
 ) -> None:  # fmt: skip
-    """`hypercorn.trio.serve` with such connections; no write takes longer than `send_s_max`."""
+    """`hypercorn.trio.serve` with such connections; no write takes longer than `send_s_max`. Without a door everybody
+    may come in.
+    """
     setattr(hypercorn.trio.run, "TCPServer", BoundedServer)  # noqa: B010  (the name is not exported)
     config.send_s_max = send_s_max  # type: ignore[attr-defined]
     config.door = door  # type: ignore[attr-defined]

@@ -24,6 +24,9 @@ PRICES = [
     ("public/x_submit", 6000, ("matching", 1500)),
     ("public/x_decode_action", 10, ("non_matching", 500)),
     ("public/x_get_proof", 10, ("non_matching", 5000)),
+    ("public/get_instruments", 10, ("non_matching", 10_000)),
+    ("public/get_tradingview_chart_data", 10, ("non_matching", 10_000)),
+    ("public/get_book_summary_by_currency", 10, ("non_matching", 2_500)),
     ("public/get_instruments", 40_050, ("non_matching", 200_000)),
     ("public/nothing", 10, ("non_matching", 500)),
 ]

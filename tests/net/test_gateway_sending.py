@@ -15,8 +15,6 @@ from wsproto.connection import Connection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Message, Request, TextMessage
 from wsproto.extensions import Extension, PerMessageDeflate
 
-from net.gateway.door import Door
-from net.gateway.limits import Limits
 from net.gateway.sending import WRITE_BYTES, SharedText, make_frame, send_together, take_waiting
 from net.gateway.server import BoundedServer, serve_bounded, serving
 
@@ -46,7 +44,7 @@ async def serving_websocket(run: Callable[[WebSocket], Awaitable[None]]) -> Asyn
     config = hypercorn.config.Config.from_mapping({"bind": ["127.0.0.1:0"], "graceful_timeout": 0.1})
     async with trio.open_nursery() as nursery:
         app = Starlette(routes=[WebSocketRoute("/", accept)])
-        urls = await nursery.start(serve_bounded, app, config, 5, Door(Limits()))
+        urls = await nursery.start(serve_bounded, app, config, 5)
         place = urlsplit(urls[0])
         yield place.hostname, place.port
         nursery.cancel_scope.cancel()

@@ -55,7 +55,10 @@ CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
     response_schema_conformance,
 ]  # fmt: skip
-UNLIMITED = replace(Limits(shutdown_s=0.1), requests_per_s=10**6, requests_burst=10**6, final_wait_s=2)
+UNLIMITED = replace(
+    Limits(shutdown_s=0.1), requests_per_s=10**6, requests_burst=10**6, final_wait_s=2, handshakes_per_s=10**6,
+    bad_endings_max=10**9,
+)  # fmt: skip
 PREFIX = "/api/v2/"
 START_S_MAX = 600
 ANSWER_S_MAX = 120

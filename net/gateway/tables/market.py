@@ -44,7 +44,7 @@ MARKET_ROWS = (
            "Mark, index, last and best prices; of an option its Greeks and implied volatilities.", (INSTRUMENT,), _ONE,
            result=Ticker),
     Method("public/get_book_summary_by_currency", market.get_book_summaries, "Every market that trades, in one line.",
-           (CURRENCY_OF_MARKETS, KIND), "currency=BTC", result=list[BookSummary]),
+           (CURRENCY_OF_MARKETS, KIND), "currency=BTC", result=list[BookSummary], credits=2_500),
     Method("public/get_book_summary_by_instrument", market.get_book_summary, "The same of one market.", (INSTRUMENT,),
            _ONE, result=list[BookSummary]),
     Method("public/get_trade_volumes", market.get_trade_volumes, "What was traded in the last 24 hours, by currency.",

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -121,8 +122,8 @@ async def test_when_credits_come_back_soon_the_refusal_is_no_later() -> None:
         statuses, began_s = [], trio.current_time()
         while statuses.count(429) < 3:
             statuses.append((await http.get("/api/v2/public/get_time")).status_code)
-        assert trio.current_time() - began_s < 1.5, "a fifth of a second each"
-        assert statuses[-4:] == [429, 200, 429, 200] or statuses[-3:] == [429, 200, 429]
+        assert trio.current_time() - began_s < 2.5, "a fifth of a second each, where a refusal may take one"
+    assert [after for before, after in pairwise(statuses) if before == 429] == [200, 200]
 
 
 async def test_over_a_websocket_refusals_are_late_and_do_not_hold_up_a_cancel() -> None:

@@ -11,15 +11,15 @@ costs more than his place in a table. Being refused is no bad ending: it costs t
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from net.doorkeeper import FailureRecord, forget_idle
+from net.doorkeeper import FailureRecord, forget_idle, network_of
 from net.gateway.limits import Limits
 from net.peers import TokenBucket
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One socket. `refusal`: why it is not read from, empty: it is. `wait_s`: until then its handshake does not begin;
-    of one that is refused, until then it is not closed.
+    """One socket. `address`: what is judged, see `network_of`. `refusal`: why it is not read from, empty: it is.
+    `wait_s`: until then its handshake does not begin; of one that is refused, until then it is not closed.
     """
 
     address: str
@@ -45,6 +45,7 @@ class Door:
 
     def knock(self, address: str, now_s: float) -> Visit:
         """What becomes of a new socket."""
+        address = network_of(address)
         visitor = self._find(address, now_s)
         refusal = self._refuse(visitor, now_s)
         if refusal:
@@ -66,7 +67,7 @@ class Door:
 
     def fail(self, address: str, now_s: float) -> float:
         """A connection has ended badly. Seconds for which that shuts its address out, 0 when it does not."""
-        return self._find(address, now_s).record.fail(now_s, self._limits.bad_endings_max)
+        return self._find(network_of(address), now_s).record.fail(now_s, self._limits.bad_endings_max)
 
     def _refuse(self, visitor: _Visitor, now_s: float) -> str:
         if visitor.record.is_shut_out(now_s):

@@ -60,6 +60,17 @@ def test_nobody_waits_longer_than_all_sockets_of_his_address_take() -> None:
             assert visit.wait_s <= SMALL.connections_per_address_max / SMALL.handshakes_per_s
 
 
+def test_the_addresses_of_one_network_are_judged_as_one() -> None:
+    door = Door(SMALL)
+    visits = [door.knock(f"2001:db8:0:1::{host}", 0.0) for host in range(1, 10)]
+    assert [visit.wait_s for visit in visits[:5]] == [0.0, 0.0, 0.0, 0.5, 1.0] and visits[8].refusal
+    for _ in range(SMALL.bad_endings_max):
+        door.fail("2001:db8:0:1::77", 0.0)
+    assert door.knock("2001:db8:0:1::78", 0.0).refusal == "shut out" and not door.knock("2001:db8:0:2::1", 0.0).refusal
+    for visit in visits:
+        door.leave(visit)
+
+
 def test_only_so_many_sockets_are_read_from() -> None:
     door = Door(SMALL)
     visits = [door.knock(STREET, 0.0) for _ in range(9)]

@@ -95,7 +95,7 @@ async def test_another_key_from_a_spammers_address_gets_no_handshake(
         assert handshakes == [1, 1], "a refused connection has cost a handshake, or more than a look at its address"
         assert not await is_refused(rogues[1], target, ELSEWHERE)
         assert handshakes == [2, 2]
-        node.host._door._visitors[STREET].shut_out_until_s = 0.0  # as if the time were over
+        node.host._door._visitors[STREET].record.shut_out_until_s = 0.0  # as if the time were over
         assert not await is_refused(rogues[2], target, STREET)
         assert handshakes == [3, 3]
 
@@ -109,9 +109,9 @@ async def test_who_shares_an_address_with_a_spammer_keeps_its_connection(
         for rogue, seed in zip(rogues[:3], SEEDS):
             await spam(node, rogue, seed, target, STREET)
             visitor = node.host._door._visitors[STREET]
-            left_s = visitor.shut_out_until_s - trio.current_time()
+            left_s = visitor.record.shut_out_until_s - trio.current_time()
             assert 0 < left_s <= SHUT_OUT_FIRST_S, "an address that is shared is not shut out for ever longer"
-            visitor.shut_out_until_s = trio.current_time()  # as if the time were over, just now
+            visitor.record.shut_out_until_s = trio.current_time()  # as if the time were over, just now
         assert node.host._admits(ID(peer_of(SEEDS[3])))
         await kept.write(b"\x00")
         assert peer_of(SEEDS[3]) in node.host.peer_ids

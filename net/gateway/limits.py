@@ -16,6 +16,9 @@ class Limits:
     requests_per_s: int = 500
     requests_burst: int = 1000
     address_share: int = 16  # all connections of an address together have so many times as much
+    # Of what is not signed, per WebSocket connection: so many at once, the next ones when their turn comes.
+    reads_per_s: int = 200
+    reads_burst: int = 100
     request_unit_bytes: int = 2048  # a longer request counts as one for each part of that length
     order_messages_per_s: int = 5_000  # signed messages per connection for binary order entry
     order_messages_burst: int = 10_000

@@ -1,7 +1,9 @@
 """One WebSocket connection: requests in, answers and notifications out through one bounded queue.
 
-Requests are taken up in the order they arrive, so that a cancel never overtakes the order it is meant for; only waiting
-for finality happens beside the next requests. A client that does not read its answers is not read either; one
+Signed requests are taken up in the order they arrive, so that a cancel never overtakes the order it is meant for, and
+so are the others; only waiting for finality happens beside the next requests. Who asks for much at once is answered bit
+by bit, and what is signed passes that queue: a thousand questions would be a second of a processor that the node wants,
+too. A client that does not read its answers is not read either; one
 that does not read its notifications, or nothing at all for `send_s_max`, loses the connection.
 """
 
@@ -9,13 +11,14 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from math import inf
+from typing import NamedTuple
 
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from net.gateway.api import Api, Call, Pending, answer, complete
 from net.gateway.channel import Channel
-from net.gateway.credits import CreditPools, hold_back, price_request
+from net.gateway.credits import CREDITS_PER_REQUEST, CreditPools, hold_back, price_request
 from net.gateway.errors import (
     HEARTBEAT_MISSED,
     INVALID_REQUEST,
@@ -29,11 +32,20 @@ from net.gateway.errors import (
 from net.gateway.sending import send_together, take_waiting
 from net.gateway.server import blame
 from net.gateway.wire import Request, RequestError, error_text, now_us, parse_request
+from net.peers import TokenBucket
 
 logger = logging.getLogger(__name__)
 CLOSE_TRY_AGAIN_LATER = 1013
 CLOSE_POLICY = 1008
 _TEST_REQUEST = json.dumps({"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": "test_request"}})
+
+
+class _Read(NamedTuple):
+    """A request that is not signed, and when its turn comes."""
+
+    request: Request
+    start_us: int
+    at_s: float
 
 
 class Session:
@@ -49,6 +61,10 @@ class Session:
         self._has_read = trio.Event()
         self._waiting = trio.Semaphore(api.limits.waiting_per_connection_max)
         self._refusing = trio.Semaphore(api.limits.refusals_waiting_max)
+        rate, burst = float(api.limits.reads_per_s), float(api.limits.reads_burst)
+        self._turns = TokenBucket(rate, burst, burst, trio.current_time())
+        self._reads, self._to_answer = trio.open_memory_channel[_Read](api.limits.waiting_per_connection_max)
+        self._reads_waiting = 0
         self._channels: dict[str, Channel] = {}
         self._closing: tuple[int, str] | None = None
         self._is_dropped = trio.Event()
@@ -119,6 +135,7 @@ class Session:
                 nursery.start_soon(self._write)
                 nursery.start_soon(self._end_when_dropped, nursery.cancel_scope)
                 nursery.start_soon(self._beat)
+                nursery.start_soon(self._answer_in_turn, nursery)
                 await self._read(nursery)
                 nursery.cancel_scope.cancel()
         finally:
@@ -146,20 +163,42 @@ class Session:
         except RequestError as error:
             self._pools.take(*price_request(None, self._api.limits, length_bytes), trio.current_time())
             return await self._reply(error_text(error.request_id, error.error, start_us, is_testnet))
-        cost = price_request(self._api.methods.get(request.method), self._api.limits, length_bytes)
-        wait_ms = self._pools.take(*cost, trio.current_time())
+        method, now_s = self._api.methods.get(request.method), trio.current_time()
+        pool, credit_count = price_request(method, self._api.limits, length_bytes)
+        wait_ms = self._pools.take(pool, credit_count, now_s)
         if wait_ms:
             await self._refusing.acquire()
             nursery.start_soon(self._refuse_late, request, wait_ms, start_us)
-            return None
+        elif method is not None and method.is_signed:
+            await self._answer(request, start_us, nursery)
+        else:
+            await self._read_in_turn(_Read(request, start_us, now_s), credit_count / CREDITS_PER_REQUEST, nursery)
+        return None
+
+    async def _read_in_turn(self, read: "_Read", turns: float, nursery: trio.Nursery) -> None:
+        """Now, or behind those that wait."""
+        wait_s = self._turns.take(turns, read.at_s)
+        if wait_s == 0 and not self._reads_waiting:
+            return await self._answer(read.request, read.start_us, nursery)
+        self._reads_waiting += 1
+        await self._reads.send(read._replace(at_s=read.at_s + wait_s))
+        return None
+
+    async def _answer_in_turn(self, nursery: trio.Nursery) -> None:
+        async for read in self._to_answer:
+            await trio.sleep_until(read.at_s)
+            await self._answer(read.request, read.start_us, nursery)
+            self._reads_waiting -= 1
+
+    async def _answer(self, request: Request, start_us: int, nursery: trio.Nursery) -> None:
         call = Call(self._api, request, start_us, self, self._pools)
         outcome = await answer(call)
         if isinstance(outcome, Pending):
             await self._waiting.acquire()
             nursery.start_soon(self._finish, call, outcome)
-            return None
-        await self._reply(outcome.text)
-        return call.run_after_reply()
+        else:
+            await self._reply(outcome.text)
+            call.run_after_reply()
 
     async def _refuse_late(self, request: Request, wait_ms: int, start_us: int) -> None:
         """For lack of credits. A few of these may wait, so that they do not hold up a cancel; who is refused more often

@@ -34,7 +34,13 @@ from validator.store import StoreError
 EXIT_DONE, EXIT_USAGE = 0, 2
 # Whoever calls it is its owner: nobody has to be kept from taking too much.
 LIMITS = Limits(
-    requests_per_s=20_000, requests_burst=40_000, handshakes_per_s=20_000, bad_endings_max=1_000_000, shutdown_s=0.1
+    requests_per_s=20_000,
+    requests_burst=40_000,
+    reads_per_s=20_000,
+    reads_burst=40_000,
+    handshakes_per_s=20_000,
+    bad_endings_max=1_000_000,
+    shutdown_s=0.1,
 )
 
 

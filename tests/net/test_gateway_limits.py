@@ -69,6 +69,26 @@ async def test_over_a_websocket_who_has_read_too_much_can_still_trade() -> None:
         assert placed["x_credits"] == {"matching": 1000, "non_matching": 0}
 
 
+async def test_who_asks_for_much_at_once_is_answered_in_turn_and_signed_requests_pass() -> None:
+    limits = replace(Limits(shutdown_s=0.1), reads_per_s=20, reads_burst=5)
+    async with running(DictBackend(), limits) as url, websocket(url) as connection:
+        began_s, answers = trio.current_time(), list[tuple[float, int]]()
+        for number in range(25):
+            await connection.send_message(json.dumps({"id": 100 + number, "method": "public/get_time"}))
+        await connection.send_message(buy())
+        with trio.fail_after(10):
+            while len(answers) < 26:
+                told = json.loads(await connection.get_message())
+                assert "result" in told
+                answers.append((trio.current_time() - began_s, told["id"]))
+        in_order = [number for _, number in answers if number != 1]
+        assert in_order == list(range(100, 125)), "in the order of the questions"
+        assert answers[-1][0] >= 1.0, "twenty beyond the first five, a twentieth of a second each"
+        assert [number for _, number in answers].index(1) < 12, "nobody's order waits for questions"
+        await trio.sleep(0.3)
+        assert [(await ask(connection, TIME))["id"] for _ in range(5)] == [1] * 5
+
+
 async def test_over_http_the_credits_are_in_the_headers() -> None:
     async with running(DictBackend(), FEW) as url, httpx.AsyncClient(base_url=url) as http:
         answer = await http.get("/api/v2/public/x_get_limits")

@@ -20,9 +20,11 @@ from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection import swarm_connection
 from libp2p.network.exceptions import SwarmException
+from libp2p.peer import peerstore
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
-from libp2p.pubsub import gossipsub
+from libp2p.pubsub import gossipsub, rpc_queue
+from libp2p.pubsub import pubsub as pubsub_module
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
@@ -460,6 +462,10 @@ def test_gossip_comes_with_settings_for_nobody() -> None:
 
 
 async def test_the_eleventh_message_of_ones_own_in_a_second_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As the library comes, whatever was opened in this process before.
+    for module in (gossipsub, pubsub_module):
+        monkeypatch.setattr(module, "env_to_send_in_RPC", peerstore.env_to_send_in_RPC)
+    monkeypatch.setattr(pubsub_module, "RpcQueue", rpc_queue.RpcQueue)
     one, other = Stock(VICTIM), Stock(OTHER)
     ends = [make_gossip(host.host) for host in (one, other)]
     async with trio.open_nursery() as nursery:

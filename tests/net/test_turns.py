@@ -2,6 +2,8 @@
 
 import pytest
 
+from net.doorkeeper import Doorkeeper
+from net.public.host import PublicLimits
 from net.public.standing import BAN_FIRST_S, REMEMBERED_MAX, StrangerLimits, Strangers
 from net.public.turns import Turns
 
@@ -68,24 +70,19 @@ def test_two_offences_far_apart_do_not_ban() -> None:
 
 
 def test_an_address_has_an_allowance_of_handshakes() -> None:
-    limits = StrangerLimits(connections_per_s=1, connections_burst=3, all_connections_burst=1000)
-    strangers = Strangers(limits)
-    assert [strangers.admits_address("10.0.0.1", 0.0) for _ in range(5)] == [True, True, True, False, False]
-    assert strangers.admits_address("10.0.0.2", 0.0)
-    assert strangers.admits_address("10.0.0.1", 1.5)
+    door = Doorkeeper(PublicLimits(slots_per_address=100).door())
+    assert [not door.knock("10.0.0.1", 0.0) for _ in range(18)] == [True] * 16 + [False] * 2
+    assert not door.knock("10.0.0.2", 0.0)
+    assert not door.knock("10.0.0.1", 2.0) and door.knock("10.0.0.1", 2.0)
 
 
 def test_all_addresses_together_have_one_too() -> None:
-    limits = StrangerLimits(all_connections_per_s=1, all_connections_burst=10)
-    strangers = Strangers(limits)
-    admitted = sum(strangers.admits_address(f"10.0.{at}.1", 0.0) for at in range(100))
-    assert admitted == 10
+    door = Doorkeeper(PublicLimits().door())
+    assert sum(not door.knock(f"10.0.{at}.1", 0.0) for at in range(100)) == 60
 
 
 def test_the_memory_of_strangers_is_bounded() -> None:
     strangers = Strangers()
     for at in range(REMEMBERED_MAX + 100):
         strangers.report(at.to_bytes(4, "big"), 0.0)
-        strangers.admits_address(str(at), 0.0)
     assert len(strangers._known) == REMEMBERED_MAX
-    assert len(strangers._addresses) == REMEMBERED_MAX

@@ -23,6 +23,8 @@ PENDING_BATCHES_PER_AUTHOR_MAX = 512
 BLOCK_BYTES_MAX = 1_000_000
 # So that executing a block stays within the time that agreement leaves for it.
 BLOCK_ACTIONS_MAX = 10_000
+# A few signatures take less time than a thread to be woken, to take the interpreter's lock and to wake the loop again.
+IN_PLACE_BYTES_MAX = 1024
 
 
 class Sources(NamedTuple):
@@ -53,8 +55,8 @@ class CheckedBatch:
 
 
 def check_batch(batch: Batch, network_key: bytes | None, domain: bytes, domain_separator: bytes) -> CheckedBatch | None:
-    """Verify once; None when the signature is not the author's, whose key this is, or nobody knows the author. Runs in
-    a worker thread: touches no shared state.
+    """Verify once; None when the signature is not the author's, whose key this is, or nobody knows the author. May
+    run in a worker thread: touches no shared state.
     """
     batch_hash = batch.hash()
     if network_key is None or not verify_batch_hash(batch_hash, batch.signature, network_key, domain):

@@ -26,6 +26,7 @@ from net.gateway.backend import NetworkInfo, Refusal
 from net.gateway.errors import INTERNAL, REFUSAL_FAULTS
 from net.order_frames import FRAME_MESSAGES_MAX, RECEIPT_ROW, receipts_signing_bytes
 from validator.admission import Admission, find_malformed
+from validator.batches import IN_PLACE_BYTES_MAX
 from validator.sealing import Taken, count_actions
 from validator.taken import TakenMemory
 
@@ -36,8 +37,6 @@ QUEUE_BYTES_MAX = 4 << 20
 ROUND_BYTES_MAX = 1 << 20
 # Under load a round waits that long for company: rounds cost the same for one message and for many.
 GATHER_S = 0.004
-# A few messages take less time than a thread to be woken, to take the interpreter's lock and to wake the loop again.
-IN_PLACE_BYTES_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -31,7 +31,7 @@ from net.wire import (
     SnapshotRequest,
     WireError,
 )
-from validator.batches import check_batches
+from validator.batches import IN_PLACE_BYTES_MAX, check_batches
 from validator.clocks import Clocks
 from validator.ranges import AnswerBudget, answer_range
 
@@ -42,8 +42,6 @@ log = logging.getLogger("hansa.peering")
 
 BATCH_QUEUE_MAX = 256
 CHECKED_TOGETHER_MAX = 8
-# A few signatures take less time than a thread to be woken, to take the interpreter's lock and to wake the loop again.
-IN_PLACE_BYTES_MAX = 1024
 FETCH_INTERVAL_MS = 250
 RESENT_BYTES_MAX = 2 * 1024 * 1024
 ASKED_MAX = 4096

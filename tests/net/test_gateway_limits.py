@@ -9,6 +9,7 @@ import pytest
 import trio
 from test_gateway_backend import DictBackend
 from test_gateway_inputs import ask, buy, running, websocket
+from trio_websocket import WebSocketConnection
 
 from net.gateway.credits import AddressCredits, CreditPools, hold_back, price_request
 from net.gateway.limits import Limits
@@ -146,14 +147,20 @@ async def test_when_credits_come_back_soon_the_refusal_is_no_later() -> None:
     assert [after for before, after in pairwise(statuses) if before == 429] == [200, 200]
 
 
+async def ask_too_much(connection: WebSocketConnection, count: int) -> float:
+    """So many questions that will be refused; when the first was asked."""
+    for _ in range(FEW.requests_burst):
+        await ask(connection, TIME)
+    began_s = trio.current_time()
+    for _ in range(count):
+        await connection.send_message(TIME)
+    return began_s
+
+
 async def test_over_a_websocket_refusals_are_late_and_do_not_hold_up_a_cancel() -> None:
     limits = replace(FEW, refusal_ms_min=0, refusal_ms_max=600, refusals_waiting_max=4)
     async with running(DictBackend(), limits) as url, websocket(url) as connection:
-        for _ in range(3):
-            await ask(connection, TIME)
-        began_s = trio.current_time()
-        for _ in range(4):
-            await connection.send_message(TIME)
+        began_s = await ask_too_much(connection, 4)
         placed = await ask(connection, buy())
         assert placed["result"]["order"]["order_state"] == "open" and trio.current_time() - began_s < 0.5
         for _ in range(4):
@@ -165,11 +172,7 @@ async def test_over_a_websocket_only_so_many_refusals_wait() -> None:
     """Beyond them the connection is not read: a flood of twelve takes three times as long."""
     limits = replace(FEW, refusal_ms_min=0, refusal_ms_max=300, refusals_waiting_max=4)
     async with running(DictBackend(), limits) as url, websocket(url) as connection:
-        for _ in range(3):
-            await ask(connection, TIME)
-        began_s = trio.current_time()
-        for _ in range(12):
-            await connection.send_message(TIME)
+        began_s = await ask_too_much(connection, 12)
         for _ in range(12):
             assert json.loads(await connection.get_message())["error"]["code"] == 10028
         assert trio.current_time() - began_s >= 0.9

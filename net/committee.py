@@ -51,7 +51,7 @@ LINK_PROTOCOL = TProtocol("/hansa/link/1")
 NEGOTIATE_TIMEOUT_S = 5
 STRANGER_FIRST = 1 << 16
 # An honest member has one range, one offer and two chunks under way from each peer.
-ANSWERS_WAITING_MAX = 8
+ANSWERS_WAITING_MAX = 4
 # What all listeners together may cost our line: as much as two members at full load, and no more.
 STRANGERS_BYTES_PER_S = 8.0 * 1024 * 1024
 STRANGERS_BURST_S = 2.0

@@ -7,6 +7,7 @@ They touch private attributes, hence the assertion: another version of the libra
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux import yamux
+from libp2p.transport.tcp.tcp import TCPListener
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
@@ -41,6 +43,7 @@ NEGOTIATION_BYTES_MAX = 1024
 UPGRADE_TIMEOUT_S = 5.0
 INBOUND_SLOTS = 256
 RESET_TIMEOUT_S = 0.5
+CLOSING_S, CLOSING_PAUSE_S = 0.005, 0.05  # of sockets of addresses that are shut out
 
 _log = logging.getLogger(__name__)
 
@@ -152,15 +155,16 @@ def _bound_negotiation() -> None:
 def _keep_the_door(swarm: Swarm, door: Doorkeeper, is_expected: Callable[[str], bool]) -> None:
     """An inbound slot is held until the swarm stops, long after its connection has ended: hold it as long as the
     connection lives. And before anything is negotiated, the doorkeeper is asked, for the library knows no rates. An
-    address that is shut out meets a closed socket before the library has built anything around the connection."""
-    upgrade, handle = swarm.upgrade_inbound_raw_conn, swarm._handle_inbound_connection
+    address that is shut out meets a closed socket where sockets are accepted, before the library has built anything
+    around the connection."""
+    upgrade, listen = swarm.upgrade_inbound_raw_conn, swarm.listen
 
-    async def handle_unless_shut_out(read_write_closer: Any, maddr: Multiaddr) -> None:
-        remote = read_write_closer.get_remote_address()
-        if remote and door.is_shut_out(remote[0], trio.current_time()) and not is_expected(remote[0]):
-            await read_write_closer.close()
-        else:
-            await handle(read_write_closer, maddr)
+    async def listen_behind_the_door(*addresses: Multiaddr) -> bool:
+        is_listening = await listen(*addresses)
+        for listener in swarm.listeners.values():
+            for sockets in cast(TCPListener, listener).listeners:
+                _accept_only(sockets, lambda host: is_expected(host) or not door.is_shut_out(host, trio.current_time()))
+        return is_listening
 
     async def upgrade_and_wait(raw_conn: Any, maddr: Multiaddr) -> Any:
         remote = raw_conn.get_remote_address()
@@ -189,7 +193,28 @@ def _keep_the_door(swarm: Swarm, door: Doorkeeper, is_expected: Callable[[str], 
         return cast(HardenedYamux, muxed)  # the library declares only the interface
 
     swarm.upgrade_inbound_raw_conn = upgrade_and_wait  # type: ignore[method-assign]
-    swarm._handle_inbound_connection = handle_unless_shut_out  # type: ignore[method-assign]
+    swarm.listen = listen_behind_the_door  # type: ignore[method-assign]
+
+
+def _accept_only(listener: trio.SocketListener, is_let_in: Callable[[str], bool]) -> None:
+    """Closes sockets of other addresses as soon as they are accepted: what has piled up at once, then none for a while.
+    To wake up for each would cost most of it.
+    """
+    accept_any, closing_until_s = listener.accept, 0.0
+
+    async def accept() -> trio.SocketStream:
+        nonlocal closing_until_s
+        while True:
+            stream = await accept_any()
+            with suppress(OSError):  # it has left already
+                if is_let_in(stream.socket.getpeername()[0]):
+                    return stream
+            stream.socket.close()
+            if trio.current_time() > closing_until_s:
+                await trio.sleep(CLOSING_PAUSE_S)
+                closing_until_s = trio.current_time() + CLOSING_S
+
+    listener.accept = accept  # type: ignore[method-assign]
 
 
 def _disable_auto_connector(swarm: Swarm) -> None:

@@ -364,6 +364,7 @@ class Link:
             if self._silence_s >= self._limits.dead_after_s:
                 raise _LinkFailure(f"silent for {self._limits.dead_after_s:g} s")
             if self._stuck_s >= self._limits.write_timeout_s:
+                self._hooks.report(self.peer, Offence.NOT_READING)
                 raise _LinkFailure(f"reads nothing for {self._limits.write_timeout_s:g} s")
 
     def _ping(self) -> None:

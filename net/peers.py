@@ -19,10 +19,12 @@ class Offence(StrEnum):
     INVALID_MESSAGE = "invalid message"
     UNREQUESTED = "unrequested answer"
     STREAM_FLOOD = "too many streams"
+    NOT_READING = "not reading"
 
 
 # A score of BAN_SCORE bans. One malformed frame is proof of a broken or hostile peer, since links are authenticated;
-# a message that merely came late or twice is everyday life and no offence at all.
+# a message that merely came late or twice is everyday life and no offence at all. Who says pings and takes nothing for
+# as long as a link bears it is made answers again with every link: a peer that is stopped or cut off is silent.
 PENALTIES: dict[Offence, float] = {
     Offence.MALFORMED_FRAME: 50.0,
     Offence.WRONG_HELLO: 20.0,
@@ -30,6 +32,7 @@ PENALTIES: dict[Offence, float] = {
     Offence.INVALID_MESSAGE: 25.0,
     Offence.UNREQUESTED: 2.0,
     Offence.STREAM_FLOOD: 25.0,
+    Offence.NOT_READING: 50.0,
 }
 BAN_SCORE = 90.0
 SCORE_HALF_LIFE_S = 60.0

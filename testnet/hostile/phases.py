@@ -40,7 +40,8 @@ PHASES: tuple[Phase, ...] = (
     Phase("public: gossip spam", attack="gossip spam", proofs=("frames sent", "thrown out"), needs_observer=True),
     Phase(QUIET_WITHOUT, weight=2.0, is_traitor_gone=True),
     Phase(
-        "member: asks and never reads", attack="member never reads", proofs=("links", "requests"), is_traitor_gone=True
+        "member: asks and never reads", attack="member never reads", proofs=("links", "requests"), is_traitor_gone=True,
+        has_to_ban=True,
     ),
     Phase("member: frames one byte at a time", attack="member drips", proofs=("bytes sent",), is_traitor_gone=True),
     Phase(

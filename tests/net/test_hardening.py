@@ -176,23 +176,53 @@ async def test_idle_connections_of_one_address_do_not_take_all_slots() -> None:
             await tcp.aclose()
 
 
+async def say_rubbish(port: int, source: str) -> bytes:
+    """And hear the answer, to its end."""
+    answer = b""
+    with suppress(OSError, trio.BrokenResourceError):
+        async with await trio.open_tcp_stream(HOST, port, local_address=source) as tcp:
+            await tcp.send_all(NEGOTIATIONS["not multistream"])
+            while data := await tcp.receive_some():
+                answer += data
+    return answer
+
+
 async def test_an_address_whose_attempts_come_to_nothing_is_shut_out(caplog: pytest.LogCaptureFixture) -> None:
     """Thirty times rubbish from the street; whoever comes from where a member lives is let in all the while."""
     members, street = make_members(3), "127.0.9.9"
     async with open_member(members, 0) as victim, open_member(members, 1) as honest:
         await assert_linked(victim, honest)
         for _ in range(30):
-            with suppress(OSError, trio.BrokenResourceError):
-                async with await trio.open_tcp_stream(HOST, members[0].port, local_address=street) as tcp:
-                    await tcp.send_all(NEGOTIATIONS["not multistream"])
-                    while await tcp.receive_some():
-                        pass
+            await say_rubbish(members[0].port, street)
         assert f"address.shut_out address={street} seconds=30" in caplog.text
         async with open_rogue(make_seed(ROGUE)) as late:
             with pytest.raises(Exception):  # noqa: B017 (the library's choice)
                 await late.open_link(members[0], street)
             await (await late.open_link(members[0])).write(HELLO)
             await until(lambda: ROGUE in victim.peers())
+
+
+async def test_who_is_shut_out_keeps_nobody_else_waiting() -> None:
+    """Sixteen at a time go on coming from the street and meet closed sockets."""
+    members, street, answers = make_members(3), "127.0.9.10", list[bytes]()
+
+    async def come_again_and_again() -> None:
+        while True:
+            answers.append(await say_rubbish(members[0].port, street))
+
+    async with open_member(members, 0) as victim, open_rogue(make_seed(ROGUE)) as late:
+        for _ in range(30):
+            await say_rubbish(members[0].port, street)
+        async with trio.open_nursery() as nursery:
+            for _ in range(16):
+                nursery.start_soon(come_again_and_again)
+            with trio.fail_after(10):
+                while len(answers) < 100:
+                    await trio.sleep(0.01)
+                await (await late.open_link(members[0])).write(HELLO)
+                await until(lambda: ROGUE in victim.peers())
+            nursery.cancel_scope.cancel()
+    assert not any(answers)
 
 
 async def overrun_window(muxed: yamux.Yamux) -> None:

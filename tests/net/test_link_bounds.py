@@ -112,11 +112,27 @@ async def test_a_peer_whose_socket_takes_nothing_for_long_is_dropped_however_lit
         await until(lambda: 2 in victim.peers())
         for _ in range(5):  # more than the kernel takes, far less than the queue does
             victim.send(2, MEGABYTE)
-        reasons = []
         with trio.fail_after(10):
-            while not any("reads nothing" in reason for reason in reasons):
-                reasons.append((await next_event(victim, PeerDown)).reason)
+            down = await next_event(victim, PeerDown)
+        assert down.reason == "reads nothing for 1 s"
         nursery.cancel_scope.cancel()
+
+
+async def test_a_member_that_reads_nothing_on_its_next_link_either_is_banned() -> None:
+    members = make_members(3)
+    limits = CommitteeLimits(link=replace(FAST.link, write_timeout_s=1.0))
+    async with open_member(members, 0, limits) as victim, open_member(members, 1, limits) as honest:
+        await assert_linked(victim, honest)
+        for bans in (0, 1):
+            async with trio.open_nursery() as nursery:
+                await speak_and_never_read(victim, members, 2, nursery)
+                await until(lambda: 2 in victim.peers())
+                for _ in range(5):
+                    victim.send(2, MEGABYTE)
+                await until(lambda: 2 not in victim.peers())
+                nursery.cancel_scope.cancel()
+            assert (victim.statistics()[2].banned_for_s > 0) == bool(bans)
+        assert victim.statistics()[1].banned_for_s == 0 and 1 in victim.peers()
 
 
 async def test_a_listener_that_never_reads_is_dropped_and_nobody_notices() -> None:

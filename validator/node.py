@@ -47,7 +47,7 @@ from validator.peering import Peering
 from validator.pending import Pending
 from validator.prechecks import list_expiries
 from validator.pricefeed import parse_price_source
-from validator.proposals import Proposals
+from validator.proposals import Proposals, compute_breath_ms
 from validator.prosecutor import wait_for_court
 from validator.pruning import find_provable, keep_disk_small
 from validator.recovery import make_genesis_header, recover
@@ -133,7 +133,10 @@ class Node:
             self._clocks.wall_ms() * 1000, self.executor.final.state.batch_sequences.tolist()[self.config.index] + 1
         )
         sealer = Sealer(self.config.index, self._network_signer, self._separator, first_sequence)
-        self.own_batches = OwnBatches(self.config.index, sealer, self._clocks, self._send_own_batch)
+        self.own_batches = OwnBatches(
+            self.config.index, sealer, self._clocks, self._send_own_batch,
+            breath_ms=lambda: compute_breath_ms(self.executor.final),
+        )  # fmt: skip
         self.stats = Stats(self._clocks.wall_ms)
         self.clock_offset = ClockOffset()
 

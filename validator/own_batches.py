@@ -10,12 +10,16 @@ from validator.sealing import Sealer, SealPace, Taken
 
 
 class OwnBatches:
-    """Wakes for messages; `send(batch)` keeps and sends what was sealed."""
+    """Wakes for messages; `send(batch)` keeps and sends what was sealed, `breath_ms()` is that of the last block."""
 
-    def __init__(self, author: int, sealer: Sealer, clocks: Clocks, send: Callable[[CheckedBatch], None]) -> None:
+    def __init__(
+        self, author: int, sealer: Sealer, clocks: Clocks, send: Callable[[CheckedBatch], None],
+        breath_ms: Callable[[], int],
+    ) -> None:  # fmt: skip
         self._sealer = sealer
         self._clocks = clocks
         self._send = send
+        self._breath_ms = breath_ms
         self._pace = SealPace(author)
         self._has_orders, self._is_full = trio.Event(), trio.Event()
 
@@ -40,7 +44,8 @@ class OwnBatches:
         """What is enough for a batch at once, all that waits at the pace's beat. Until cancelled."""
         while True:
             await self._has_orders.wait()
-            with trio.move_on_after(self._pace.wait_ms(self._clocks.monotonic_ms()) / 1000) as pause:
+            wait_ms = self._pace.wait_ms(self._clocks.monotonic_ms(), self._breath_ms())
+            with trio.move_on_after(wait_ms / 1000) as pause:
                 await self._is_full.wait()
             self._is_full = trio.Event()
             while (pause.cancelled_caught or self._sealer.is_full) and self._seal():

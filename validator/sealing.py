@@ -19,6 +19,7 @@ from validator.batches import CheckedBatch, Sources
 
 SEAL_INTERVAL_MS = 40
 SEALS_SAVED_MAX = 2
+SEALS_PER_BREATH = 2
 NO_ORIGIN = 0
 
 
@@ -169,7 +170,8 @@ class Sealer:
 
 
 class SealPace:
-    """When a batch that is not full may go: at once after a pause, then one an interval.
+    """When a batch that is not full may go: at once after a pause, then one an interval. Where blocks are so full that
+    their leaders wait between them, batches are as well, or several of an author would only go into the same block.
 
     Intervals differ from node to node, so that the nodes' batches do not keep arriving together.
     """
@@ -179,11 +181,14 @@ class SealPace:
         self._saved = float(SEALS_SAVED_MAX)
         self._counted_ms = 0
 
-    def wait_ms(self, now_ms: int) -> float:
-        """How long until the next; 0: now. `now_ms` never goes back."""
+    def wait_ms(self, now_ms: int, breath_ms: int = 0) -> float:
+        """How long until the next; 0: now. `now_ms` never goes back. `breath_ms`: how long a leader waits after the
+        last block.
+        """
+        interval_ms = self._interval_ms * max(1.0, breath_ms / (SEALS_PER_BREATH * SEAL_INTERVAL_MS))
         elapsed_ms, self._counted_ms = now_ms - self._counted_ms, now_ms
-        self._saved = min(SEALS_SAVED_MAX, self._saved + elapsed_ms / self._interval_ms)
-        return max(0.0, (1 - self._saved) * self._interval_ms)
+        self._saved = min(SEALS_SAVED_MAX, self._saved + elapsed_ms / interval_ms)
+        return max(0.0, (1 - self._saved) * interval_ms)
 
     def on_sealed(self) -> None:
         """A batch left, full or not. Below zero: what is waited for is not counted yet, and full batches wait for none,

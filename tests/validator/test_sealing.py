@@ -75,6 +75,17 @@ def test_a_lone_batch_goes_at_once_and_a_flow_at_the_beat():
     assert pace.wait_ms(1_000_000 + SEAL_INTERVAL_MS) == 0
 
 
+def test_a_busy_exchange_is_sealed_for_twice_a_breath():
+    pace = SealPace(0)
+    for _ in range(SEALS_SAVED_MAX):
+        pace.wait_ms(1_000_000, breath_ms=160)
+        pace.on_sealed()
+    assert pace.wait_ms(1_000_000, breath_ms=160) == 80
+    assert pace.wait_ms(1_000_000, breath_ms=60) == SEAL_INTERVAL_MS  # a short breath changes nothing
+    assert pace.wait_ms(1_000_040, breath_ms=160) == 40
+    assert pace.wait_ms(1_000_080, breath_ms=160) == 0
+
+
 def test_nodes_beat_differently():
     waits = []
     for author in range(4):
@@ -95,7 +106,7 @@ class TrioClock:
 
 async def test_what_waits_is_sealed_in_order_and_full_batches_do_not_wait(autojump_clock):
     sent = []
-    own = OwnBatches(0, make_sealer(), TrioClock(), lambda checked: sent.append((trio.current_time(), checked)))
+    own = OwnBatches(0, make_sealer(), TrioClock(), lambda checked: sent.append((trio.current_time(), checked)), lambda: 0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(own.run)
         begin_s = trio.current_time()

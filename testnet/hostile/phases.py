@@ -11,7 +11,8 @@ class Phase:
     """`weight`: its share of the campaign's time. `proofs`: counters of the attacker that must not stay zero.
     `is_traitor_gone`: the last member's process has ended, and whoever comes with its keys is an attacker.
     `needs_observer`: whoever follows the chain through the public host must go on following.
-    `has_to_ban`: at the end every honest validator has banned the traitor, or has never let the attacker in.
+    `ban_s_max`: after that every honest validator has banned the traitor, or still holds a ban from before; 0: it may
+    stay.
     """
 
     name: str
@@ -19,7 +20,7 @@ class Phase:
     attack: str = ""
     proofs: tuple[str, ...] = ()
     is_traitor_gone: bool = False
-    has_to_ban: bool = False
+    ban_s_max: float = 0.0
     needs_observer: bool = False
 
     @property
@@ -41,7 +42,7 @@ PHASES: tuple[Phase, ...] = (
     Phase(QUIET_WITHOUT, weight=2.0, is_traitor_gone=True),
     Phase(
         "member: asks and never reads", attack="member never reads", proofs=("links", "requests"), is_traitor_gone=True,
-        has_to_ban=True,
+        ban_s_max=25.0,
     ),
     Phase("member: frames one byte at a time", attack="member drips", proofs=("bytes sent",), is_traitor_gone=True),
     Phase(
@@ -50,11 +51,11 @@ PHASES: tuple[Phase, ...] = (
     ),
     Phase(
         "member: frames out of protocol", attack="member out of protocol", proofs=("frames sent",),
-        is_traitor_gone=True, has_to_ban=True,
+        is_traitor_gone=True, ban_s_max=3.0,
     ),
     Phase(
         "member: broken frames", attack="member breaks frames", proofs=("links", "refused or thrown out"),
-        is_traitor_gone=True, has_to_ban=True,
+        is_traitor_gone=True, ban_s_max=3.0,
     ),
 )  # fmt: skip
 

@@ -79,11 +79,12 @@ def make_row(
     row.problems += [f"the attack did not happen: {name} is 0" for name in phase.proofs if not done.get(name)]
     if not all(node.blocks for node in seen.values()):
         row.problems.append("a validator's height stood still")
-    honest = [name for name in bans if name.startswith("member") and name != f"member {TRAITOR}"]
+    traitor = f"member {TRAITOR}"
+    honest = [name for name in bans if name.startswith("member") and name != traitor]
     if honest or (bans and not phase.attack):
         row.problems.append(f"somebody honest was banned: {', '.join(honest or bans)}")
-    without = [index for index, node in seen.items() if not node.bans[f"member {TRAITOR}"]]
-    if phase.has_to_ban and without and not row.problems:
+    without = [index for index, node in seen.items() if not node.bans[traitor] and traitor not in node.held]
+    if 0 < phase.ban_s_max <= duration_s and without and not row.problems:
         row.problems.append(f"not banned by validators {without}")
     return row
 

@@ -6,6 +6,7 @@ Read from outside: the counters of the API, /proc and the nodes' logs.
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -19,18 +20,22 @@ ASK_TIMEOUT_S = 20.0
 MIB = 1024 * 1024
 # What net/committee.py, net/hardening.py and net/gateway/server.py write when they shut somebody out.
 _BAN = re.compile(r"link\.banned peer=(\d+)")
+_TIMED_BAN = re.compile(r"^(\S+) .*link\.banned peer=(\d+) seconds=(\d+)", re.MULTILINE)
 _SHUT_OUT = re.compile(r"(?:address|api)\.shut_out address=(\S+)")
 
 
 @dataclass(slots=True)
 class NodePhase:
-    """One validator over one phase. `bans` counts whom it banned: member numbers and addresses."""
+    """One validator over one phase. `bans` counts whom it banned: member numbers and addresses; `held` are members that
+    it had banned before, when the phase began.
+    """
 
     blocks: int = 0
     finality_ms: Counter[int] = field(default_factory=Counter)
     cpu_ms: int = 0
     resident_bytes_max: int = 0
     bans: Counter[str] = field(default_factory=Counter)
+    held: frozenset[str] = frozenset()
 
 
 def percentile(counts: Counter[int], percent: int) -> int:
@@ -58,6 +63,12 @@ def count_bans(log: str) -> Counter[str]:
     bans = Counter(f"member {number}" for number in _BAN.findall(log))
     bans.update(f"address {address}" for address in _SHUT_OUT.findall(log))
     return bans
+
+
+def find_held(log: str, at: datetime) -> frozenset[str]:
+    """Members whose bans, as a node's log tells until then, still hold at that time."""
+    bans = ((datetime.fromisoformat(begun), number, int(seconds)) for begun, number, seconds in _TIMED_BAN.findall(log))
+    return frozenset(f"member {number}" for begun, number, length_s in bans if begun + timedelta(seconds=length_s) > at)
 
 
 async def ask_counters(url: str) -> tuple[int, Counter[int], int]:
@@ -99,7 +110,9 @@ class Watcher:
     async def begin(self) -> None:
         for index, url in self._urls.items():
             self._before[index] = await ask_counters(url)
-            self._log_at[index] = self._nodes[index].log_path.stat().st_size
+            log = self._nodes[index].log_path.read_bytes()
+            self._log_at[index] = len(log)
+            self._seen[index].held = find_held(log.decode(errors="replace"), datetime.now(UTC))
 
     async def sample(self, duration_s: float) -> None:
         """Watches memory for that long."""

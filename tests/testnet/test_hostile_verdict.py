@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import get_args
 
 import pytest
@@ -11,7 +12,7 @@ from testnet.hostile.__main__ import Attack
 from testnet.hostile.attacker import ATTACKS
 from testnet.hostile.phases import PHASES, QUIET, QUIET_WITHOUT, Phase, plan
 from testnet.hostile.verdict import Ending, Row, exit_code, judge, make_row
-from testnet.hostile.watching import MIB, NodePhase, count_bans, percentile, read_resident_bytes
+from testnet.hostile.watching import MIB, NodePhase, count_bans, find_held, percentile, read_resident_bytes
 
 WELL = Ending(are_all_alive=True, heights=[9] * 4, heights_compared=9, disagreements=[])
 LOG = """
@@ -22,9 +23,9 @@ LOG = """
 """
 
 
-def seen(p99_ms: int = 90, resident_mib: int = 500, blocks: int = 400, bans: str = "") -> NodePhase:
-    finality_ms = Counter({40: 300, p99_ms: 10})
-    return NodePhase(blocks, finality_ms, 9_000, resident_mib * MIB, Counter(bans.split(", ") if bans else []))
+def seen(p99_ms: int = 90, resident_mib: int = 500, blocks: int = 400, bans: str = "", held: str = "") -> NodePhase:
+    finality_ms, banned = Counter({40: 300, p99_ms: 10}), Counter(bans.split(", ") if bans else [])
+    return NodePhase(blocks, finality_ms, 9_000, resident_mib * MIB, banned, frozenset([held]))
 
 
 def rows_with(phase: Phase, node: NodePhase, done: dict[str, int]) -> list[Row]:
@@ -74,12 +75,32 @@ def test_what_fails_a_phase(phase: Phase, node: NodePhase, done: dict[str, int],
     assert exit_code(rows, WELL) == (1 if problem else 0)
 
 
+def test_a_ban_is_due_in_time_and_one_from_before_counts() -> None:
+    mute = next(phase for phase in PHASES if phase.attack == "member never reads")
+    for duration_s, node, is_late in ((3.0, seen(), False), (30.0, seen(), True), (30.0, seen(held="member 3"), False)):
+        row = make_row(mute, duration_s, {0: node}, DONE)
+        assert row.problems == (["not banned by validators [0]"] if is_late else [])
+
+
 def test_a_bad_end_fails_a_good_campaign() -> None:
     assert exit_code([], replace(WELL, problems=["a validator has ended"])) == 1
 
 
 def test_bans_are_read_from_a_log() -> None:
     assert count_bans(LOG) == {"member 3": 2, "address 127.0.66.4": 1}
+
+
+def test_bans_that_still_hold_are_read_from_a_log() -> None:
+    first = LOG[: LOG.index("2026-11-26T04:04:11")]
+    for log, second, is_held in (
+        (first, 5, True),
+        (first, 11, False),
+        (LOG, 12, True),
+        (LOG, 30, True),
+        (LOG, 32, False),
+    ):
+        held = find_held(log, datetime(2026, 11, 26, 4, 4, second, tzinfo=UTC))
+        assert held == (frozenset({"member 3"}) if is_held else frozenset())
 
 
 def test_percentiles_of_a_histogram() -> None:

@@ -31,7 +31,7 @@ async def test_an_attack_happens_and_the_validator_goes_on(phase: Phase, tmp_pat
         def is_done() -> bool:
             has_happened = all(done[name] for name in phase.proofs)
             is_banned = node._committee.statistics()[TRAITOR].banned_for_s > 0
-            return has_happened and (is_banned or not phase.has_to_ban)
+            return has_happened and (is_banned or not 0 < phase.ban_s_max < ATTACK_S_MAX)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ATTACKS[phase.attack], scene, count)

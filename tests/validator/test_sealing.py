@@ -106,7 +106,9 @@ class TrioClock:
 
 async def test_what_waits_is_sealed_in_order_and_full_batches_do_not_wait(autojump_clock):
     sent = []
-    own = OwnBatches(0, make_sealer(), TrioClock(), lambda checked: sent.append((trio.current_time(), checked)), lambda: 0)
+    own = OwnBatches(
+        0, make_sealer(), TrioClock(), lambda checked: sent.append((trio.current_time(), checked)), lambda: 0
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(own.run)
         begin_s = trio.current_time()

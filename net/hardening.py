@@ -43,7 +43,8 @@ NEGOTIATION_BYTES_MAX = 1024
 UPGRADE_TIMEOUT_S = 5.0
 INBOUND_SLOTS = 256
 RESET_TIMEOUT_S = 0.5
-CLOSING_S, CLOSING_PAUSE_S = 0.005, 0.05  # of sockets of addresses that are shut out
+# Sockets of addresses that are shut out are closed for so long, then nobody is accepted for so long.
+CLOSING_S, CLOSING_PAUSE_S = 0.005, 0.05
 
 _log = logging.getLogger(__name__)
 

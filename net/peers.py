@@ -23,8 +23,8 @@ class Offence(StrEnum):
 
 
 # A score of BAN_SCORE bans. One malformed frame is proof of a broken or hostile peer, since links are authenticated;
-# a message that merely came late or twice is everyday life and no offence at all. Who says pings and takes nothing for
-# as long as a link bears it is made answers again with every link: a peer that is stopped or cut off is silent.
+# a message that merely came late or twice is everyday life and no offence at all. To ping and not
+# to read is no accident, for a peer that is stopped or cut off is silent as well, and each new link costs us answers.
 PENALTIES: dict[Offence, float] = {
     Offence.MALFORMED_FRAME: 50.0,
     Offence.WRONG_HELLO: 20.0,

@@ -171,7 +171,7 @@ class Sealer:
 
 class SealPace:
     """When a batch that is not full may go: at once after a pause, then one an interval. Where blocks are so full that
-    their leaders wait between them, batches are as well, or several of an author would only go into the same block.
+    their leaders wait between them, batches wait longer, too: more of them would only go into the same block.
 
     Intervals differ from node to node, so that the nodes' batches do not keep arriving together.
     """

@@ -75,7 +75,7 @@ def test_a_lone_batch_goes_at_once_and_a_flow_at_the_beat():
     assert pace.wait_ms(1_000_000 + SEAL_INTERVAL_MS) == 0
 
 
-def test_a_busy_exchange_is_sealed_for_twice_a_breath():
+def test_a_busy_exchanges_batches_go_twice_a_breath():
     pace = SealPace(0)
     for _ in range(SEALS_SAVED_MAX):
         pace.wait_ms(1_000_000, breath_ms=160)
